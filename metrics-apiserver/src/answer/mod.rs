@@ -1,0 +1,1 @@
+//! One request → values: catalog, rule, memory, policies.

@@ -1,0 +1,1 @@
+//! The rules served now, swapped whole.

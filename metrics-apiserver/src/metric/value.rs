@@ -1,0 +1,32 @@
+//! What Prometheus says (a sample) and what Kubernetes gets (a value).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::Quantity;
+
+/// A series' labels.
+pub type Labels = BTreeMap<String, String>;
+
+/// One element of Prometheus' answer to an instant query; its value may be NaN or infinite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The series' labels, `__name__` among them if the query kept it.
+    pub labels: Labels,
+    /// The value as Prometheus sent it.
+    pub value: f64,
+    /// The evaluation time of the query.
+    pub timestamp: Timestamp,
+}
+
+/// One item of an answer: a finite quantity that a rule let pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// The number.
+    pub quantity: Quantity,
+    /// The series' labels without `__name__`.
+    pub labels: Labels,
+    /// When Prometheus evaluated the query.
+    pub timestamp: Timestamp,
+}
