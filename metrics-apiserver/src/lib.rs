@@ -7,4 +7,5 @@ pub mod answer;
 pub mod catalog;
 pub mod memory;
 pub mod metric;
+pub mod prometheus;
 pub mod rules;
