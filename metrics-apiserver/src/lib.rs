@@ -4,8 +4,11 @@
 //! `tests/it/architecture.rs` holds the code to it.
 
 pub mod answer;
+pub mod authn;
+pub mod authz;
 pub mod catalog;
 pub mod memory;
 pub mod metric;
 pub mod prometheus;
 pub mod rules;
+pub mod tls;
