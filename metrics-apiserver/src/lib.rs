@@ -4,7 +4,16 @@
 //! `tests/it/architecture.rs` holds the code to it.
 
 pub mod answer;
+pub mod api;
+pub mod authn;
+pub mod authz;
 pub mod catalog;
 pub mod memory;
 pub mod metric;
+pub mod prometheus;
+pub mod readiness;
 pub mod rules;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod tls;

@@ -1,0 +1,139 @@
+//! The query parameters that mean something here; every other is ignored (contract §4.2).
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::RequestError;
+
+/// A request's query parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parameters<'a> {
+    /// `labelSelector`, decoded but not yet parsed.
+    pub label_selector: Cow<'a, str>,
+    /// `timeout`: the client's own deadline; `None` if absent, empty or zero.
+    pub timeout: Option<Duration>,
+    /// `pretty`, if it says something.
+    pub pretty: Option<bool>,
+    /// `watch`.
+    pub watch: bool,
+}
+
+impl<'a> Parameters<'a> {
+    /// Reads the part of a URL behind the question mark; the first of several values counts, as in Go.
+    pub fn parse(query: &'a str) -> Result<Self, RequestError> {
+        let mut parameters = Self::default();
+        let (mut selector_seen, mut timeout_seen, mut watch_seen) = (false, false, false);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "labelSelector" if !std::mem::replace(&mut selector_seen, true) => {
+                    parameters.label_selector = value;
+                }
+                "timeout" if !std::mem::replace(&mut timeout_seen, true) => {
+                    parameters.timeout = timeout(&value)?;
+                }
+                "watch" if !std::mem::replace(&mut watch_seen, true) => {
+                    parameters.watch = value != "0" && !value.eq_ignore_ascii_case("false");
+                }
+                "pretty" if parameters.pretty.is_none() => {
+                    parameters.pretty = Some(matches!(&*value, "1" | "t" | "T" | "true" | "True" | "TRUE"));
+                }
+                _ => {}
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+fn timeout(text: &str) -> Result<Option<Duration>, RequestError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let duration = go_duration(text).ok_or(RequestError::Timeout)?;
+    Ok(Some(duration).filter(|duration| !duration.is_zero()))
+}
+
+/// `1h2m3.5s` as Go's `time.ParseDuration` reads it; a negative one makes no sense as a timeout.
+fn go_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest.is_empty() {
+        return None;
+    }
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
+        let seconds = number.parse::<f64>().ok()? * unit_seconds(unit)?;
+        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
+        rest = tail;
+    }
+    Some(total)
+}
+
+fn unit_seconds(unit: &str) -> Option<f64> {
+    Some(match unit {
+        "ns" => 1e-9,
+        "us" | "µs" | "μs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Parameters, RequestError, go_duration};
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, expected) in [
+            ("32s", Some(Duration::from_secs(32))),
+            ("1m30s", Some(Duration::from_secs(90))),
+            ("1.5h", Some(Duration::from_secs(5400))),
+            ("100ms", Some(Duration::from_millis(100))),
+            (".5s", Some(Duration::from_millis(500))),
+            ("0", Some(Duration::ZERO)),
+            ("0s", Some(Duration::ZERO)),
+            ("-1s", None),
+            ("+", None),
+            ("5", None),
+            ("s", None),
+            (".s", None),
+            ("1x", None),
+            ("1s ", None),
+            ("1e400h", None),
+            ("99999999999999999999999h", None),
+        ] {
+            assert_eq!(go_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn known_parameters_are_read_and_others_ignored() {
+        let parsed = Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff").unwrap();
+        assert_eq!(parsed.label_selector, "a=b,c in (d)");
+        assert_eq!(parsed.timeout, Some(Duration::from_secs(32)));
+        assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
+        assert_eq!(Parameters::parse("").unwrap(), Parameters::default());
+    }
+
+    #[test]
+    fn a_watch_is_seen_in_every_spelling() {
+        for (query, expected) in
+            [("watch=true", true), ("watch=1", true), ("watch", true), ("watch=false", false), ("watch=0", false)]
+        {
+            assert_eq!(Parameters::parse(query).unwrap().watch, expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_malformed_timeout_is_the_clients_error() {
+        assert_eq!(Parameters::parse("timeout=soon"), Err(RequestError::Timeout));
+        assert_eq!(Parameters::parse("timeout=").unwrap().timeout, None);
+        assert_eq!(Parameters::parse("timeout=0s").unwrap().timeout, None);
+    }
+}

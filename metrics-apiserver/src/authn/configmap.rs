@@ -1,0 +1,121 @@
+//! The `ConfigMap` in which kube-apiserver says whom an aggregated API server shall trust.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+
+use super::ca::CaSet;
+use super::headers::ProxyNames;
+use super::trust::{Trust, TrustError};
+
+const NAMESPACE: &str = "kube-system";
+const NAME: &str = "extension-apiserver-authentication";
+/// How long the first read may take at start.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// A watch without any event is started anew after this time, so that a connection that died without a
+/// word does not hide a change of CA for longer. The API server itself ends watches after five to ten minutes.
+const QUIET_LIMIT: Duration = Duration::from_secs(600);
+/// The pause before a watch that ended is started anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What a `ConfigMap` holds.
+pub(super) type Data = BTreeMap<String, String>;
+
+/// Reads it once. `None`: there is none.
+pub(super) async fn read(client: &Client) -> Result<Option<Data>, TrustError> {
+    let api = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE);
+    match tokio::time::timeout(READ_DEADLINE, api.get_opt(NAME)).await {
+        Ok(Ok(found)) => Ok(found.map(data)),
+        Ok(Err(error)) => Err(TrustError::Lookup { source: Some(Box::new(error)) }),
+        Err(_) => Err(TrustError::Lookup { source: None }),
+    }
+}
+
+/// Tells every version of it to `tell` (`None`: it is gone), without end.
+pub(super) async fn follow(client: Client, tell: impl Fn(Option<&Data>)) {
+    let api = Api::<ConfigMap>::namespaced(client, NAMESPACE);
+    loop {
+        let mut versions = pin!(watcher::watch_object(api.clone(), NAME).default_backoff());
+        while let Ok(Some(version)) = tokio::time::timeout(QUIET_LIMIT, versions.next()).await {
+            match version {
+                Ok(found) => tell(found.map(data).as_ref()),
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot watch ConfigMap {NAMESPACE}/{NAME}, trying again"
+                ),
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Takes the client CA from it. A bundle that is missing, empty or broken leaves the last good one.
+pub(super) fn take_client_ca(data: &Data, trust: &mut Trust) {
+    if let Some(set) = ca(data, "client-ca-file") {
+        trust.set_client(set);
+    }
+}
+
+/// Takes the front proxy from it: its CA and its names belong together. Without a CA the names mean nothing,
+/// and both stay as they were.
+pub(super) fn take_front_proxy(data: &Data, trust: &mut Trust) {
+    let Some(set) = ca(data, "requestheader-client-ca-file") else {
+        return;
+    };
+    let known = trust.front_proxy.as_ref().map(|proxy| &proxy.names);
+    if let Some(names) = names(data, known) {
+        trust.set_front_proxy(set, names);
+    } else {
+        tracing::warn!("the front proxy is not trusted until ConfigMap {NAMESPACE}/{NAME} is in order");
+    }
+}
+
+fn data(found: ConfigMap) -> Data {
+    found.data.unwrap_or_default()
+}
+
+fn ca(data: &Data, key: &str) -> Option<Arc<CaSet>> {
+    let pem = data.get(key).filter(|pem| !pem.trim().is_empty())?;
+    match CaSet::from_pem(pem.as_bytes()) {
+        Ok(set) => Some(Arc::new(set)),
+        Err(error) => {
+            tracing::warn!(%error, key, "ConfigMap {NAMESPACE}/{NAME} has no good CA bundle, keeping the last one");
+            None
+        }
+    }
+}
+
+/// The names of the headers and proxies. A list that cannot be read stays as it is known; `None` if it is
+/// not, since an empty list of allowed names would allow any.
+fn names(data: &Data, known: Option<&ProxyNames>) -> Option<ProxyNames> {
+    let lists = [
+        "requestheader-allowed-names",
+        "requestheader-username-headers",
+        "requestheader-group-headers",
+        "requestheader-extra-headers-prefix",
+        "requestheader-uid-headers",
+    ]
+    .map(|key| list(data, key));
+    ProxyNames::merged(lists, known)
+}
+
+/// A JSON list in a string. A missing key is an empty list; `None` if it is something else.
+fn list(data: &Data, key: &str) -> Option<Vec<String>> {
+    let text = match data.get(key) {
+        Some(text) if !text.trim().is_empty() => text,
+        _ => return Some(Vec::new()),
+    };
+    match serde_json::from_str(text) {
+        Ok(list) => Some(list),
+        Err(error) => {
+            tracing::warn!(%error, key, "ConfigMap {NAMESPACE}/{NAME} has no JSON list there, keeping the last one");
+            None
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! One review by the Kubernetes API (`TokenReview`, `SubjectAccessReview`): bounded in time and in tries.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::PostParams;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How long a review may take with all its tries.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// How often a review is sent at most. The client's own retries should be off, see [`create`].
+const TRIES: u32 = 5;
+/// The pause after the first try; doubled after each further one. Shorter than Go's half a second, since a
+/// read waits for it: the four pauses are 1.5 s together.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The HTTP status of an API server that has too much to do.
+const TOO_MANY_REQUESTS: u16 = 429;
+
+/// Why the Kubernetes API gave no review.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// No answer in time.
+    #[error("the Kubernetes API did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// It cannot be reached, or refuses: see that the service account is bound to `system:auth-delegator`.
+    #[error("the Kubernetes API did not do the review")]
+    Failed(#[source] Box<kube::Error>),
+    /// A review without a status is no review.
+    #[error("the Kubernetes API sent a review without a status")]
+    NoStatus,
+}
+
+/// Sends a review and waits for the answer. A failure that may pass (5xx, 429, network) is tried again.
+///
+/// The client should be made with `Config::default_retry` off: otherwise it repeats 429, 503 and 504 on its
+/// own as well, inside the same deadline.
+pub(crate) async fn create<K>(api: &Api<K>, review: &K) -> Result<K, ReviewError>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    tokio::time::timeout(DEADLINE, create_with_retries(api, review))
+        .await
+        .unwrap_or(Err(ReviewError::TimedOut(DEADLINE)))
+}
+
+async fn create_with_retries<K>(api: &Api<K>, review: &K) -> Result<K, ReviewError>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        match api.create(&PostParams::default(), review).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if tries < TRIES && may_pass(&error) => {
+                tracing::debug!(%error, tries, "a review failed, trying again");
+            }
+            Err(error) => return Err(ReviewError::Failed(Box::new(error))),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        tries += 1;
+    }
+}
+
+/// Whether the same request may succeed a moment later.
+fn may_pass(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code >= 500 || status.code == TOO_MANY_REQUESTS,
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,285 @@
+//! Whom we trust at the moment: two sets of authorities that are never mixed, and the front proxy's headers.
+//!
+//! A certificate of the cluster's CA (every kubelet has one) must not pass for the front proxy's, which may
+//! name any user. What flags name comes from files, the rest from kube-apiserver's `ConfigMap`. Both may
+//! change at any time; the next request sees it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use kube::Client;
+
+use super::ca::{CaError, CaSet};
+use super::configmap;
+use super::headers::ProxyNames;
+
+/// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where trust comes from, as the flags say it.
+#[derive(Debug, Clone, Default)]
+pub struct TrustOptions {
+    /// `--client-ca-file`: the authorities of client certificates, instead of the `ConfigMap`'s.
+    pub client_ca_file: Option<PathBuf>,
+    /// `--requestheader-*`: the front proxy, instead of the `ConfigMap`'s. `None` without
+    /// `--requestheader-client-ca-file`.
+    pub front_proxy: Option<FrontProxyFlags>,
+    /// `--authentication-skip-lookup`: never look at the `ConfigMap`.
+    pub skip_lookup: bool,
+    /// `--authentication-tolerate-lookup-failure`: start although the `ConfigMap` cannot be read.
+    pub tolerate_lookup_failure: bool,
+}
+
+/// The front proxy as flags describe it. Header names are compared without case.
+#[derive(Debug, Clone, Default)]
+pub struct FrontProxyFlags {
+    /// `--requestheader-client-ca-file`.
+    pub client_ca_file: PathBuf,
+    /// `--requestheader-allowed-names`; empty means any name the CA signed.
+    pub allowed_names: Vec<String>,
+    /// `--requestheader-username-headers`.
+    pub username_headers: Vec<String>,
+    /// `--requestheader-group-headers`.
+    pub group_headers: Vec<String>,
+    /// `--requestheader-extra-headers-prefix`.
+    pub extra_headers_prefix: Vec<String>,
+    /// `--requestheader-uid-headers`.
+    pub uid_headers: Vec<String>,
+}
+
+/// Why nobody can be trusted at start. Later failures are warnings: the last good authorities stay.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// The file of `--client-ca-file` or `--requestheader-client-ca-file`.
+    #[error("cannot read the CA file {}, check that it exists and is readable", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The same file, with something else in it.
+    #[error("the CA file {} is no PEM bundle of CA certificates", path.display())]
+    NoBundle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: CaError,
+    },
+    /// The `ConfigMap` could not be read.
+    #[error(
+        "cannot read ConfigMap kube-system/extension-apiserver-authentication, bind Role \
+         extension-apiserver-authentication-reader in kube-system to the service account, or start with \
+         --authentication-tolerate-lookup-failure or --authentication-skip-lookup"
+    )]
+    Lookup {
+        /// What the Kubernetes API says; `None` if it said nothing in time.
+        #[source]
+        source: Option<Box<kube::Error>>,
+    },
+}
+
+/// Whom we trust. `None`: this way of showing who you are is not configured.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trust {
+    /// Vouches for users.
+    pub(super) client: Option<Arc<CaSet>>,
+    /// Names users.
+    pub(super) front_proxy: Option<Arc<FrontProxy>>,
+}
+
+/// The front proxy: who may be it, and where it writes the user.
+#[derive(Debug)]
+pub(super) struct FrontProxy {
+    pub(super) ca: Arc<CaSet>,
+    pub(super) names: ProxyNames,
+}
+
+/// The trust of the moment, and the ways it is kept up to date.
+#[derive(Debug)]
+pub struct TrustStore {
+    options: TrustOptions,
+    current: ArcSwap<Trust>,
+    looked_up: AtomicBool,
+}
+
+impl TrustStore {
+    /// Reads the files that flags name. The `ConfigMap` is read by [`look_up`](Self::look_up).
+    pub fn new(options: TrustOptions) -> Result<Self, TrustError> {
+        let store = Self {
+            looked_up: AtomicBool::new(!wants_lookup(&options)),
+            options,
+            current: ArcSwap::default(),
+        };
+        store.reload_files()?;
+        Ok(store)
+    }
+
+    /// Whether all that is to be read has been read once: a readiness check. Until then client certificates and
+    /// the front proxy may be refused.
+    pub fn is_synced(&self) -> bool {
+        self.looked_up.load(Ordering::Acquire)
+    }
+
+    /// Reads the `ConfigMap` once, at start. That there is none is no failure: client certificates then prove nothing.
+    pub async fn look_up(&self, client: &Client) -> Result<(), TrustError> {
+        if !wants_lookup(&self.options) {
+            return Ok(());
+        }
+        match configmap::read(client).await {
+            Ok(found) => self.use_config_map(found.as_ref()),
+            Err(error) if self.options.tolerate_lookup_failure => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "starting without it");
+                self.looked_up.store(true, Ordering::Release);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Follows the `ConfigMap` until dropped; returns at once if nothing is wanted of it. Failures are warned
+    /// of and tried again, without end.
+    pub async fn watch(self: Arc<Self>, client: Client) {
+        if wants_lookup(&self.options) {
+            configmap::follow(client, |found| self.use_config_map(found)).await;
+        }
+    }
+
+    /// Reads the files again every ten seconds until dropped; returns at once if no flag names one.
+    pub async fn poll_files(self: Arc<Self>) {
+        if self.options.client_ca_file.is_none() && self.options.front_proxy.is_none() {
+            return;
+        }
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            if let Err(error) = self.reload_files() {
+                tracing::warn!(error = &error as &dyn std::error::Error, "keeping the last good CA bundle");
+            }
+        }
+    }
+
+    /// Reads the files that flags name; what was read before a failure is in use.
+    fn reload_files(&self) -> Result<(), TrustError> {
+        if let Some(path) = &self.options.client_ca_file {
+            let set = read_ca(path)?;
+            self.update(|trust| trust.set_client(Arc::clone(&set)));
+        }
+        if let Some(flags) = &self.options.front_proxy {
+            let set = read_ca(&flags.client_ca_file)?;
+            self.update(|trust| trust.set_front_proxy(Arc::clone(&set), flags.names()));
+        }
+        Ok(())
+    }
+
+    /// The trust of this moment.
+    pub(super) fn current(&self) -> Arc<Trust> {
+        self.current.load_full()
+    }
+
+    /// Takes from the `ConfigMap` what no flag has given.
+    fn use_config_map(&self, found: Option<&configmap::Data>) {
+        if let Some(data) = found {
+            self.update(|trust| {
+                if self.options.client_ca_file.is_none() {
+                    configmap::take_client_ca(data, trust);
+                }
+                if self.options.front_proxy.is_none() {
+                    configmap::take_front_proxy(data, trust);
+                }
+            });
+        } else {
+            tracing::warn!(
+                "there is no ConfigMap kube-system/extension-apiserver-authentication, \
+                 keeping the CA certificates known so far"
+            );
+        }
+        self.looked_up.store(true, Ordering::Release);
+    }
+
+    fn update(&self, change: impl Fn(&mut Trust)) {
+        let before = self.current.rcu(|trust| {
+            let mut changed = Trust::clone(trust);
+            change(&mut changed);
+            changed
+        });
+        let now = self.current();
+        if !now.is(&before) {
+            tracing::info!(trust = ?now, "the trusted CA certificates changed");
+            now.warn_if_shared();
+        }
+    }
+}
+
+impl Trust {
+    /// An unchanged bundle keeps its set, and with it the verdicts.
+    pub(super) fn set_client(&mut self, set: Arc<CaSet>) {
+        if !self.client.as_ref().is_some_and(|now| now.same_as(&set)) {
+            self.client = Some(set);
+        }
+    }
+
+    /// The same for the front proxy.
+    pub(super) fn set_front_proxy(&mut self, ca: Arc<CaSet>, names: ProxyNames) {
+        let unchanged = |now: &Arc<FrontProxy>| now.ca.same_as(&ca) && now.names == names;
+        if !self.front_proxy.as_ref().is_some_and(unchanged) {
+            self.front_proxy = Some(Arc::new(FrontProxy { ca, names }));
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        fn same<T>(one: Option<&Arc<T>>, two: Option<&Arc<T>>) -> bool {
+            one.map(Arc::as_ptr) == two.map(Arc::as_ptr)
+        }
+        same(self.client.as_ref(), other.client.as_ref())
+            && same(self.front_proxy.as_ref(), other.front_proxy.as_ref())
+    }
+
+    /// Whether anybody with a client certificate could name himself any user.
+    pub(super) fn is_shared(&self) -> bool {
+        match (&self.client, &self.front_proxy) {
+            (Some(client), Some(proxy)) => proxy.names.allows_any() && proxy.ca.overlaps(client),
+            _ => false,
+        }
+    }
+
+    fn warn_if_shared(&self) {
+        if self.is_shared() {
+            tracing::warn!(
+                "DANGER: the front proxy's CA also signs client certificates and any name is allowed, so everybody \
+                 with a client certificate can act as any user: set --requestheader-allowed-names or use a CA of its own"
+            );
+        }
+    }
+}
+
+impl FrontProxyFlags {
+    fn names(&self) -> ProxyNames {
+        ProxyNames::new([
+            self.allowed_names.clone(),
+            self.username_headers.clone(),
+            self.group_headers.clone(),
+            self.extra_headers_prefix.clone(),
+            self.uid_headers.clone(),
+        ])
+    }
+}
+
+/// Whether there is anything left for the `ConfigMap` to say.
+fn wants_lookup(options: &TrustOptions) -> bool {
+    let flags_say_all = options.client_ca_file.is_some() && options.front_proxy.is_some();
+    !options.skip_lookup && !flags_say_all
+}
+
+/// Small local files: read on the spot, as waiting for a thread would take longer.
+fn read_ca(path: &Path) -> Result<Arc<CaSet>, TrustError> {
+    let pem =
+        std::fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
+    let set =
+        CaSet::from_pem(&pem).map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?;
+    Ok(Arc::new(set))
+}

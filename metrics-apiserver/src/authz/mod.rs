@@ -1,0 +1,194 @@
+//! May they. The group of cluster administrators, the paths open to everybody, and for all else the
+//! Kubernetes API's own answer (`SubjectAccessReview`). Without an answer: no.
+
+mod attributes;
+mod paths;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::authorization::v1::{
+    NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+    SubjectAccessReviewStatus,
+};
+use kube::{Api, Client};
+use moka::Expiry;
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use sha2::{Digest, Sha256};
+
+use crate::authn::UserInfo;
+use crate::authn::review::{self, ReviewError};
+
+pub use attributes::{Attributes, attributes_of};
+pub use paths::{InvalidPath, OpenPaths};
+
+/// Who is in this group may do everything, without asking: kube-apiserver decides so too.
+const MASTERS: &str = "system:masters";
+/// Decisions remembered, as in every aggregated API server. A decision takes about 200 bytes.
+const MAX_DECISIONS: u64 = 8192;
+/// Length of a question in bytes, the user's part apart, above which the decision is not remembered: nobody
+/// shall push the others' decisions out with questions that will not come again.
+const MAX_REMEMBERED_LEN: usize = 10_000;
+/// Characters of a denial's reason that are kept; it is shown to the user.
+const MAX_REASON_CHARS: usize = 1_000;
+
+/// Why a request is not allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthzError {
+    /// The user has no right to it: a 403.
+    #[error("not allowed")]
+    Denied {
+        /// The authorizer's reason, for the user; may be empty.
+        reason: String,
+    },
+    /// The Kubernetes API did not decide. The request is refused all the same: a 500.
+    #[error("the user's rights could not be reviewed")]
+    ReviewFailed {
+        /// Why not. For the log.
+        #[source]
+        source: Arc<ReviewError>,
+    },
+}
+
+/// What the authorizer is told by flags.
+#[derive(Debug, Clone)]
+pub struct AuthorizerOptions {
+    /// `--authorization-always-allow-paths`.
+    pub open_paths: OpenPaths,
+    /// `--authorization-webhook-cache-authorized-ttl`: how long a yes is remembered.
+    pub allowed_lifetime: Duration,
+    /// `--authorization-webhook-cache-unauthorized-ttl`: how long a no is remembered.
+    pub denied_lifetime: Duration,
+}
+
+impl Default for AuthorizerOptions {
+    fn default() -> Self {
+        Self {
+            open_paths: OpenPaths::default(),
+            allowed_lifetime: Duration::from_secs(10),
+            denied_lifetime: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Decides whether a user may do what a request wants.
+#[derive(Debug)]
+pub struct Authorizer {
+    api: Api<SubjectAccessReview>,
+    open_paths: OpenPaths,
+    decisions: Cache<[u8; 32], Decision>,
+}
+
+impl Authorizer {
+    /// An authorizer that asks the Kubernetes API behind `client`.
+    pub fn new(client: Client, options: AuthorizerOptions) -> Self {
+        let decisions = Cache::builder()
+            .max_capacity(MAX_DECISIONS)
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(Lifetimes { allowed: options.allowed_lifetime, denied: options.denied_lifetime })
+            .build();
+        Self { api: Api::all(client), open_paths: options.open_paths, decisions }
+    }
+
+    /// `Ok` if `user` may do what `wanted` says.
+    pub async fn authorize(&self, user: &UserInfo, wanted: &Attributes) -> Result<(), AuthzError> {
+        if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
+            return Ok(());
+        }
+        let question = spec(user, wanted);
+        let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
+            // The same question at the same time is asked once.
+            let asked = self.ask(&question);
+            self.decisions.try_get_with(key(&question), asked).await
+        } else {
+            self.ask(&question).await.map_err(Arc::new)
+        };
+        match decision {
+            Ok(Decision::Allowed) => Ok(()),
+            Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
+            Err(source) => Err(AuthzError::ReviewFailed { source }),
+        }
+    }
+
+    fn is_open(&self, wanted: &Attributes) -> bool {
+        match wanted {
+            Attributes::NonResource { path, .. } => self.open_paths.contains(path),
+            Attributes::Resource { .. } => false,
+        }
+    }
+
+    async fn ask(&self, question: &SubjectAccessReviewSpec) -> Result<Decision, ReviewError> {
+        let question = SubjectAccessReview { spec: question.clone(), ..SubjectAccessReview::default() };
+        let answer = review::create(&self.api, &question).await?;
+        answer.status.map(Decision::from).ok_or(ReviewError::NoStatus)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Decision {
+    Allowed,
+    Denied { reason: Arc<str> },
+}
+
+impl From<SubjectAccessReviewStatus> for Decision {
+    fn from(status: SubjectAccessReviewStatus) -> Self {
+        if status.allowed && status.denied != Some(true) {
+            return Self::Allowed;
+        }
+        let reason = status.reason.unwrap_or_default();
+        Self::Denied { reason: reason.chars().take(MAX_REASON_CHARS).collect::<String>().into() }
+    }
+}
+
+/// How long each kind of decision is remembered.
+struct Lifetimes {
+    allowed: Duration,
+    denied: Duration,
+}
+
+impl Expiry<[u8; 32], Decision> for Lifetimes {
+    fn expire_after_create(&self, _key: &[u8; 32], decision: &Decision, _at: Instant) -> Option<Duration> {
+        Some(match decision {
+            Decision::Allowed => self.allowed,
+            Decision::Denied { .. } => self.denied,
+        })
+    }
+}
+
+/// What a decision is remembered by: the whole question. `Debug` quotes every string in it, so two questions
+/// never look the same; the digest keeps the memory small whatever the user's groups.
+fn key(question: &SubjectAccessReviewSpec) -> [u8; 32] {
+    Sha256::digest(format!("{question:?}")).into()
+}
+
+fn spec(user: &UserInfo, wanted: &Attributes) -> SubjectAccessReviewSpec {
+    let mut spec = SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        uid: Some(user.uid.clone()),
+        groups: Some(user.groups.clone()),
+        extra: Some(user.extra.clone()),
+        ..SubjectAccessReviewSpec::default()
+    };
+    match wanted.clone() {
+        Attributes::Resource { verb, group, version, namespace, resource, subresource, name } => {
+            spec.resource_attributes = Some(ResourceAttributes {
+                verb: Some(verb),
+                group: Some(group),
+                version: Some(version),
+                namespace,
+                resource: Some(resource),
+                subresource,
+                name,
+                ..ResourceAttributes::default()
+            });
+        }
+        Attributes::NonResource { verb, path } => {
+            spec.non_resource_attributes = Some(NonResourceAttributes { verb: Some(verb), path: Some(path) });
+        }
+    }
+    spec
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! A fetch in flight, as those who wait for it and the one who flies it see it.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::{QueryError, ReadError, Reading};
+
+/// How a fetch ended.
+pub(super) type Outcome = Result<Arc<Reading>, QueryError>;
+
+/// The waiting end; any number of reads hold one.
+#[derive(Debug, Clone)]
+pub(super) struct Flight(watch::Receiver<Option<Outcome>>);
+
+/// The flying end. Dropped without an outcome (a panic, the process' end), it wakes those who wait.
+#[derive(Debug)]
+pub(super) struct Launch {
+    outcome: watch::Sender<Option<Outcome>>,
+    /// Held as long as the fetch lasts: bounds how many there are.
+    _slot: OwnedSemaphorePermit,
+}
+
+/// Both ends of a new fetch.
+pub(super) fn begin(slot: OwnedSemaphorePermit) -> (Launch, Flight) {
+    let (outcome, flight) = watch::channel(None);
+    (Launch { outcome, _slot: slot }, Flight(flight))
+}
+
+impl Launch {
+    /// Tells everybody who waits.
+    pub(super) fn land(self, outcome: Outcome) {
+        self.outcome.send_replace(Some(outcome));
+    }
+}
+
+impl Flight {
+    /// Whether the flying end is gone. A fetch that landed was taken off the shelf before; one found there and over
+    /// has crashed.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+
+    /// The fetch's outcome, waited for until `deadline`.
+    pub(super) async fn outcome(mut self, deadline: Instant) -> Result<Arc<Reading>, ReadError> {
+        let landed = timeout_at(deadline, self.0.wait_for(Option::is_some)).await;
+        let outcome = match landed.map_err(|_| ReadError::DeadlinePassed)? {
+            Ok(outcome) => outcome.clone(),
+            Err(_) => None,
+        };
+        outcome.unwrap_or_else(|| Err(crashed())).map_err(ReadError::Query)
+    }
+}
+
+fn crashed() -> QueryError {
+    QueryError::Unavailable { detail: "the fetch ended without an outcome".into() }
+}

@@ -1,0 +1,67 @@
+//! The door to a backend: the trait [`Query`], what it gives and how it fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::metric::Sample;
+use crate::rules::Question;
+
+/// Whoever can put a question to a backend: Prometheus over HTTP, or a test's fake.
+pub trait Query: Send + Sync + 'static {
+    /// The backend's samples for `question`; ends within the backend's own timeout.
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>>;
+}
+
+/// Why a backend gave no samples. Cloned to every read that waited for the same fetch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The backend's own timeout passed.
+    #[error("prometheus did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// No connection, or an answer that says the server is not able to work (5xx, 429).
+    #[error("prometheus is not reachable")]
+    Unavailable {
+        /// For the log, never for the client.
+        detail: Arc<str>,
+    },
+    /// Prometheus refused the query (4xx, or `status: error`).
+    #[error("prometheus refused the query")]
+    Refused {
+        /// For the log, never for the client.
+        detail: Arc<str>,
+    },
+    /// The answer is no Prometheus answer: not JSON, cut off, of another shape.
+    #[error("prometheus sent an answer that cannot be read")]
+    Malformed {
+        /// For the log, never for the client.
+        detail: Arc<str>,
+    },
+    /// The answer is larger than we are ready to read.
+    #[error("prometheus sent more than {limit}")]
+    TooMuch {
+        /// The limit that was passed, with its unit.
+        limit: &'static str,
+    },
+}
+
+impl QueryError {
+    /// What the log should say besides the message; may quote the backend's own words.
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::Unavailable { detail } | Self::Refused { detail } | Self::Malformed { detail } => detail,
+            Self::TimedOut(_) | Self::TooMuch { .. } => "",
+        }
+    }
+}
+
+/// Prometheus' samples for a question, with the time they were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The samples.
+    pub samples: Vec<Sample>,
+    /// When the query was sent: the reading is at least as fresh as this.
+    pub asked_at: Timestamp,
+}

@@ -1,0 +1,106 @@
+use super::*;
+use crate::memory::QueryError;
+use crate::rules::BackendName;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn question(promql: &str) -> Question {
+    Question { backend: BackendName("default".into()), promql: promql.into() }
+}
+
+fn reading() -> Outcome {
+    Ok(Arc::new(Reading { samples: Vec::new(), asked_at: jiff::Timestamp::UNIX_EPOCH }))
+}
+
+struct Fixture {
+    shard: Shard,
+    slots: Arc<Semaphore>,
+    start: Instant,
+}
+
+impl Fixture {
+    fn new(capacity: usize, slots: usize) -> Self {
+        Self { shard: Shard::new(capacity), slots: Arc::new(Semaphore::new(slots)), start: Instant::now() }
+    }
+
+    fn look(&mut self, promql: &str, second: u32) -> Found {
+        self.shard.look(&question(promql), 100 * SECOND, self.start + second * SECOND, &self.slots)
+    }
+
+    fn fill(&mut self, promql: &str, second: u32) {
+        let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
+        self.shard.land(&question(promql), self.start + second * SECOND, &reading());
+        launch.land(reading());
+    }
+}
+
+#[test]
+fn a_full_shard_forgets_the_question_read_longest_ago() {
+    let mut fixture = Fixture::new(2, 10);
+    fixture.fill("a", 0);
+    fixture.fill("b", 1);
+    assert!(matches!(fixture.look("a", 2), Found::Reading(_)));
+    fixture.fill("c", 3);
+    assert_eq!(fixture.shard.entries.len(), 2);
+    assert!(matches!(fixture.look("a", 4), Found::Reading(_)), "a was read after b");
+    assert!(matches!(fixture.look("b", 5), Found::Begun(..)), "b had to go");
+}
+
+#[test]
+fn a_question_in_flight_is_not_forgotten() {
+    let mut fixture = Fixture::new(2, 10);
+    let Found::Begun(_launch, _) = fixture.look("slow", 0) else { panic!("nothing was kept") };
+    fixture.fill("b", 1);
+    fixture.fill("c", 2);
+    assert!(matches!(fixture.look("slow", 3), Found::Flight(_)));
+}
+
+#[test]
+fn a_shard_full_of_fetches_refuses_a_new_question() {
+    let mut fixture = Fixture::new(1, 10);
+    let Found::Begun(launch, _) = fixture.look("slow", 0) else { panic!("nothing was kept") };
+    assert!(matches!(fixture.look("b", 1), Found::Busy));
+    drop(launch);
+    assert!(matches!(fixture.look("b", 2), Found::Begun(..)));
+}
+
+#[test]
+fn a_fetch_needs_a_slot_and_gives_it_back() {
+    let mut fixture = Fixture::new(10, 1);
+    let Found::Begun(launch, _) = fixture.look("a", 0) else { panic!("nothing was kept") };
+    assert!(matches!(fixture.look("b", 0), Found::Busy));
+    launch.land(reading());
+    assert!(matches!(fixture.look("b", 1), Found::Begun(..)));
+}
+
+#[test]
+fn a_crashed_fetch_does_not_block_its_question() {
+    let mut fixture = Fixture::new(10, 1);
+    let Found::Begun(launch, _) = fixture.look("a", 0) else { panic!("nothing was kept") };
+    drop(launch);
+    assert!(matches!(fixture.look("a", 1), Found::Begun(..)));
+}
+
+#[test]
+fn a_failure_leaves_the_reading_before_it() {
+    let mut fixture = Fixture::new(10, 10);
+    fixture.fill("a", 0);
+    let failure = Err(QueryError::TimedOut(SECOND));
+    fixture.shard.land(&question("a"), fixture.start + SECOND, &failure);
+    assert!(matches!(fixture.look("a", 100), Found::Reading(_)), "exactly as old as allowed");
+    assert!(matches!(fixture.look("a", 101), Found::Begun(..)), "older than allowed");
+}
+
+#[test]
+fn the_whole_shelf_keeps_no_more_than_its_share() {
+    let shelf = Shelf::new(Limits { questions: 160, fetches: 10 });
+    let now = Instant::now();
+    for number in 0..1_000 {
+        let question = question(&number.to_string());
+        let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
+        shelf.land(&question, now, &reading());
+        launch.land(reading());
+    }
+    let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
+    assert_eq!(kept, 160);
+}

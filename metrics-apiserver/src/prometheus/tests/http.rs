@@ -1,0 +1,270 @@
+use tempfile::TempDir;
+
+use super::server::{Play, ok, reply};
+use super::*;
+
+fn json(text: &str) -> Play {
+    Play::Json(text.to_owned())
+}
+
+/// What a client with `timeout` makes of `play`.
+async fn outcome(play: Play, timeout: Duration) -> Result<Vec<Sample>, QueryError> {
+    let server = Server::plain(play);
+    query(&backends(ClientOptions { timeout, ..options(&server) }), "up").await
+}
+
+async fn failure(play: Play) -> QueryError {
+    outcome(play, PATIENT).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_short_query_is_a_get_with_its_timeout() {
+    let server = Server::plain(json(ANSWER));
+    let options = ClientOptions { url: format!("{}/prefix/", server.url), ..options(&server) };
+    assert_value(query(&backends(options), "sum(up) + 1").await, 42.0);
+    let request = server.last();
+    assert_eq!(request.line, "GET /prefix/api/v1/query?query=sum%28up%29+%2B+1&timeout=30000ms HTTP/1.1");
+    assert_eq!(request.header("user-agent"), Some(concat!("metrics-apiserver/", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(request.header("accept-encoding"), Some("gzip"));
+    assert_eq!(request.header("authorization"), None);
+}
+
+#[tokio::test]
+async fn a_long_query_is_a_form() {
+    let server = Server::plain(json(ANSWER));
+    assert_value(query(&backends(options(&server)), &"up+".repeat(1000)).await, 42.0);
+    let request = server.last();
+    assert_eq!(request.line, "POST /api/v1/query HTTP/1.1");
+    assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
+    assert_eq!(request.body, format!("query={}&timeout=30000ms", "up%2B".repeat(1000)));
+}
+
+#[tokio::test]
+async fn connections_are_reused() {
+    let server = Server::plain(json(ANSWER));
+    let backends = backends(options(&server));
+    for _ in 0..3 {
+        assert_value(query(&backends, "up").await, 42.0);
+    }
+    assert!(server.requests().iter().all(|request| request.connection == 0));
+}
+
+#[tokio::test]
+async fn a_backend_that_recovers_is_asked_again() {
+    let server = Server::plain(Play::Cut(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()));
+    let backends = backends(options(&server));
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Malformed { .. })));
+    server.play(json(ANSWER));
+    assert_value(query(&backends, "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read() {
+    // Made by `gzip` from ANSWER.
+    const GZIP: [u8; 103] = [
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 37, 202, 49, 10, 128, 48, 12, 70, 225, 187, 252, 115, 17, 20, 93,
+        122, 14, 183, 210, 33, 212, 12, 66, 69, 105, 210, 130, 148, 220, 221, 130, 235, 251, 94, 135, 40,
+        105, 21, 120, 72, 77, 137, 69, 224, 112, 144, 18, 124, 71, 97, 169, 89, 247, 247, 225, 193, 141, 147,
+        222, 101, 232, 95, 225, 67, 199, 197, 90, 206, 52, 86, 115, 104, 148, 235, 248, 194, 60, 109, 14,
+        235, 130, 104, 209, 236, 3, 12, 34, 142, 60, 95, 0, 0, 0,
+    ];
+    let whole = Play::Raw(ok(&GZIP, "Content-Encoding: gzip\r\n"));
+    assert_value(outcome(whole, PATIENT).await, 42.0);
+    let half = Play::Raw(ok(&GZIP[..60], "Content-Encoding: gzip\r\n"));
+    assert!(matches!(failure(half).await, QueryError::Malformed { .. }));
+}
+
+#[tokio::test]
+async fn a_slow_backend_times_out() {
+    let timeout = Duration::from_millis(50);
+    assert_eq!(outcome(Play::Hang, timeout).await, Err(QueryError::TimedOut(timeout)));
+    let half = Play::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"status\":".to_vec());
+    assert_eq!(
+        outcome(half, timeout).await,
+        Err(QueryError::TimedOut(timeout)),
+        "also in the middle of the body"
+    );
+}
+
+#[tokio::test]
+async fn queries_beyond_the_cap_wait_no_longer_than_their_timeout() {
+    let server = Server::plain(Play::Hang);
+    let timeout = Duration::from_millis(300);
+    let backends = backends(ClientOptions { timeout, ..options(&server) });
+    let queries = futures_util::future::join_all((0..30).map(|_| query(&backends, "up"))).await;
+    assert!(queries.iter().all(|query| *query == Err(QueryError::TimedOut(timeout))), "{queries:?}");
+    assert!(server.requests().len() <= crate::prometheus::client::QUERIES_MAX);
+}
+
+#[tokio::test]
+async fn an_answer_cut_off_is_malformed() {
+    let whole = ok(ANSWER.as_bytes(), "");
+    let cut = Play::Cut(whole[..whole.len() - 10].to_vec());
+    assert!(matches!(failure(cut).await, QueryError::Malformed { .. }));
+    let without_length = [b"HTTP/1.1 200 OK\r\n\r\n", &ANSWER.as_bytes()[..50]].concat();
+    assert!(matches!(failure(Play::Cut(without_length)).await, QueryError::Malformed { .. }));
+}
+
+#[tokio::test]
+async fn what_is_no_prometheus_answer_is_malformed() {
+    for body in ["", "<html>It works!</html>", "[]", "{}", "null", "\u{feff}{}", "{\"status\":1}"] {
+        assert!(matches!(failure(json(body)).await, QueryError::Malformed { .. }), "{body:?}");
+    }
+    let empty = Play::Raw(b"HTTP/1.1 204 No Content\r\n\r\n".to_vec());
+    assert!(matches!(failure(empty).await, QueryError::Malformed { .. }));
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_unavailable() {
+    for bytes in [&b""[..], b"SSH-2.0-OpenSSH_9.9\r\n"] {
+        assert!(matches!(failure(Play::Cut(bytes.to_vec())).await, QueryError::Unavailable { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_huge_answer_is_given_up() {
+    let limit = QueryError::TooMuch { limit: "16 MiB" };
+    assert_eq!(failure(json(&" ".repeat(17 << 20))).await, limit);
+    let bomb = ok(&gzip_bomb(64 << 20), "Content-Encoding: gzip\r\n");
+    assert!(bomb.len() < 1 << 20);
+    assert_eq!(failure(Play::Raw(bomb)).await, limit, "also if it only becomes huge when decompressed");
+    let series: Vec<&str> = vec![r#"{"metric":{},"value":[1,"1"]}"#; 10_001];
+    let many = ANSWER.replace(r#"{"metric":{},"value":[1.5,"42"]}"#, &series.join(","));
+    assert_eq!(failure(json(&many)).await, QueryError::TooMuch { limit: "10000 series" });
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    let error = |kind: &str| format!(r#"{{"status":"error","errorType":"{kind}","error":"no such thing"}}"#);
+    let check = |status: &'static str, body: String| failure(Play::Raw(reply(status, body.as_bytes(), "")));
+    let refused = check("400 Bad Request", error("bad_data")).await;
+    assert_eq!(refused.detail(), "400 Bad Request: bad_data: no such thing");
+    assert!(matches!(refused, QueryError::Refused { .. }));
+    let refused = [
+        ("422 Unprocessable Entity", error("execution")),
+        ("404 Not Found", "404 page not found".to_owned()),
+        ("401 Unauthorized", String::new()),
+        ("200 OK", error("execution")),
+    ];
+    for (status, body) in refused {
+        assert!(matches!(check(status, body).await, QueryError::Refused { .. }), "{status}");
+    }
+    let unavailable = [
+        ("503 Service Unavailable", error("unavailable")),
+        ("503 Service Unavailable", error("canceled")),
+        ("502 Bad Gateway", "<html>".to_owned()),
+        ("500 Internal Server Error", error("internal")),
+        ("429 Too Many Requests", String::new()),
+    ];
+    for (status, body) in unavailable {
+        assert!(matches!(check(status, body).await, QueryError::Unavailable { .. }), "{status}");
+    }
+    assert_eq!(check("503 Service Unavailable", error("timeout")).await, QueryError::TimedOut(PATIENT));
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_there_is_unavailable_and_its_address_stays_with_us() {
+    let options = options(&Server::plain(Play::Hang));
+    let error = query(&backends(options), "secret_metric").await.unwrap_err();
+    assert!(matches!(error, QueryError::Unavailable { .. }));
+    assert!(!error.detail().contains("secret_metric"), "{error:?}");
+    assert_eq!(error.to_string(), "prometheus is not reachable");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = Server::plain(json(ANSWER));
+    let location = format!("Location: {}/api/v1/query\r\n", elsewhere.url);
+    let error = failure(Play::Raw(reply("302 Found", b"", &location))).await;
+    assert!(
+        matches!(&error, QueryError::Refused { detail } if detail.contains("redirects are not followed"))
+    );
+    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn headers_and_basic_auth_arrive() {
+    let server = Server::plain(json(ANSWER));
+    let dir = TempDir::new().unwrap();
+    let password_file = dir.path().join("password");
+    std::fs::write(&password_file, "open sesame \n").unwrap();
+    let options = ClientOptions {
+        headers: vec![("X-Scope-OrgID".to_owned(), "tenant-1".to_owned())],
+        auth: Auth::Basic { username: "ali".to_owned(), password_file },
+        ..options(&server)
+    };
+    assert!(!format!("{options:?}").contains("tenant-1"), "headers may be secrets");
+    assert_value(query(&backends(options), "up").await, 42.0);
+    let request = server.last();
+    assert_eq!(request.header("x-scope-orgid"), Some("tenant-1"));
+    assert_eq!(request.header("authorization"), Some("Basic YWxpOm9wZW4gc2VzYW1lIA=="));
+}
+
+#[tokio::test]
+async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
+    let server = Server::plain(json(ANSWER));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "first\n").unwrap();
+    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let mut expected = Vec::new();
+    for (content, token) in [("first\n", "first"), ("second", "second"), ("", "second"), ("a\0b", "second")] {
+        std::fs::write(&path, content).unwrap();
+        files_become_due().await;
+        assert_value(query(&backends, "up").await, 42.0);
+        expected.push(format!("Bearer {token}"));
+    }
+    std::fs::remove_file(&path).unwrap();
+    files_become_due().await;
+    assert_value(query(&backends, "up").await, 42.0);
+    expected.push("Bearer second".to_owned());
+    let requests = server.requests();
+    let sent: Vec<&str> = requests.iter().filter_map(|request| request.header("authorization")).collect();
+    assert_eq!(sent, expected);
+    assert!(requests.iter().all(|request| request.connection == 0), "a new token needs no new connection");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_at_build() {
+    let server = Server::plain(Play::Hang);
+    let dir = TempDir::new().unwrap();
+    let empty = dir.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let check = |options: ClientOptions, expected: &str| {
+        let error = Backends::build(vec![(BackendName("main".into()), options)]).unwrap_err();
+        assert_eq!(error.to_string(), "backend `main` cannot be used");
+        assert!(error.source.to_string().contains(expected), "{:?} is not {expected:?}", error.source);
+    };
+    let base = || options(&server);
+    for url in ["ftp://prometheus", "prometheus:9090", "http://u:p@prometheus", ""] {
+        check(ClientOptions { url: url.to_owned(), ..base() }, "the url must be");
+    }
+    check(ClientOptions { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
+    check(ClientOptions { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
+    check(ClientOptions { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");
+    check(ClientOptions { ca_file: Some(empty), ..base() }, "holds no certificate");
+}
+
+/// Spaces, `size` of them, compressed with deflate's fixed codes: one space, then "258 times the byte before".
+fn gzip_bomb(size: usize) -> Vec<u8> {
+    let mut bytes = vec![31, 139, 8, 0, 0, 0, 0, 0, 0, 3];
+    let (mut byte, mut filled) = (0_u8, 0);
+    let mut push = |bits: &str| {
+        for bit in bits.bytes() {
+            byte |= (bit - b'0') << filled;
+            filled += 1;
+            if filled == 8 {
+                bytes.push(byte);
+                (byte, filled) = (0, 0);
+            }
+        }
+    };
+    push("110"); // the last block; fixed codes
+    push("01010000"); // a space
+    for _ in 0..size / 258 {
+        push("1100010100000"); // length 258, distance 1
+    }
+    push("0000000"); // the end
+    push("0000000");
+    bytes
+}

@@ -1,0 +1,53 @@
+//! The client against a server on loopback that replays and misbehaves.
+
+mod http;
+mod server;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Auth, Backends, ClientOptions};
+use crate::memory::{BackendName, Query, QueryError, Question};
+use crate::metric::Sample;
+
+use server::Server;
+
+/// Longer than any answer takes on a busy machine.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// One sample with the value 42.
+const ANSWER: &str =
+    r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"42"]}]}}"#;
+
+fn options(server: &Server) -> ClientOptions {
+    ClientOptions {
+        url: server.url.clone(),
+        timeout: PATIENT,
+        headers: Vec::new(),
+        auth: Auth::None,
+        ca_file: None,
+        identity: None,
+    }
+}
+
+fn backends(options: ClientOptions) -> Backends {
+    Backends::build(vec![(BackendName("default".into()), options)]).unwrap()
+}
+
+async fn query(backends: &Backends, promql: &str) -> Result<Vec<Sample>, QueryError> {
+    backends.query(Question { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
+}
+
+/// Lets the clock jump, so that the files are looked at again by the next query.
+async fn files_become_due() {
+    tokio::time::pause();
+    tokio::time::advance(super::session::FILES_CHECK_INTERVAL).await;
+    tokio::time::resume();
+}
+
+#[track_caller]
+fn assert_value(result: Result<Vec<Sample>, QueryError>, value: f64) {
+    let values: Vec<f64> = result.unwrap().iter().map(|sample| sample.value).collect();
+    assert_eq!(values, [value]);
+}

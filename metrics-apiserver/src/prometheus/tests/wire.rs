@@ -1,0 +1,104 @@
+use super::*;
+
+fn answer(result_type: &str, result: &str) -> String {
+    format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
+}
+
+#[track_caller]
+fn malformed(body: &str, expected: &str) {
+    match samples(body.as_bytes()) {
+        Err(WireError::Malformed(detail)) => assert!(detail.contains(expected), "{detail:?}"),
+        other => panic!("{body} gives {other:?}"),
+    }
+}
+
+#[test]
+fn a_vector_is_read_with_labels_and_time() {
+    let body = answer(
+        "vector",
+        r#"[{"metric":{"__name__":"up","pod":"a\"b\u00e9"},"value":[1435781451.781,"1.5e-7"]},{"metric":{},"value":[0,"-3"]}]"#,
+    );
+    let samples = samples(body.as_bytes()).unwrap();
+    assert_eq!(samples.len(), 2);
+    assert_eq!(samples[0].labels["pod"], "a\"bé");
+    assert_eq!(samples[0].labels["__name__"], "up");
+    assert_eq!(samples[0].value, 1.5e-7);
+    assert_eq!(samples[0].timestamp.as_millisecond(), 1_435_781_451_781);
+    assert_eq!(samples[0].timestamp.subsec_nanosecond(), 781_000_000);
+    assert_eq!(samples[1].value, -3.0);
+}
+
+#[test]
+fn numbers_that_are_none_are_kept_for_the_policies() {
+    for (text, expected) in [("NaN", f64::NAN), ("+Inf", f64::INFINITY), ("-Inf", f64::NEG_INFINITY)] {
+        let body = answer("vector", &format!(r#"[{{"metric":{{}},"value":[1,"{text}"]}}]"#));
+        let value = samples(body.as_bytes()).unwrap()[0].value;
+        assert_eq!(value.to_string(), expected.to_string());
+    }
+}
+
+#[test]
+fn no_series_are_no_samples() {
+    assert_eq!(samples(answer("vector", "[]").as_bytes()), Ok(Vec::new()));
+}
+
+#[test]
+fn a_scalar_is_one_sample_without_labels() {
+    let samples = samples(answer("scalar", r#"[12.5,"7"]"#).as_bytes()).unwrap();
+    assert_eq!(samples.len(), 1);
+    assert_eq!((samples[0].value, samples[0].labels.len()), (7.0, 0));
+}
+
+#[test]
+fn the_result_may_come_before_its_type() {
+    let body = r#"{"data":{"result":[12.5,"7"],"resultType":"scalar"},"warnings":["w"],"infos":["i"],"status":"success"}"#;
+    assert_eq!(samples(body.as_bytes()).unwrap()[0].value, 7.0);
+}
+
+#[test]
+fn other_results_are_refused_by_name() {
+    malformed(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
+    malformed(&answer("string", r#"[1,"x"]"#), "gives a string");
+    malformed(r#"{"status":"success"}"#, "no resultType");
+    malformed(r#"{"status":"success","data":{"result":[]}}"#, "no resultType");
+}
+
+#[test]
+fn a_native_histogram_is_no_number() {
+    let histogram = r#"[{"metric":{},"histogram":[1,{"count":"3","sum":"4","buckets":[[0,"1","2","3"]]}]}]"#;
+    malformed(&answer("vector", histogram), "histogram_quantile");
+}
+
+#[test]
+fn other_shapes_are_malformed() {
+    malformed(&answer("vector", r#"[{"metric":{}}]"#), "no value");
+    malformed(&answer("vector", r#"[{"metric":{},"value":[1,"1.2.3"]}]"#), "no number");
+    malformed(&answer("vector", r#"[{"metric":{},"value":[1e300,"1"]}]"#), "timestamp");
+    malformed(&answer("vector", r#"[{"metric":{},"value":[1,2]}]"#), "expected");
+    malformed(&answer("vector", "{}"), "a list of series");
+    malformed(&answer("scalar", r#"[1,"x"]"#), "no number");
+    malformed(&"[".repeat(1_000_000), "");
+    malformed(&answer("vector", &"[".repeat(1_000_000)), "");
+    malformed(&answer("vector", "[]")[..60], "EOF");
+    assert!(matches!(samples(&[0xff, 0xfe]), Err(WireError::Malformed(_))));
+}
+
+#[test]
+fn exactly_the_limit_is_read_and_one_more_is_not() {
+    let body = |count: usize| {
+        answer("vector", &format!("[{}]", vec![r#"{"metric":{},"value":[1,"1"]}"#; count].join(",")))
+    };
+    assert_eq!(samples(body(SAMPLES_MAX).as_bytes()).unwrap().len(), SAMPLES_MAX);
+    assert_eq!(samples(body(SAMPLES_MAX + 1).as_bytes()), Err(WireError::TooMany));
+    assert_eq!(SAMPLES_LIMIT, format!("{SAMPLES_MAX} series"));
+}
+
+#[test]
+fn a_failure_says_kind_and_message() {
+    let body = br#"{"status":"error","errorType":"execution","error":"boom"}"#;
+    let expected = || Failure { kind: "execution".to_owned(), message: "boom".to_owned() };
+    assert_eq!(failure(body), Some(expected()));
+    assert_eq!(samples(body), Err(WireError::Failure(expected())));
+    assert_eq!(failure(b"<html>"), None);
+    assert_eq!(failure(br#"{"status":"success"}"#), None);
+}

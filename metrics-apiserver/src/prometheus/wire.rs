@@ -1,0 +1,192 @@
+//! The answer of Prometheus' `/api/v1/query`, decoded within bounds.
+//!
+//! In two passes over the bytes, since what `result` holds depends on `resultType`, which may come after it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp, Unit};
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::metric::{Labels, Sample};
+
+/// Series in one answer: more than the pods of the largest workloads, for rules that let one value a pod pass.
+pub(super) const SAMPLES_MAX: usize = 10_000;
+pub(super) const SAMPLES_LIMIT: &str = "10000 series";
+
+/// Why a body gives no samples.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WireError {
+    /// `status: error`.
+    Failure(Failure),
+    /// Not JSON, or not what Prometheus sends.
+    Malformed(String),
+    /// More than [`SAMPLES_MAX`].
+    TooMany,
+}
+
+/// What Prometheus says went wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// `errorType`: `timeout`, `execution`, `bad_data` …
+    pub(super) kind: String,
+    /// `error`, in Prometheus' words.
+    pub(super) message: String,
+}
+
+/// The samples of a vector, or the one of a scalar.
+pub(super) fn samples(body: &[u8]) -> Result<Vec<Sample>, WireError> {
+    let head: Head<'_> = parse(body)?;
+    if let Some(failure) = head.failure() {
+        return Err(WireError::Failure(failure));
+    }
+    if !head.warnings.is_empty() || !head.infos.is_empty() {
+        tracing::debug!(warnings = ?head.warnings, infos = ?head.infos, "prometheus annotated its answer");
+    }
+    match head.result_type() {
+        Some("vector") => match parse::<Body<Vector>>(body)?.data.result {
+            Vector::Samples(samples) => Ok(samples),
+            Vector::TooMany => Err(WireError::TooMany),
+        },
+        Some("scalar") => {
+            let point = parse::<Body<Point<'_>>>(body)?.data.result;
+            Ok(vec![point.sample(Labels::new()).map_err(|problem| WireError::Malformed(problem.to_owned()))?])
+        }
+        Some(other) => Err(WireError::Malformed(format!(
+            "the query gives a {other}; it must give an instant vector or a scalar"
+        ))),
+        None => Err(WireError::Malformed("no resultType".to_owned())),
+    }
+}
+
+/// What a body with an error's status code says, if it is Prometheus'.
+pub(super) fn failure(body: &[u8]) -> Option<Failure> {
+    parse::<Head<'_>>(body).ok()?.failure()
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, WireError> {
+    serde_json::from_slice(body).map_err(|error| WireError::Malformed(error.to_string()))
+}
+
+/// All but the result.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<DataHead<'a>>,
+    #[serde(rename = "errorType", default)]
+    error_type: String,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct DataHead<'a> {
+    #[serde(rename = "resultType", borrow)]
+    result_type: Option<Cow<'a, str>>,
+}
+
+impl Head<'_> {
+    fn failure(&self) -> Option<Failure> {
+        let failure = Failure { kind: self.error_type.clone(), message: self.error.clone() };
+        (self.status != "success").then_some(failure)
+    }
+
+    fn result_type(&self) -> Option<&str> {
+        self.data.as_ref()?.result_type.as_deref()
+    }
+}
+
+#[derive(Deserialize)]
+struct Body<T> {
+    data: Data<T>,
+}
+
+#[derive(Deserialize)]
+struct Data<T> {
+    result: T,
+}
+
+enum Vector {
+    Samples(Vec<Sample>),
+    TooMany,
+}
+
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(VectorVisitor)
+    }
+}
+
+struct VectorVisitor;
+
+impl<'de> Visitor<'de> for VectorVisitor {
+    type Value = Vector;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of series")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vector, A::Error> {
+        let mut samples = Vec::new();
+        while samples.len() < SAMPLES_MAX {
+            let Some(series) = list.next_element::<Series<'_>>()? else {
+                return Ok(Vector::Samples(samples));
+            };
+            samples.push(series.sample().map_err(A::Error::custom)?);
+        }
+        let mut more = false;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            more = true;
+        }
+        Ok(if more { Vector::TooMany } else { Vector::Samples(samples) })
+    }
+}
+
+#[derive(Deserialize)]
+struct Series<'a> {
+    metric: Labels,
+    #[serde(borrow)]
+    value: Option<Point<'a>>,
+    histogram: Option<IgnoredAny>,
+}
+
+impl Series<'_> {
+    fn sample(self) -> Result<Sample, &'static str> {
+        match (self.value, self.histogram) {
+            (Some(point), None) => point.sample(self.metric),
+            (_, Some(_)) => {
+                Err("a series is a native histogram; make it a number, as by histogram_quantile()")
+            }
+            (None, None) => Err("a series has no value"),
+        }
+    }
+}
+
+/// Time in seconds, and the value as text.
+#[derive(Deserialize)]
+struct Point<'a>(f64, #[serde(borrow)] Cow<'a, str>);
+
+impl Point<'_> {
+    fn sample(&self, labels: Labels) -> Result<Sample, &'static str> {
+        // Rust reads all that Go writes: 1e-7, NaN, +Inf, -Inf.
+        let value = self.1.parse().map_err(|_| "a value is no number")?;
+        Ok(Sample { labels, value, timestamp: timestamp(self.0).ok_or("a timestamp is out of range")? })
+    }
+}
+
+/// Prometheus counts in milliseconds; a float of seconds is off by less than half of one.
+fn timestamp(seconds: f64) -> Option<Timestamp> {
+    let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
+    Timestamp::from_duration(since_epoch).ok()?.round(Unit::Millisecond).ok()
+}
+
+#[cfg(test)]
+#[path = "tests/wire.rs"]
+mod tests;

@@ -1,0 +1,164 @@
+//! HTTP: the only room that names actix-web.
+//!
+//! A request goes through [`observe`] (id, span, log line, metrics), the deadline, [`guard`] (who, may they), the
+//! in-flight limit, and then one of the handlers. Paths are matched by [`routes`] on the raw path: actix' own router
+//! decodes half of the percent signs before it matches, and two readings of one path are how a check is bypassed.
+//!
+//! HTTP/1.1 only (actix' HTTP/2 is a dead branch); TLS always.
+
+mod body;
+mod connection;
+mod documents;
+mod guard;
+mod health;
+mod limits;
+mod observe;
+mod read;
+mod reply;
+mod request;
+mod routes;
+mod scrape;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::{App, HttpServer, web};
+use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
+
+use limits::Limits;
+
+use crate::answer::Answers;
+use crate::api::Documents;
+use crate::authn::Authenticator;
+use crate::authz::Authorizer;
+use crate::readiness::Readiness;
+
+/// At least two, so that one slow TLS handshake's arithmetic does not stop the probes.
+const WORKERS_MIN: usize = 2;
+/// Per worker. Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst.
+const CONNECTIONS_PER_WORKER_MAX: usize = 1024;
+/// A client that has not sent its headers by then is cut off; kube-apiserver sends them at once.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// kube-apiserver gives a handshake 10 s; ours takes milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// As Go's servers have it; longer than the 30 s between the aggregator's probes, so they find the connection open.
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
+/// How long a closing connection may take to say goodbye, and a body that nobody reads to end.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long requests in flight may take to end at shutdown; none may run longer than its own deadline anyway.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// What the server answers from.
+pub struct Parts {
+    /// Reads of metrics.
+    pub answers: Arc<Answers>,
+    /// Who asks.
+    pub authenticator: Arc<Authenticator>,
+    /// May they.
+    pub authorizer: Arc<Authorizer>,
+    /// The health endpoints' checks.
+    pub readiness: Readiness,
+    /// What `/metrics` shows; the server adds its own.
+    pub registry: Registry,
+}
+
+/// How it listens.
+#[derive(Debug)]
+pub struct Options {
+    /// Where; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The certificate, and that client certificates are asked for.
+    pub tls: rustls::ServerConfig,
+    /// The longest a request may take (`--request-timeout`).
+    pub request_timeout: Duration,
+    /// The longest a read waits for Prometheus.
+    pub read_deadline: Duration,
+    /// The most requests answered at one time (`--max-requests-inflight`); 0 is no limit.
+    pub max_in_flight: usize,
+}
+
+/// A server that owns its port but serves nobody yet.
+#[must_use]
+pub struct Bound {
+    address: SocketAddr,
+    server: actix_web::dev::Server,
+    stop: oneshot::Sender<()>,
+}
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// What every request's handling shares.
+struct Shared {
+    answers: Arc<Answers>,
+    authenticator: Arc<Authenticator>,
+    authorizer: Arc<Authorizer>,
+    readiness: Readiness,
+    registry: Registry,
+    documents: Documents,
+    limits: Limits,
+    metrics: observe::Metrics,
+}
+
+/// Takes the port.
+pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
+    let Options { address, tls, request_timeout, read_deadline, max_in_flight } = options;
+    let limits = Limits::new(request_timeout, read_deadline, max_in_flight);
+    let shared = web::Data::new(Shared::new(parts, limits));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = HttpServer::new(move || {
+        App::new().app_data(shared.clone()).default_service(web::to(observe::serve))
+    })
+    // Before bind: actix applies it to the sockets that come after.
+    .on_connect(connection::remember_peer)
+    .workers(std::thread::available_parallelism().map_or(WORKERS_MIN, |cores| cores.get().max(WORKERS_MIN)))
+    .max_connections(CONNECTIONS_PER_WORKER_MAX)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEADERS_TIMEOUT)
+    .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+    // A client that goes away ends the work for it.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(request_timeout.min(DRAIN_MAX).as_secs().max(1))
+    .shutdown_signal(async {
+        // Either asked to stop, or the one who would ask is gone.
+        let _ = stopped.await;
+    })
+    .bind_rustls_0_23(address, tls)?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    Ok(Bound { address, server: server.run(), stop })
+}
+
+impl Bound {
+    /// The address taken, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` resolves; then closes the listener, lets requests in flight end, and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { server, stop, .. } = self;
+        let mut server = std::pin::pin!(server);
+        tokio::select! {
+            ended = &mut server => return ended,
+            () = shutdown => {}
+        }
+        // The receiver lives in the server.
+        let _ = stop.send(());
+        server.await
+    }
+}
+
+impl Shared {
+    fn new(parts: Parts, limits: Limits) -> Self {
+        let Parts { answers, authenticator, authorizer, readiness, mut registry } = parts;
+        let metrics = observe::Metrics::register(&mut registry);
+        Self { answers, authenticator, authorizer, readiness, registry, documents: Documents::new(), limits, metrics }
+    }
+}

@@ -1,0 +1,191 @@
+//! Around every request: its id, its one log line, its metrics; and no panic gets past here.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use actix_web::http::{Method, Uri, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::FutureExt as _;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use super::body::refuse_body;
+use super::request::Request;
+use super::routes::Route;
+use super::{Shared, guard, reply};
+use crate::api::{Error, LimitError, RequestError, Status};
+
+/// Longer ids are not ours to repeat; kube-apiserver cuts there too.
+const AUDIT_ID_CHARS_MAX: usize = 64;
+
+/// Answers one request, whatever it is.
+pub(super) async fn serve(
+    shared: web::Data<Shared>,
+    request: HttpRequest,
+    body: web::Payload,
+) -> HttpResponse {
+    let started = Instant::now();
+    let audit_id = audit_id(&request);
+    let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
+    shared.metrics.in_flight.inc();
+    let (route, answered) = match Route::of(request.uri().path()) {
+        Ok(route) => {
+            let handled = AssertUnwindSafe(admitted(&shared, &request, &route)).catch_unwind().instrument(span.clone());
+            let name = route.name();
+            (name, handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into())))
+        }
+        Err(error) => (Route::Unknown.name(), Err(error.into())),
+    };
+    shared.metrics.in_flight.dec();
+    let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
+    reply::add_common_headers(&mut response, audit_id);
+    let record = Record { method: request.method(), route, code: response.status().as_u16() };
+    shared.metrics.observe(&record, started.elapsed());
+    span.in_scope(|| record.log(request.uri(), started.elapsed()));
+    refuse_body(&request, body, response)
+}
+
+/// The way of a request whose path makes sense: in time, by somebody who may, one of so many.
+async fn admitted(shared: &Shared, raw: &HttpRequest, route: &Route<'_>) -> Result<HttpResponse, Error> {
+    let request = Request::new(raw)?;
+    if raw.headers().contains_key(header::UPGRADE) {
+        return Err(RequestError::Upgrade.into());
+    }
+    let deadline = shared.limits.deadline(request.parameters.timeout);
+    let answered = tokio::time::timeout(deadline, async {
+        let user = guard::authenticate(shared, raw).await?;
+        let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
+        guard::authorize(shared, raw, &user).await?;
+        if !matches!(*raw.method(), Method::GET | Method::HEAD) {
+            return Err(RequestError::Method.into());
+        }
+        route.handle(shared, &request).await
+    });
+    answered.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
+}
+
+/// The client's copy of an error, and the operator's.
+fn refusal(request: &HttpRequest, error: &Error, span: &tracing::Span) -> HttpResponse {
+    let status = Status::from(error);
+    span.in_scope(|| {
+        let causes = Causes(error);
+        if status.code >= 500 {
+            tracing::warn!(http.path = request.uri().path(), http.code = status.code, error = %causes, "request failed");
+        } else {
+            tracing::debug!(http.code = status.code, error = %causes, "request refused");
+        }
+    });
+    let is_pretty = Request::new(request).is_ok_and(|request| request.is_pretty());
+    reply::status(&status, is_pretty)
+}
+
+/// An error with everything behind it, on one line.
+struct Causes<'a>(&'a Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = std::error::Error::source(self.0);
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The id kube-apiserver's audit log has for the request, else a new one.
+fn audit_id(request: &HttpRequest) -> header::HeaderValue {
+    let given = request.headers().get("audit-id").filter(|id| {
+        let bytes = id.as_bytes();
+        !bytes.is_empty() && bytes.len() <= AUDIT_ID_CHARS_MAX && bytes.iter().all(u8::is_ascii_graphic)
+    });
+    given.cloned().unwrap_or_else(|| {
+        let mut text = Uuid::encode_buffer();
+        let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+        header::HeaderValue::from_str(text).unwrap_or(header::HeaderValue::from_static(""))
+    })
+}
+
+/// What is told of a request.
+struct Record<'a> {
+    method: &'a Method,
+    route: &'static str,
+    code: u16,
+}
+
+impl Record<'_> {
+    /// One line; the path is logged, the query string with its selector is not.
+    fn log(&self, uri: &Uri, took: Duration) {
+        tracing::debug!(
+            http.method = self.method.as_str(),
+            http.path = uri.path(),
+            http.code = self.code,
+            duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "request answered"
+        );
+    }
+
+    /// The method, if it is a known one: anybody can invent methods.
+    fn verb(&self) -> &'static str {
+        match *self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::PATCH => "PATCH",
+            Method::DELETE => "DELETE",
+            Method::OPTIONS => "OPTIONS",
+            _ => "other",
+        }
+    }
+}
+
+/// What the server tells of itself at `/metrics`.
+pub(super) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<DurationLabels, Histogram, fn() -> Histogram>,
+    in_flight: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    verb: &'static str,
+    resource: &'static str,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DurationLabels {
+    resource: &'static str,
+}
+
+/// From an answer out of memory (tens of microseconds) to the longest deadline.
+const BUCKETS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            in_flight: Gauge::default(),
+        };
+        let own = registry.sub_registry_with_prefix("metrics_apiserver_http");
+        own.register("requests", "Requests answered", metrics.requests.clone());
+        own.register("request_duration_seconds", "Time from headers read to answer made", metrics.durations.clone());
+        own.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        metrics
+    }
+
+    fn observe(&self, record: &Record<'_>, took: Duration) {
+        let Record { route: resource, code, .. } = *record;
+        self.requests.get_or_create(&RequestLabels { verb: record.verb(), resource, code }).inc();
+        self.durations.get_or_create(&DurationLabels { resource }).observe(took.as_secs_f64());
+    }
+}

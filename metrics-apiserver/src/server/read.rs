@@ -1,0 +1,34 @@
+//! A read of one external metric in one namespace.
+
+use actix_web::HttpResponse;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::request::Request;
+use super::{Shared, reply};
+use crate::api::{Error, Media, Offer, RequestError, table, value_list};
+use crate::metric::{MetricName, Namespace, Selector};
+
+/// Parses the names and the selector, asks, and writes the answer in the form the client wants.
+pub(super) async fn external(
+    shared: &Shared,
+    request: &Request<'_>,
+    namespace: &str,
+    metric: &str,
+) -> Result<HttpResponse, Error> {
+    if request.parameters.watch {
+        return Err(RequestError::Watch.into());
+    }
+    let media = request.media(Offer::Values)?;
+    let namespace = Namespace::parse(namespace).map_err(RequestError::Namespace)?;
+    let metric = MetricName::parse(metric).map_err(RequestError::Metric)?;
+    let selector: Selector = request.parameters.label_selector.parse().map_err(RequestError::Selector)?;
+    let deadline = Instant::now() + shared.limits.read_deadline(request.parameters.timeout);
+    let answer = shared.answers.external(&namespace, &metric, &selector, deadline).await?;
+    let metric = answer.metric.as_str();
+    let body = match media {
+        Media::Table(version) => table(version, metric, &namespace, &answer.values, Timestamp::now()),
+        _ => value_list(metric, &answer.values),
+    };
+    Ok(reply::json(body, request.is_pretty()))
+}

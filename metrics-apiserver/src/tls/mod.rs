@@ -1,0 +1,75 @@
+//! The TLS side of the listener: which certificate it shows, and what it asks of its peers.
+
+mod certificate;
+mod peer;
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::server::NoServerSessionStorage;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
+
+pub use certificate::{LoadError, ServingCertificate};
+
+use peer::AnyPeer;
+
+/// The oldest TLS version that is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// TLS 1.3 alone.
+    Tls13,
+}
+
+/// A value of `--tls-min-version` that is not served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the TLS version {0:?} is not served, use VersionTLS12 or VersionTLS13")]
+pub struct UnknownVersion(String);
+
+impl FromStr for MinVersion {
+    type Err = UnknownVersion;
+
+    /// Reads the flag's Go spelling.
+    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
+        match text {
+            "VersionTLS12" => Ok(Self::Tls12),
+            "VersionTLS13" => Ok(Self::Tls13),
+            _ => Err(UnknownVersion(text.to_owned())),
+        }
+    }
+}
+
+impl MinVersion {
+    fn spoken(self) -> &'static [&'static SupportedProtocolVersion] {
+        static BOTH: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match self {
+            Self::Tls12 => &BOTH,
+            Self::Tls13 => &BOTH[..1],
+        }
+    }
+}
+
+/// What the listener is made with. It shows `certificate` as it is at each handshake and asks for a client
+/// certificate without judging it; HTTP/1.1 is all it offers. Sessions are not resumed: a resumed one would
+/// show no certificate to check again.
+pub fn server_config(
+    certificate: Arc<ServingCertificate>,
+    minimum: MinVersion,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let peers = AnyPeer::new(provider.signature_verification_algorithms);
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(minimum.spoken())?
+        .with_client_cert_verifier(Arc::new(peers))
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;
