@@ -139,7 +139,8 @@ fn still_valid(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Error> {
     let Some(pem) = read_if_there(certificate_file)?.filter(|_| key_file.exists()) else { return Ok(None) };
-    let found = issue::read(&pem).ok_or_else(|| Error::NoCertificate { path: certificate_file.to_owned() })?;
+    let found =
+        issue::read(&pem).ok_or_else(|| Error::NoCertificate { path: certificate_file.to_owned() })?;
     let wanted = issue::host_name(request);
     match found.expires > now {
         false => Ok(None),

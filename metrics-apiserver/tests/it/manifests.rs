@@ -111,7 +111,9 @@ fn every_document_is_what_its_kind_says() {
             ("policy/v1", "PodDisruptionBudget") => survives::<PodDisruptionBudget>(document),
             ("networking.k8s.io/v1", "NetworkPolicy") => survives::<NetworkPolicy>(document),
             ("rbac.authorization.k8s.io/v1", "ClusterRole") => survives::<ClusterRole>(document),
-            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => survives::<ClusterRoleBinding>(document),
+            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
+                survives::<ClusterRoleBinding>(document)
+            }
             ("rbac.authorization.k8s.io/v1", "RoleBinding") => survives::<RoleBinding>(document),
             ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
             // Custom resources: their schemas are not ours to have. They stand in components, which a cluster
@@ -238,7 +240,9 @@ fn the_server_runs_twice_locked_down_and_leaves_in_peace() {
     assert_eq!(probed(container.readiness_probe.as_ref()), "HTTPS /readyz");
     assert_eq!(probed(container.liveness_probe.as_ref()), "HTTPS /livez");
     assert_eq!(probed(container.startup_probe.as_ref()), "HTTPS /livez");
-    assert!(grace > seconds(&container, "--shutdown-delay-duration") + seconds(&container, "--request-timeout"));
+    assert!(
+        grace > seconds(&container, "--shutdown-delay-duration") + seconds(&container, "--request-timeout")
+    );
 }
 
 #[test]
@@ -246,7 +250,8 @@ fn the_inference_service_runs_locked_down_and_finishes_its_queue() {
     let deployment: Deployment = only("inference/deployment.yaml");
     assert_eq!(deployment.spec.as_ref().unwrap().replicas, None, "the number is the HPA's");
     let (container, grace) = locked_down(deployment);
-    let sleep = container.lifecycle.as_ref().unwrap().pre_stop.as_ref().unwrap().sleep.as_ref().unwrap().seconds;
+    let sleep =
+        container.lifecycle.as_ref().unwrap().pre_stop.as_ref().unwrap().sleep.as_ref().unwrap().seconds;
     assert!(grace > seconds(&container, "--drain-timeout") + sleep);
     assert_eq!(probed(container.readiness_probe.as_ref()), "HTTP /readyz");
 }
@@ -256,7 +261,10 @@ fn the_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
     let registration = only::<APIService>("base/api-service.yaml");
     let service: Service = only("base/service.yaml");
     let spec = registration.spec.unwrap();
-    assert_eq!(registration.metadata.name.unwrap(), format!("{}.{}", spec.version.unwrap(), spec.group.unwrap()));
+    assert_eq!(
+        registration.metadata.name.unwrap(),
+        format!("{}.{}", spec.version.unwrap(), spec.group.unwrap())
+    );
     assert_eq!(spec.insecure_skip_tls_verify, None);
     let target = spec.service.unwrap();
     assert_eq!(target.name, service.metadata.name);

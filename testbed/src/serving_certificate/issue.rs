@@ -53,12 +53,7 @@ pub(super) fn issue(request: &Request<'_>, now: Timestamp) -> Result<Issued, rcg
     let key = KeyPair::generate()?;
     let expires = Timestamp::from_second(leaf.not_after.unix_timestamp()).unwrap_or(Timestamp::MAX);
     let certificate = leaf.signed_by(&key, &ca)?;
-    Ok(Issued {
-        ca_pem: ca.pem(),
-        certificate_pem: certificate.pem(),
-        key_pem: key.serialize_pem(),
-        expires,
-    })
+    Ok(Issued { ca_pem: ca.pem(), certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), expires })
 }
 
 fn params(

@@ -15,7 +15,14 @@ use super::*;
 const DAY: Duration = Duration::from_hours(24);
 
 fn request(out_dir: &Path) -> Request<'_> {
-    Request { service: "metrics", namespace: "monitoring", validity: DAY, out_dir, overlay: None, force: false }
+    Request {
+        service: "metrics",
+        namespace: "monitoring",
+        validity: DAY,
+        out_dir,
+        overlay: None,
+        force: false,
+    }
 }
 
 fn read(path: &Path) -> String {
