@@ -1,6 +1,6 @@
 //! The certificate metrics-apiserver serves with, and the kustomization that installs it beside an overlay.
 //!
-//! kube-apiserver verifies the name `<service>.<namespace>.svc` against the APIService's `caBundle`. Each certificate
+//! kube-apiserver verifies the name `<service>.<namespace>.svc` against the `caBundle` of the `APIService`. Each certificate
 //! gets a CA of its own whose key is forgotten at once: a key that does not exist cannot leak, and a rotation makes
 //! a new CA. While the pods pick the new certificate up, the bundle holds the old CA beside the new one.
 
@@ -17,7 +17,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// The longest validity: beyond ten years nobody would remember how to rotate.
-pub const VALIDITY_MAX: Duration = Duration::from_hours(10 * 365 * 24);
+pub const VALIDITY_MAX: Duration = Duration::from_secs(10 * 365 * DAY_SECS);
+
+const DAY_SECS: u64 = 24 * 60 * 60;
 
 /// The longest name of a Service or a Namespace (RFC 1123 label).
 const NAME_LENGTH_MAX: usize = 63;
@@ -25,7 +27,7 @@ const NAME_LENGTH_MAX: usize = 63;
 /// What is to be made.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The Service that the APIService names.
+    /// The Service that the `APIService` names.
     pub service: &'a str,
     /// The Service's namespace; the Secret goes there too.
     pub namespace: &'a str,
@@ -42,9 +44,9 @@ pub struct Request<'a> {
 /// The manifests that the generated kustomization builds on.
 #[derive(Debug, Clone, Copy)]
 pub struct Overlay<'a> {
-    /// A kustomize directory with the APIService in it.
+    /// A kustomize directory with the `APIService` in it.
     pub directory: &'a Path,
-    /// Another port for the APIService than the manifests name: the testbed's server listens where there is room.
+    /// Another port for the `APIService` than the manifests name: the testbed's server listens where there is room.
     pub api_service_port: Option<u16>,
 }
 
@@ -184,7 +186,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Writes through a temporary file, which is its owner's alone (0600) from its first byte.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(at(directory))?;
     file.write_all(bytes).map_err(at(path))?;
     file.persist(path).map_err(|error| at(path)(error.error))?;
@@ -206,5 +208,5 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 fn days(validity: Duration) -> u64 {
-    validity.as_secs() / Duration::from_hours(24).as_secs()
+    validity.as_secs() / DAY_SECS
 }

@@ -12,7 +12,7 @@ use testbed::serving_certificate::{Overlay, Request, generate};
 /// certs/README.md says what lies in the output directory then, and how to rotate.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Service that the APIService names
+    /// Service that the `APIService` names
     #[arg(long, default_value = "metrics-apiserver")]
     service: String,
     /// Namespace of the Service
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let made = generate(&Request {
         service: &args.service,
         namespace: &args.namespace,
-        validity: Duration::from_hours(24) * args.days,
+        validity: Duration::from_secs(24 * 60 * 60) * args.days,
         out_dir: &args.out,
         overlay,
         force: args.force,

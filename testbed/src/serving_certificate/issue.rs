@@ -14,7 +14,7 @@ use x509_parser::pem::parse_x509_pem;
 use super::Request;
 
 /// How long before now a certificate is valid already: clocks of a cluster differ.
-const BACKDATED: Duration = Duration::from_mins(5);
+const BACKDATED: Duration = Duration::from_secs(5 * 60);
 
 const PEM_END: &str = "-----END CERTIFICATE-----\n";
 

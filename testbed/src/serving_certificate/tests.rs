@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(DAY_SECS);
 
 fn request(out_dir: &Path) -> Request<'_> {
     Request {
