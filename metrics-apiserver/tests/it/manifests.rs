@@ -1,0 +1,273 @@
+//! The files under `manifests/`: each is what its kind says, and what the documentation promises stands in them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::{HPAScalingRules, HorizontalPodAutoscaler};
+use k8s_openapi::api::core::v1::{Container, Namespace, Probe, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// One YAML document and where it stands.
+struct Document {
+    file: PathBuf,
+    value: Value,
+}
+
+impl Document {
+    fn text(&self, key: &str) -> &str {
+        self.value[key].as_str().unwrap_or_default()
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests")
+}
+
+fn yaml_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            found.push(path);
+        }
+    }
+}
+
+fn parse(file: &Path) -> Vec<Document> {
+    let text = fs::read_to_string(file).unwrap();
+    // Each document stands alone, so that an error names its line near enough.
+    let values = text.split("\n---\n").map(|part| {
+        serde_saphyr::from_str(part).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    });
+    values.map(|value| Document { file: file.to_owned(), value }).collect()
+}
+
+/// Every Kubernetes object under `manifests/`; kustomizations, the server's configuration and chart values are none.
+fn objects() -> Vec<Document> {
+    let mut files = Vec::new();
+    yaml_files(&root(), &mut files);
+    let other = ["kustomization.yaml", "config.yaml", "prometheus-values.yaml"];
+    files.retain(|file| !other.iter().any(|name| file.ends_with(name)));
+    files.iter().flat_map(|file| parse(file)).collect()
+}
+
+fn only<T: DeserializeOwned>(file: &str) -> T {
+    let mut documents = parse(&root().join(file));
+    assert_eq!(documents.len(), 1, "{file}");
+    serde_json::from_value(documents.remove(0).value).unwrap()
+}
+
+fn all_of<T: DeserializeOwned>(kind: &str) -> Vec<T> {
+    let documents = objects().into_iter().filter(|document| document.text("kind") == kind);
+    documents.map(|document| serde_json::from_value(document.value).unwrap()).collect()
+}
+
+/// Reads as `T` and writes again: a field that `T` does not know would be lost.
+fn survives<T: DeserializeOwned + Serialize>(document: &Document) {
+    let file = document.file.display();
+    let typed: T =
+        serde_json::from_value(document.value.clone()).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let mut written = serde_json::to_value(typed).unwrap();
+    keep_written(&mut written, &document.value);
+    assert_eq!(written, document.value, "{file}: a field is unknown to its kind, or in the wrong place");
+}
+
+/// Some types write required lists even when they are empty and were not given: those say nothing.
+fn keep_written(written: &mut Value, given: &Value) {
+    match (written, given) {
+        (Value::Object(written), Value::Object(given)) => {
+            written.retain(|key, value| given.contains_key(key) || *value != json!([]));
+            for (key, value) in written {
+                keep_written(value, &given[key]);
+            }
+        }
+        (Value::Array(written), Value::Array(given)) => {
+            written.iter_mut().zip(given).for_each(|(written, given)| keep_written(written, given));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_document_is_what_its_kind_says() {
+    let documents = objects();
+    assert!(documents.len() >= 18, "only {} documents found", documents.len());
+    for document in &documents {
+        match (document.text("apiVersion"), document.text("kind")) {
+            ("v1", "Namespace") => survives::<Namespace>(document),
+            ("v1", "ServiceAccount") => survives::<ServiceAccount>(document),
+            ("v1", "Service") => survives::<Service>(document),
+            ("apps/v1", "Deployment") => survives::<Deployment>(document),
+            ("autoscaling/v2", "HorizontalPodAutoscaler") => survives::<HorizontalPodAutoscaler>(document),
+            ("policy/v1", "PodDisruptionBudget") => survives::<PodDisruptionBudget>(document),
+            ("networking.k8s.io/v1", "NetworkPolicy") => survives::<NetworkPolicy>(document),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole") => survives::<ClusterRole>(document),
+            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
+                survives::<ClusterRoleBinding>(document)
+            }
+            ("rbac.authorization.k8s.io/v1", "RoleBinding") => survives::<RoleBinding>(document),
+            ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
+            // Custom resources: their schemas are not ours to have. They stand in components, which a cluster
+            // without their definitions does not need.
+            ("monitoring.coreos.com/v1", "PodMonitor") | ("cert-manager.io/v1", "Issuer" | "Certificate") => {
+                assert!(document.file.starts_with(root().join("components")), "{}", document.file.display());
+            }
+            (version, kind) => panic!("{}: unknown kind {version} {kind}", document.file.display()),
+        }
+    }
+}
+
+#[test]
+fn every_file_is_listed_by_the_kustomization_beside_it() {
+    let mut files = Vec::new();
+    yaml_files(&root(), &mut files);
+    // A chart's values are not kustomize's.
+    files.retain(|file| !file.ends_with("kustomization.yaml") && !file.ends_with("prometheus-values.yaml"));
+    for file in files {
+        let kustomization = fs::read_to_string(file.with_file_name("kustomization.yaml")).unwrap();
+        let entry = format!("- {}", file.file_name().unwrap().to_str().unwrap());
+        assert!(kustomization.lines().any(|line| line.trim() == entry), "{} is not applied", file.display());
+    }
+}
+
+#[test]
+fn the_hpa_waits_240_s_before_it_grows_and_300_s_before_it_shrinks() {
+    let hpa: HorizontalPodAutoscaler = only("inference/hpa.yaml");
+    let behavior = hpa.spec.unwrap().behavior.unwrap();
+    let window = |rules: Option<HPAScalingRules>| rules.unwrap().stabilization_window_seconds;
+    assert_eq!(window(behavior.scale_up), Some(240));
+    assert_eq!(window(behavior.scale_down), Some(300));
+}
+
+#[test]
+fn the_hpa_asks_for_a_metric_that_is_configured_and_selects_the_pods_label() {
+    let hpa: HorizontalPodAutoscaler = only("inference/hpa.yaml");
+    let deployment: Deployment = only("inference/deployment.yaml");
+    let metric = hpa.spec.unwrap().metrics.unwrap().remove(0).external.unwrap().metric;
+    for config in ["base/config.yaml", "overlays/demo/config.yaml"] {
+        let config: Value = only(config);
+        let names: Vec<&Value> =
+            config["metrics"].as_array().unwrap().iter().map(|metric| &metric["name"]).collect();
+        assert_eq!(names, [&json!(metric.name)]);
+    }
+    let pods = deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
+    assert_eq!(metric.selector.unwrap().match_labels.unwrap(), pods);
+}
+
+#[test]
+fn the_server_may_delegate_and_nothing_else() {
+    let ours = |kind: &str, name: &str| (kind == "ServiceAccount") && name == "metrics-apiserver";
+    let mut granted = BTreeSet::new();
+    for binding in all_of::<ClusterRoleBinding>("ClusterRoleBinding") {
+        if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
+            granted.insert(format!("everywhere {}", binding.role_ref.name));
+        }
+    }
+    for binding in all_of::<RoleBinding>("RoleBinding") {
+        if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
+            granted.insert(format!("{} {}", binding.metadata.namespace.unwrap(), binding.role_ref.name));
+        }
+    }
+    let expected =
+        ["everywhere system:auth-delegator", "kube-system extension-apiserver-authentication-reader"];
+    assert_eq!(granted, BTreeSet::from(expected.map(String::from)));
+}
+
+#[test]
+fn the_roles_shipped_only_read_metrics() {
+    let rules = all_of::<ClusterRole>("ClusterRole").into_iter().flat_map(|role| role.rules.unwrap());
+    let rules: Vec<Value> = rules.map(|rule| serde_json::to_value(rule).unwrap()).collect();
+    let external = json!({"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["list"]});
+    let own = json!({"nonResourceURLs": ["/metrics"], "verbs": ["get"]});
+    assert_eq!(rules, [external, own]);
+}
+
+#[test]
+fn only_the_hpa_controller_is_bound_to_read_metrics() {
+    let bindings = all_of::<ClusterRoleBinding>("ClusterRoleBinding").into_iter();
+    let readers = bindings.filter(|binding| binding.role_ref.name == "external-metrics-reader");
+    let names: Vec<String> =
+        readers.flat_map(|binding| binding.subjects.unwrap()).map(|subject| subject.name).collect();
+    assert_eq!(names, ["horizontal-pod-autoscaler", "system:kube-controller-manager"]);
+}
+
+/// The container, its pod's grace and whether the pod is locked down: no root, no writes, no capability.
+fn locked_down(deployment: Deployment) -> (Container, i64) {
+    let mut pod = deployment.spec.unwrap().template.spec.unwrap();
+    let pod_context = pod.security_context.unwrap();
+    assert_eq!(pod_context.run_as_non_root, Some(true));
+    assert!(pod_context.run_as_user > Some(0));
+    assert_eq!(pod_context.seccomp_profile.unwrap().type_, "RuntimeDefault");
+    let container = pod.containers.remove(0);
+    assert!(pod.containers.is_empty());
+    let context = container.security_context.clone().unwrap();
+    assert_eq!(context.read_only_root_filesystem, Some(true));
+    assert_eq!(context.allow_privilege_escalation, Some(false));
+    assert_eq!(context.capabilities.unwrap().drop.unwrap(), ["ALL"]);
+    assert!(container.resources.as_ref().unwrap().limits.as_ref().unwrap().contains_key("memory"));
+    (container, pod.termination_grace_period_seconds.unwrap())
+}
+
+/// The whole seconds of a flag such as `--shutdown-delay-duration=10s`.
+fn seconds(container: &Container, flag: &str) -> i64 {
+    let arguments = container.args.as_ref().unwrap();
+    let value = arguments.iter().find_map(|argument| argument.strip_prefix(&format!("{flag}="))).unwrap();
+    value.strip_suffix('s').unwrap().parse().unwrap()
+}
+
+fn probed(probe: Option<&Probe>) -> String {
+    let get = probe.unwrap().http_get.as_ref().unwrap();
+    format!("{} {}", get.scheme.as_deref().unwrap_or("HTTP"), get.path.as_deref().unwrap())
+}
+
+#[test]
+fn the_server_runs_twice_locked_down_and_leaves_in_peace() {
+    let deployment: Deployment = only("base/deployment.yaml");
+    let spec = deployment.spec.clone().unwrap();
+    assert!(spec.replicas >= Some(2));
+    let rolling = serde_json::to_value(spec.strategy.unwrap().rolling_update.unwrap()).unwrap();
+    assert_eq!(rolling["maxUnavailable"], 0);
+    let (container, grace) = locked_down(deployment);
+    assert_eq!(probed(container.readiness_probe.as_ref()), "HTTPS /readyz");
+    assert_eq!(probed(container.liveness_probe.as_ref()), "HTTPS /livez");
+    assert_eq!(probed(container.startup_probe.as_ref()), "HTTPS /livez");
+    assert!(
+        grace > seconds(&container, "--shutdown-delay-duration") + seconds(&container, "--request-timeout")
+    );
+}
+
+#[test]
+fn the_inference_service_runs_locked_down_and_finishes_its_queue() {
+    let deployment: Deployment = only("inference/deployment.yaml");
+    assert_eq!(deployment.spec.as_ref().unwrap().replicas, None, "the number is the HPA's");
+    let (container, grace) = locked_down(deployment);
+    let sleep =
+        container.lifecycle.as_ref().unwrap().pre_stop.as_ref().unwrap().sleep.as_ref().unwrap().seconds;
+    assert!(grace > seconds(&container, "--drain-timeout") + sleep);
+    assert_eq!(probed(container.readiness_probe.as_ref()), "HTTP /readyz");
+}
+
+#[test]
+fn the_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
+    let registration = only::<APIService>("base/api-service.yaml");
+    let service: Service = only("base/service.yaml");
+    let spec = registration.spec.unwrap();
+    assert_eq!(
+        registration.metadata.name.unwrap(),
+        format!("{}.{}", spec.version.unwrap(), spec.group.unwrap())
+    );
+    assert_eq!(spec.insecure_skip_tls_verify, None);
+    let target = spec.service.unwrap();
+    assert_eq!(target.name, service.metadata.name);
+    assert_eq!(target.namespace, service.metadata.namespace);
+    assert_eq!(target.port, Some(service.spec.unwrap().ports.unwrap()[0].port));
+}
