@@ -8,7 +8,6 @@ use inference_svc::app::App;
 use inference_svc::config::Config;
 use inference_svc::shutdown::stop_signal;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 /// `EX_USAGE` of sysexits.h: the command line is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -41,12 +40,10 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// `RUST_LOG` changes what is logged; actix' own start-up lines are not repeated below ours.
+/// `RUST_LOG` changes what is logged; actix' own start-up lines would only repeat ours.
 fn log_to_stderr() {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy()
-        .add_directive(LevelFilter::INFO.into());
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
