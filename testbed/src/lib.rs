@@ -1,1 +1,32 @@
-//! Placeholder replaced below.
+//! Real Kubernetes and Prometheus on one machine, for the demo, the tests and the benchmarks.
+//!
+//! Nothing here imitates: [`Tools`] builds the real programs once, [`Cluster`] runs etcd, kube-apiserver and
+//! kube-controller-manager, [`Prometheus`] runs Prometheus, [`Server`] our own program beside them. Whatever is started
+//! ends with the value that started it, and with this process, however it ends ([`process`]).
+
+pub mod cluster;
+pub mod http;
+pub mod kubeconfig;
+pub mod kubectl;
+pub mod pki;
+pub mod ports;
+pub mod process;
+pub mod prometheus;
+pub mod rundir;
+pub mod server;
+pub mod tools;
+pub mod wait;
+pub mod workspace;
+
+pub use cluster::{Cluster, Options, User};
+pub use kubectl::Kubectl;
+pub use process::Process;
+pub use prometheus::Prometheus;
+pub use server::Server;
+pub use tools::Tools;
+pub use wait::eventually;
+
+/// Names the one TLS provider of this process; harmless when it has been named before.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

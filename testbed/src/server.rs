@@ -1,0 +1,115 @@
+//! Our own metrics-apiserver as a process beside a cluster, with the rights of its ServiceAccount and no others.
+
+mod registration;
+
+use crate::{
+    Cluster, Process, http,
+    pki::{Identity, IdentityFiles},
+    ports, workspace,
+};
+use anyhow::Result;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+/// The namespace, and in it the name of the Deployment, the Service and the ServiceAccount, as in `manifests/`.
+pub const NAME: &str = "metrics-apiserver";
+/// The only name that kube-apiserver checks in the serving certificate.
+pub const HOST: &str = "metrics-apiserver.metrics-apiserver.svc";
+/// How long the server may take to be ready.
+const UP: Duration = Duration::from_secs(30);
+
+/// A running metrics-apiserver. It ends with this value.
+#[derive(Debug)]
+pub struct Server {
+    process: Process,
+    port: u16,
+    ca: String,
+    serving: IdentityFiles,
+}
+
+/// How the server is to be started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// The kubeconfig that it uses for everything: see [`Server::account`].
+    pub kubeconfig: PathBuf,
+    /// Further flags.
+    pub args: Vec<String>,
+}
+
+impl Server {
+    /// Starts the server and waits until `/readyz` says yes. Its name in the log folder is `name`.
+    pub async fn start(cluster: &Cluster, name: &str, options: &Options) -> Result<Self> {
+        let dir = cluster.dir().subdir(name)?;
+        let serving = Self::identity(cluster)?.write(&dir, "serving")?;
+        let port = ports::free()?;
+        let mut command = Command::new(workspace::binary("metrics-apiserver").await?);
+        command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
+        command.arg("--tls-cert-file").arg(&serving.certificate);
+        command.arg("--tls-private-key-file").arg(&serving.key);
+        for flag in ["--kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
+            command.arg(flag).arg(&options.kubeconfig);
+        }
+        command.arg("--config").arg(&options.config).args(&options.args).current_dir(&dir);
+        let process = Process::start(name, &mut command, &cluster.dir().log(name))?;
+        let ca = cluster.credentials().serving_ca.pem();
+        let this = Self { process, port, ca, serving };
+        let client = http::client(Some(&this.ca))?;
+        let ready = format!("{}/readyz", this.url());
+        this.process.until("metrics-apiserver is ready", UP, || http::answers(&client, &ready)).await?;
+        Ok(this)
+    }
+
+    /// A new serving certificate, good for kube-apiserver and for callers on this machine.
+    pub fn identity(cluster: &Cluster) -> Result<Identity> {
+        cluster.credentials().serving_ca.server(&[HOST, "localhost", "127.0.0.1"])
+    }
+
+    /// Makes the namespace, the ServiceAccount and its rights, for tests that do not apply `manifests/`; gives a kubeconfig
+    /// with the ServiceAccount's token only. Doing it twice is no error.
+    pub async fn account(cluster: &Cluster) -> Result<PathBuf> {
+        registration::apply(cluster, &registration::account()).await?;
+        cluster.service_account_kubeconfig(NAME, NAME).await
+    }
+
+    /// Registers the server for `external.metrics.k8s.io/v1beta1`, for tests that do not apply `manifests/`: a Service of
+    /// type ExternalName and an APIService with the port and the CA. The account must have been made.
+    pub async fn register(&self, cluster: &Cluster) -> Result<()> {
+        registration::apply(cluster, &registration::service()).await?;
+        registration::patch_api_service(cluster, self.port, &self.ca).await
+    }
+
+    /// Its address for callers on this machine, such as `https://localhost:18345`.
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.port)
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The authority (PEM) that vouches for its serving certificate.
+    pub fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    /// The serving certificate's files, to replace them while it runs.
+    pub fn serving_files(&self) -> &IdentityFiles {
+        &self.serving
+    }
+
+    /// The process, to look at its log, to send it a signal or to stop it.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The file with its log.
+    pub fn log(&self) -> &Path {
+        self.process.log()
+    }
+}

@@ -1,0 +1,16 @@
+//! The whole on a real control plane.
+//!
+//! All tests share one cluster, which the first makes and the last drops, and one runtime, on which everything that lives
+//! longer than a test may run. Each test works in namespaces of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "clippy spares only the test functions themselves"
+)]
+
+mod control_plane;
+mod prometheus;
+mod shared;

@@ -1,0 +1,97 @@
+//! `cargo xtask test`: every check, in stages.
+//!
+//! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to build,
+//! and each other choice would compile the dependencies once more.
+
+use anyhow::{Context, Result, ensure};
+use std::{
+    io::Write,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+use testbed::{Tools, workspace};
+use tokio::process::Command;
+
+/// Tests that drive one control plane at a time: more would only wait for two cores, and time limits with them.
+const E2E_THREADS: &str = "--test-threads=4";
+
+/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation
+#[derive(clap::Args)]
+#[command(
+    after_help = "The end-to-end tests need Go to build Kubernetes once, or KUBERNETES_BIN: see `cargo xtask tools --help`."
+)]
+pub(crate) struct Args {
+    /// Leave out the end-to-end tests, and with them everything that needs Go
+    #[arg(long)]
+    fast: bool,
+}
+
+/// One stage that has ended.
+struct Stage {
+    name: &'static str,
+    took: Duration,
+    outcome: Result<()>,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    // Go builds while cargo does: neither can use two cores all the time.
+    let tools = (!args.fast).then(|| tokio::spawn(stage("tools", async { Tools::ensure().await.map(drop) })));
+    let mut stages = vec![
+        stage("format", cargo(&["fmt", "--all", "--check"])).await,
+        stage("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])).await,
+        stage("test", cargo(&["test", "--workspace"])).await,
+        stage("documentation", cargo(&["doc", "--workspace", "--no-deps"])).await,
+    ];
+    if let Some(tools) = tools {
+        let tools = tools.await?;
+        let built = tools.outcome.is_ok();
+        stages.push(tools);
+        let end_to_end = async {
+            ensure!(built, "there are no tools to run it with");
+            end_to_end().await
+        };
+        stages.push(stage("end-to-end", end_to_end).await);
+    }
+    summarize(&stages)?;
+    Ok(if stages.iter().all(|stage| stage.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn end_to_end() -> Result<()> {
+    workspace::build_binaries().await?;
+    cargo(&["test", "--workspace", "--test", "e2e", "--", E2E_THREADS]).await
+}
+
+async fn stage(name: &'static str, work: impl Future<Output = Result<()>>) -> Stage {
+    let started = Instant::now();
+    let _ = writeln!(std::io::stderr(), "── {name}: starts");
+    let outcome = work.await;
+    let took = started.elapsed();
+    let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+    let _ = writeln!(std::io::stderr(), "── {name}: {word} after {} s", took.as_secs());
+    Stage { name, took, outcome }
+}
+
+async fn cargo(args: &[&str]) -> Result<()> {
+    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(args)
+        // Read by the documentation's stage only.
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .current_dir(workspace::root())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .context("starting cargo")?;
+    ensure!(status.success(), "`cargo {}` ended with {status}", args.join(" "));
+    Ok(())
+}
+
+fn summarize(stages: &[Stage]) -> Result<()> {
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "\n{:<14} {:>8}  outcome", "stage", "seconds")?;
+    for stage in stages {
+        let outcome =
+            stage.outcome.as_ref().map_or_else(|error| format!("FAILED: {error:#}"), |()| "passed".into());
+        writeln!(out, "{:<14} {:>8.1}  {outcome}", stage.name, stage.took.as_secs_f64())?;
+    }
+    Ok(())
+}
