@@ -1,3 +1,49 @@
-//! The process: starts the server or a subcommand and turns the outcome into an exit code.
+//! The process: reads the command line, serves or runs a subcommand, and turns the outcome into an exit code.
 
-fn main() {}
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use metrics_apiserver::app::{self, App};
+use metrics_apiserver::cli::{self, Command, EXIT_USAGE};
+use metrics_apiserver::config::{self, Options};
+use metrics_apiserver::shutdown::Ending;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Serve(options)) => serve(*options),
+        Ok(Command::Check(args)) => match cli::check(&args, &mut io::stdout().lock()) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => fail(1, &format_args!("error: cannot write: {error}\n")),
+        },
+        Ok(Command::Print(text)) => {
+            // A closed pipe is the reader's wish.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(usage) => fail(EXIT_USAGE, &usage),
+    }
+}
+
+fn serve(options: Options) -> ExitCode {
+    let config = match config::load(&options.config_file) {
+        Ok(config) => config,
+        Err(problems) => return fail(EXIT_USAGE, &format_args!("{problems}\n")),
+    };
+    match run(options, config) {
+        Ok(Ending::Drained) => ExitCode::SUCCESS,
+        Ok(Ending::Forced) => ExitCode::FAILURE,
+        Err(error) => fail(1, &format_args!("error: {error:#}\n")),
+    }
+}
+
+#[tokio::main]
+async fn run(options: Options, config: config::Config) -> anyhow::Result<Ending> {
+    app::init_log(options.logging)?;
+    App::build(options, config).await?.run().await
+}
+
+fn fail(code: u8, message: &dyn std::fmt::Display) -> ExitCode {
+    // Standard error is the last resort; if it is closed, the exit code still speaks.
+    let _ = write!(io::stderr(), "{message}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,221 @@
+//! The composition root: names every concrete type, makes one of each, and runs them together. No logic lives here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::answer::Answers;
+use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
+use crate::authz::{Authorizer, AuthorizerOptions, OpenPaths};
+use crate::catalog::{Catalog, ServedCatalog};
+use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
+use crate::memory::{self, Memory};
+use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
+use crate::readiness::Readiness;
+use crate::shutdown::{self, Ending, Signals};
+use crate::tls::{self, MinVersion, ServingCertificate};
+use crate::{server, telemetry};
+
+/// One call to the Kubernetes API, connecting included; reviews bound their retries besides.
+const KUBERNETES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything that serves, made and bound, but serving nobody yet.
+pub struct App {
+    bound: server::Bound,
+    memory: Arc<Memory>,
+    readiness: Readiness,
+    signals: Signals,
+    shutdown_delay: Duration,
+    background: JoinSet<()>,
+}
+
+/// Sends the log to standard error as the flags say.
+pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
+    let format = match logging.format {
+        LogFormat::Text => telemetry::Format::Text,
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    let verbosity = match logging.level {
+        LogLevel::Info => telemetry::Verbosity::Operator,
+        LogLevel::Debug => telemetry::Verbosity::Requests,
+        LogLevel::Trace => telemetry::Verbosity::Everything,
+    };
+    telemetry::init(verbosity, format).context("cannot start logging")
+}
+
+impl App {
+    /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
+    /// server that cannot work never listens.
+    pub async fn build(options: Options, config: Config) -> anyhow::Result<Self> {
+        let signals = Signals::install().context("cannot listen for signals")?;
+        for note in options.notes.iter().chain(&config.warnings) {
+            tracing::warn!("{note}");
+        }
+        let readiness = Readiness::default();
+        let mut background = JoinSet::new();
+        let mut registry = Registry::default();
+        telemetry::register_process_metrics(&mut registry);
+
+        let (answers, memory) = answers(config)?;
+        readiness.configuration_loaded();
+        let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
+        let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
+        let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
+        readiness.authentication_config_synced();
+        let authorizer = authorizer(&options.authorization, authz_client)?;
+        let tls = serving_tls(&options.serving, &mut background)?;
+
+        let parts = server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
+        let bound = server::bind(parts, server_options(&options, tls))
+            .with_context(|| format!("cannot listen on {}", options.serving.address))?;
+        tracing::info!(address = %bound.local_addr(), "serving");
+        Ok(Self {
+            bound,
+            memory,
+            readiness,
+            signals,
+            shutdown_delay: options.limits.shutdown_delay,
+            background,
+        })
+    }
+
+    /// Serves until a signal has ended it, or a background task has failed.
+    pub async fn run(self) -> anyhow::Result<Ending> {
+        let Self { bound, memory, readiness, mut signals, shutdown_delay, mut background } = self;
+        let serving = shutdown::until_signalled(
+            async || signals.next().await,
+            &readiness,
+            shutdown_delay,
+            |stop| bound.run(stop.requested()),
+        );
+        let ending = tokio::select! {
+            ending = serving => ending.context("the server ended")?,
+            failure = first_failure(&mut background) => return Err(failure),
+        };
+        background.shutdown().await;
+        memory.shutdown().await;
+        tracing::info!("stopped");
+        Ok(ending)
+    }
+}
+
+/// Waits for a background task that panics. One that returns had nothing to watch.
+async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
+    while let Some(ended) = background.join_next().await {
+        if let Err(error) = ended {
+            return anyhow!(error).context("a background task failed");
+        }
+    }
+    std::future::pending().await
+}
+
+fn answers(config: Config) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
+    let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
+    let backends = Backends::build(backends.collect())?;
+    let memory = Arc::new(Memory::new(Arc::new(backends), memory::Limits::default(), Handle::current()));
+    let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
+    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory))
+}
+
+fn client_options(backend: config::Backend) -> ClientOptions {
+    ClientOptions {
+        url: backend.url.as_str().to_owned(),
+        timeout: backend.timeout,
+        headers: backend.headers.into_iter().map(|header| (header.name, header.value)).collect(),
+        auth: match backend.credentials {
+            config::Credentials::None => Auth::None,
+            config::Credentials::BearerToken(file) => Auth::BearerTokenFile(file),
+            config::Credentials::Basic { username, password_file } => Auth::Basic { username, password_file },
+        },
+        ca_file: backend.ca_file,
+        identity: backend
+            .client_certificate
+            .map(|pair| Identity { cert_file: pair.cert_file, key_file: pair.key_file }),
+    }
+}
+
+async fn authenticator(
+    options: &config::Authentication,
+    client: Client,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<Authenticator>> {
+    let trust = TrustStore::new(trust_options(options)).context("cannot learn whom to trust")?;
+    let trust = Arc::new(trust);
+    trust.look_up(&client).await.context("cannot learn whom to trust")?;
+    background.spawn(Arc::clone(&trust).watch(client.clone()));
+    background.spawn(Arc::clone(&trust).poll_files());
+    let tokens = TokenReviewer::new(client, options.token_cache_ttl).context("cannot make a random secret")?;
+    Ok(Arc::new(Authenticator::new(trust, tokens)))
+}
+
+fn trust_options(options: &config::Authentication) -> TrustOptions {
+    TrustOptions {
+        client_ca_file: options.client_ca_file.clone(),
+        front_proxy: options.request_header.clone().map(|flags| FrontProxyFlags {
+            client_ca_file: flags.client_ca_file,
+            allowed_names: flags.allowed_names,
+            username_headers: flags.username_headers,
+            group_headers: flags.group_headers,
+            extra_headers_prefix: flags.extra_headers_prefix,
+            uid_headers: flags.uid_headers,
+        }),
+        skip_lookup: options.skip_lookup,
+        tolerate_lookup_failure: options.tolerate_lookup_failure,
+    }
+}
+
+fn authorizer(options: &config::Authorization, client: Client) -> anyhow::Result<Arc<Authorizer>> {
+    let options = AuthorizerOptions {
+        open_paths: OpenPaths::parse(&options.always_allow_paths)?,
+        allowed_lifetime: options.authorized_ttl,
+        denied_lifetime: options.unauthorized_ttl,
+    };
+    Ok(Arc::new(Authorizer::new(client, options)))
+}
+
+fn serving_tls(options: &config::Serving, background: &mut JoinSet<()>) -> anyhow::Result<rustls::ServerConfig> {
+    let certificate = ServingCertificate::load(options.cert_file.clone(), options.key_file.clone())
+        .context("cannot load the serving certificate")?;
+    let certificate = Arc::new(certificate);
+    background.spawn(Arc::clone(&certificate).poll_files());
+    let minimum = match options.min_tls {
+        TlsVersion::Tls12 => MinVersion::Tls12,
+        TlsVersion::Tls13 => MinVersion::Tls13,
+    };
+    tls::server_config(certificate, minimum).context("cannot set up TLS")
+}
+
+fn server_options(options: &Options, tls: rustls::ServerConfig) -> server::Options {
+    server::Options {
+        address: options.serving.address,
+        tls,
+        request_timeout: options.limits.request_timeout,
+        read_deadline: options.read_deadline,
+        max_in_flight: options.limits.max_requests_in_flight,
+    }
+}
+
+/// A client of the Kubernetes API: by this kubeconfig, or as a pod does.
+async fn kubernetes(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path)
+                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+            kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("cannot use the kubeconfig {}", path.display()))?
+        }
+        None => kube::Config::incluster().context(
+            "cannot reach the Kubernetes API as a pod does; outside a cluster, name a kubeconfig with --kubeconfig",
+        )?,
+    };
+    config.connect_timeout = Some(KUBERNETES_TIMEOUT);
+    Client::try_from(config).context("cannot make a client for the Kubernetes API")
+}
