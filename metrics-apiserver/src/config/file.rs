@@ -26,7 +26,7 @@ const MAX_REPLAYED_EVENTS: usize = 100_000;
 /// One YAML node and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// Where it is written (for an alias: where the alias is).
+    /// Where it is written: its first character, of a block scalar the first one of the text; for an alias, the alias.
     pub(super) place: Place,
     /// What it is.
     pub(super) value: Value,
@@ -212,7 +212,7 @@ mod tests {
         let inner = &map(&items[1])[0];
         assert_eq!(
             (inner.place, inner.node.place),
-            (Place { line: 4, column: 3 }, Place { line: 4, column: 6 })
+            (Place { line: 4, column: 3 }, Place { line: 5, column: 5 })
         );
         assert!(matches!(&inner.node.value, Value::Text(text) if text == "text\n"));
     }

@@ -150,23 +150,25 @@ fn may_hold_a_secret(line: &str, path: &str) -> bool {
             .any(|word| line.contains(word))
 }
 
-/// Where in the file the byte `offset` of a text stands whose scalar begins at `place`; none if the file writes the
-/// text in another way (folded, escaped), so that a wrong place is never shown.
+/// Where in the file the byte `offset` of a text stands whose first character is at `place`; none if the file writes
+/// the text in another way (folded, escaped), so that a wrong place is never shown.
 pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> Option<Place> {
     let before = text.get(..offset)?;
     let row = before.matches('\n').count();
-    let line = text.lines().nth(row)?;
-    let column_in_line = before.rsplit('\n').next()?.chars().count();
-    let first = source.lines().nth(place.line - 1)?;
-    let scalar: String = first.chars().skip(place.column - 1).collect();
-    if scalar.starts_with('|') {
-        let written = source.lines().nth(place.line + row)?;
-        let indent = written.strip_suffix(line)?.chars().count();
-        return Some(Place { line: place.line + 1 + row, column: indent + column_in_line + 1 });
+    let column = before.rsplit('\n').next()?.chars().count();
+    let mut quote = 0;
+    let mut written = source.lines().skip(place.line - 1);
+    for (number, line) in text.split('\n').take(row + 1).enumerate() {
+        let mut rest = written.next()?.chars().skip(place.column - 1).collect::<String>();
+        if number == 0 && rest.starts_with(['"', '\'']) {
+            quote = 1;
+            rest.remove(0);
+        }
+        if !rest.starts_with(line) {
+            return None;
+        }
     }
-    let quote = usize::from(scalar.starts_with(['"', '\'']));
-    let same = row == 0 && scalar.get(quote..)?.starts_with(text);
-    same.then_some(Place { line: place.line, column: place.column + quote + column_in_line })
+    Some(Place { line: place.line + row, column: place.column + quote + column })
 }
 
 /// The candidate that `word` was probably meant to be.

@@ -162,7 +162,7 @@ fn a_mistake_in_a_query_is_shown_where_it_stands() {
         ("up + $app", 4, 15),
         ("\"up + $app\"", 4, 16),
         // Folded and escaped texts stand elsewhere than they read: the whole query is shown.
-        (">\n    up\n    + $app", 4, 10),
+        (">\n    up\n    + $app", 5, 5),
         ("\"up\\n + $app\"", 4, 10),
     ] {
         let errors = bad(&format!(
@@ -179,7 +179,12 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
         (metric("  namespace: ns\n"), "5:14", "expected `none` or a label", "{label:"),
         (metric("  namespace: {label: __name__}\n"), "5:22", "is no label name", ""),
-        (metric("  namespace: {lable: x}\n"), "5:15", "unknown key `lable`", "did you mean `label`?"),
+        (
+            metric("  namespace: {label: x, lable: y}\n"),
+            "5:25",
+            "unknown key `lable`",
+            "did you mean `label`?",
+        ),
         (metric("  selector: none\n"), "5:13", "expected `inject`", "allow"),
         (metric("  selector: {allow: x}\n"), "5:21", "expected a list", ""),
         (metric("  onNaN: {value: -1}\n"), "5:18", "needs `allowNegative: true`", "maximum"),
@@ -261,14 +266,14 @@ fn files_that_cannot_be_read_are_problems_of_their_keys() {
     let path = dir.path().join("config.yaml");
     let missing = dir.path().join("missing.pem");
     let present = dir.path().join("token");
-    std::fs::write(&present, "t").unwrap();
+    fs::write(&present, "t").unwrap();
     let lines = format!(
         "    caFile: {}\n    bearerTokenFile: {}\n    certFile: {2}\n    keyFile: {2}\n",
         missing.display(),
         present.display(),
         dir.path().display()
     );
-    std::fs::write(&path, backend(&lines)).unwrap();
+    fs::write(&path, backend(&lines)).unwrap();
     let found = listed(&load(&path).unwrap_err());
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].starts_with("5:13 backends.default.caFile: can't read the file"), "{found:#?}");
