@@ -8,6 +8,8 @@ pub mod api;
 pub mod authn;
 pub mod authz;
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod memory;
 pub mod metric;
 pub mod prometheus;

@@ -1,4 +1,4 @@
-//! The whole crate from outside.
+//! The whole crate from outside, in one binary so that it links once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,4 +6,7 @@
     reason = "helpers of tests may panic: clippy's own exemption covers test functions only"
 )]
 
+mod architecture;
+mod config_samples;
 mod manifests;
+mod quantity_go;
