@@ -38,7 +38,11 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     let tools = (!args.fast).then(|| tokio::spawn(stage("tools", async { Tools::ensure().await.map(drop) })));
     let mut stages = vec![
         stage("format", cargo(&["fmt", "--all", "--check"])).await,
-        stage("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])).await,
+        stage(
+            "clippy",
+            cargo(&["clippy", "--workspace", "--all-targets", "--test", "e2e", "--", "-D", "warnings"]),
+        )
+        .await,
         stage("test", cargo(&["test", "--workspace"])).await,
         stage("documentation", cargo(&["doc", "--workspace", "--no-deps"])).await,
     ];
