@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod api;
+pub mod app;
 pub mod authn;
 pub mod authz;
 pub mod catalog;
