@@ -180,4 +180,6 @@ fn anonymous() -> UserInfo {
 }
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;

@@ -1,1 +1,110 @@
+//! Who asks, from the outside: whole requests against real certificates and a fake Kubernetes API.
 
+mod certificates;
+mod config_map;
+mod front_proxy;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tempfile::TempDir;
+
+use super::fake::{Ca, client_of_nobody};
+use super::{
+    Authenticator, AuthnError, Credentials, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore,
+    UserInfo,
+};
+
+type Header = (&'static str, &'static [u8]);
+
+/// An authenticator with both CAs in files, as flags would name them. No Kubernetes API.
+struct Rig {
+    client_ca: Ca,
+    proxy_ca: Ca,
+    trust: Arc<TrustStore>,
+    authenticator: Authenticator,
+    files: TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut FrontProxyFlags)) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let (client_ca, proxy_ca) = (Ca::new("cluster"), Ca::new("front-proxy"));
+        let [client_ca_file, proxy_ca_file] = ["client.pem", "proxy.pem"].map(|name| files.path().join(name));
+        std::fs::write(&client_ca_file, client_ca.pem()).unwrap();
+        std::fs::write(&proxy_ca_file, proxy_ca.pem()).unwrap();
+        let mut flags = FrontProxyFlags {
+            client_ca_file: proxy_ca_file,
+            allowed_names: vec!["aggregator".to_owned()],
+            username_headers: vec!["X-Remote-User".to_owned(), "X-Other-User".to_owned()],
+            group_headers: vec!["X-Remote-Group".to_owned()],
+            extra_headers_prefix: vec!["X-Remote-Extra-".to_owned()],
+            uid_headers: Vec::new(),
+        };
+        change(&mut flags);
+        let options = TrustOptions {
+            client_ca_file: Some(client_ca_file),
+            front_proxy: Some(flags),
+            ..TrustOptions::default()
+        };
+        let trust = Arc::new(TrustStore::new(options).unwrap());
+        Self { client_ca, proxy_ca, authenticator: authenticator(&trust), trust, files }
+    }
+
+    /// What the authenticator makes of a peer's certificates and a request's headers.
+    async fn ask(
+        &self,
+        peer_certificates: &[CertificateDer<'static>],
+        headers: &[Header],
+    ) -> Result<UserInfo, AuthnError> {
+        ask(&self.authenticator, peer_certificates, headers).await
+    }
+}
+
+fn authenticator(trust: &Arc<TrustStore>) -> Authenticator {
+    let tokens = TokenReviewer::new(client_of_nobody(), Duration::from_secs(10)).unwrap();
+    Authenticator::new(Arc::clone(trust), tokens)
+}
+
+async fn ask(
+    authenticator: &Authenticator,
+    peer_certificates: &[CertificateDer<'static>],
+    headers: &[Header],
+) -> Result<UserInfo, AuthnError> {
+    authenticator.authenticate(&Credentials { peer_certificates, headers }).await
+}
+
+fn assert_anonymous(user: &UserInfo) {
+    assert_eq!(user.name, "system:anonymous");
+    assert_eq!(user.groups, ["system:unauthenticated"]);
+    assert!(user.uid.is_empty() && user.extra.is_empty());
+}
+
+fn assert_untrusted(outcome: Result<UserInfo, AuthnError>) -> String {
+    match outcome {
+        Err(AuthnError::Untrusted { reason }) => reason,
+        other => panic!("wanted Untrusted, got {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_shows_nothing_is_anonymous() {
+    let rig = Rig::new();
+    assert_anonymous(&rig.ask(&[], &[("accept", b"*/*")]).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_that_asks_to_act_as_another_is_refused() {
+    let rig = Rig::new();
+    let peer = rig.client_ca.client("jane");
+    for header in ["impersonate-user", "impersonate-group", "impersonate-extra-x"] {
+        let outcome = rig.ask(&peer, &[(header, b"admin")]).await;
+        assert!(matches!(outcome, Err(AuthnError::ImpersonationRefused)));
+    }
+}

@@ -164,7 +164,7 @@ impl TrustStore {
     }
 
     /// Reads the files that flags name; what was read before a failure is in use.
-    fn reload_files(&self) -> Result<(), TrustError> {
+    pub fn reload_files(&self) -> Result<(), TrustError> {
         if let Some(path) = &self.options.client_ca_file {
             let set = read_ca(path)?;
             self.update(|trust| trust.set_client(Arc::clone(&set)));

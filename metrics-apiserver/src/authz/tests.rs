@@ -1,1 +1,199 @@
+//! May they, asked of a fake Kubernetes API.
 
+use serde_json::{Value, json};
+
+use super::*;
+use crate::authn::fake::{Answer, FakeApi, Request, client_of_nobody};
+
+fn jane() -> UserInfo {
+    UserInfo {
+        name: "jane".to_owned(),
+        uid: "u-1".to_owned(),
+        groups: vec!["dev".to_owned()],
+        extra: [("scopes".to_owned(), vec!["a".to_owned()])].into(),
+    }
+}
+
+fn metric(name: &str) -> Attributes {
+    let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/{name}");
+    attributes_of("GET", &path, "")
+}
+
+fn page(path: &str) -> Attributes {
+    attributes_of("GET", path, "")
+}
+
+fn decision(status: &Value) -> Answer {
+    Answer::Later(
+        Duration::from_millis(20),
+        201,
+        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "metadata": {}, "spec": {}, "status": status}),
+    )
+}
+
+/// Allows the metric `open`, and the page `/metrics`.
+fn answer(request: &Request) -> Answer {
+    let spec = &request.body["spec"];
+    if spec["resourceAttributes"]["resource"] == "open" || spec["nonResourceAttributes"]["path"] == "/metrics"
+    {
+        decision(&json!({"allowed": true}))
+    } else {
+        decision(&json!({"allowed": false, "reason": "no RBAC policy matched"}))
+    }
+}
+
+fn failing(code: u16) -> FakeApi {
+    FakeApi::start(move |_| {
+        Answer::Json(
+            code,
+            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "message": "no", "reason": "None", "code": code}),
+        )
+    })
+}
+
+fn authorizer(api: &FakeApi) -> Authorizer {
+    Authorizer::new(api.client(), AuthorizerOptions::default())
+}
+
+fn assert_denied(outcome: &Result<(), AuthzError>) {
+    assert!(matches!(outcome, Err(AuthzError::Denied { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_question_carries_the_whole_user_and_all_attributes() {
+    let api = FakeApi::start(answer);
+    authorizer(&api).authorize(&jane(), &metric("open")).await.unwrap();
+    let request = &api.requests()[0];
+    assert!(request.target.starts_with("/apis/authorization.k8s.io/v1/subjectaccessreviews"));
+    assert_eq!(
+        request.body["spec"],
+        json!({"user": "jane", "uid": "u-1", "groups": ["dev"], "extra": {"scopes": ["a"]},
+            "resourceAttributes": {"verb": "list", "group": "external.metrics.k8s.io",
+                "version": "v1beta1", "namespace": "default", "resource": "open"}})
+    );
+}
+
+#[tokio::test]
+async fn a_page_is_asked_for_by_its_path() {
+    let api = FakeApi::start(answer);
+    authorizer(&api).authorize(&jane(), &page("/metrics")).await.unwrap();
+    let wanted = json!({"verb": "get", "path": "/metrics"});
+    assert_eq!(api.requests()[0].body["spec"]["nonResourceAttributes"], wanted);
+}
+
+#[tokio::test]
+async fn a_denial_has_its_reason_and_is_remembered() {
+    let api = FakeApi::start(answer);
+    let authorizer = authorizer(&api);
+    for _ in 0..3 {
+        match authorizer.authorize(&jane(), &metric("secret")).await {
+            Err(AuthzError::Denied { reason }) => assert_eq!(reason, "no RBAC policy matched"),
+            other => panic!("not denied: {other:?}"),
+        }
+    }
+    assert_eq!(api.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn fifty_equal_questions_are_asked_once_and_different_ones_apart() {
+    let api = FakeApi::start(answer);
+    let authorizer = authorizer(&api);
+    let (user, wanted) = (jane(), metric("open"));
+    let asked = (0..50).map(|_| authorizer.authorize(&user, &wanted));
+    for outcome in futures_util::future::join_all(asked).await {
+        outcome.unwrap();
+    }
+    assert_eq!(api.requests().len(), 1);
+    assert_denied(&authorizer.authorize(&user, &metric("other")).await);
+    let mut other = user.clone();
+    other.groups.push("ops".to_owned());
+    authorizer.authorize(&other, &wanted).await.unwrap();
+    assert_eq!(api.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn an_allowance_is_forgotten_after_its_own_lifetime() {
+    let api = FakeApi::start(answer);
+    let options =
+        AuthorizerOptions { allowed_lifetime: Duration::from_millis(1), ..AuthorizerOptions::default() };
+    let authorizer = Authorizer::new(api.client(), options);
+    assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while api.requests().len() < 3 {
+        assert!(Instant::now() < deadline, "never asked again");
+        authorizer.authorize(&jane(), &metric("open")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
+    let denials = api
+        .requests()
+        .iter()
+        .filter(|request| request.body["spec"]["resourceAttributes"]["resource"] == "secret")
+        .count();
+    assert_eq!(denials, 1);
+}
+
+#[tokio::test]
+async fn a_failure_lets_nobody_in_and_is_not_remembered() {
+    let api = failing(403);
+    let authorizer = authorizer(&api);
+    for _ in 0..2 {
+        let outcome = authorizer.authorize(&jane(), &metric("open")).await;
+        assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
+    }
+    assert_eq!(api.requests().len(), 2);
+
+    let nobody = Authorizer::new(client_of_nobody(), AuthorizerOptions::default());
+    let outcome = nobody.authorize(&jane(), &metric("open")).await;
+    assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_tried_five_times() {
+    let api = failing(429);
+    let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await;
+    assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
+    assert_eq!(api.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_that_allows_and_denies_is_a_no() {
+    let api = FakeApi::start(|_| decision(&json!({"allowed": true, "denied": true})));
+    assert_denied(&authorizer(&api).authorize(&jane(), &metric("open")).await);
+}
+
+#[tokio::test]
+async fn administrators_and_open_paths_are_not_asked_about() {
+    let api = failing(500);
+    let authorizer = authorizer(&api);
+    authorizer.authorize(&jane(), &page("/readyz")).await.unwrap();
+    let mut admin = jane();
+    admin.groups.push("system:masters".to_owned());
+    authorizer.authorize(&admin, &metric("secret")).await.unwrap();
+    assert!(api.requests().is_empty());
+}
+
+#[tokio::test]
+async fn an_open_path_opens_no_resource() {
+    let api = FakeApi::start(answer);
+    let options =
+        AuthorizerOptions { open_paths: OpenPaths::parse(["/*"]).unwrap(), ..AuthorizerOptions::default() };
+    let authorizer = Authorizer::new(api.client(), options);
+    authorizer.authorize(&jane(), &page("/anything")).await.unwrap();
+    assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
+}
+
+#[tokio::test]
+async fn a_question_too_long_to_remember_is_asked_each_time() {
+    let api = FakeApi::start(answer);
+    let authorizer = authorizer(&api);
+    for length in [MAX_REMEMBERED_LEN, 9_000] {
+        let wanted = metric(&"m".repeat(length));
+        for _ in 0..2 {
+            assert_denied(&authorizer.authorize(&jane(), &wanted).await);
+        }
+    }
+    assert_eq!(api.requests().len(), 3);
+}

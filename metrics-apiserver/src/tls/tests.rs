@@ -1,1 +1,196 @@
+//! Handshakes in memory, with certificates made on the spot.
 
+use std::path::PathBuf;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+use tempfile::TempDir;
+
+use super::*;
+use crate::authn::fake::{Ca, Issued, Wanted};
+
+/// A serving certificate in files.
+struct Rig {
+    ca: Ca,
+    files: TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let rig = Self { ca: Ca::new("serving"), files: tempfile::tempdir().unwrap() };
+        rig.write(&rig.issue());
+        rig
+    }
+
+    fn issue(&self) -> Issued {
+        self.ca.issue(&Wanted {
+            cn: "server",
+            usage: rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+            ..Wanted::default()
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    fn write(&self, issued: &Issued) {
+        std::fs::write(self.path("tls.crt"), &issued.pem).unwrap();
+        std::fs::write(self.path("tls.key"), issued.key.serialize_pem()).unwrap();
+    }
+
+    fn load(&self) -> Result<Arc<ServingCertificate>, LoadError> {
+        ServingCertificate::load(self.path("tls.crt"), self.path("tls.key")).map(Arc::new)
+    }
+
+    /// A client that shows `identity`, if any.
+    fn client(&self, identity: Option<&Issued>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS12, &TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some(issued) => {
+                builder.with_client_auth_cert(issued.chain.clone(), issued.private_key()).unwrap()
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
+    }
+}
+
+/// Carries both ends' bytes until the handshake is done or one of them refuses.
+fn shake(
+    server: ServerConfig,
+    client: ClientConfig,
+) -> Result<(ServerConnection, ClientConnection), rustls::Error> {
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    while client.is_handshaking() || server.is_handshaking() || client.wants_write() || server.wants_write() {
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        server.read_tls(&mut bytes.as_slice()).unwrap();
+        server.process_new_packets()?;
+        bytes.clear();
+        server.write_tls(&mut bytes).unwrap();
+        client.read_tls(&mut bytes.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok((server, client))
+}
+
+#[test]
+fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+    let stranger = Ca::new("stranger").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
+    let (server, client) = shake(config(), rig.client(Some(&stranger))).unwrap();
+    assert_eq!(server.peer_certificates().unwrap(), stranger.chain);
+    assert_eq!(client.alpn_protocol(), Some(b"http/1.1".as_slice()));
+
+    let (server, _) = shake(config(), rig.client(None)).unwrap();
+    assert!(server.peer_certificates().is_none());
+}
+
+#[test]
+fn a_certificate_without_its_key_fails_the_handshake() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let ca = Ca::new("cluster");
+    let wanted = Wanted { cn: "jane", ..Wanted::default() };
+    let mut stolen = ca.issue(&wanted);
+    stolen.key = ca.issue(&wanted).key;
+    for versions in [&[&TLS12], &[&TLS13]] {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let pair = rustls::sign::CertifiedKey::new(
+            stolen.chain.clone(),
+            provider.key_provider.load_private_key(stolen.private_key()).unwrap(),
+        );
+        let mut roots = RootCertStore::empty();
+        roots.add(rig.ca.der()).unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)));
+        let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+        let error = shake(server, client).unwrap_err();
+        let wanted = rustls::CertificateError::BadSignature;
+        assert_eq!(error, rustls::Error::InvalidCertificate(wanted));
+    }
+}
+
+#[test]
+fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    for (minimum, works) in [("VersionTLS12", true), ("VersionTLS13", false)] {
+        let server = server_config(Arc::clone(&certificate), minimum.parse().unwrap()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(rig.ca.der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        assert_eq!(shake(server, client).is_ok(), works, "{minimum}");
+    }
+    let error = "VersionTLS11".parse::<MinVersion>().unwrap_err();
+    assert!(error.to_string().contains("VersionTLS12"));
+}
+
+#[test]
+fn a_session_is_never_resumed() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let server = server_config(certificate, MinVersion::Tls12).unwrap();
+    let client = rig.client(None);
+    for _ in 0..2 {
+        let (server, _) = shake(server.clone(), client.clone()).unwrap();
+        assert_eq!(server.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
+#[test]
+fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let shown = || {
+        let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+        let (_, client) = shake(server, rig.client(None)).unwrap();
+        client.peer_certificates().unwrap().to_vec()
+    };
+    assert!(!certificate.reload().unwrap());
+    let new = rig.issue();
+    rig.write(&new);
+    assert!(certificate.reload().unwrap());
+    assert_eq!(shown(), new.chain);
+
+    // Half replaced: another certificate, the old key.
+    std::fs::write(rig.path("tls.crt"), rig.issue().pem).unwrap();
+    let error = certificate.reload().unwrap_err();
+    assert!(matches!(error, LoadError::Mismatch { .. }), "{error:?}");
+    assert_eq!(shown(), new.chain);
+    std::fs::remove_file(rig.path("tls.key")).unwrap();
+    assert!(matches!(certificate.reload(), Err(LoadError::Unreadable { .. })));
+    assert_eq!(shown(), new.chain);
+}
+
+#[test]
+fn a_bad_file_is_named_with_what_it_should_be() {
+    let rig = Rig::new();
+    std::fs::write(rig.path("tls.crt"), "nonsense").unwrap();
+    let error = rig.load().unwrap_err().to_string();
+    assert!(error.contains("tls.crt") && error.contains("--tls-cert-file"), "{error}");
+    rig.write(&rig.issue());
+    std::fs::write(rig.path("tls.key"), "").unwrap();
+    let error = rig.load().unwrap_err().to_string();
+    assert!(error.contains("tls.key") && error.contains("--tls-private-key-file"), "{error}");
+}

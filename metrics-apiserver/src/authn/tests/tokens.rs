@@ -1,0 +1,169 @@
+//! Bearer tokens, reviewed by a fake Kubernetes API.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::authn::fake::{Answer, FakeApi, Request};
+
+const JANE: Header = ("authorization", b"Bearer janes-token");
+
+fn rig(api: &FakeApi, lifetime: Duration) -> Authenticator {
+    let options = TrustOptions { skip_lookup: true, ..TrustOptions::default() };
+    let trust = Arc::new(TrustStore::new(options).unwrap());
+    Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime).unwrap())
+}
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
+fn review(status: &Value) -> Value {
+    json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+        "metadata": {}, "spec": {}, "status": status})
+}
+
+/// Knows one token.
+fn answer(request: &Request) -> Answer {
+    let status = if request.body["spec"]["token"] == "janes-token" {
+        json!({"authenticated": true, "user": {"username": "jane", "uid": "u-1",
+            "groups": ["dev"], "extra": {"scopes": ["a", "b"]}}})
+    } else {
+        json!({"authenticated": false, "error": "token lookup failed"})
+    };
+    Answer::Later(Duration::from_millis(50), 201, review(&status))
+}
+
+fn failure(code: u16) -> Answer {
+    Answer::Json(
+        code,
+        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "message": "no", "reason": "None", "code": code}),
+    )
+}
+
+#[tokio::test]
+async fn a_valid_token_is_its_owner() {
+    let api = FakeApi::start(answer);
+    let user = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await.unwrap();
+    assert_eq!(user.name, "jane");
+    assert_eq!(user.uid, "u-1");
+    assert_eq!(user.groups, ["dev", "system:authenticated"]);
+    assert_eq!(user.extra["scopes"], ["a", "b"]);
+    let request = &api.requests()[0];
+    assert_eq!(request.method, "POST");
+    assert!(request.target.starts_with("/apis/authentication.k8s.io/v1/tokenreviews"));
+}
+
+#[tokio::test]
+async fn fifty_requests_with_one_token_are_one_review() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, TEN_SECONDS);
+    let asked = (0..50).map(|_| ask(&authenticator, &[], &[JANE]));
+    for outcome in futures_util::future::join_all(asked).await {
+        assert_eq!(outcome.unwrap().name, "jane");
+    }
+    assert!(ask(&authenticator, &[], &[JANE]).await.is_ok());
+    assert_eq!(api.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_invalid_token_is_refused_and_remembered_so() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, TEN_SECONDS);
+    for _ in 0..3 {
+        let outcome = ask(&authenticator, &[], &[("authorization", b"bearer other")]).await;
+        assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
+    }
+    assert_eq!(api.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_verdict_is_forgotten_after_its_lifetime() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, Duration::from_millis(1));
+    let deadline = tokio::time::Instant::now() + TEN_SECONDS;
+    while api.requests().len() < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "never asked again");
+        ask(&authenticator, &[], &[JANE]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_reviewed_is_refused_and_asked_again_next_time() {
+    let api = FakeApi::start(|_| failure(403));
+    let authenticator = rig(&api, TEN_SECONDS);
+    for _ in 0..2 {
+        let outcome = ask(&authenticator, &[], &[JANE]).await;
+        assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
+    }
+    // 403 will not pass by itself: one try each.
+    assert_eq!(api.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_that_may_pass_is_tried_five_times() {
+    let api = FakeApi::start(|_| failure(500));
+    let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
+    assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
+    assert_eq!(api.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn a_review_that_failed_at_first_succeeds() {
+    let tries = std::sync::atomic::AtomicU32::new(0);
+    let api = FakeApi::start(move |request| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => failure(503),
+        1 => failure(429),
+        _ => answer(request),
+    });
+    let user = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await.unwrap();
+    assert_eq!(user.name, "jane");
+}
+
+#[tokio::test]
+async fn an_api_that_cannot_be_reached_or_says_nothing_of_use_lets_nobody_in() {
+    let empty = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+        "metadata": {}, "spec": {}});
+    let api = FakeApi::start(move |_| Answer::Json(201, empty.clone()));
+    let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
+    assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
+
+    let outcome = Rig::new().ask(&[], &[JANE]).await;
+    assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
+}
+
+#[tokio::test]
+async fn a_valid_token_without_an_owner_lets_nobody_in() {
+    let api = FakeApi::start(|_| {
+        Answer::Json(201, review(&json!({"authenticated": true, "user": {"groups": ["system:masters"]}})))
+    });
+    let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
+    assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
+}
+
+#[tokio::test]
+async fn what_is_no_bearer_token_is_not_looked_at() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, TEN_SECONDS);
+    let values: [&[u8]; 5] = [b"", b"Bearer", b"Bearer ", b"Bearer  janes-token", b"Basic abc"];
+    for value in values {
+        let outcome = ask(&authenticator, &[], &[("authorization", value)]).await;
+        assert_anonymous(&outcome.unwrap());
+    }
+    assert!(api.requests().is_empty());
+    // The first word is the token, whatever follows.
+    let header: Header = ("authorization", b"bEARER janes-token x");
+    assert_eq!(ask(&authenticator, &[], &[header]).await.unwrap().name, "jane");
+}
+
+#[tokio::test]
+async fn a_good_token_makes_up_for_a_bad_certificate() {
+    let api = FakeApi::start(answer);
+    let rig = Rig::new();
+    let tokens = TokenReviewer::new(api.client(), TEN_SECONDS).unwrap();
+    let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
+    let peer = Ca::new("stranger").client("mallory");
+    assert_eq!(ask(&authenticator, &peer, &[JANE]).await.unwrap().name, "jane");
+    let bad: Header = ("authorization", b"Bearer other");
+    let outcome = ask(&authenticator, &peer, &[bad]).await;
+    assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
+}
