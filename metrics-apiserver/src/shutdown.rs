@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(started.elapsed(), Duration::from_secs(5));
             Ok(())
         };
-        let next = async || drop(received.recv().await);
+        let next = async || _ = received.recv().await;
         let ending = until_signalled(next, &readiness, Duration::from_secs(5), serving).await.unwrap();
         assert_eq!(ending, Ending::Drained);
     }
@@ -125,7 +125,7 @@ mod tests {
                 signals.send(()).await.unwrap();
                 pending::<()>().await;
             });
-            let next = async || drop(received.recv().await);
+            let next = async || _ = received.recv().await;
             let serving = async |_stop: Stop| pending().await;
             let ending = until_signalled(next, &Readiness::default(), delay, serving).await.unwrap();
             assert_eq!(ending, Ending::Forced);

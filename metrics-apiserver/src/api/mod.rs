@@ -31,3 +31,6 @@ pub const GROUP_VERSION: &str = "external.metrics.k8s.io/v1beta1";
 pub const PSEUDO_RESOURCE: &str = "externalmetrics";
 /// The kind of what a read answers.
 pub const LIST_KIND: &str = "ExternalMetricValueList";
+
+#[cfg(test)]
+mod tests;

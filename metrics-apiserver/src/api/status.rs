@@ -191,7 +191,7 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
 
 fn of_answer(error: &AnswerError) -> Status {
     let (code, reason) = match error {
-        AnswerError::Unknown { .. } | AnswerError::Value { source: ValueError::NoData, .. } => (404, "NotFound"),
+        AnswerError::Unknown { .. } => (404, "NotFound"),
         AnswerError::Question { .. } => (400, "BadRequest"),
         AnswerError::Read { source, .. } => match source {
             ReadError::DeadlinePassed | ReadError::Query(QueryError::TimedOut(_)) => (504, "Timeout"),
@@ -201,7 +201,14 @@ fn of_answer(error: &AnswerError) -> Status {
                 QueryError::Unavailable { .. } | QueryError::Malformed { .. } | QueryError::TooMuch { .. },
             ) => (503, "ServiceUnavailable"),
         },
-        AnswerError::Value { .. } => (500, "InternalError"),
+        AnswerError::Value { source, .. } => match source {
+            ValueError::NoData => (404, "NotFound"),
+            ValueError::SeveralSeries { .. }
+            | ValueError::NotANumber
+            | ValueError::Infinite(_)
+            | ValueError::TooLarge
+            | ValueError::Negative(_) => (500, "InternalError"),
+        },
     };
     Status::new(code, reason, error)
 }

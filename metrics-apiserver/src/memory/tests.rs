@@ -1,10 +1,12 @@
+//! Age, single flight, deadlines and failures on a paused clock.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
 use super::*;
-use crate::metric::Sample;
+use crate::metric::{Labels, Sample};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(10);
@@ -30,7 +32,7 @@ impl Query for Backend {
             Play::Answer(after) => async move {
                 tokio::time::sleep(after).await;
                 let value = f64::from(u32::try_from(number).unwrap());
-                Ok(vec![Sample { labels: Default::default(), value, timestamp: Timestamp::UNIX_EPOCH }])
+                Ok(vec![Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH }])
             }
             .boxed(),
             Play::Fail => {

@@ -103,11 +103,10 @@ impl Client {
 
     fn failed(&self, status: StatusCode, failure: Option<Failure>) -> QueryError {
         let Failure { kind, message } = failure.unwrap_or_default();
-        let detail = short(&match status.is_redirection() {
-            true => {
-                format!("{status}: redirects are not followed, set the backend's url to the final address")
-            }
-            false => format!("{status}: {kind}: {message}"),
+        let detail = short(&if status.is_redirection() {
+            format!("{status}: redirects are not followed, set the backend's url to the final address")
+        } else {
+            format!("{status}: {kind}: {message}")
         });
         match kind.as_str() {
             "timeout" => QueryError::TimedOut(self.timeout),

@@ -188,5 +188,4 @@ fn timestamp(seconds: f64) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-#[path = "tests/wire.rs"]
 mod tests;

@@ -162,3 +162,6 @@ impl Shared {
         Self { answers, authenticator, authorizer, readiness, registry, documents: Documents::new(), limits, metrics }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! What is kept, what is forgotten and what is refused.
+
 use super::*;
 use crate::memory::QueryError;
 use crate::rules::BackendName;
@@ -8,8 +10,8 @@ fn question(promql: &str) -> Question {
     Question { backend: BackendName("default".into()), promql: promql.into() }
 }
 
-fn reading() -> Outcome {
-    Ok(Arc::new(Reading { samples: Vec::new(), asked_at: jiff::Timestamp::UNIX_EPOCH }))
+fn reading() -> Arc<Reading> {
+    Arc::new(Reading { samples: Vec::new(), asked_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
 struct Fixture {
@@ -29,8 +31,8 @@ impl Fixture {
 
     fn fill(&mut self, promql: &str, second: u32) {
         let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
-        self.shard.land(&question(promql), self.start + second * SECOND, &reading());
-        launch.land(reading());
+        self.shard.land(&question(promql), self.start + second * SECOND, &Ok(reading()));
+        launch.land(Ok(reading()));
     }
 }
 
@@ -69,7 +71,7 @@ fn a_fetch_needs_a_slot_and_gives_it_back() {
     let mut fixture = Fixture::new(10, 1);
     let Found::Begun(launch, _) = fixture.look("a", 0) else { panic!("nothing was kept") };
     assert!(matches!(fixture.look("b", 0), Found::Busy));
-    launch.land(reading());
+    launch.land(Ok(reading()));
     assert!(matches!(fixture.look("b", 1), Found::Begun(..)));
 }
 
@@ -98,8 +100,8 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     for number in 0..1_000 {
         let question = question(&number.to_string());
         let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
-        shelf.land(&question, now, &reading());
-        launch.land(reading());
+        shelf.land(&question, now, &Ok(reading()));
+        launch.land(Ok(reading()));
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
     assert_eq!(kept, 160);

@@ -1,3 +1,5 @@
+//! Requests as they arrive, and answers of every kind.
+
 use tempfile::TempDir;
 
 use super::server::{Play, ok, reply};

@@ -113,7 +113,8 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
         thread::spawn(move || match tls {
             None => serve(stream, connection, &state),
             Some(config) => {
-                serve(StreamOwned::new(ServerConnection::new(config).unwrap(), stream), connection, &state)
+                let session = ServerConnection::new(config).unwrap();
+                serve(StreamOwned::new(session, stream), connection, &state);
             }
         });
     }

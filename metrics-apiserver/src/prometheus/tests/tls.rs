@@ -1,3 +1,5 @@
+//! Certificate authorities, client certificates and their replacement.
+
 use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

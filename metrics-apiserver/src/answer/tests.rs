@@ -1,0 +1,150 @@
+//! From a request to values and messages, with a backend that gives what the test wants.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::memory::{Limits, Query, QueryError, Question};
+use crate::metric::{Quantity, Sample};
+use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
+
+/// Gives one outcome, after so long, and records what it was asked.
+struct Backend {
+    outcome: Result<Vec<f64>, QueryError>,
+    after: Duration,
+    asked: Mutex<Vec<Question>>,
+}
+
+impl Query for Backend {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+        self.asked.lock().unwrap().push(question);
+        let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
+        let outcome = self.outcome.clone().map(|values| values.into_iter().map(sample).collect());
+        let after = self.after;
+        async move {
+            tokio::time::sleep(after).await;
+            outcome
+        }
+        .boxed()
+    }
+}
+
+struct Fixture {
+    answers: Answers,
+    backend: Arc<Backend>,
+}
+
+impl Fixture {
+    fn new(outcome: Result<Vec<f64>, QueryError>, on_failure: Fallback) -> Self {
+        Self::slow(outcome, on_failure, Duration::ZERO)
+    }
+
+    fn slow(outcome: Result<Vec<f64>, QueryError>, on_failure: Fallback, after: Duration) -> Self {
+        let backend = Arc::new(Backend { outcome, after, asked: Mutex::default() });
+        let query = Arc::clone(&backend) as Arc<dyn Query>;
+        let memory = Arc::new(Memory::new(query, Limits::default(), Handle::current()));
+        let catalog = Arc::new(ServedCatalog::new(Catalog::new(vec![rule(on_failure)])));
+        Self { answers: Answers::new(catalog, memory), backend }
+    }
+
+    async fn ask(&self, metric: &str, selector: &str) -> Result<Answer, AnswerError> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let (namespace, metric) = (Namespace::parse("shop").unwrap(), MetricName::parse(metric).unwrap());
+        self.answers.external(&namespace, &metric, &selector.parse().unwrap(), deadline).await
+    }
+}
+
+fn rule(on_failure: Fallback) -> Rule {
+    let mut rule = Rule::new(
+        MetricName::parse("Queue_Length").unwrap(),
+        BackendName("main".into()),
+        QueryTemplate::parse("sum(queue)").unwrap(),
+        NamespaceMode::default(),
+        SelectorMode::Allow(["app".to_owned()].into()),
+    )
+    .unwrap();
+    rule.policies.on_failure = on_failure;
+    rule
+}
+
+fn refused() -> QueryError {
+    QueryError::Refused { detail: "400 Bad Request: bad_data: sum(queue) at http://prometheus".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_the_value_of_the_rule_s_query() {
+    let fixture = Fixture::new(Ok(vec![12.5]), Fallback::Error);
+    let answer = fixture.ask("queue_length", "app=till").await.unwrap();
+    assert_eq!(answer.metric.as_str(), "Queue_Length");
+    let quantities: Vec<String> = answer.values.iter().map(|value| value.quantity.to_string()).collect();
+    assert_eq!(quantities, ["12500m"]);
+    assert_eq!(answer.values[0].timestamp, Timestamp::UNIX_EPOCH, "Prometheus' time, not ours");
+    let asked = fixture.backend.asked.lock().unwrap();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(&*asked[0].backend.0, "main");
+    assert!(asked[0].promql.contains("namespace=\"shop\"") && asked[0].promql.contains("app=\"till\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_metric_is_named() {
+    let fixture = Fixture::new(Ok(vec![1.0]), Fallback::Error);
+    let error = fixture.ask("Typo", "").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no rule serves the metric `Typo`; check the name, or add a rule to the server's configuration"
+    );
+    assert!(fixture.backend.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_that_the_rule_does_not_allow_is_the_client_s_error() {
+    let fixture = Fixture::new(Ok(vec![1.0]), Fallback::Value(Quantity::default()));
+    let error = fixture.ask("queue_length", "pod=a").await.unwrap_err();
+    assert!(matches!(error, AnswerError::Question { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("metric `Queue_Length`: "), "{error}");
+    assert!(fixture.backend.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_policies_refuse_is_an_error() {
+    for values in [vec![], vec![f64::NAN], vec![f64::INFINITY], vec![-1.0], vec![1.0, 2.0]] {
+        let error = Fixture::new(Ok(values), Fallback::Error).ask("queue_length", "").await.unwrap_err();
+        assert!(matches!(error, AnswerError::Value { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_told_without_what_the_backend_said() {
+    let error = Fixture::new(Err(refused()), Fallback::Error).ask("queue_length", "").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "metric `Queue_Length`: prometheus refused the query; the server's log says more"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_an_error_at_the_deadline() {
+    let fixture = Fixture::slow(Ok(vec![1.0]), Fallback::Error, Duration::from_secs(3));
+    let began = Instant::now();
+    let error = fixture.ask("queue_length", "").await.unwrap_err();
+    assert!(matches!(error, AnswerError::Read { source: ReadError::DeadlinePassed, .. }), "{error:?}");
+    assert_eq!(began.elapsed().as_millis() / 10, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_failure_gives_its_value_for_a_failure_and_for_lateness() {
+    let ten = Fallback::Value(Quantity::from_f64(10.0).unwrap());
+    let failing = Fixture::new(Err(refused()), ten);
+    let late = Fixture::slow(Ok(vec![1.0]), ten, Duration::from_secs(3));
+    for fixture in [failing, late] {
+        let answer = fixture.ask("queue_length", "").await.unwrap();
+        assert_eq!(answer.values.len(), 1);
+        assert_eq!(answer.values[0].quantity.to_string(), "10");
+        assert!(answer.values[0].labels.is_empty());
+    }
+}

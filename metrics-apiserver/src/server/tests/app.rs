@@ -1,0 +1,296 @@
+//! A server with everything real but Kubernetes (says yes, but not to bob) and Prometheus (does what a query's name says).
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use rcgen::ExtendedKeyUsagePurpose;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use crate::answer::Answers;
+use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
+use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
+use crate::authz::{Authorizer, AuthorizerOptions};
+use crate::catalog::{Catalog, ServedCatalog};
+use crate::memory::{Limits, Memory, Query, QueryError, Question};
+use crate::metric::{Labels, MetricName, Sample};
+use crate::readiness::Readiness;
+use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
+use crate::server::{Options, Parts, bind};
+use crate::tls::{MinVersion, ServingCertificate, server_config};
+
+pub(super) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
+/// How long a test waits for anything before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the server is set up.
+pub(super) struct Setup {
+    pub(super) max_in_flight: usize,
+    pub(super) request_timeout: Duration,
+    pub(super) read_deadline: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 400,
+            request_timeout: Duration::from_secs(60),
+            read_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A running server; it ends with the test.
+pub(super) struct App {
+    pub(super) address: SocketAddr,
+    pub(super) readiness: Readiness,
+    pub(super) kubernetes: Arc<FakeApi>,
+    ca: Ca,
+    front_proxy: Issued,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+    _directory: TempDir,
+}
+
+/// A response, taken apart.
+#[derive(Debug)]
+pub(super) struct Response {
+    pub(super) code: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Response {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let line = self.head.lines().find(|line| {
+            line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name))
+        })?;
+        Some(line.split_once(':')?.1.trim())
+    }
+
+    /// The code, and what a failure's Status says.
+    #[track_caller]
+    pub(super) fn failure(&self) -> (u16, String, String) {
+        let status = self.json();
+        assert_eq!((&status["kind"], &status["status"]), (&json!("Status"), &json!("Failure")), "{self:?}");
+        assert_eq!(status["code"], self.code, "{self:?}");
+        let text = |key: &str| status[key].as_str().unwrap().to_owned();
+        (self.code, text("reason"), text("message"))
+    }
+}
+
+impl App {
+    pub(super) fn start() -> Self {
+        Self::with(&Setup::default())
+    }
+
+    pub(super) fn with(setup: &Setup) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = Ca::new("serving");
+        let proxy_ca = Ca::new("front proxy");
+        let path = |name: &str| directory.path().join(name);
+        let wanted = Wanted { cn: "server", usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
+        let serving = ca.issue(&wanted);
+        std::fs::write(path("tls.crt"), &serving.pem).unwrap();
+        std::fs::write(path("tls.key"), serving.key.serialize_pem()).unwrap();
+        std::fs::write(path("proxy-ca.crt"), proxy_ca.pem()).unwrap();
+        let certificate = Arc::new(ServingCertificate::load(path("tls.crt"), path("tls.key")).unwrap());
+        let options = Options {
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: server_config(certificate, MinVersion::Tls12).unwrap(),
+            request_timeout: setup.request_timeout,
+            read_deadline: setup.read_deadline,
+            max_in_flight: setup.max_in_flight,
+        };
+        let trust = TrustOptions {
+            front_proxy: Some(FrontProxyFlags {
+                client_ca_file: path("proxy-ca.crt"),
+                username_headers: vec!["X-Remote-User".to_owned()],
+                group_headers: vec!["X-Remote-Group".to_owned()],
+                ..FrontProxyFlags::default()
+            }),
+            skip_lookup: true,
+            ..TrustOptions::default()
+        };
+        let readiness = Readiness::default();
+        readiness.authentication_config_synced();
+        readiness.configuration_loaded();
+        let kubernetes = Arc::new(FakeApi::start(review));
+        let (told, address) = std::sync::mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let (kubernetes_of_thread, readiness_of_thread) = (Arc::clone(&kubernetes), readiness.clone());
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let parts = parts(&kubernetes_of_thread, trust, readiness_of_thread);
+                let bound = bind(parts, options).unwrap();
+                told.send(bound.local_addr()).unwrap();
+                bound.run(async { drop(stopped.await) }).await
+            })
+        });
+        let wanted = Wanted { cn: "front-proxy", ..Wanted::default() };
+        Self {
+            address: address.recv_timeout(PATIENCE).unwrap(),
+            readiness,
+            kubernetes,
+            ca,
+            front_proxy: proxy_ca.issue(&wanted),
+            stop: Some(stop),
+            thread: Some(thread),
+            _directory: directory,
+        }
+    }
+
+    /// GET by alice through the front proxy.
+    pub(super) fn get(&self, target: &str) -> Response {
+        self.get_with(target, "")
+    }
+
+    /// The same with more header lines, each ended by `\r\n`.
+    pub(super) fn get_with(&self, target: &str, headers: &str) -> Response {
+        self.request("GET", target, &format!("X-Remote-User: alice\r\n{headers}"))
+    }
+
+    /// A request over a connection of the front proxy.
+    pub(super) fn request(&self, method: &str, target: &str, headers: &str) -> Response {
+        self.raw(&format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"))
+    }
+
+    /// Sends these bytes and reads until the server closes.
+    pub(super) fn raw(&self, bytes: &str) -> Response {
+        let mut stream = self.connect(true);
+        stream.write_all(bytes.as_bytes()).unwrap();
+        let mut connection = String::new();
+        read_to_close(&mut stream, &mut connection);
+        parse(&connection)
+    }
+
+    /// A connection; with the front proxy's certificate or without any.
+    pub(super) fn connect(&self, as_front_proxy: bool) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.ca.der()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = if as_front_proxy {
+            let key = self.front_proxy.private_key();
+            builder.with_client_auth_cert(self.front_proxy.chain.clone(), key).unwrap()
+        } else {
+            builder.with_no_client_auth()
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+    }
+
+    /// Asks the server to end, as the first signal's delay has passed.
+    pub(super) fn stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    /// Waits for its end.
+    pub(super) fn ended(&mut self) -> std::io::Result<()> {
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// Reads until the other side closes, with or without TLS' goodbye.
+pub(super) fn read_to_close(stream: &mut impl Read, text: &mut String) {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {}
+        Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
+    }
+    text.push_str(&String::from_utf8(bytes).unwrap());
+}
+
+pub(super) fn parse(text: &str) -> Response {
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no response: {text:?}"));
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Response { code, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Parts {
+    let client = kubernetes.client();
+    let memory = Memory::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
+    let catalog = Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty"].map(rule).into());
+    let trust = Arc::new(TrustStore::new(trust).unwrap());
+    let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10)).unwrap();
+    Parts {
+        answers: Arc::new(Answers::new(Arc::new(ServedCatalog::new(catalog)), Arc::new(memory))),
+        authenticator: Arc::new(Authenticator::new(trust, tokens)),
+        authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default())),
+        readiness,
+        registry: Registry::default(),
+    }
+}
+
+fn rule(name: &str) -> Rule {
+    Rule::new(
+        MetricName::parse(name).unwrap(),
+        BackendName("default".into()),
+        QueryTemplate::parse(&name.replace(':', "_")).unwrap(),
+        NamespaceMode::default(),
+        SelectorMode::default(),
+    )
+    .unwrap()
+}
+
+/// Answers 2.5, unless the query's name says otherwise.
+struct Prometheus;
+
+impl Query for Prometheus {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+        async move {
+            let asked = |name: &str| question.promql.starts_with(name);
+            if asked("slow") {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+            if asked("down") {
+                return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
+            }
+            let labels = Labels::from([("asked".to_owned(), question.promql.to_string())]);
+            let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
+            Ok(if asked("empty") { Vec::new() } else { vec![sample] })
+        }
+        .boxed()
+    }
+}
+
+/// Kubernetes: the token `good` is carol's; everybody may do everything but bob.
+fn review(request: &fake::Request) -> fake::Answer {
+    let spec = &request.body["spec"];
+    let mut answer = request.body.clone();
+    answer["status"] = if request.target.contains("tokenreviews") {
+        json!({"authenticated": spec["token"] == "good", "user": {"username": "carol"}})
+    } else {
+        json!({"allowed": spec["user"] != "bob", "reason": ""})
+    };
+    fake::Answer::Json(201, answer)
+}

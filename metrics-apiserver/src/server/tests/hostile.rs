@@ -1,0 +1,147 @@
+//! Who may not, who asks for too much, and who does not play by the rules.
+
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use super::app::{App, BASE, Setup, parse, read_to_close};
+
+const READ: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue_depth";
+
+#[test]
+fn only_the_front_proxys_certificate_makes_the_headers_count() {
+    let app = App::start();
+    let spoofed = format!("GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n\r\n");
+    let mut stream = app.connect(false);
+    stream.write_all(spoofed.as_bytes()).unwrap();
+    let mut text = String::new();
+    read_to_close(&mut stream, &mut text);
+    assert_eq!(parse(&text).code, 200, "the fake lets everybody through but bob, so look at whom it was asked about");
+    let asked = app.kubernetes.requests();
+    assert_eq!(asked.last().unwrap().body["spec"]["user"], "system:anonymous");
+}
+
+#[test]
+fn who_may_not_is_told_so_in_kubernetes_words() {
+    let app = App::start();
+    let (code, reason, message) = app.request("GET", READ, "X-Remote-User: bob\r\n").failure();
+    assert_eq!((code, &*reason), (403, "Forbidden"));
+    assert_eq!(
+        message,
+        "queue_depth.external.metrics.k8s.io is forbidden: User \"bob\" cannot list resource \"queue_depth\" in API group \"external.metrics.k8s.io\" in the namespace \"shop\""
+    );
+    let (code, _, message) = app.request("GET", "/version", "X-Remote-User: bob\r\n").failure();
+    assert_eq!((code, &*message), (403, "forbidden: User \"bob\" cannot get path \"/version\""));
+}
+
+#[test]
+fn a_bad_token_is_no_token_and_impersonation_is_refused() {
+    let app = App::start();
+    let (code, reason, message) = app.request("GET", READ, "Authorization: Bearer bad\r\n").failure();
+    assert_eq!((code, &*reason, &*message), (401, "Unauthorized", "Unauthorized"));
+    assert_eq!(app.request("GET", READ, "Authorization: Bearer good\r\n").code, 200);
+    let (code, _, message) = app.get_with(READ, "Impersonate-User: admin\r\n").failure();
+    assert!(code == 403 && message.contains("impersonation"), "{message}");
+}
+
+#[test]
+fn writes_are_refused_and_head_has_no_body() {
+    let app = App::start();
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+        let response = app.request(method, READ, "X-Remote-User: alice\r\n");
+        let (code, reason, _) = response.failure();
+        assert_eq!((code, &*reason), (405, "MethodNotAllowed"), "{method}");
+        assert_eq!(response.header("allow"), Some("GET, HEAD"));
+    }
+    let head = app.request("HEAD", READ, "X-Remote-User: alice\r\n");
+    assert_eq!((head.code, &*head.body), (200, ""));
+    assert_eq!(head.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn an_upgrade_is_never_made() {
+    let app = App::start();
+    for protocol in ["websocket", "SPDY/3.1", "h2c"] {
+        let response = app.raw(&format!(
+            "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Remote-User: alice\r\n\r\n"
+        ));
+        assert_eq!(response.failure().0, 400, "{protocol}");
+    }
+}
+
+#[test]
+fn a_body_that_never_ends_does_not_hold_the_connection() {
+    let app = App::start();
+    for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+        let mut stream = app.connect(true);
+        let started = Instant::now();
+        stream
+            .write_all(
+                format!("GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n{framing}\r\n\r\n5\r\nhello\r\n").as_bytes(),
+            )
+            .unwrap();
+        let mut text = String::new();
+        read_to_close(&mut stream, &mut text);
+        let response = parse(&text);
+        assert_eq!(response.code, 200, "{framing}");
+        assert_eq!(response.header("connection"), Some("close"), "{framing}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{framing}: {:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_connection_serves_many_requests_of_many_users() {
+    let app = App::start();
+    let mut stream = app.connect(true);
+    for (user, expected) in [("alice", "200 OK"), ("bob", "403 Forbidden"), ("alice", "200 OK")] {
+        stream
+            .write_all(format!("GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: {user}\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes[..count]);
+        assert!(text.starts_with(&format!("HTTP/1.1 {expected}")), "{user}: {text}");
+    }
+}
+
+#[test]
+fn headers_without_end_and_too_many_of_them_are_cut_off() {
+    let app = App::start();
+    let many = "X-Remote-Group: g\r\n".repeat(120);
+    assert_eq!(app.get_with(READ, &many).code, 431);
+    let huge = format!("X-Large: {}\r\n", "x".repeat(200_000));
+    let mut stream = app.connect(true);
+    // The server may close before it has read it all.
+    let _ = stream.write_all(format!("GET {READ} HTTP/1.1\r\nHost: x\r\n{huge}\r\n").as_bytes());
+    let mut text = String::new();
+    read_to_close(&mut stream, &mut text);
+    assert!(text.is_empty() || parse(&text).code == 431, "{text}");
+    assert_eq!(app.get(READ).code, 200);
+}
+
+#[test]
+fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
+    let app = App::with(&Setup { max_in_flight: 1, ..Setup::default() });
+    let mut busy = app.connect(true);
+    let slow = format!("{BASE}/namespaces/shop/slow");
+    busy.write_all(
+        format!("GET {slow} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+    .unwrap();
+    let started = Instant::now();
+    let refused = loop {
+        let response = app.get("/version");
+        if response.code == 429 {
+            break response;
+        }
+        assert!(started.elapsed() < Duration::from_secs(2), "the slow read is over");
+    };
+    assert_eq!(refused.failure().2, "too many requests, please try again later.");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(refused.json()["details"]["retryAfterSeconds"], 1);
+    assert_eq!(app.get("/readyz").code, 200);
+    assert_eq!(app.get_with("/version", "X-Remote-Group: system:masters\r\n").code, 200);
+    let mut text = String::new();
+    read_to_close(&mut busy, &mut text);
+    assert_eq!(parse(&text).code, 200);
+    assert_eq!(app.get("/version").code, 200, "the place is given back");
+}
