@@ -124,11 +124,10 @@ impl Shard {
         now: Instant,
         slots: &Arc<Semaphore>,
     ) -> Found {
-        let Some(entry) = self.entry(question, now) else { return Found::Busy };
-        entry.last_read = now;
-        if let Some(reading) = entry.fresh(max_age, now) {
+        if let Some(reading) = self.fresh(question, max_age, now) {
             return Found::Reading(reading);
         }
+        let Some(entry) = self.entry(question, now) else { return Found::Busy };
         if let Some(flight) = entry.in_flight() {
             return Found::Flight(flight.clone());
         }
@@ -144,6 +143,13 @@ impl Shard {
         if let Ok(reading) = outcome {
             entry.kept = Some(Kept { reading: Arc::clone(reading), asked });
         }
+    }
+
+    /// A reading young enough; marks the question as read. The common case: one look into the map.
+    fn fresh(&mut self, question: &Question, max_age: Duration, now: Instant) -> Option<Arc<Reading>> {
+        let entry = self.entries.get_mut(question)?;
+        entry.last_read = now;
+        entry.fresh(max_age, now)
     }
 
     /// The question's entry, made if need be; `None` if the shard is full of fetches in flight.

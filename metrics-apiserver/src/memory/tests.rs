@@ -211,6 +211,6 @@ async fn a_read_from_memory_takes_microseconds() {
     let each = began.elapsed() / READS;
     println!("a read from memory takes {each:?}");
     assert_eq!(fixture.asked(), 1);
-    // A hundred times what an unoptimized build takes: catches I/O or a scan, not a busy machine.
+    // Ten times what an unoptimized build takes: catches I/O or a scan, not a busy machine.
     assert!(each < Duration::from_micros(500), "{each:?}");
 }

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 
 use super::server::{Play, ok, reply};
 use super::*;
+use crate::prometheus::client::QUERIES_MAX;
 
 fn json(text: &str) -> Play {
     Play::Json(text.to_owned())
@@ -89,13 +90,26 @@ async fn a_slow_backend_times_out() {
 }
 
 #[tokio::test]
-async fn queries_beyond_the_cap_wait_no_longer_than_their_timeout() {
+async fn a_query_beyond_the_cap_waits_for_its_turn() {
     let server = Server::plain(Play::Hang);
-    let timeout = Duration::from_millis(300);
-    let backends = backends(ClientOptions { timeout, ..options(&server) });
-    let queries = futures_util::future::join_all((0..30).map(|_| query(&backends, "up"))).await;
-    assert!(queries.iter().all(|query| *query == Err(QueryError::TimedOut(timeout))), "{queries:?}");
-    assert!(server.requests().len() <= crate::prometheus::client::QUERIES_MAX);
+    let backends = Arc::new(backends(options(&server)));
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..QUERIES_MAX {
+        let backends = Arc::clone(&backends);
+        slow.spawn(async move { query(&backends, "slow").await });
+    }
+    let all_sent = async {
+        while server.requests().len() < QUERIES_MAX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENT, all_sent).await.unwrap();
+    server.play(json(ANSWER));
+    let mut next = Box::pin(query(&backends, "next"));
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut next).await.is_err());
+    assert_eq!(server.requests().len(), QUERIES_MAX);
+    slow.abort_all();
+    assert_value(next.await, 42.0);
 }
 
 #[tokio::test]
