@@ -7,7 +7,7 @@ use std::process::Command;
 
 use metrics_apiserver::metric::{ParseQuantityError, Quantity, Selector};
 
-/// SplitMix64: the same cases in every run.
+/// `SplitMix64`: the same cases in every run.
 struct Cases(u64);
 
 impl Cases {
@@ -112,12 +112,20 @@ fn a_quantity_is_read_as_the_go_library_reads_it() {
     for _ in 0..5000 {
         cases.extend([random.quantity(), random.broken_quantity()]);
     }
+    // Go computes 10 to the power of whatever the exponent says, however long that takes.
+    cases.retain(|case| {
+        case.rsplit(['e', 'E']).next().is_some_and(|exponent| exponent.len() <= 4) || !has_exponent(case)
+    });
     compare("p", &cases, |case, answer| match case.parse::<Quantity>() {
         Ok(quantity) => quantity.milli().to_string() == answer,
         Err(ParseQuantityError::OutOfRange(_)) => answer == "range",
         // Go takes a number without digits for 0, which its own grammar does not allow; we refuse it.
         Err(_) => answer == "error" || !has_digits(case),
     });
+}
+
+fn has_exponent(quantity: &str) -> bool {
+    quantity.contains(['e', 'E'])
 }
 
 fn has_digits(quantity: &str) -> bool {

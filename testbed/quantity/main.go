@@ -1,0 +1,74 @@
+// Prints what the Kubernetes libraries make of quantities and label selectors, for comparison with our own.
+//
+// Reads lines, answers each with one:
+//
+//	m <thousandths>  the canonical form of that quantity
+//	p <text>         its thousandths as the HPA reads them; "error"; or "range" if an int64 cannot hold them
+//	s <text>         the canonical form of that label selector in quotes, or "error"
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+
+	"gopkg.in/inf.v0"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+// The largest number of units whose thousandths an int64 holds.
+const maxUnits = 9223372036854775
+
+func main() {
+	lines := bufio.NewScanner(os.Stdin)
+	answers := bufio.NewWriter(os.Stdout)
+	for lines.Scan() {
+		kind, text := lines.Text()[:1], lines.Text()[2:]
+		fmt.Fprintln(answers, answer(kind, text))
+	}
+	if err := lines.Err(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if err := answers.Flush(); err != nil {
+		os.Exit(1)
+	}
+}
+
+// MilliValue is what the HPA reads. It is right for what is not negative only: below zero it adds one to what was cut
+// off, and some large values come out wrong. There the exact value is rounded away from zero, as for the others.
+func thousandths(quantity resource.Quantity) string {
+	if quantity.Sign() >= 0 {
+		return strconv.FormatInt(quantity.MilliValue(), 10)
+	}
+	return new(inf.Dec).Round(quantity.AsDec(), 3, inf.RoundUp).UnscaledBig().String()
+}
+
+func answer(kind, text string) string {
+	switch kind {
+	case "m":
+		milli, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return "error"
+		}
+		return resource.NewMilliQuantity(milli, resource.DecimalSI).String()
+	case "p":
+		quantity, err := resource.ParseQuantity(text)
+		if err != nil {
+			return "error"
+		}
+		if quantity.CmpInt64(maxUnits) > 0 || quantity.CmpInt64(-maxUnits) < 0 {
+			return "range"
+		}
+		return thousandths(quantity)
+	case "s":
+		selector, err := labels.Parse(text)
+		if err != nil {
+			return "error"
+		}
+		return strconv.Quote(selector.String())
+	}
+	return "error"
+}
