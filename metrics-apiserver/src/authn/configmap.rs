@@ -12,7 +12,8 @@ use kube::{Api, Client};
 
 use super::ca::CaSet;
 use super::headers::ProxyNames;
-use super::trust::{Trust, TrustError};
+use super::options::TrustError;
+use super::trust::Trust;
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "extension-apiserver-authentication";

@@ -8,6 +8,7 @@ mod ca;
 mod chain;
 mod configmap;
 mod headers;
+mod options;
 pub(crate) mod review;
 mod token;
 mod trust;
@@ -18,9 +19,10 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 pub use ca::CaError;
+pub use options::{FrontProxyFlags, TrustError, TrustOptions};
 pub use review::ReviewError;
 pub use token::TokenReviewer;
-pub use trust::{FrontProxyFlags, TrustError, TrustOptions, TrustStore};
+pub use trust::TrustStore;
 
 use chain::Chain;
 use trust::Trust;
@@ -92,7 +94,7 @@ impl Authenticator {
         Self { trust, tokens }
     }
 
-    /// Who sent the request: a user in [`system:authenticated`](AUTHENTICATED), or the anonymous user if it
+    /// Who sent the request: a user in the group `system:authenticated`, or the anonymous user if it
     /// shows nothing at all.
     pub async fn authenticate(&self, shown: &Credentials<'_>) -> Result<UserInfo, AuthnError> {
         if headers::asks_to_impersonate(shown.headers) {

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// How long a review may take with all its tries.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How often a review is sent at most. The client's own retries should be off, see [`create`].
+/// How often a review is sent at most. The client's own retries should be off, see `create`.
 const TRIES: u32 = 5;
 /// The pause after the first try; doubled after each further one. Shorter than Go's half a second, since a
 /// read waits for it: the four pauses are 1.5 s together.

@@ -4,7 +4,7 @@
 //! name any user. What flags name comes from files, the rest from kube-apiserver's `ConfigMap`. Both may
 //! change at any time; the next request sees it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,77 +12,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use kube::Client;
 
-use super::ca::{CaError, CaSet};
+use super::ca::CaSet;
 use super::configmap;
 use super::headers::ProxyNames;
+use super::options::{TrustError, TrustOptions};
 
 /// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Where trust comes from, as the flags say it.
-#[derive(Debug, Clone, Default)]
-pub struct TrustOptions {
-    /// `--client-ca-file`: the authorities of client certificates, instead of the `ConfigMap`'s.
-    pub client_ca_file: Option<PathBuf>,
-    /// `--requestheader-*`: the front proxy, instead of the `ConfigMap`'s. `None` without
-    /// `--requestheader-client-ca-file`.
-    pub front_proxy: Option<FrontProxyFlags>,
-    /// `--authentication-skip-lookup`: never look at the `ConfigMap`.
-    pub skip_lookup: bool,
-    /// `--authentication-tolerate-lookup-failure`: start although the `ConfigMap` cannot be read.
-    pub tolerate_lookup_failure: bool,
-}
-
-/// The front proxy as flags describe it. Header names are compared without case.
-#[derive(Debug, Clone, Default)]
-pub struct FrontProxyFlags {
-    /// `--requestheader-client-ca-file`.
-    pub client_ca_file: PathBuf,
-    /// `--requestheader-allowed-names`; empty means any name the CA signed.
-    pub allowed_names: Vec<String>,
-    /// `--requestheader-username-headers`.
-    pub username_headers: Vec<String>,
-    /// `--requestheader-group-headers`.
-    pub group_headers: Vec<String>,
-    /// `--requestheader-extra-headers-prefix`.
-    pub extra_headers_prefix: Vec<String>,
-    /// `--requestheader-uid-headers`.
-    pub uid_headers: Vec<String>,
-}
-
-/// Why nobody can be trusted at start. Later failures are warnings: the last good authorities stay.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// The file of `--client-ca-file` or `--requestheader-client-ca-file`.
-    #[error("cannot read the CA file {}, check that it exists and is readable", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The same file, with something else in it.
-    #[error("the CA file {} is no PEM bundle of CA certificates", path.display())]
-    NoBundle {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: CaError,
-    },
-    /// The `ConfigMap` could not be read.
-    #[error(
-        "cannot read ConfigMap kube-system/extension-apiserver-authentication, bind Role \
-         extension-apiserver-authentication-reader in kube-system to the service account, or start with \
-         --authentication-tolerate-lookup-failure or --authentication-skip-lookup"
-    )]
-    Lookup {
-        /// What the Kubernetes API says; `None` if it said nothing in time.
-        #[source]
-        source: Option<Box<kube::Error>>,
-    },
-}
 
 /// Whom we trust. `None`: this way of showing who you are is not configured.
 #[derive(Debug, Clone, Default)]
@@ -111,11 +47,8 @@ pub struct TrustStore {
 impl TrustStore {
     /// Reads the files that flags name. The `ConfigMap` is read by [`look_up`](Self::look_up).
     pub fn new(options: TrustOptions) -> Result<Self, TrustError> {
-        let store = Self {
-            looked_up: AtomicBool::new(!wants_lookup(&options)),
-            options,
-            current: ArcSwap::default(),
-        };
+        let store =
+            Self { looked_up: AtomicBool::new(!options.want_lookup()), options, current: ArcSwap::default() };
         store.reload_files()?;
         Ok(store)
     }
@@ -128,7 +61,7 @@ impl TrustStore {
 
     /// Reads the `ConfigMap` once, at start. That there is none is no failure: client certificates then prove nothing.
     pub async fn look_up(&self, client: &Client) -> Result<(), TrustError> {
-        if !wants_lookup(&self.options) {
+        if !self.options.want_lookup() {
             return Ok(());
         }
         match configmap::read(client).await {
@@ -145,7 +78,7 @@ impl TrustStore {
     /// Follows the `ConfigMap` until dropped; returns at once if nothing is wanted of it. Failures are warned
     /// of and tried again, without end.
     pub async fn watch(self: Arc<Self>, client: Client) {
-        if wants_lookup(&self.options) {
+        if self.options.want_lookup() {
             configmap::follow(client, |found| self.use_config_map(found)).await;
         }
     }
@@ -255,24 +188,6 @@ impl Trust {
             );
         }
     }
-}
-
-impl FrontProxyFlags {
-    fn names(&self) -> ProxyNames {
-        ProxyNames::new([
-            self.allowed_names.clone(),
-            self.username_headers.clone(),
-            self.group_headers.clone(),
-            self.extra_headers_prefix.clone(),
-            self.uid_headers.clone(),
-        ])
-    }
-}
-
-/// Whether there is anything left for the `ConfigMap` to say.
-fn wants_lookup(options: &TrustOptions) -> bool {
-    let flags_say_all = options.client_ca_file.is_some() && options.front_proxy.is_some();
-    !options.skip_lookup && !flags_say_all
 }
 
 /// Small local files: read on the spot, as waiting for a thread would take longer.
