@@ -217,5 +217,7 @@ async fn kubernetes(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
         )?,
     };
     config.connect_timeout = Some(KUBERNETES_TIMEOUT);
+    // Reviews retry by themselves, within the time a read has; kube's retries would come on top.
+    config.default_retry = false;
     Client::try_from(config).context("cannot make a client for the Kubernetes API")
 }

@@ -26,17 +26,25 @@ pub enum Format {
     Json,
 }
 
-/// Sends log lines to standard error.
-///
-/// `verbosity` is Kubernetes' `-v`: up to 2 what an operator wants to know, up to 5 every request too, above that
-/// everything. The libraries below us speak only of warnings, until 8.
-pub fn init(verbosity: u8, format: Format) -> Result<(), TryInitError> {
-    let own = match verbosity {
-        0..=2 => LevelFilter::INFO,
-        3..=5 => LevelFilter::DEBUG,
-        6.. => LevelFilter::TRACE,
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verbosity {
+    /// What an operator wants to know.
+    #[default]
+    Operator,
+    /// Every request and query too.
+    Requests,
+    /// Everything, the libraries below us included.
+    Everything,
+}
+
+/// Sends log lines to standard error. The libraries below us speak only of warnings, until everything is wanted.
+pub fn init(verbosity: Verbosity, format: Format) -> Result<(), TryInitError> {
+    let (own, others) = match verbosity {
+        Verbosity::Operator => (LevelFilter::INFO, LevelFilter::WARN),
+        Verbosity::Requests => (LevelFilter::DEBUG, LevelFilter::WARN),
+        Verbosity::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
-    let others = if verbosity < 8 { LevelFilter::WARN } else { LevelFilter::DEBUG };
     let filter = Targets::new().with_target("metrics_apiserver", own).with_default(others);
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
