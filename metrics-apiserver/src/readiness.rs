@@ -69,12 +69,17 @@ impl Readiness {
     /// `ping` and `log` are the names every Kubernetes component has: who can answer is alive, and standard error needs
     /// no flushing.
     pub fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
-        let mut checks = vec![Check { name: "ping", outcome: Ok(()) }, Check { name: "log", outcome: Ok(()) }];
+        let mut checks =
+            vec![Check { name: "ping", outcome: Ok(()) }, Check { name: "log", outcome: Ok(()) }];
         if endpoint == Endpoint::Readyz {
             checks.extend([
                 Check {
                     name: "authentication-config",
-                    outcome: when(&self.0.authentication_config, true, "the authentication configuration is not read yet"),
+                    outcome: when(
+                        &self.0.authentication_config,
+                        true,
+                        "the authentication configuration is not read yet",
+                    ),
                 },
                 Check {
                     name: "configuration",

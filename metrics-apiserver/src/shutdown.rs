@@ -94,7 +94,10 @@ mod tests {
     use crate::readiness::Endpoint;
 
     fn ready(readiness: &Readiness) -> bool {
-        readiness.checks(Endpoint::Readyz).iter().all(|check| check.name != "shutdown" || check.outcome.is_ok())
+        readiness
+            .checks(Endpoint::Readyz)
+            .iter()
+            .all(|check| check.name != "shutdown" || check.outcome.is_ok())
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,7 @@ impl Documents {
         let index = openapi::index(openapi_group_version.etag.trim_matches('"'));
         Self {
             root: Document::json(&Root { paths: PATHS }),
-            version: Document::json(&Version::of_this_build()),
+            version: Document::json(&ThisProgram::built()),
             groups: Document::json(&discovery::group_list()),
             aggregated: Document::with_type(discovery::AGGREGATED_CONTENT_TYPE, &discovery::aggregated()),
             group: Document::json(&discovery::group()),
@@ -127,7 +127,7 @@ const PATHS: &[&str] = &[
 /// What `/version` says; `goVersion` is there because clients decode it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct ThisProgram {
     major: &'static str,
     minor: &'static str,
     git_version: &'static str,
@@ -139,8 +139,8 @@ struct Version {
     platform: String,
 }
 
-impl Version {
-    fn of_this_build() -> Self {
+impl ThisProgram {
+    fn built() -> Self {
         Self {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),

@@ -73,6 +73,6 @@ pub(super) fn seconds(timestamp: Timestamp) -> Timestamp {
     Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp)
 }
 
-fn displayed<S: Serializer>(quantity: &Quantity, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(quantity)
+fn displayed<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

@@ -98,7 +98,11 @@ impl<'a> Clause<'a> {
 /// `0.5` → 500; what is no quality counts as 1, as in Go.
 fn thousandths(quality: &str) -> u16 {
     let Ok(quality) = quality.trim().parse::<f32>() else { return 1000 };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1000; NaN becomes 0")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "clamped to 0..=1000; NaN becomes 0"
+    )]
     let thousandths = (quality.clamp(0.0, 1.0) * 1000.0) as u16;
     thousandths
 }

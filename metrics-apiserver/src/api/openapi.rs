@@ -16,9 +16,9 @@ pub(super) fn index(hash: &str) -> impl Serialize + use<> {
 
 /// `/openapi/v2`: valid and without paths, so kube-apiserver has nothing to merge; it reads v3.
 pub(super) fn v2() -> impl Serialize {
-    Swagger {
+    WithoutPaths {
         swagger: "2.0",
-        info: SwaggerInfo { title: super::GROUP, version: super::VERSION },
+        info: Info { title: super::GROUP, version: super::VERSION },
         paths: BTreeMap::new(),
     }
 }
@@ -35,14 +35,14 @@ struct Location {
 }
 
 #[derive(Serialize)]
-struct Swagger {
+struct WithoutPaths {
     swagger: &'static str,
-    info: SwaggerInfo,
+    info: Info,
     paths: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
-struct SwaggerInfo {
+struct Info {
     title: &'static str,
     version: &'static str,
 }

@@ -64,7 +64,8 @@ fn go_duration(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
         let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
+        let (unit, tail) =
+            tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
         let seconds = number.parse::<f64>().ok()? * unit_seconds(unit)?;
         total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
         rest = tail;
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
-        let parsed = Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff").unwrap();
+        let parsed =
+            Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff").unwrap();
         assert_eq!(parsed.label_selector, "a=b,c in (d)");
         assert_eq!(parsed.timeout, Some(Duration::from_secs(32)));
         assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
@@ -123,9 +125,13 @@ mod tests {
 
     #[test]
     fn a_watch_is_seen_in_every_spelling() {
-        for (query, expected) in
-            [("watch=true", true), ("watch=1", true), ("watch", true), ("watch=false", false), ("watch=0", false)]
-        {
+        for (query, expected) in [
+            ("watch=true", true),
+            ("watch=1", true),
+            ("watch", true),
+            ("watch=false", false),
+            ("watch=0", false),
+        ] {
             assert_eq!(Parameters::parse(query).unwrap().watch, expected, "{query}");
         }
     }

@@ -104,8 +104,8 @@ pub struct Status {
 }
 
 impl Status {
-    fn new(code: u16, reason: &'static str, message: impl ToString) -> Self {
-        Self { code, reason, message: message.to_string(), details: None }
+    fn new(code: u16, reason: &'static str, message: String) -> Self {
+        Self { code, reason, message, details: None }
     }
 
     /// What `Retry-After` says; only where trying again within a second makes sense, since client-go then does so ten
@@ -158,17 +158,17 @@ fn of_request(error: &RequestError) -> Status {
         RequestError::Watch | RequestError::Method => (405, "MethodNotAllowed"),
         RequestError::NotAcceptable => (406, "NotAcceptable"),
     };
-    Status::new(code, reason, error)
+    Status::new(code, reason, error.to_string())
 }
 
 fn of_limit(error: LimitError) -> Status {
     match error {
         LimitError::TooManyInFlight => Status {
             details: Some(Details { retry_after_seconds: Some(1), ..Details::default() }),
-            ..Status::new(429, "TooManyRequests", error)
+            ..Status::new(429, "TooManyRequests", error.to_string())
         },
-        LimitError::Deadline => Status::new(504, "Timeout", error),
-        LimitError::Panicked => Status::new(500, "InternalError", error),
+        LimitError::Deadline => Status::new(504, "Timeout", error.to_string()),
+        LimitError::Panicked => Status::new(500, "InternalError", error.to_string()),
     }
 }
 
@@ -176,16 +176,16 @@ fn of_limit(error: LimitError) -> Status {
 fn of_authn(error: &AuthnError) -> Status {
     match error {
         AuthnError::Untrusted { .. } | AuthnError::InvalidToken | AuthnError::ReviewFailed { .. } => {
-            Status::new(401, "Unauthorized", "Unauthorized")
+            Status::new(401, "Unauthorized", "Unauthorized".to_owned())
         }
-        AuthnError::ImpersonationRefused => Status::new(403, "Forbidden", error),
+        AuthnError::ImpersonationRefused => Status::new(403, "Forbidden", error.to_string()),
     }
 }
 
 fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
     match error {
         AuthzError::Denied { reason } => forbidden(reason, user, wanted),
-        AuthzError::ReviewFailed { .. } => Status::new(500, "InternalError", error),
+        AuthzError::ReviewFailed { .. } => Status::new(500, "InternalError", error.to_string()),
     }
 }
 
@@ -210,7 +210,7 @@ fn of_answer(error: &AnswerError) -> Status {
             | ValueError::Negative(_) => (500, "InternalError"),
         },
     };
-    Status::new(code, reason, error)
+    Status::new(code, reason, error.to_string())
 }
 
 /// kube-apiserver's own sentence, so that people recognize it.
@@ -222,7 +222,8 @@ fn forbidden(reason: &str, user: &str, wanted: &Attributes) -> Status {
         }
         Attributes::Resource { verb, group, namespace, resource, subresource, name, .. } => {
             let object = name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
-            let full = subresource.as_ref().map_or_else(|| resource.clone(), |sub| format!("{resource}/{sub}"));
+            let full =
+                subresource.as_ref().map_or_else(|| resource.clone(), |sub| format!("{resource}/{sub}"));
             let place = namespace.as_ref().map_or_else(
                 || "at the cluster scope".to_owned(),
                 |namespace| format!("in the namespace {namespace:?}"),

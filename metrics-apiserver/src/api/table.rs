@@ -100,7 +100,13 @@ struct ObjectMeta<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(version: TableVersion, metric: &'a str, namespace: &'a str, value: &Value, now: Timestamp) -> Self {
+    fn new(
+        version: TableVersion,
+        metric: &'a str,
+        namespace: &'a str,
+        value: &Value,
+        now: Timestamp,
+    ) -> Self {
         Self {
             cells: [
                 metric.to_owned(),

@@ -16,7 +16,11 @@ pub(super) fn refuse_body(request: &HttpRequest, body: web::Payload, response: H
     let headers = request.headers();
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if has_body { response.map_body(|_, answer| BoxBody::new(Unread { answer, _body: body })) } else { response }
+    if has_body {
+        response.map_body(|_, answer| BoxBody::new(Unread { answer, _body: body }))
+    } else {
+        response
+    }
 }
 
 /// An answer that holds on to the request's unread body.

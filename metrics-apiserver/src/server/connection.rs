@@ -17,5 +17,7 @@ pub(super) fn remember_peer(stream: &dyn Any, data: &mut Extensions) {
     let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() else { return };
     let (_, session) = stream.get_ref();
     let shown = session.peer_certificates().unwrap_or_default();
-    data.insert(Peer { certificates: shown.iter().map(|certificate| certificate.clone().into_owned()).collect() });
+    data.insert(Peer {
+        certificates: shown.iter().map(|certificate| certificate.clone().into_owned()).collect(),
+    });
 }

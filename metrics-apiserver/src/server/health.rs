@@ -94,7 +94,10 @@ mod tests {
                 "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \"x\",\"y\"\nreadyz check passed\n",
             ),
         ] {
-            assert_eq!(report(checks, "readyz", query), (StatusCode::from_u16(code).unwrap(), text.to_owned()));
+            assert_eq!(
+                report(checks, "readyz", query),
+                (StatusCode::from_u16(code).unwrap(), text.to_owned())
+            );
         }
     }
 }

@@ -112,25 +112,27 @@ pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
     let limits = Limits::new(request_timeout, read_deadline, max_in_flight);
     let shared = web::Data::new(Shared::new(parts, limits));
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = HttpServer::new(move || {
-        App::new().app_data(shared.clone()).default_service(web::to(observe::serve))
-    })
-    // Before bind: actix applies it to the sockets that come after.
-    .on_connect(connection::remember_peer)
-    .workers(std::thread::available_parallelism().map_or(WORKERS_MIN, |cores| cores.get().max(WORKERS_MIN)))
-    .max_connections(CONNECTIONS_PER_WORKER_MAX)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEADERS_TIMEOUT)
-    .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    // A client that goes away ends the work for it.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(request_timeout.min(DRAIN_MAX).as_secs().max(1))
-    .shutdown_signal(async {
-        // Either asked to stop, or the one who would ask is gone.
-        let _ = stopped.await;
-    })
-    .bind_rustls_0_23(address, tls)?;
+    let server =
+        HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(observe::serve)))
+            // Before bind: actix applies it to the sockets that come after.
+            .on_connect(connection::remember_peer)
+            .workers(
+                std::thread::available_parallelism()
+                    .map_or(WORKERS_MIN, |cores| cores.get().max(WORKERS_MIN)),
+            )
+            .max_connections(CONNECTIONS_PER_WORKER_MAX)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADERS_TIMEOUT)
+            .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            // A client that goes away ends the work for it.
+            .h1_allow_half_closed(false)
+            .shutdown_timeout(request_timeout.min(DRAIN_MAX).as_secs().max(1))
+            .shutdown_signal(async {
+                // Either asked to stop, or the one who would ask is gone.
+                let _ = stopped.await;
+            })
+            .bind_rustls_0_23(address, tls)?;
     let address = server.addrs().first().copied().unwrap_or(address);
     Ok(Bound { address, server: server.run(), stop })
 }
@@ -159,7 +161,16 @@ impl Shared {
     fn new(parts: Parts, limits: Limits) -> Self {
         let Parts { answers, authenticator, authorizer, readiness, mut registry } = parts;
         let metrics = observe::Metrics::register(&mut registry);
-        Self { answers, authenticator, authorizer, readiness, registry, documents: Documents::new(), limits, metrics }
+        Self {
+            answers,
+            authenticator,
+            authorizer,
+            readiness,
+            registry,
+            documents: Documents::new(),
+            limits,
+            metrics,
+        }
     }
 }
 

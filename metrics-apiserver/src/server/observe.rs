@@ -36,7 +36,8 @@ pub(super) async fn serve(
     shared.metrics.in_flight.inc();
     let (route, answered) = match Route::of(request.uri().path()) {
         Ok(route) => {
-            let handled = AssertUnwindSafe(admitted(&shared, &request, &route)).catch_unwind().instrument(span.clone());
+            let handled =
+                AssertUnwindSafe(admitted(&shared, &request, &route)).catch_unwind().instrument(span.clone());
             let name = route.name();
             (name, handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into())))
         }
@@ -178,7 +179,11 @@ impl Metrics {
         };
         let own = registry.sub_registry_with_prefix("metrics_apiserver_http");
         own.register("requests", "Requests answered", metrics.requests.clone());
-        own.register("request_duration_seconds", "Time from headers read to answer made", metrics.durations.clone());
+        own.register(
+            "request_duration_seconds",
+            "Time from headers read to answer made",
+            metrics.durations.clone(),
+        );
         own.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
         metrics
     }

@@ -20,7 +20,8 @@ pub(super) fn json(body: Vec<u8>, is_pretty: bool) -> HttpResponse {
 
 /// 200 with a static document.
 pub(super) fn document(document: &Document, is_pretty: bool) -> HttpResponse {
-    let body = if is_pretty { pretty(&document.body).into() } else { Bytes::from_owner(document.body.clone()) };
+    let body =
+        if is_pretty { pretty(&document.body).into() } else { Bytes::from_owner(document.body.clone()) };
     typed(StatusCode::OK, document.content_type, body)
 }
 

@@ -46,7 +46,10 @@ impl<'a> Route<'a> {
             ["apis", GROUP, VERSION] | ["apis", GROUP, VERSION, ""] => Self::Resources,
             ["apis", GROUP, VERSION, "namespaces", _, metric] if !metric.is_empty() => {
                 let mut names = first.into_iter().skip(4);
-                Self::Read { namespace: names.next().unwrap_or_default(), metric: names.next().unwrap_or_default() }
+                Self::Read {
+                    namespace: names.next().unwrap_or_default(),
+                    metric: names.next().unwrap_or_default(),
+                }
             }
             ["openapi", "v2"] => Self::OpenapiV2,
             ["openapi", "v3"] => Self::OpenapiIndex,
@@ -165,8 +168,14 @@ mod tests {
                 check(path, Route::Unknown);
             }
         }
-        for rest in ["/queue", "/namespaces", "/namespaces/default", "/namespaces/default/", "/namespaces/a/b/c", "/pods/a/b"]
-        {
+        for rest in [
+            "/queue",
+            "/namespaces",
+            "/namespaces/default",
+            "/namespaces/default/",
+            "/namespaces/a/b/c",
+            "/pods/a/b",
+        ] {
             check(&format!("{version}{rest}"), Route::Unknown);
         }
     }

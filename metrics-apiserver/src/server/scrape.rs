@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 
 use super::reply;
 
-/// The encoder always writes OpenMetrics; under the older type's name Prometheus could not read all of it.
+/// The encoder always writes `OpenMetrics`; under the older type's name Prometheus could not read all of it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything registered.

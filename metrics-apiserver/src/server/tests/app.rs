@@ -76,9 +76,10 @@ impl Response {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let line = self.head.lines().find(|line| {
-            line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name))
-        })?;
+        let line = self
+            .head
+            .lines()
+            .find(|line| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name)))?;
         Some(line.split_once(':')?.1.trim())
     }
 
@@ -134,7 +135,8 @@ impl App {
         let (stop, stopped) = oneshot::channel();
         let (kubernetes_of_thread, readiness_of_thread) = (Arc::clone(&kubernetes), readiness.clone());
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async move {
                 let parts = parts(&kubernetes_of_thread, trust, readiness_of_thread);
                 let bound = bind(parts, options).unwrap();

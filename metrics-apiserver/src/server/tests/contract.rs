@@ -14,7 +14,10 @@ fn a_read_answers_the_value_of_the_namespace_and_the_selector() {
     assert_eq!(response.code, 200, "{response:?}");
     assert_eq!(response.header("content-type"), Some("application/json"));
     let list = response.json();
-    assert_eq!((&list["kind"], list["items"].as_array().unwrap().len()), (&json!("ExternalMetricValueList"), 1));
+    assert_eq!(
+        (&list["kind"], list["items"].as_array().unwrap().len()),
+        (&json!("ExternalMetricValueList"), 1)
+    );
     let item = &list["items"][0];
     assert_eq!(item["value"], "2500m");
     assert_eq!(item["metricName"], "Queue_Depth", "as the operator wrote it, whatever case the path has");
@@ -56,10 +59,18 @@ fn what_cannot_be_answered_is_a_status_that_says_why() {
     assert!(code == 404 && message.contains("no data"), "{message}");
     let (code, reason, message) = read("queue_depth?watch=true");
     assert_eq!((code, &*reason), (405, "MethodNotAllowed"));
-    assert_eq!(message, "watch is not supported on resources of kind \"externalmetrics.external.metrics.k8s.io\"");
-    for path in ["/api", "/apis/other", &format!("{BASE}/queue_depth"), &format!("{BASE}/namespaces/shop/a/b")] {
+    assert_eq!(
+        message,
+        "watch is not supported on resources of kind \"externalmetrics.external.metrics.k8s.io\""
+    );
+    for path in
+        ["/api", "/apis/other", &format!("{BASE}/queue_depth"), &format!("{BASE}/namespaces/shop/a/b")]
+    {
         let (code, reason, message) = app.get(path).failure();
-        assert_eq!((code, &*reason, &*message), (404, "NotFound", "the server could not find the requested resource"));
+        assert_eq!(
+            (code, &*reason, &*message),
+            (404, "NotFound", "the server could not find the requested resource")
+        );
     }
 }
 
@@ -87,7 +98,11 @@ fn the_wanted_form_is_served_and_none_other() {
     assert_eq!((code, &*reason), (406, "NotAcceptable"));
     assert!(message.contains("application/json"), "{message}");
     for pretty in [app.get(&format!("{read}?pretty=1")), app.get_with(&read, "User-Agent: curl/8\r\n")] {
-        assert!(pretty.body.contains("\n  \"kind\"") || pretty.body.starts_with("{\n  \"kind\""), "{}", pretty.body);
+        assert!(
+            pretty.body.contains("\n  \"kind\"") || pretty.body.starts_with("{\n  \"kind\""),
+            "{}",
+            pretty.body
+        );
     }
 }
 
@@ -112,7 +127,11 @@ fn discovery_and_documents_are_served_from_memory() {
     let url = index["paths"]["apis/external.metrics.k8s.io/v1beta1"]["serverRelativeURL"].as_str().unwrap();
     let current = app.get(url);
     assert_eq!(current.header("cache-control"), Some("public, max-age=31536000, immutable"));
-    assert_eq!(app.get("/openapi/v3/apis/external.metrics.k8s.io/v1beta1?hash=OLD").code, 200, "never a redirect");
+    assert_eq!(
+        app.get("/openapi/v3/apis/external.metrics.k8s.io/v1beta1?hash=OLD").code,
+        200,
+        "never a redirect"
+    );
 }
 
 #[test]
@@ -149,7 +168,11 @@ fn probes_are_open_to_all_and_follow_the_shutdown() {
     app.readiness.shutting_down();
     let failed = app.get("/readyz");
     assert_eq!(failed.code, 500);
-    assert!(failed.body.ends_with("[-]shutdown failed: reason withheld\nreadyz check failed\n"), "{}", failed.body);
+    assert!(
+        failed.body.ends_with("[-]shutdown failed: reason withheld\nreadyz check failed\n"),
+        "{}",
+        failed.body
+    );
     assert_eq!(app.get("/readyz/shutdown").body, "internal server error: process is shutting down\n");
     assert_eq!(app.get("/readyz?exclude=shutdown").code, 200);
     assert_eq!((app.get("/livez").code, app.get("/healthz").code), (200, 200));
@@ -181,7 +204,9 @@ fn metrics_count_requests_without_names_from_outside() {
         response.header("content-type"),
         Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
     );
-    let count = |labels: &str| response.body.contains(&format!("metrics_apiserver_http_requests_total{{{labels}}} 1\n"));
+    let count = |labels: &str| {
+        response.body.contains(&format!("metrics_apiserver_http_requests_total{{{labels}}} 1\n"))
+    };
     assert!(count("verb=\"GET\",resource=\"externalmetrics\",code=\"200\""), "{}", response.body);
     assert!(count("verb=\"GET\",resource=\"externalmetrics\",code=\"404\""), "{}", response.body);
     assert!(count("verb=\"other\",resource=\"unknown\",code=\"405\""), "{}", response.body);

@@ -10,12 +10,18 @@ const READ: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue_
 #[test]
 fn only_the_front_proxys_certificate_makes_the_headers_count() {
     let app = App::start();
-    let spoofed = format!("GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n\r\n");
+    let spoofed = format!(
+        "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n\r\n"
+    );
     let mut stream = app.connect(false);
     stream.write_all(spoofed.as_bytes()).unwrap();
     let mut text = String::new();
     read_to_close(&mut stream, &mut text);
-    assert_eq!(parse(&text).code, 200, "the fake lets everybody through but bob, so look at whom it was asked about");
+    assert_eq!(
+        parse(&text).code,
+        200,
+        "the fake lets everybody through but bob, so look at whom it was asked about"
+    );
     let asked = app.kubernetes.requests();
     assert_eq!(asked.last().unwrap().body["spec"]["user"], "system:anonymous");
 }
@@ -124,7 +130,8 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
     let mut busy = app.connect(true);
     let slow = format!("{BASE}/namespaces/shop/slow");
     busy.write_all(
-        format!("GET {slow} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nConnection: close\r\n\r\n").as_bytes(),
+        format!("GET {slow} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nConnection: close\r\n\r\n")
+            .as_bytes(),
     )
     .unwrap();
     let started = Instant::now();

@@ -13,7 +13,8 @@ fn a_request_in_flight_is_answered_before_the_server_ends() {
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let mut busy = app.connect(true);
     busy.write_all(
-        format!("GET {BASE}/namespaces/shop/slow HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n").as_bytes(),
+        format!("GET {BASE}/namespaces/shop/slow HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n")
+            .as_bytes(),
     )
     .unwrap();
     let started = Instant::now();
