@@ -5,6 +5,8 @@
 
 pub mod answer;
 pub mod catalog;
+pub mod cli;
+pub mod config;
 pub mod memory;
 pub mod metric;
 pub mod rules;

@@ -1,6 +1,11 @@
 //! Kubernetes' label selector grammar.
 
+mod parse;
+
 use std::collections::BTreeSet;
+use std::fmt;
+
+pub use parse::ParseSelectorError;
 
 /// A conjunction of requirements, sorted by key; empty selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -24,9 +29,9 @@ pub enum Operator {
     Equals(String),
     /// `k!=v`.
     NotEquals(String),
-    /// `k in (a,b)`.
+    /// `k in (a,b)`; never empty.
     In(BTreeSet<String>),
-    /// `k notin (a,b)`.
+    /// `k notin (a,b)`; never empty.
     NotIn(BTreeSet<String>),
     /// `k`.
     Exists,
@@ -38,6 +43,43 @@ pub enum Operator {
     LessThan(i64),
 }
 
-/// Why a text is no selector: what was wrong and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ParseSelectorError {}
+impl Selector {
+    /// The requirements, sorted by key.
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.requirements
+    }
+}
+
+/// As client-go prints a selector: requirements sorted by key, `k=v`, `k in (a,b)` with sorted values.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, requirement) in self.requirements.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            write!(f, "{separator}{requirement}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = &self.key;
+        match &self.operator {
+            Operator::Equals(value) => write!(f, "{key}={value}"),
+            Operator::NotEquals(value) => write!(f, "{key}!={value}"),
+            Operator::In(values) => write!(f, "{key} in ({})", joined(values)),
+            Operator::NotIn(values) => write!(f, "{key} notin ({})", joined(values)),
+            Operator::Exists => write!(f, "{key}"),
+            Operator::DoesNotExist => write!(f, "!{key}"),
+            Operator::GreaterThan(bound) => write!(f, "{key}>{bound}"),
+            Operator::LessThan(bound) => write!(f, "{key}<{bound}"),
+        }
+    }
+}
+
+fn joined(values: &BTreeSet<String>) -> String {
+    values.iter().map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,17 @@
 //!
 //! Pure: no I/O, no clock.
 
+mod complexity;
+mod matcher;
 mod policy;
+mod promql;
 mod question;
 mod rule;
+mod template;
 
+pub use matcher::is_label_name;
 pub use policy::{Combine, Fallback, Policies, ValueError};
+pub use promql::PromqlError;
 pub use question::{BackendName, Question, QuestionError};
-pub use rule::{NamespaceMode, Rule, SelectorMode};
+pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};
+pub use template::QueryTemplate;

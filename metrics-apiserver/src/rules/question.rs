@@ -17,4 +17,43 @@ pub struct Question {
 
 /// Why a request cannot be put as a question: the client's selector asks for what the rule does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuestionError {}
+pub enum QuestionError {
+    /// A key that Prometheus cannot have as a label.
+    #[error(
+        "the selector's key {key:?} is no Prometheus label name; use letters, digits and '_', and no digit in front"
+    )]
+    NotALabel {
+        /// The key.
+        key: String,
+    },
+    /// `>` and `<`, which Prometheus has no matcher for.
+    #[error(
+        "the selector compares {key:?} by '>' or '<', which Prometheus cannot do for labels; use =, !=, in or notin"
+    )]
+    Comparison {
+        /// The key.
+        key: String,
+    },
+    /// A label that the rule does not let the client ask for.
+    #[error("the selector's key {key:?} is not allowed for this metric; allowed are: {allowed}")]
+    NotAllowed {
+        /// The key.
+        key: String,
+        /// The allowed labels, joined by commas.
+        allowed: String,
+    },
+    /// A parameter of the query that the selector gives no single value for.
+    #[error(
+        "this metric needs the label {name:?} in the selector exactly once and with one value: write {name}=<value>"
+    )]
+    Parameter {
+        /// The parameter, which is the label's name.
+        name: String,
+    },
+    /// The query, with everything in it, would be longer than Prometheus should be sent.
+    #[error("the query for this selector would be longer than {limit} bytes; use a shorter selector")]
+    TooLong {
+        /// The limit that was passed.
+        limit: usize,
+    },
+}

@@ -1,9 +1,12 @@
-//! The whole crate from outside.
+//! Integration tests of the library, in one binary so that they link once.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests may panic: clippy's own exemption covers test functions only"
+    reason = "a failing test should stop where it fails"
 )]
 
+mod architecture;
+mod config_samples;
 mod manifests;
+mod quantity_go;

@@ -1,0 +1,160 @@
+//! The address of a backend.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// An `http` or `https` URL of a server, perhaps with a path prefix; without credentials, query, fragment or a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BaseUrl(String);
+
+/// Why a text is no backend's address. Never repeats the text, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseUrlError {
+    /// Neither `http://` nor `https://`.
+    #[error("the url must begin with http:// or https://")]
+    Scheme,
+    /// `user:password@`.
+    #[error("the url must not hold credentials; use basicAuth with a passwordFile")]
+    Credentials,
+    /// `?…` or `#…`.
+    #[error("the url must not have a query or a fragment; give the address up to /api/v1, without it")]
+    Query,
+    /// No host, or none that can be one.
+    #[error("the url has no valid host")]
+    Host,
+    /// A port that is no number from 1 to 65535.
+    #[error("the url's port must be a number from 1 to 65535")]
+    Port,
+    /// A character that must be percent-encoded, or `/api/v1` at the end.
+    #[error("the url's path holds a character that must be percent-encoded")]
+    Path,
+    /// `/api/v1…`: a common slip.
+    #[error("the url must end before /api/v1: the server adds that itself")]
+    Api,
+}
+
+impl BaseUrl {
+    /// Checks a URL.
+    pub fn parse(text: &str) -> Result<Self, ParseUrlError> {
+        let rest = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .ok_or(ParseUrlError::Scheme)?;
+        if rest.contains('@') {
+            return Err(ParseUrlError::Credentials);
+        }
+        if rest.contains(['?', '#']) {
+            return Err(ParseUrlError::Query);
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        check_authority(authority)?;
+        check_path(path)?;
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+
+    /// The URL, without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether what is sent there is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+}
+
+fn check_authority(authority: &str) -> Result<(), ParseUrlError> {
+    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, port)) => {
+            host.parse::<Ipv6Addr>().map_err(|_| ParseUrlError::Host)?;
+            (host, port)
+        }
+        None => {
+            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+            check_host(host)?;
+            (host, port)
+        }
+    };
+    let port = match port.strip_prefix(':') {
+        Some(port) => port.parse::<u16>().map_err(|_| ParseUrlError::Port)?,
+        None if port.is_empty() => 443,
+        None => return Err(ParseUrlError::Port),
+    };
+    if host.is_empty() || port == 0 {
+        Err(if port == 0 { ParseUrlError::Port } else { ParseUrlError::Host })
+    } else {
+        Ok(())
+    }
+}
+
+fn check_host(host: &str) -> Result<(), ParseUrlError> {
+    let plain = |label: &str| {
+        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    // As browsers and HTTP clients have it: a name that ends in a number is an IPv4 address or nothing.
+    let number = |label: &str| {
+        label.starts_with(|c: char| c.is_ascii_digit())
+            && (label.starts_with("0x") || label.chars().all(|c| c.is_ascii_digit()))
+    };
+    let ok = name.len() <= 253
+        && name.split('.').all(plain)
+        && (!name.rsplit('.').next().is_some_and(number) || host.parse::<Ipv4Addr>().is_ok());
+    if ok { Ok(()) } else { Err(ParseUrlError::Host) }
+}
+
+fn check_path(path: &str) -> Result<(), ParseUrlError> {
+    let allowed =
+        |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
+    if !path.chars().all(allowed) {
+        return Err(ParseUrlError::Path);
+    }
+    if format!("{path}/").contains("/api/v1/") { Err(ParseUrlError::Api) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_and_without_a_prefix_are_read() {
+        for (text, url) in [
+            (
+                "http://prometheus-operated.monitoring.svc:9090",
+                "http://prometheus-operated.monitoring.svc:9090",
+            ),
+            ("https://h/prom/", "https://h/prom"),
+            ("http://127.0.0.1:9090/", "http://127.0.0.1:9090"),
+            ("http://[::1]:9090", "http://[::1]:9090"),
+            ("http://h.example.", "http://h.example."),
+        ] {
+            assert_eq!(BaseUrl::parse(text).unwrap().as_str(), url);
+        }
+        assert!(BaseUrl::parse("https://h").unwrap().is_https());
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_its_reason() {
+        use ParseUrlError as E;
+        for (text, error) in [
+            ("prometheus:9090", E::Scheme),
+            ("ftp://h", E::Scheme),
+            ("http://user:pw@h", E::Credentials),
+            ("http://h/?a=b", E::Query),
+            ("http://h#x", E::Query),
+            ("http://", E::Host),
+            ("http://:9090", E::Host),
+            ("http://a b", E::Host),
+            ("http://10.0.0.256", E::Host),
+            ("http://[::g]", E::Host),
+            ("http://h:99999", E::Port),
+            ("http://h:0", E::Port),
+            ("http://h:x", E::Port),
+            ("http://[::1]9090", E::Port),
+            ("http://h/a b", E::Path),
+            ("http://h/api/v1", E::Api),
+            ("http://h/p/api/v1/query", E::Api),
+        ] {
+            assert_eq!(BaseUrl::parse(text), Err(error), "{text}");
+        }
+    }
+}

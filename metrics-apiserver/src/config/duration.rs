@@ -1,0 +1,123 @@
+//! Durations in Go's syntax, in flags and in the file alike.
+
+use std::time::Duration;
+
+/// Why a text is no duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ParseDurationError {
+    /// Not in Go's syntax.
+    #[error("not a duration; write a number with a unit, such as 500ms, 10s or 1m30s")]
+    Syntax,
+    /// A number alone.
+    #[error("a duration needs a unit; write for example 10s")]
+    NoUnit,
+    /// Days, weeks and years are Prometheus' units, not Go's.
+    #[error("the units of a duration are h, m, s, ms, us and ns; write 24h for a day")]
+    Unit,
+    /// Below zero.
+    #[error("a duration here can't be negative")]
+    Negative,
+    /// Longer than a Go duration can be (292 years).
+    #[error("the duration is too long")]
+    TooLong,
+}
+
+/// Reads a duration as Go's `time.ParseDuration` does: `0`, `10s`, `1m30s`, `1.5h`, `500ms`; never negative.
+pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest.starts_with('-') {
+        return Err(ParseDurationError::Negative);
+    }
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(ParseDurationError::Syntax);
+    }
+    let mut nanos: u128 = 0;
+    while !rest.is_empty() {
+        let (part, after) = take_part(rest)?;
+        nanos = nanos.saturating_add(part);
+        rest = after;
+    }
+    // Go counts nanoseconds in an i64.
+    let nanos = i64::try_from(nanos).map_err(|_| ParseDurationError::TooLong)?;
+    Ok(Duration::from_nanos(nanos.unsigned_abs()))
+}
+
+/// One number with its unit, in nanoseconds, and what follows it.
+fn take_part(text: &str) -> Result<(u128, &str), ParseDurationError> {
+    let (whole, rest) = take_digits(text);
+    let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), take_digits);
+    if whole.is_empty() && fraction.is_empty() {
+        return Err(ParseDurationError::Syntax);
+    }
+    let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+    let (unit, rest) = rest.split_at(end);
+    let unit: u128 = match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "" => return Err(ParseDurationError::NoUnit),
+        "d" | "w" | "y" => return Err(ParseDurationError::Unit),
+        _ => return Err(ParseDurationError::Syntax),
+    };
+    let whole: u64 =
+        if whole.is_empty() { 0 } else { whole.parse().map_err(|_| ParseDurationError::TooLong)? };
+    // A digit beyond the fifteenth is far below a nanosecond, whatever the unit.
+    let fraction: String = fraction.chars().take(15).collect();
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
+    let fraction: u128 = fraction.parse().unwrap_or(0);
+    Ok((u128::from(whole) * unit + fraction * unit / scale, rest))
+}
+
+fn take_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_durations_are_read() {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("10s", 10_000),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+            ("500ms", 500),
+            (".5s", 500),
+            ("+1s", 1000),
+            ("1h0m0.25s", 3_600_250),
+        ] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(parse_duration("1us1ns"), Ok(Duration::from_nanos(1001)));
+        assert_eq!(parse_duration("1.0000000000000000000000001s"), Ok(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_go_refuses_is_refused_with_advice() {
+        use ParseDurationError as E;
+        for (text, error) in [
+            ("", E::Syntax),
+            ("s", E::Syntax),
+            ("10 s", E::Syntax),
+            ("1x", E::Syntax),
+            (".s", E::Syntax),
+            ("10", E::NoUnit),
+            ("1m30", E::NoUnit),
+            ("1d", E::Unit),
+            ("-1s", E::Negative),
+            ("9999999999h", E::TooLong),
+            ("99999999999999999999999s", E::TooLong),
+        ] {
+            assert_eq!(parse_duration(text), Err(error), "{text}");
+        }
+    }
+}

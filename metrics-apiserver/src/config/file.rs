@@ -1,0 +1,246 @@
+//! The configuration file as written: a tree that remembers where everything stands.
+//!
+//! A typed deserializer stops at its first surprise. The tree takes any YAML, duplicate keys included, so that
+//! [`check`](super::check) can look at all of it and list every problem at once.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
+use serde_saphyr::{Location, Spanned};
+
+use super::problem::Place;
+
+/// Ten thousand rules with long queries fit in it; a file that is larger is no configuration.
+pub(super) const MAX_FILE_BYTES: usize = 8 << 20;
+
+/// A tree of ten thousand rules with every key has some 300,000 nodes.
+const MAX_NODES: usize = 500_000;
+
+/// The deepest key, a backend's `basicAuth.username`, is at 4; whoever nests deeper has another file in mind.
+const MAX_DEPTH: usize = 16;
+
+/// What aliases may add to the tree: an anchored query used by every rule passes, a bomb of aliases doesn't.
+const MAX_REPLAYED_EVENTS: usize = 100_000;
+
+/// One YAML node and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Where it is written: its first character, of a block scalar the first one of the text; for an alias, the alias.
+    pub(super) place: Place,
+    /// What it is.
+    pub(super) value: Value,
+}
+
+/// What a YAML node holds.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, as written: in order, with duplicates.
+    Map(Vec<Entry>),
+}
+
+/// One key of a mapping with its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The key.
+    pub(super) key: String,
+    /// Where the key stands.
+    pub(super) place: Place,
+    /// Its value.
+    pub(super) node: Node,
+}
+
+impl Value {
+    /// The kind of the value, in words for a message.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Why a text is no YAML: the one problem that hides all others.
+#[derive(Debug)]
+pub(super) struct SyntaxError {
+    /// Where reading stopped.
+    pub(super) place: Option<Place>,
+    /// What was wrong there.
+    pub(super) message: String,
+}
+
+/// Reads a YAML document within bounds; an empty one is an empty mapping.
+pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: MAX_NODES,
+            max_events: 2 * MAX_NODES,
+            max_depth: MAX_DEPTH,
+            max_documents: 1,
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED_EVENTS },
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Merge,
+        strict_booleans: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        emit_comments: false,
+        with_snippet: false,
+    };
+    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| SyntaxError {
+        place: error.location().and_then(place_of),
+        message: without_place(&error.without_snippet().to_string()).to_owned(),
+    })
+}
+
+fn place_of(location: Location) -> Option<Place> {
+    let line = usize::try_from(location.line()).ok().filter(|line| *line > 0)?;
+    Some(Place { line, column: usize::try_from(location.column()).ok()?.max(1) })
+}
+
+/// The message without the ` at line 1, column 2` that the problem says in its own way.
+fn without_place(message: &str) -> &str {
+    message.split(" at line ").next().unwrap_or(message)
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Self { place: place_of(spanned.referenced).unwrap_or_default(), value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "quantities beyond 2^53 are out of their range anyway")]
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "quantities beyond 2^53 are out of their range anyway")]
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Text(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Vec::new();
+        while let Some(key) = entries.next_key::<Spanned<String>>()? {
+            let place = place_of(key.referenced).unwrap_or_default();
+            map.push(Entry { key: key.value, place, node: entries.next_value()? });
+        }
+        Ok(Value::Map(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(node: &Node) -> &[Entry] {
+        match &node.value {
+            Value::Map(entries) => entries,
+            other => panic!("{other:?} is no mapping"),
+        }
+    }
+
+    #[test]
+    fn every_key_and_value_knows_its_place() {
+        let node = parse("a: 1\nb:\n- x\n- c: |\n    text\n").unwrap();
+        let entries = map(&node);
+        assert_eq!(entries[0].place, Place { line: 1, column: 1 });
+        assert_eq!(entries[0].node.place, Place { line: 1, column: 4 });
+        let Value::List(items) = &entries[1].node.value else { panic!("a list") };
+        assert_eq!(items[0].place, Place { line: 3, column: 3 });
+        let inner = &map(&items[1])[0];
+        assert_eq!(
+            (inner.place, inner.node.place),
+            (Place { line: 4, column: 3 }, Place { line: 5, column: 5 })
+        );
+        assert!(matches!(&inner.node.value, Value::Text(text) if text == "text\n"));
+    }
+
+    #[test]
+    fn duplicate_keys_are_kept_for_the_check() {
+        let node = parse("a: 1\na: 2\n").unwrap();
+        assert_eq!(map(&node).iter().map(|e| e.place.line).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn aliases_and_merges_are_read_and_bounded() {
+        let node = parse("a: &x {k: v}\nb: *x\nc: {<<: *x, l: w}\n").unwrap();
+        assert_eq!(map(&map(&node)[1].node)[0].key, "k");
+        assert_eq!(map(&map(&node)[2].node).len(), 2);
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..12 {
+            let before = format!("*a{}", i - 1);
+            bomb.push_str(&format!("a{i}: &a{i} [{}]\n", vec![before; 9].join(", ")));
+        }
+        parse(&bomb).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_place() {
+        let error = parse("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
+        assert!(error.place.is_some_and(|place| place.line >= 2), "{error:?}");
+        assert!(parse(&"[".repeat(10_000)).is_err());
+        assert!(parse("a: 1\n---\nb: 2\n").is_err());
+    }
+}

@@ -1,0 +1,250 @@
+//! What is wrong with a configuration file, and how it is shown.
+
+use std::fmt;
+
+/// A place in the configuration file; both count from 1, the column in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { line: 1, column: 1 }
+    }
+}
+
+/// One thing that is wrong, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key's path, such as `metrics[0].query`; empty for the file as a whole.
+    pub path: String,
+    /// Where it stands; none if the file could not even be read.
+    pub place: Option<Place>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Another place that has to do with it, and what is there.
+    pub related: Option<(Place, String)>,
+}
+
+impl Problem {
+    pub(super) fn new(path: impl Into<String>, place: Place, message: impl Into<String>) -> Self {
+        let (path, message) = (path.into(), message.into());
+        Self { path, place: Some(place), message, help: None, related: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn related(mut self, place: Place, what: impl Into<String>) -> Self {
+        self.related = Some((place, what.into()));
+        self
+    }
+}
+
+/// Everything that is wrong with a configuration file, in the file's order. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors {
+    file: String,
+    text: String,
+    problems: Vec<Problem>,
+}
+
+/// With so many problems found, no more are looked for.
+pub(super) const ENOUGH: usize = 1000;
+
+/// A broken file of ten thousand rules must not bury its reader; the rest is counted.
+const MAX_SHOWN: usize = 100;
+
+impl ConfigErrors {
+    pub(super) fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place);
+        Self { file: file.to_owned(), text: text.to_owned(), problems }
+    }
+
+    pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
+        let message = format!("can't read the configuration file: {error}");
+        let help = Some("check the path given by --config".to_owned());
+        let problem = Problem { path: String::new(), place: None, message, help, related: None };
+        Self::new(file, "", vec![problem])
+    }
+
+    /// The problems, in the file's order.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error: {}", problem.message)?;
+        let path = if problem.path.is_empty() { String::new() } else { format!(" ({})", problem.path) };
+        let Some(place) = problem.place else {
+            writeln!(f, " --> {}{path}", self.file)?;
+            return show_help(problem, 1, f);
+        };
+        let related = problem.related.as_ref().map_or(0, |(place, _)| place.line);
+        let width = place.line.max(related).to_string().len();
+        writeln!(f, "{:width$}--> {}:{}:{}{path}", "", self.file, place.line, place.column)?;
+        self.snippet(place, &problem.path, width, f)?;
+        if let Some((place, what)) = &problem.related {
+            writeln!(f, "{:width$}::: {}:{}:{} {what}", "", self.file, place.line, place.column)?;
+            self.snippet(*place, &problem.path, width, f)?;
+        }
+        show_help(problem, width, f)
+    }
+
+    /// The line with a caret under the column, in rustc's style.
+    fn snippet(&self, place: Place, path: &str, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(line) = self.text.lines().nth(place.line - 1) else { return Ok(()) };
+        writeln!(f, "{:width$} |", "")?;
+        if may_hold_a_secret(line, path) {
+            return writeln!(f, "{:>width$} | (not shown: the line may hold a secret)", place.line);
+        }
+        let (shown, caret) = window(line, place.column);
+        writeln!(f, "{:>width$} | {shown}", place.line)?;
+        writeln!(f, "{:width$} | {:caret$}^", "", "")
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.problems.iter().take(MAX_SHOWN) {
+            self.show(problem, f)?;
+            writeln!(f)?;
+        }
+        if let Some(more @ 1..) = self.problems.len().checked_sub(MAX_SHOWN) {
+            writeln!(f, "error: and {more} more, not shown\n")?;
+        }
+        let count = self.problems.len();
+        write!(f, "{}: {count} problem{}", self.file, if count == 1 { "" } else { "s" })
+    }
+}
+
+fn show_help(problem: &Problem, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    problem.help.iter().try_for_each(|help| writeln!(f, "{:width$} = help: {help}", ""))
+}
+
+/// The part of a line around a column that fits a terminal, tabs made spaces, and the caret's offset in it.
+fn window(line: &str, column: usize) -> (String, usize) {
+    const WIDTH: usize = 100;
+    let start = if column > WIDTH { column - WIDTH / 2 } else { 0 };
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    (line.chars().skip(start).take(WIDTH).map(visible).collect(), column - 1 - start)
+}
+
+/// Whether a line must not be repeated in a log: header values and credentials in the wrong place.
+fn may_hold_a_secret(line: &str, path: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    path.contains(".headers")
+        || line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+        || ["authorization", "bearer ", "basic ", "password:", "token:", "secret:"]
+            .iter()
+            .any(|word| line.contains(word))
+}
+
+/// Where in the file the byte `offset` of a text stands whose first character is at `place`; none if the file writes
+/// the text in another way (folded, escaped), so that a wrong place is never shown.
+pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> Option<Place> {
+    let before = text.get(..offset)?;
+    let row = before.matches('\n').count();
+    let column = before.rsplit('\n').next()?.chars().count();
+    let mut quote = 0;
+    let mut written = source.lines().skip(place.line - 1);
+    for (number, line) in text.split('\n').take(row + 1).enumerate() {
+        let mut rest = written.next()?.chars().skip(place.column - 1).collect::<String>();
+        if number == 0 && rest.starts_with(['"', '\'']) {
+            quote = 1;
+            rest.remove(0);
+        }
+        if !rest.starts_with(line) {
+            return None;
+        }
+    }
+    Some(Place { line: place.line + row, column: place.column + quote + column })
+}
+
+/// The candidate that `word` was probably meant to be.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
+    let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
+    (distance <= (word.chars().count() / 2).clamp(2, 3)).then_some(candidate)
+}
+
+/// Edit distance, a difference of case or `_` being none.
+fn distance(a: &str, b: &str) -> usize {
+    let plain = |text: &str| -> Vec<char> {
+        text.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
+    };
+    let (a, b) = (plain(a), plain(b));
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_shows_its_line_and_a_caret() {
+        let problem = Problem::new("metrics[0].nmae", Place { line: 2, column: 3 }, "unknown key `nmae`")
+            .help("did you mean `name`?");
+        let errors = ConfigErrors::new("c.yaml", "metrics:\n- nmae: x\n", vec![problem]);
+        let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  = help: did you mean `name`?\n\nc.yaml: 1 problem";
+        assert_eq!(errors.to_string(), expected);
+    }
+
+    #[test]
+    fn a_line_with_credentials_is_not_repeated() {
+        for (line, path) in [
+            ("url: http://u:hunter2@host", "backends.a.url"),
+            ("  password: hunter2", "backends.a.basicAuth.password"),
+            ("  X-Api-Key: hunter2", "backends.a.headers.X-Api-Key"),
+            ("Authorization: hunter2", ""),
+        ] {
+            let errors = ConfigErrors::new("c", line, vec![Problem::new(path, Place::default(), "wrong")]);
+            assert!(!errors.to_string().contains("hunter2"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_around_the_column() {
+        let line = format!("{}X{}", "a".repeat(5_000), "b".repeat(5_000));
+        let (shown, caret) = window(&line, 5_001);
+        assert_eq!(shown.chars().nth(caret), Some('X'));
+        assert!(shown.len() <= 100);
+    }
+
+    #[test]
+    fn a_mistyped_key_finds_its_neighbour() {
+        let keys = ["name", "query", "onNoData", "maxAge"];
+        assert_eq!(nearest("nmae", keys), Some("name"));
+        assert_eq!(nearest("on_no_data", keys), Some("onNoData"));
+        assert_eq!(nearest("maxage", keys), Some("maxAge"));
+        assert_eq!(nearest("zzzzzz", keys), None);
+    }
+
+    #[test]
+    fn many_problems_are_counted_not_poured_out() {
+        let problems =
+            (0..250).map(|i| Problem::new(format!("metrics[{i}]"), Place::default(), "wrong")).collect();
+        let shown = ConfigErrors::new("c", "x", problems).to_string();
+        assert_eq!(shown.matches("error: wrong").count(), MAX_SHOWN);
+        assert!(shown.contains("and 150 more") && shown.ends_with("250 problems"), "{shown}");
+    }
+}

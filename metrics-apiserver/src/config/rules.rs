@@ -1,0 +1,194 @@
+//! The `metrics` of the file become rules.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::duration::parse_duration;
+use super::file::Value;
+use super::policies::policies;
+use super::problem::{ENOUGH, Place, Problem, locate, nearest};
+use super::section::{Field, Section};
+use crate::metric::MetricName;
+use crate::rules::{
+    BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, SelectorMode, is_label_name,
+};
+
+/// Discovery and memory are measured up to here.
+const MAX_RULES: usize = 10_000;
+
+const KEYS: [&str; 12] = [
+    "name",
+    "query",
+    "backend",
+    "namespace",
+    "selector",
+    "result",
+    "onNoData",
+    "onNaN",
+    "onInfinite",
+    "onFailure",
+    "allowNegative",
+    "maxAge",
+];
+
+const DEFAULT_BACKEND: &str = "default";
+
+/// A reading older than an hour measures nothing that should be scaled now.
+const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
+
+/// Checks the `metrics` list; `backends` are the names that a rule may use, `source` is the file's text.
+pub(super) fn check_metrics(
+    root: &Section<'_>,
+    backends: &[&str],
+    source: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<Rule> {
+    let items = root.get("metrics").and_then(|field| field.items(problems)).unwrap_or_default();
+    if let Some(one_too_many) = items.get(MAX_RULES) {
+        problems.push(one_too_many.problem(format!("more than {MAX_RULES} metrics")));
+        return Vec::new();
+    }
+    let mut seen = Seen::new();
+    let mut around = Around { backends, source, seen: &mut seen };
+    let mut rules = Vec::with_capacity(items.len());
+    for item in &items {
+        if problems.len() >= ENOUGH {
+            break;
+        }
+        rules.extend(check_rule(item, &mut around, problems));
+    }
+    rules
+}
+
+/// The names so far, and where each was given.
+type Seen = HashMap<MetricName, Place>;
+
+/// What a rule is checked against.
+struct Around<'a> {
+    backends: &'a [&'a str],
+    source: &'a str,
+    seen: &'a mut Seen,
+}
+
+fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> Option<Rule> {
+    let section = Section::open(item, &KEYS, problems)?;
+    let name = section.required("name", problems).and_then(|field| name(&field, around.seen, problems));
+    let query = section.required("query", problems).and_then(|field| query(&field, around.source, problems));
+    let backend = backend(&section, around.backends, problems);
+    let namespace =
+        section.get("namespace").and_then(|field| namespace(&field, problems)).unwrap_or_default();
+    let selector = section.get("selector").and_then(|field| selector(&field, problems)).unwrap_or_default();
+    let policies = policies(&section, problems);
+    let max_age = section.get("maxAge").and_then(|field| max_age(&field, problems));
+    let rule = Rule::new(name?, backend, query?, namespace, selector);
+    let mut rule = rule.map_err(|error| problems.push(section.problem(error.to_string()))).ok()?;
+    rule.policies = policies;
+    rule.max_age = max_age.unwrap_or(rule.max_age);
+    Some(rule)
+}
+
+fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Option<MetricName> {
+    let name = field.parsed(problems, MetricName::parse)?;
+    if let Some(first) = seen.get(&name) {
+        let message =
+            format!("the metric {} is given twice; names differ by more than their case", name.as_str());
+        problems.push(
+            field.problem(message).related(*first, "first given here").help("rename or remove one of them"),
+        );
+        return None;
+    }
+    seen.insert(name.clone(), field.node.place);
+    Some(name)
+}
+
+fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option<QueryTemplate> {
+    let text = field.text(problems)?;
+    let note = |error: PromqlError| {
+        let problem = field.problem(error.message);
+        let place = error.position.and_then(|position| locate(source, field.node.place, text, position));
+        problems.push(Problem { place: place.or(problem.place), ..problem });
+    };
+    QueryTemplate::parse(text).map_err(note).ok()
+}
+
+fn backend(section: &Section<'_>, backends: &[&str], problems: &mut Vec<Problem>) -> BackendName {
+    let field = section.get("backend");
+    let name = field.as_ref().and_then(|field| field.text(problems)).unwrap_or(DEFAULT_BACKEND);
+    if !backends.contains(&name) {
+        let problem = match &field {
+            Some(field) => field.problem(format!("there is no backend `{name}`")),
+            None => section.problem("the metric names no backend, and there is no backend `default`"),
+        };
+        problems.push(problem.help(match nearest(name, backends.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if backends.is_empty() => format!("add `backends: {{{name}: {{url: …}}}}`"),
+            None => format!("the backends are {}", backends.join(", ")),
+        }));
+    }
+    BackendName(name.into())
+}
+
+fn namespace(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<NamespaceMode> {
+    match &field.node.value {
+        Value::Text(text) if text == "none" => Some(NamespaceMode::None),
+        Value::Map(_) => {
+            let section = Section::open(field, &["label"], problems)?;
+            section
+                .required("label", problems)
+                .and_then(|field| label(&field, problems))
+                .map(NamespaceMode::Label)
+        }
+        _ => {
+            problems.push(
+                field
+                    .problem("expected `none` or a label")
+                    .help("write `namespace: none` or `namespace: {label: kubernetes_namespace}`"),
+            );
+            None
+        }
+    }
+}
+
+fn selector(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<SelectorMode> {
+    match &field.node.value {
+        Value::Text(text) if text == "inject" => Some(SelectorMode::Inject),
+        Value::Text(text) if text == "ignore" => Some(SelectorMode::Ignore),
+        Value::Map(_) => {
+            let section = Section::open(field, &["allow"], problems)?;
+            let items = section.required("allow", problems)?.items(problems)?;
+            let labels: BTreeSet<_> = items.iter().filter_map(|item| label(item, problems)).collect();
+            Some(SelectorMode::Allow(labels))
+        }
+        _ => {
+            problems.push(
+                field
+                    .problem("expected `inject`, `ignore` or a list of allowed labels")
+                    .help("write `selector: {allow: [pod, model]}` for a list"),
+            );
+            None
+        }
+    }
+}
+
+/// The name of a Prometheus label that a request can be bound to: none that begins with `__`, like the metric's name.
+fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
+    field.parsed(problems, |name| {
+        let ok = is_label_name(name) && !name.starts_with("__");
+        if ok {
+            Ok(name.to_owned())
+        } else {
+            Err(format!(
+                "{name:?} is no label name; use letters, digits and `_`, no digit and no `__` in front"
+            ))
+        }
+    })
+}
+
+fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
+    let age = field.parsed(problems, parse_duration)?;
+    if age > MAX_AGE_LIMIT {
+        problems.push(field.problem("maxAge must be at most 1h"));
+        return None;
+    }
+    Some(age)
+}

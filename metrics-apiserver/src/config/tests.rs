@@ -1,0 +1,291 @@
+//! Whole files, good and bad.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::metric::{Namespace, Selector};
+use crate::rules::{Combine, Fallback, NamespaceMode, SelectorMode};
+
+fn readable(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn good(text: &str) -> Config {
+    check(text, "config.yaml", &readable).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn bad(text: &str) -> ConfigErrors {
+    check(text, "config.yaml", &readable).map(|config| panic!("{config:?}")).unwrap_err()
+}
+
+/// The problems as `line:column path: message`.
+fn listed(errors: &ConfigErrors) -> Vec<String> {
+    let place = |problem: &Problem| {
+        problem.place.map_or_else(String::new, |place| format!("{}:{} ", place.line, place.column))
+    };
+    errors
+        .problems()
+        .iter()
+        .map(|problem| format!("{}{}: {}", place(problem), problem.path, problem.message))
+        .collect()
+}
+
+/// A file with one metric, `m`, and more keys for it.
+fn metric(keys: &str) -> String {
+    format!("backends: {{default: {{url: \"http://p\"}}}}\nmetrics:\n- name: m\n  query: up\n{keys}")
+}
+
+/// A file with one backend and more keys for it.
+fn backend(keys: &str) -> String {
+    format!("metrics: [{{name: m, query: up}}]\nbackends:\n  default:\n    url: https://p\n{keys}")
+}
+
+#[test]
+fn everything_can_be_said_in_a_file() {
+    let config = good(include_str!("../../tests/it/full.yaml"));
+    let backend = &config.backends[1];
+    assert_eq!(&*backend.name.0, "thanos");
+    assert_eq!(
+        (backend.url.as_str(), backend.timeout),
+        ("https://thanos.example:9090/prom", Duration::from_secs(5))
+    );
+    assert_eq!((&*backend.headers[0].name, &*backend.headers[0].value), ("x-scope-orgid", "team-a"));
+    assert!(!format!("{backend:?}").contains("team-a"));
+    let basic = Credentials::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
+    assert_eq!(backend.credentials, basic);
+    assert!(backend.client_certificate.is_some() && backend.ca_file.is_some());
+    let rule = &config.rules[1];
+    assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
+    assert_eq!(rule.selector, SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into()));
+    assert_eq!(rule.policies.result, Combine::Sum);
+    assert_eq!(rule.policies.on_no_data, Fallback::Value("0".parse().unwrap()));
+    assert_eq!(rule.policies.on_nan, Fallback::Value("1500m".parse().unwrap()));
+    assert_eq!(rule.policies.on_infinite, Fallback::Value("-1.5".parse().unwrap()));
+    assert_eq!((rule.policies.on_failure, rule.policies.allow_negative), (Fallback::Error, true));
+    assert_eq!(rule.max_age, Duration::from_secs(30));
+    assert_eq!(config.warnings, [""; 0]);
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let config = good("backends: {default: {url: 'http://p:9090'}}\nmetrics: [{name: m, query: up}]\n");
+    let rule = &config.rules[0];
+    assert_eq!(config.backends[0].timeout, Duration::from_secs(10));
+    assert_eq!(rule.max_age, Duration::from_secs(10));
+    assert_eq!(rule.policies, crate::rules::Policies::default());
+    let question =
+        rule.question(&Namespace::parse("shop").unwrap(), &"app=web".parse::<Selector>().unwrap()).unwrap();
+    assert!(
+        question.promql.contains(r#"namespace="shop""#) && question.promql.contains(r#"app="web""#),
+        "{}",
+        question.promql
+    );
+}
+
+#[test]
+fn ten_mistakes_are_listed_at_once_each_in_its_line() {
+    let text = r#"backends:
+  default:
+    url: http://user:secret@p
+    bearerTokenFile: /token
+    basicAuth: {username: u, passwordFile: /pw}
+  other:
+    url: https://p
+    timeout: 10
+    certFile: /crt
+metrics:
+- name: requests
+  query: |
+    sum(rate(a[1m]))
+    / sum(rate(b[1m])
+  nmae: x
+- name: Requests
+  query: up
+  maxAge: -1s
+- query: up
+  backend: othr
+- name: third
+  query: up
+  onNoData: {hold: 5m}
+  selector: {allow: [a-b]}
+  result: 5
+rules: []
+"#;
+    let errors = bad(text);
+    let found = listed(&errors);
+    for expected in [
+        "3:10 backends.default.url: the url must not hold credentials",
+        "5:5 backends.default.basicAuth: `bearerTokenFile` and `basicAuth` exclude each other",
+        "8:14 backends.other.timeout: expected a text, found a number",
+        "9:5 backends.other.certFile: `keyFile` is missing",
+        "15:3 metrics[0].nmae: unknown key `nmae`",
+        "16:9 metrics[1].name: the metric Requests is given twice",
+        "18:11 metrics[1].maxAge: a duration here can't be negative",
+        "19:3 metrics[2]: `name` is missing",
+        "20:12 metrics[2].backend: there is no backend `othr`",
+        "23:14 metrics[3].onNoData: `hold` is not supported yet",
+        "24:22 metrics[3].selector.allow[0]: \"a-b\" is no label name",
+        "25:11 metrics[3].result: expected a text, found a number",
+        "26:1 rules: `rules` is not served",
+    ] {
+        assert!(
+            found.iter().any(|line| line.starts_with(expected)),
+            "{expected}\nnot in\n{}",
+            found.join("\n")
+        );
+    }
+    assert!(found.iter().any(|line| line.contains("metrics[0].query")), "{found:#?}");
+    assert_eq!(found.len(), 14, "{found:#?}");
+    assert!(errors.to_string().ends_with("config.yaml: 14 problems"));
+    assert!(!errors.to_string().contains("secret@"), "{errors}");
+}
+
+#[test]
+fn a_duplicate_shows_both_places() {
+    let text = metric("- name: M\n  query: up\n");
+    let shown = bad(&text).to_string();
+    assert!(
+        shown.contains("--> config.yaml:5:9") && shown.contains("::: config.yaml:3:9 first given here"),
+        "{shown}"
+    );
+    let shown = bad("metrics: []\nbackends: {}\nmetrics: []\n").to_string();
+    assert!(shown.contains("`metrics` is given twice") && shown.contains("::: config.yaml:1:1"), "{shown}");
+}
+
+#[test]
+fn a_mistake_in_a_query_is_shown_where_it_stands() {
+    for (query, line, column) in [
+        ("|\n    up\n    + $app", 6, 7),
+        ("|-\n      up + $app", 5, 12),
+        ("up + $app", 4, 15),
+        ("\"up + $app\"", 4, 16),
+        // Folded and escaped texts stand elsewhere than they read: the whole query is shown.
+        (">\n    up\n    + $app", 5, 5),
+        ("\"up\\n + $app\"", 4, 10),
+    ] {
+        let errors = bad(&format!(
+            "backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n"
+        ));
+        assert_eq!(errors.problems()[0].place, Some(Place { line, column }), "{errors}");
+    }
+}
+
+#[test]
+fn one_mistake_gives_one_problem_that_says_what_to_do() {
+    for (text, place, message, help) in [
+        (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
+        (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
+        (metric("  namespace: ns\n"), "5:14", "expected `none` or a label", "{label:"),
+        (metric("  namespace: {label: __name__}\n"), "5:22", "is no label name", ""),
+        (
+            metric("  namespace: {label: x, lable: y}\n"),
+            "5:25",
+            "unknown key `lable`",
+            "did you mean `label`?",
+        ),
+        (metric("  selector: none\n"), "5:13", "expected `inject`", "allow"),
+        (metric("  selector: {allow: x}\n"), "5:21", "expected a list", ""),
+        (metric("  onNaN: {value: -1}\n"), "5:18", "needs `allowNegative: true`", "maximum"),
+        (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
+        (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
+        (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: 0\n"), "5:10", "expected `error` or a value", "{value: 0}"),
+        (
+            metric("  onFailure: {hold: 5m, then: {value: 1}}\n"),
+            "5:15",
+            "`hold` is not supported yet",
+            "`error`",
+        ),
+        (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
+        (metric("  result: average\n"), "5:11", "expected single, items", ""),
+        (metric("  backend: prod\n"), "5:12", "there is no backend `prod`", "default"),
+        (metric("- name: a/b\n  query: up\n"), "5:9", "", ""),
+        (metric("- 5\n"), "5:3", "expected a mapping, found a number", ""),
+        (metric("- name: 5\n  query: up\n"), "5:9", "expected a text", "quotes"),
+        (
+            metric("- name: n\n  query: up\n  query: up\n"),
+            "7:3",
+            "the key `query` is given twice",
+            "keep one",
+        ),
+        (metric("- name: n\n  query:\n"), "5:3", "`query` is missing", ""),
+        (metric("- name: n\n  query: 'sum('\n"), "6:", "", ""),
+        (metric("- name: n\n  query: 'up + $x'\n"), "6:", "$", ""),
+        (backend("    bearerToken: abc\n"), "5:5", "unknown key `bearerToken`", "bearerTokenFile"),
+        (backend("    basicAuth: {username: 'a:b', passwordFile: /f}\n"), "5:27", "no colon", ""),
+        (backend("    basicAuth: {username: a}\n"), "5:5", "`passwordFile` is missing", ""),
+        (
+            backend("    headers: {Authorization: x}\n"),
+            "5:15",
+            "credentials are read from files",
+            "bearerTokenFile",
+        ),
+        (backend("    headers: {Host: x}\n"), "5:15", "set by the server itself", ""),
+        (backend("    headers: {'a b': x}\n"), "5:15", "not a header's name", ""),
+        (backend("    headers: {x: \"a\\nb\"}\n"), "5:18", "visible ASCII", ""),
+        (backend("    timeout: 0s\n"), "5:14", "from 1ms to 5m", ""),
+        (backend("    keyFile: /k\n"), "5:5", "`certFile` is missing", ""),
+        (backend("  plain:\n    url: http://p\n    caFile: /ca\n"), "7:13", "has no effect", "https"),
+        (backend("  'a b':\n    url: http://p\n"), "5:3", "is no name of a backend", ""),
+        ("metrics:\n- {name: m, query: up}\n".into(), "2:3", "no backend `default`", "backends:"),
+        ("metrics: {}\n".into(), "1:10", "expected a list", ""),
+        ("externalRules: []\n".into(), "1:1", "`externalRules` is not served", "`metrics`"),
+        ("[]\n".into(), "1:1", "expected a mapping", ""),
+        ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
+    ] {
+        let errors = bad(&text);
+        let [problem] = errors.problems() else { panic!("{text}{errors}") };
+        let line = &listed(&errors)[0];
+        assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
+        assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+    }
+}
+
+#[test]
+fn a_file_without_metrics_is_served_with_a_warning() {
+    for text in ["", "# nothing\n", "metrics:\nbackends:\n", "metrics: []\n"] {
+        let config = good(text);
+        assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_about() {
+    let config = good(
+        "metrics: [{name: m, query: up}]\nbackends: {default: {url: 'http://p', bearerTokenFile: /t}, spare: {url: 'http://p'}}\n",
+    );
+    assert!(config.warnings[0].contains("use https"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("`spare` is used by no metric"), "{:?}", config.warnings);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_problems_of_their_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    let missing = dir.path().join("missing.pem");
+    let present = dir.path().join("token");
+    fs::write(&present, "t").unwrap();
+    let lines = format!(
+        "    caFile: {}\n    bearerTokenFile: {}\n    certFile: {2}\n    keyFile: {2}\n",
+        missing.display(),
+        present.display(),
+        dir.path().display()
+    );
+    fs::write(&path, backend(&lines)).unwrap();
+    let found = listed(&load(&path).unwrap_err());
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].starts_with("5:13 backends.default.caFile: can't read the file"), "{found:#?}");
+    let errors = load(&dir.path().join("none.yaml")).unwrap_err().to_string();
+    assert!(errors.contains("can't read the configuration file") && errors.contains("--config"), "{errors}");
+}
+
+#[test]
+fn too_much_of_anything_is_refused() {
+    let rules: String = (0..=10_000).map(|i| format!("- {{name: m{i}, query: up}}\n")).collect();
+    let text = format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{rules}");
+    assert_eq!(listed(&bad(&text)), ["10003:3 metrics[10000]: more than 10000 metrics"]);
+    let errors = bad(&format!("# {}", "x".repeat(9 << 20)));
+    assert!(listed(&errors)[0].contains("larger than 8 MiB"), "{errors}");
+}

@@ -1,0 +1,135 @@
+//! What is refused before the PromQL parser sees it.
+//!
+//! The syntax tree is walked, compared and freed by recursion, and a stack overflow ends the process: no
+//! `catch_unwind` helps. So the text is scanned first, and the brackets and operators that can make a tree deep are
+//! counted, whatever their order.
+
+use super::PromqlError;
+use super::matcher::write_quoted;
+
+/// Longest query, in bytes: some hundred times a usual one.
+const MAX_QUERY: usize = 16 * 1024;
+/// Most brackets and operators outside a selector's braces, and so the greatest depth of a tree. The largest query of
+/// common rule collections has some fifty.
+const MAX_STEPS: usize = 400;
+
+/// Checks length and complexity of a query, and what the parser would misread. What comes back has raw strings written
+/// as quoted ones, because the parser looks for escapes in them: `` `\d` `` is valid, and `` `\` `` ends there.
+pub(super) fn check(query: &str) -> Result<String, PromqlError> {
+    if query.len() > MAX_QUERY {
+        let message = format!("the query has {} bytes, at most {MAX_QUERY} are allowed", query.len());
+        return Err(PromqlError::at(MAX_QUERY, message));
+    }
+    Scanner { query, next: 0, steps: 0, in_braces: false, out: String::new(), copied: 0 }.run()
+}
+
+struct Scanner<'a> {
+    query: &'a str,
+    next: usize,
+    steps: usize,
+    in_braces: bool,
+    /// The text so far, up to the byte `copied` of the query.
+    out: String,
+    copied: usize,
+}
+
+impl Scanner<'_> {
+    fn run(mut self) -> Result<String, PromqlError> {
+        while let Some((position, character)) = self.take() {
+            match character {
+                '`' => self.raw_string(position)?,
+                '"' | '\'' => self.string(position, character)?,
+                '#' => self.skip(|c| c != '\n' && c != '\r'),
+                '{' => self.in_braces = true,
+                '}' => self.in_braces = false,
+                '$' => return Err(PromqlError::at(position, STRAY_PARAMETER.to_owned())),
+                _ if self.in_braces => {}
+                '(' | '[' | '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' | '@' => {
+                    self.step(position)?;
+                }
+                c if is_word(c) => self.word(position)?,
+                _ => {}
+            }
+        }
+        self.out.push_str(self.query.get(self.copied..).unwrap_or_default());
+        Ok(self.out)
+    }
+
+    fn take(&mut self) -> Option<(usize, char)> {
+        let position = self.next;
+        let character = self.query.get(position..)?.chars().next()?;
+        self.next += character.len_utf8();
+        Some((position, character))
+    }
+
+    fn skip(&mut self, wanted: impl Fn(char) -> bool) {
+        let rest = self.query.get(self.next..).unwrap_or_default();
+        self.next += rest.find(|c| !wanted(c)).unwrap_or(rest.len());
+    }
+
+    fn step(&mut self, position: usize) -> Result<(), PromqlError> {
+        self.steps += 1;
+        if self.steps <= MAX_STEPS {
+            return Ok(());
+        }
+        let message = format!(
+            "the query has more than {MAX_STEPS} brackets and operators; split it by recording rules"
+        );
+        Err(PromqlError::at(position, message))
+    }
+
+    fn word(&mut self, start: usize) -> Result<(), PromqlError> {
+        self.skip(is_word);
+        let word = self.query.get(start..self.next).unwrap_or_default();
+        let is_operator = ["and", "or", "unless", "atan2"].iter().any(|name| word.eq_ignore_ascii_case(name));
+        if is_operator { self.step(start) } else { Ok(()) }
+    }
+
+    fn string(&mut self, start: usize, quote: char) -> Result<(), PromqlError> {
+        while let Some((position, character)) = self.take() {
+            match character {
+                c if c == quote => return Ok(()),
+                '\\' => {
+                    self.byte_escape(position)?;
+                    self.take();
+                }
+                _ => {}
+            }
+        }
+        Err(not_closed(start))
+    }
+
+    fn raw_string(&mut self, start: usize) -> Result<(), PromqlError> {
+        let rest = self.query.get(self.next..).unwrap_or_default();
+        let (raw, _) = rest.split_once('`').ok_or_else(|| not_closed(start))?;
+        self.out.push_str(self.query.get(self.copied..start).unwrap_or_default());
+        write_quoted(raw, &mut self.out);
+        self.next += raw.len() + 1;
+        self.copied = self.next;
+        Ok(())
+    }
+
+    /// `"\xff"` is a byte to Prometheus and the character U+00FF to our parser: refused, not sent as something else.
+    fn byte_escape(&self, position: usize) -> Result<(), PromqlError> {
+        let escape = self.query.as_bytes().get(self.next..).unwrap_or_default();
+        let not_ascii =
+            matches!(escape, [b'x', b'8' | b'9' | b'a'..=b'f' | b'A'..=b'F', ..] | [b'2' | b'3', ..]);
+        if !not_ascii {
+            return Ok(());
+        }
+        let message = "escapes of bytes above \\x7f are not supported; write the character itself".to_owned();
+        Err(PromqlError::at(position, message))
+    }
+}
+
+fn not_closed(start: usize) -> PromqlError {
+    PromqlError::at(start, "the string that begins here is not closed".to_owned())
+}
+
+/// What the message about a `$` in a wrong place says.
+pub(super) const STRAY_PARAMETER: &str =
+    "a parameter stands for the whole value of a matcher with = or !=; write it like {app=\"$app\"}";
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | ':' | '.')
+}

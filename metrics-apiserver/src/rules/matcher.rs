@@ -1,0 +1,128 @@
+//! Label matchers: what a selector's requirement becomes, and how it is written in PromQL.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::QuestionError;
+use crate::metric::{Operator, Requirement};
+
+/// One matcher of a vector selector.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Matcher {
+    pub(super) label: String,
+    pub(super) operator: Comparison,
+    /// The plain value; for the two regex operators the regular expression.
+    pub(super) value: String,
+}
+
+/// How a matcher compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Regex,
+    NotRegex,
+}
+
+impl Comparison {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        }
+    }
+}
+
+impl Matcher {
+    /// A matcher on a label whose name PromQL can write without quotes.
+    pub(super) fn new(label: &str, operator: Comparison, value: String) -> Result<Self, QuestionError> {
+        if !is_label_name(label) {
+            return Err(QuestionError::NotALabel { key: label.to_owned() });
+        }
+        Ok(Self { label: label.to_owned(), operator, value })
+    }
+
+    /// The matcher that selects the series a requirement selects (design §5).
+    pub(super) fn for_requirement(requirement: &Requirement) -> Result<Self, QuestionError> {
+        let key = requirement.key.as_str();
+        let (operator, value) = match &requirement.operator {
+            Operator::Equals(value) => (Comparison::Equal, value.clone()),
+            Operator::NotEquals(value) => (Comparison::NotEqual, value.clone()),
+            Operator::In(values) => match only(values) {
+                Some(value) => (Comparison::Equal, value.to_owned()),
+                None => (Comparison::Regex, alternatives(values)),
+            },
+            Operator::NotIn(values) => (Comparison::NotRegex, alternatives(values)),
+            Operator::Exists => (Comparison::NotEqual, String::new()),
+            Operator::DoesNotExist => (Comparison::Equal, String::new()),
+            Operator::GreaterThan(_) | Operator::LessThan(_) => {
+                return Err(QuestionError::Comparison { key: key.to_owned() });
+            }
+        };
+        Self::new(key, operator, value)
+    }
+
+    /// Writes the matcher as PromQL.
+    pub(super) fn write(&self, out: &mut String) {
+        out.push_str(&self.label);
+        out.push_str(self.operator.as_str());
+        write_quoted(&self.value, out);
+    }
+}
+
+/// Whether PromQL can write this label name without quotes.
+pub fn is_label_name(text: &str) -> bool {
+    !text.starts_with(|c: char| c.is_ascii_digit())
+        && !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// The value that a set of one consists of.
+pub(super) fn only(values: &BTreeSet<String>) -> Option<&str> {
+    match values.len() {
+        1 => values.first().map(String::as_str),
+        _ => None,
+    }
+}
+
+/// A regular expression that matches these values and nothing else; Prometheus anchors it.
+fn alternatives(values: &BTreeSet<String>) -> String {
+    let mut regex = String::new();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            regex.push('|');
+        }
+        for character in value.chars() {
+            if matches!(
+                character,
+                '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
+            ) {
+                regex.push('\\');
+            }
+            regex.push(character);
+        }
+    }
+    regex
+}
+
+/// Writes a string literal. What could end it, and line breaks, which it may not hold, are escaped.
+pub(super) fn write_quoted(value: &str, out: &mut String) {
+    out.push('"');
+    for character in value.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            // Prometheus takes this character for a decoding error.
+            '\u{fffd}' => out.push_str("\\ufffd"),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}

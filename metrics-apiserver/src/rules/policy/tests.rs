@@ -1,0 +1,121 @@
+use super::*;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn samples(values: &[f64]) -> Vec<Sample> {
+    let at = Timestamp::from_second(1_700_000_000).unwrap();
+    let labels = |index: usize| {
+        Labels::from([("__name__".to_owned(), "up".to_owned()), ("pod".to_owned(), format!("p{index}"))])
+    };
+    let sample =
+        |(index, value): (usize, &f64)| Sample { labels: labels(index), value: *value, timestamp: at };
+    values.iter().enumerate().map(sample).collect()
+}
+
+fn milli(policies: &Policies, values: &[f64]) -> Result<Vec<i64>, ValueError> {
+    let values = policies.values(&samples(values), NOW)?;
+    Ok(values.iter().map(|value| value.quantity.milli()).collect())
+}
+
+fn seven() -> Fallback {
+    Fallback::Value(Quantity::from_milli(7000))
+}
+
+#[test]
+fn every_doubtful_answer_is_an_error_by_default() {
+    let policies = Policies::default();
+    for (values, error) in [
+        (&[][..], ValueError::NoData),
+        (&[1.0, 2.0], ValueError::SeveralSeries { count: 2 }),
+        (&[f64::NAN], ValueError::NotANumber),
+        (&[f64::INFINITY], ValueError::Infinite("+Inf")),
+        (&[f64::NEG_INFINITY], ValueError::Infinite("-Inf")),
+        (&[1e30], ValueError::TooLarge),
+        (&[-1.5], ValueError::Negative(Quantity::from_milli(-1500))),
+    ] {
+        assert_eq!(milli(&policies, values), Err(error), "{values:?}");
+    }
+    assert_eq!(milli(&policies, &[2.5]), Ok(vec![2500]));
+}
+
+#[test]
+fn an_error_tells_what_to_set() {
+    for (error, hint) in [
+        (ValueError::NoData, "onNoData"),
+        (ValueError::SeveralSeries { count: 2 }, "set result"),
+        (ValueError::NotANumber, "onNaN"),
+        (ValueError::Infinite("+Inf"), "onInfinite"),
+        (ValueError::TooLarge, "onInfinite"),
+        (ValueError::Negative(Quantity::from_milli(-1)), "allowNegative"),
+    ] {
+        assert!(error.to_string().contains(hint), "{error}");
+    }
+}
+
+#[test]
+fn each_policy_puts_its_value_in_place_of_its_own_trouble_only() {
+    let on_no_data = Policies { on_no_data: seven(), ..Policies::default() };
+    assert_eq!(milli(&on_no_data, &[]), Ok(vec![7000]));
+    assert_eq!(milli(&on_no_data, &[f64::NAN]), Err(ValueError::NotANumber));
+    let on_nan = Policies { on_nan: seven(), ..Policies::default() };
+    assert_eq!(milli(&on_nan, &[f64::NAN]), Ok(vec![7000]));
+    assert_eq!(milli(&on_nan, &[f64::INFINITY]), Err(ValueError::Infinite("+Inf")));
+    let on_infinite = Policies { on_infinite: seven(), ..Policies::default() };
+    assert_eq!(milli(&on_infinite, &[f64::NEG_INFINITY]), Ok(vec![7000]));
+    assert_eq!(milli(&on_infinite, &[1e16]), Ok(vec![7000]));
+    assert_eq!(milli(&on_infinite, &[]), Err(ValueError::NoData));
+    let on_failure = Policies { on_failure: seven(), ..Policies::default() };
+    assert_eq!(milli(&on_failure, &[]), Err(ValueError::NoData));
+}
+
+#[test]
+fn a_value_without_a_sample_has_no_labels_and_the_time_of_the_read() {
+    let policies = Policies { on_no_data: seven(), ..Policies::default() };
+    let expected = Value { quantity: Quantity::from_milli(7000), labels: Labels::new(), timestamp: NOW };
+    assert_eq!(policies.values(&[], NOW), Ok(vec![expected]));
+}
+
+#[test]
+fn series_are_combined_as_the_rule_says() {
+    let combined =
+        |result, values| milli(&Policies { result, allow_negative: true, ..Policies::default() }, values);
+    assert_eq!(combined(Combine::Items, &[1.0, 2.0]), Ok(vec![1000, 2000]));
+    assert_eq!(combined(Combine::Sum, &[1.0, 2.5]), Ok(vec![3500]));
+    assert_eq!(combined(Combine::Avg, &[1.0, 2.0]), Ok(vec![1500]));
+    assert_eq!(combined(Combine::Min, &[3.0, -2.0]), Ok(vec![-2000]));
+    assert_eq!(combined(Combine::Max, &[3.0, -2.0]), Ok(vec![3000]));
+    assert_eq!(combined(Combine::Sum, &[0.0004, 0.0006]), Ok(vec![1]), "added before anything is cut off");
+    assert_eq!(combined(Combine::Sum, &[]), Err(ValueError::NoData));
+    for result in [Combine::Items, Combine::Sum, Combine::Avg, Combine::Min, Combine::Max] {
+        assert_eq!(combined(result, &[1.0, f64::NAN, 2.0]), Err(ValueError::NotANumber), "{result:?}");
+    }
+    assert_eq!(combined(Combine::Sum, &[f64::INFINITY, f64::NEG_INFINITY]), Err(ValueError::NotANumber));
+    assert_eq!(combined(Combine::Avg, &[f64::MAX, f64::MAX]), Err(ValueError::Infinite("+Inf")));
+}
+
+#[test]
+fn items_keep_their_labels_but_not_the_metric_s_name() {
+    let policies = Policies { result: Combine::Items, on_nan: seven(), ..Policies::default() };
+    let values = policies.values(&samples(&[1.0, f64::NAN]), NOW).unwrap();
+    assert_eq!(values[1].labels, Labels::from([("pod".to_owned(), "p1".to_owned())]));
+    assert_eq!(values[1].quantity.milli(), 7000, "only the bad item is replaced");
+    assert_eq!(values[1].timestamp.as_second(), 1_700_000_000);
+}
+
+#[test]
+fn items_whose_sum_would_wrap_around_in_the_hpa_are_too_large() {
+    let policies = Policies { result: Combine::Items, ..Policies::default() };
+    assert_eq!(milli(&policies, &[9e15, 9e15]), Err(ValueError::TooLarge));
+    let policies = Policies { on_infinite: seven(), ..policies };
+    assert_eq!(milli(&policies, &[9e15, 9e15]), Ok(vec![7000]));
+}
+
+#[test]
+fn a_negative_value_needs_the_rule_s_leave() {
+    let policies = Policies { allow_negative: true, ..Policies::default() };
+    assert_eq!(milli(&policies, &[-1.5]), Ok(vec![-1500]));
+    let below = Fallback::Value(Quantity::from_milli(-1));
+    let policies = Policies { on_no_data: below, ..Policies::default() };
+    assert!(matches!(milli(&policies, &[]), Err(ValueError::Negative(_))));
+    assert_eq!(milli(&Policies::default(), &[-1e-17]), Ok(vec![0]), "noise of a subtraction is zero");
+}

@@ -1,0 +1,237 @@
+//! PromQL as a syntax tree. The only file that names promql-parser.
+
+use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
+use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, TokenId};
+use promql_parser::parser::value::ValueType;
+use promql_parser::parser::{self, Expr, VectorSelector};
+
+use super::complexity;
+use super::matcher::{Comparison, Matcher};
+
+/// The function whose replacement text has a `$` syntax of its own.
+const LABEL_REPLACE: &str = "label_replace";
+
+/// Why a text is no query that the server can bind a namespace and a selector into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PromqlError {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// Where, as a byte offset into the query, if that is known.
+    pub position: Option<usize>,
+}
+
+impl PromqlError {
+    pub(super) fn at(position: usize, message: String) -> Self {
+        Self { message, position: Some(position) }
+    }
+
+    pub(super) fn somewhere(message: impl Into<String>) -> Self {
+        Self { message: message.into(), position: None }
+    }
+}
+
+/// A query that yields numbers, as a syntax tree whose every vector selector can take another matcher.
+#[derive(Clone)]
+pub(super) struct Query(Expr);
+
+impl Query {
+    /// Reads a query. Too much nesting is refused before it could overflow the stack.
+    pub(super) fn parse(text: &str) -> Result<Self, PromqlError> {
+        Self::parse_printed(&complexity::check(text)?)
+    }
+
+    /// Reads what was printed from a query that passed the check of [`Self::parse`], and so is no deeper.
+    pub(super) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
+        let query =
+            parser::parse(text).map_err(|reason| PromqlError::somewhere(format!("no PromQL: {reason}")))?;
+        let kind = query.value_type();
+        if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
+            let message = format!("the query yields a {kind}; an instant vector or a scalar is needed");
+            return Err(PromqlError::somewhere(message));
+        }
+        let mut alternatives = false;
+        each(&query, &mut |node| {
+            alternatives |= selector(node).is_some_and(|s| !s.matchers.or_matchers.is_empty());
+        });
+        if alternatives {
+            return Err(PromqlError::somewhere("\"or\" between matchers is no PromQL; use a regex matcher"));
+        }
+        Ok(Self(query))
+    }
+
+    /// The matchers of every vector selector, each list sorted.
+    pub(super) fn selectors(&self) -> Vec<Vec<Matcher>> {
+        let mut found = Vec::new();
+        each(&self.0, &mut |node| {
+            if let Some(selector) = selector(node) {
+                let mut matchers: Vec<_> = selector.matchers.matchers.iter().map(read).collect();
+                matchers.sort();
+                found.push(matchers);
+            }
+        });
+        found
+    }
+
+    /// The string literals, except those that `label_replace` gives a meaning of its own.
+    pub(super) fn strings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        each(&self.0, &mut |node| {
+            let children = match node {
+                Expr::Call(call) if call.func.name == LABEL_REPLACE => return,
+                Expr::Call(call) => call.args.args.iter().map(AsRef::as_ref).collect(),
+                Expr::Aggregate(aggregate) => aggregate.param.iter().map(AsRef::as_ref).collect(),
+                _ => Vec::new(),
+            };
+            found.extend(children.iter().filter_map(|child| match child {
+                Expr::StringLiteral(literal) => Some(literal.val.clone()),
+                _ => None,
+            }));
+        });
+        found
+    }
+
+    /// The query with every matcher passed through `change` and `added` put into every vector selector. What the
+    /// rule's author wrote stays: another matcher can only narrow a selector.
+    pub(super) fn with(
+        &self,
+        added: &[Matcher],
+        change: impl Fn(Matcher) -> Matcher,
+    ) -> Result<Self, PromqlError> {
+        let mut query = self.0.clone();
+        let mut outcome = Ok(());
+        each_mut(&mut query, &mut |node| {
+            let (Expr::VectorSelector(selector)
+            | Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. })) = node
+            else {
+                return;
+            };
+            let matchers = &mut selector.matchers.matchers;
+            let kept = matchers.iter().map(read).map(&change);
+            match kept.chain(added.iter().cloned()).map(|matcher| write(&matcher)).collect() {
+                Ok(changed) => *matchers = changed,
+                Err(error) => outcome = Err(error),
+            }
+        });
+        outcome.map(|()| Self(query))
+    }
+
+    /// The query as text; fails if the text would not mean the same as the tree.
+    pub(super) fn print(&self) -> Result<String, PromqlError> {
+        let text = self.0.to_string();
+        let again = Self::parse_printed(&text)?;
+        if again.is_same_as(self) {
+            Ok(text)
+        } else {
+            let message =
+                format!("the query has a form that cannot be printed faithfully; it would become {text}");
+            Err(PromqlError::somewhere(message))
+        }
+    }
+
+    /// Whether two queries are the same but for the order of matchers.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let sorted = |query: &Self| {
+            let mut query = query.0.clone();
+            each_mut(&mut query, &mut |node| {
+                if let Expr::VectorSelector(s) | Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) =
+                    node
+                {
+                    name_as_matcher(s);
+                    s.matchers.matchers.sort_by_cached_key(read);
+                }
+            });
+            query
+        };
+        sorted(self) == sorted(other)
+    }
+}
+
+/// `{"a"}` is printed as a name where it can be one, and the other way round: both are one matcher.
+fn name_as_matcher(selector: &mut VectorSelector) {
+    if let Some(name) = selector.name.take() {
+        selector.matchers.matchers.push(TreeMatcher::new(MatchOp::Equal, "__name__", &name));
+    }
+}
+
+fn selector(node: &Expr) -> Option<&VectorSelector> {
+    match node {
+        Expr::VectorSelector(selector) => Some(selector),
+        Expr::MatrixSelector(matrix) => Some(&matrix.vs),
+        _ => None,
+    }
+}
+
+fn read(matcher: &TreeMatcher) -> Matcher {
+    let operator = match matcher.op {
+        MatchOp::Equal => Comparison::Equal,
+        MatchOp::NotEqual => Comparison::NotEqual,
+        MatchOp::Re(_) => Comparison::Regex,
+        MatchOp::NotRe(_) => Comparison::NotRegex,
+    };
+    Matcher { label: matcher.name.clone(), operator, value: matcher.value.clone() }
+}
+
+fn write(matcher: &Matcher) -> Result<TreeMatcher, PromqlError> {
+    let token: TokenId = match matcher.operator {
+        Comparison::Equal => T_EQL,
+        Comparison::NotEqual => T_NEQ,
+        Comparison::Regex => T_EQL_REGEX,
+        Comparison::NotRegex => T_NEQ_REGEX,
+    };
+    TreeMatcher::new_matcher(token, matcher.label.clone(), matcher.value.clone())
+        .map_err(PromqlError::somewhere)
+}
+
+/// Visits every node. The parser's own visitor passes over the parameter of an aggregation, where a selector can
+/// stand as well: `topk(scalar(a), b)`.
+fn each<'a>(node: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+    visit(node);
+    match node {
+        Expr::Aggregate(aggregate) => {
+            aggregate.param.iter().for_each(|param| each(param, visit));
+            each(&aggregate.expr, visit);
+        }
+        Expr::Unary(unary) => each(&unary.expr, visit),
+        Expr::Binary(binary) => {
+            each(&binary.lhs, visit);
+            each(&binary.rhs, visit);
+        }
+        Expr::Paren(paren) => each(&paren.expr, visit),
+        Expr::Subquery(subquery) => each(&subquery.expr, visit),
+        Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
+        Expr::Extension(extension) => extension.expr.children().iter().for_each(|child| each(child, visit)),
+        Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_) => {}
+    }
+}
+
+/// As [`each`], for changing.
+fn each_mut(node: &mut Expr, visit: &mut impl FnMut(&mut Expr)) {
+    visit(node);
+    match node {
+        Expr::Aggregate(aggregate) => {
+            aggregate.param.iter_mut().for_each(|param| each_mut(param, visit));
+            each_mut(&mut aggregate.expr, visit);
+        }
+        Expr::Unary(unary) => each_mut(&mut unary.expr, visit),
+        Expr::Binary(binary) => {
+            each_mut(&mut binary.lhs, visit);
+            each_mut(&mut binary.rhs, visit);
+        }
+        Expr::Paren(paren) => each_mut(&mut paren.expr, visit),
+        Expr::Subquery(subquery) => each_mut(&mut subquery.expr, visit),
+        Expr::Call(call) => call.args.args.iter_mut().for_each(|argument| each_mut(argument, visit)),
+        // The parser makes no extension nodes.
+        Expr::Extension(_)
+        | Expr::NumberLiteral(_)
+        | Expr::StringLiteral(_)
+        | Expr::VectorSelector(_)
+        | Expr::MatrixSelector(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Rendered queries are parsed again and every selector looked at.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::rules::QueryTemplate;
+
+/// Selectors in every place where one can stand, and forms that are hard to print.
+const QUERIES: &[&str] = &[
+    "up",
+    "up{}",
+    "{__name__=~\".+\"}",
+    "{\"utf8.metric\", \"utf8.label\"=\"x\"}",
+    "up{job=\"a\",instance!~\"b.*\"}",
+    "up{namespace=\"other\"}",
+    "up{namespace=~\".*\"} or up",
+    "sum(rate(a_sum[1m])) / (sum(rate(a_count[1m])) > 0) or sum(rate(a_count[1m])) * 0",
+    "histogram_quantile(0.99, sum by (le) (rate(a_bucket{job='x'}[5m])))",
+    "max_over_time(rate(a[1m])[10m:30s])",
+    "max_over_time(rate(a[1m])[10m:] offset 5m)",
+    "a offset 5m",
+    "a offset -5m",
+    "a @ start()",
+    "rate(a[5m] @ 1609746000 offset 1m)",
+    "topk(scalar(b), a)",
+    "quantile(scalar(b{x=\"y\"}), sum without (pod) (a))",
+    "count_values(\"version\", build)",
+    "a * on (pod) group_left (node) b",
+    "a / ignoring (x) group_right () b",
+    "a and b unless c or d",
+    "-a ^ -b",
+    "2 ^ -(a)",
+    "-(a + b) * 3",
+    "a > bool 1",
+    "a == b",
+    "absent(a{job=\"x\"})",
+    "absent_over_time(a[1h])",
+    "label_replace(a{x=\"y\"}, \"dst\", \"$1-${2}\", \"src\", \"(.*)-(.*)\")",
+    "label_join(a, \"dst\", \",\", \"x\", \"y\")",
+    "info(a, {data=\"x\"})",
+    "clamp_min(a - b, 0)",
+    "predict_linear(a[1h], 4 * 3600)",
+    "vector(scalar(a))",
+    "scalar(sum(a)) + 1",
+    "vector(1)",
+    "1 + 2",
+    "time() - a",
+    "sum(a) # a comment with \"quotes' and {",
+    "a{x=`raw \\ \"string\"`, y=~`\\d+\\.`, z=`\\`}",
+    "a{x='single \"quoted\" \\' string'}",
+    "a{x=\"tab\\tnewline\\nback\\\\slash \\u00e9 😀\"}",
+    "a{x=\"slot_0_\", y=\"slot_0_=\\\"slot_0_\\\"\"}",
+    "a{x=\"$app\"} / ignoring (x) b{y!=\"$app\", z=\"$other\"}",
+    "limitk(3, a)",
+    "avg_over_time((a / b)[5m:1m])",
+    "a atan2 b",
+    "sort_by_label(a, \"pod\")",
+];
+
+fn matcher(operator: Comparison, label: &str, value: &str) -> Matcher {
+    Matcher { label: label.to_owned(), operator, value: value.to_owned() }
+}
+
+static TEMPLATES: LazyLock<Vec<QueryTemplate>> = LazyLock::new(|| {
+    let parse = |text: &&str| QueryTemplate::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    QUERIES.iter().map(parse).collect()
+});
+
+/// Renders and parses again, without a look at how the template did it.
+fn rendered(template: &QueryTemplate, added: &[Matcher], value: &str) -> Query {
+    let values: BTreeMap<_, _> =
+        template.parameters().iter().map(|name| (name.clone(), value.to_owned())).collect();
+    let rendered = template.render(added, &values).unwrap();
+    Query::parse_printed(&rendered).unwrap_or_else(|error| panic!("{rendered}: {error}"))
+}
+
+fn carries(index: usize, added: &[Matcher], value: &str) {
+    let text = QUERIES[index];
+    let original = Query::parse(text).unwrap();
+    let query = rendered(&TEMPLATES[index], added, value);
+    let (before, after) = (original.selectors(), query.selectors());
+    assert_eq!(before.len(), after.len(), "{text}: the same selectors as before");
+    for (before, after) in before.iter().zip(&after) {
+        let own = before.iter().cloned().map(|mut matcher| {
+            if matches!(matcher.value.as_str(), "$app" | "$other") {
+                value.clone_into(&mut matcher.value);
+            }
+            matcher
+        });
+        let mut expected: Vec<_> = own.chain(added.iter().cloned()).collect();
+        expected.sort();
+        assert_eq!(after, &expected, "{text}");
+    }
+    assert_eq!(query.strings(), original.strings(), "{text}");
+}
+
+#[test]
+fn every_selector_of_every_query_carries_what_was_added() {
+    let namespace = matcher(Comparison::Equal, "namespace", "default");
+    let regex = matcher(Comparison::Regex, "app", "x|y\\.z");
+    for query in 0..QUERIES.len() {
+        carries(query, &[], "plain");
+        carries(query, std::slice::from_ref(&namespace), "plain");
+        carries(query, &[namespace.clone(), regex.clone()], "pl\"ain");
+    }
+}
+
+#[test]
+fn the_places_of_selectors_are_all_found() {
+    for (query, count) in [
+        ("topk(scalar(b), a)", 2),
+        ("max_over_time(rate(a[1m])[10m:30s])", 1),
+        ("-a ^ -(b)", 2),
+        ("info(a, {x=\"y\"})", 2),
+        ("vector(1)", 0),
+    ] {
+        assert_eq!(Query::parse(query).unwrap().selectors().len(), count, "{query}");
+    }
+}
+
+#[test]
+fn what_yields_no_number_or_is_no_promql_is_refused() {
+    for (query, hint) in [
+        ("\"text\"", "string"),
+        ("a[5m]", "matrix"),
+        ("a[5m:1m]", "matrix"),
+        ("{a=\"x\" or b=\"y\"}", "or"),
+        ("sum(", "PromQL"),
+        ("", "PromQL"),
+        ("a @ -5", "faithfully"),
+        ("{}", "PromQL"),
+        ("a{x=\"\\xff\"}", "escapes"),
+        ("a{x=\"\\377\"}", "escapes"),
+        ("a{x=\"open}", "not closed"),
+    ] {
+        let error = QueryTemplate::parse(query).unwrap_err();
+        assert!(error.to_string().contains(hint), "{query}: {error}");
+    }
+}
+
+#[test]
+fn a_parameter_is_a_matcher_s_whole_value_and_nothing_else() {
+    let template =
+        QueryTemplate::parse("a{x=\"$app\", y!=\"$other_1\", z=~\"^b$\", w=\"5$\", v=\"$5\"}").unwrap();
+    assert_eq!(template.parameters().iter().collect::<Vec<_>>(), ["app", "other_1"]);
+    for query in [
+        "a{x=~\"$app\"}",
+        "a{x!~\"$app\"}",
+        "a{x=\"pre-$app\"}",
+        "a{x=\"$app-post\"}",
+        "a{x=\"${app}\"}",
+        "a{x=$app}",
+        "$app",
+        "count_values(\"$app\", a)",
+    ] {
+        assert!(QueryTemplate::parse(query).is_err(), "{query}");
+    }
+    let error = QueryTemplate::parse("a + $app").unwrap_err();
+    assert_eq!(error.position, Some(4));
+}
+
+#[test]
+fn deep_nesting_is_refused_and_the_deepest_allowed_needs_no_stack_of_the_caller() {
+    let shapes: [fn(usize) -> String; 8] = [
+        |n| format!("{}a{}", "(".repeat(n), ")".repeat(n)),
+        |n| format!("{}a{}", "abs(".repeat(n), ")".repeat(n)),
+        |n| format!("{}a", "-".repeat(n)),
+        |n| format!("a{}", "+a".repeat(n)),
+        |n| format!("a{}", "^a".repeat(n)),
+        |n| format!("a{}", " or a".repeat(n)),
+        |n| format!("a{}", " UNLESS a".repeat(n)),
+        |n| format!("a{}", "[1m:1m]".repeat(n)),
+    ];
+    for shape in shapes {
+        let deepest = std::thread::Builder::new().stack_size(64 * 1024);
+        deepest.spawn(move || drop(QueryTemplate::parse(&shape(400)))).unwrap().join().unwrap();
+        let error = QueryTemplate::parse(&shape(1200)).unwrap_err();
+        assert!(error.to_string().contains("more than 400 brackets and operators"), "{error}");
+        assert!(error.position.is_some());
+    }
+    assert!(QueryTemplate::parse(&"(".repeat(20_000)).unwrap_err().to_string().contains("bytes"));
+    assert!(QueryTemplate::parse(&shapes[3](400)).is_ok());
+}
+
+#[test]
+fn brackets_in_strings_comments_and_selectors_do_not_count() {
+    let many = "(".repeat(1000);
+    for query in [
+        format!("a{{x=\"{many}\"}}"),
+        format!("a # {many}"),
+        format!("a # it's\n + b{{x='\\'{many}'}}"),
+        format!("a{{{}}}", "x=\"y\",".repeat(1000)),
+    ] {
+        QueryTemplate::parse(&query).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_label_value_escapes_from_its_matcher(
+        index in 0..QUERIES.len(),
+        namespace in "[a-z]{1,5}",
+        value in "[\"'`\\\\{}()$,=~|.#\n\r\t\u{0}\u{7f}\u{fffd}é😀a\\PC]{0,24}",
+        equal in any::<bool>(),
+    ) {
+        let operator = if equal { Comparison::Equal } else { Comparison::NotEqual };
+        let added = [matcher(Comparison::Equal, "namespace", &namespace), matcher(operator, "label", &value)];
+        carries(index, &added, &format!("p{value}"));
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(
+        query in "(up|\\(|\\)|\\{|\\}|\\[5m\\]|\\[5m:1m\\]|\"|'|`|\\\\|=|=~|!|,|\\$|#| or |sum|rate|-|\\^|@|offset |1|\\PC){0,30}",
+    ) {
+        let _ = QueryTemplate::parse(&query);
+    }
+}

@@ -1,0 +1,116 @@
+use super::*;
+use crate::rules::QueryTemplate;
+
+fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result<Rule, RuleError> {
+    let query = QueryTemplate::parse(query).unwrap();
+    Rule::new(MetricName::parse("m").unwrap(), BackendName("default".into()), query, namespace, selector)
+}
+
+fn ask(rule: &Rule, selector: &str) -> Result<String, QuestionError> {
+    let question = rule.question(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    assert_eq!(question.backend, BackendName("default".into()));
+    Ok(question.promql.to_string())
+}
+
+fn plain(query: &str) -> Rule {
+    rule(query, NamespaceMode::default(), SelectorMode::Inject).unwrap()
+}
+
+#[test]
+fn the_namespace_goes_into_every_selector_beside_what_the_author_wrote() {
+    assert_eq!(ask(&plain("up"), "").unwrap(), "up{namespace=\"ns\"}");
+    let query = ask(&plain("a{namespace=\"other\"} / b"), "").unwrap();
+    assert_eq!(query, "a{namespace=\"other\",namespace=\"ns\"} / b{namespace=\"ns\"}");
+    assert_eq!(ask(&plain("vector(1)"), "a=b").unwrap(), "vector(1)");
+}
+
+#[test]
+fn the_namespace_can_have_another_label_or_none() {
+    let other =
+        rule("up", NamespaceMode::Label("kubernetes_namespace".to_owned()), SelectorMode::Inject).unwrap();
+    assert_eq!(ask(&other, "").unwrap(), "up{kubernetes_namespace=\"ns\"}");
+    let none = rule("sum(up)", NamespaceMode::None, SelectorMode::Inject).unwrap();
+    assert_eq!(ask(&none, "").unwrap(), "sum(up)");
+    assert_eq!(ask(&none, "a=b").unwrap(), "sum(up{a=\"b\"})");
+}
+
+#[test]
+fn each_requirement_becomes_its_matcher() {
+    for (selector, matcher) in [
+        ("a=b", "a=\"b\""),
+        ("a!=b", "a!=\"b\""),
+        ("a in (x,y.z)", "a=~\"x|y\\\\.z\""),
+        ("a in (x)", "a=\"x\""),
+        ("a in (,x)", "a=~\"|x\""),
+        ("a notin (x)", "a!~\"x\""),
+        ("a notin (x,y-z)", "a!~\"x|y-z\""),
+        ("a", "a!=\"\""),
+        ("!a", "a=\"\""),
+    ] {
+        assert_eq!(
+            ask(&plain("up"), selector).unwrap(),
+            format!("up{{namespace=\"ns\",{matcher}}}"),
+            "{selector}"
+        );
+    }
+}
+
+#[test]
+fn what_prometheus_cannot_match_is_the_client_s_error() {
+    for selector in ["a>1", "a<1"] {
+        assert_eq!(ask(&plain("up"), selector), Err(QuestionError::Comparison { key: "a".to_owned() }));
+    }
+    for key in ["app.kubernetes.io/name", "a-b", "1a"] {
+        let error = ask(&plain("up"), &format!("{key}=x"));
+        assert_eq!(error, Err(QuestionError::NotALabel { key: key.to_owned() }));
+    }
+}
+
+#[test]
+fn the_selector_mode_says_what_a_client_may_ask() {
+    let ignoring = rule("up", NamespaceMode::default(), SelectorMode::Ignore).unwrap();
+    assert_eq!(ask(&ignoring, "a=b,x/y>1").unwrap(), "up{namespace=\"ns\"}");
+    let allowed = SelectorMode::Allow(BTreeSet::from(["pod".to_owned(), "model".to_owned()]));
+    let allowing = rule("up{x=\"$app\"}", NamespaceMode::default(), allowed).unwrap();
+    assert_eq!(ask(&allowing, "pod=p,app=y").unwrap(), "up{namespace=\"ns\",pod=\"p\",x=\"y\"}");
+    let error = ask(&allowing, "namespace=x,app=y").unwrap_err();
+    assert!(error.to_string().contains("app, model, pod"), "{error}");
+}
+
+#[test]
+fn a_parameter_takes_the_selector_s_value_which_is_then_not_injected() {
+    let rule = plain("a{x=\"$app\"} / b{y!=\"$app\"}");
+    for selector in ["app=v", "app==v", "app in (v)", "app in (v,v)"] {
+        let query = ask(&rule, selector).unwrap();
+        assert_eq!(query, "a{namespace=\"ns\",x=\"v\"} / b{namespace=\"ns\",y!=\"v\"}", "{selector}");
+    }
+    assert!(ask(&rule, "app=v,z=w").unwrap().contains("z=\"w\""));
+    for selector in
+        ["", "b=c", "app", "!app", "app!=v", "app in (v,w)", "app notin (v)", "app=", "app=v,app=w", "app>1"]
+    {
+        assert_eq!(
+            ask(&rule, selector),
+            Err(QuestionError::Parameter { name: "app".to_owned() }),
+            "{selector}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_whose_labels_prometheus_does_not_know_is_refused() {
+    for label in ["", "a-b", "a\"", "1a", "é"] {
+        let namespace = NamespaceMode::Label(label.to_owned());
+        assert!(rule("up", namespace, SelectorMode::Inject).is_err(), "{label}");
+        let allow = SelectorMode::Allow(BTreeSet::from([label.to_owned()]));
+        assert!(rule("up", NamespaceMode::None, allow).is_err(), "{label}");
+    }
+}
+
+#[test]
+fn the_length_of_a_question_is_bounded() {
+    let rule = plain(&format!("a{}", "+a".repeat(300)));
+    let values = (0..120).map(|n| format!("{n:060}")).collect::<Vec<_>>().join(",");
+    let error = ask(&rule, &format!("a in ({values})"));
+    assert_eq!(error, Err(QuestionError::TooLong { limit: 256 * 1024 }));
+    assert!(ask(&rule, "a=b").is_ok());
+}
