@@ -113,7 +113,7 @@ fn every_document_is_what_its_kind_says() {
             ("networking.k8s.io/v1", "NetworkPolicy") => survives::<NetworkPolicy>(document),
             ("rbac.authorization.k8s.io/v1", "ClusterRole") => survives::<ClusterRole>(document),
             ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
-                survives::<ClusterRoleBinding>(document)
+                survives::<ClusterRoleBinding>(document);
             }
             ("rbac.authorization.k8s.io/v1", "RoleBinding") => survives::<RoleBinding>(document),
             ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
