@@ -11,6 +11,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use metrics_apiserver::config;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ fn every_document_is_what_its_kind_says() {
             ("networking.k8s.io/v1", "NetworkPolicy") => survives::<NetworkPolicy>(document),
             ("rbac.authorization.k8s.io/v1", "ClusterRole") => survives::<ClusterRole>(document),
             ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding") => {
-                survives::<ClusterRoleBinding>(document)
+                survives::<ClusterRoleBinding>(document);
             }
             ("rbac.authorization.k8s.io/v1", "RoleBinding") => survives::<RoleBinding>(document),
             ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
@@ -153,11 +154,11 @@ fn the_hpa_asks_for_a_metric_that_is_configured_and_selects_the_pods_label() {
     let hpa: HorizontalPodAutoscaler = only("inference/hpa.yaml");
     let deployment: Deployment = only("inference/deployment.yaml");
     let metric = hpa.spec.unwrap().metrics.unwrap().remove(0).external.unwrap().metric;
-    for config in ["base/config.yaml", "overlays/demo/config.yaml"] {
-        let config: Value = only(config);
-        let names: Vec<&Value> =
-            config["metrics"].as_array().unwrap().iter().map(|metric| &metric["name"]).collect();
-        assert_eq!(names, [&json!(metric.name)]);
+    for file in ["base/config.yaml", "overlays/demo/config.yaml"] {
+        let config = config::load(&root().join(file)).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(config.warnings, [""; 0], "{file}");
+        let names: Vec<&str> = config.rules.iter().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, [metric.name.as_str()], "{file}");
     }
     let pods = deployment.spec.unwrap().template.metadata.unwrap().labels.unwrap();
     assert_eq!(metric.selector.unwrap().match_labels.unwrap(), pods);
