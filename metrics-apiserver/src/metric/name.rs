@@ -30,7 +30,7 @@ pub enum ParseNameError {
     /// No text at all.
     #[error("the metric name is empty")]
     Empty,
-    /// More than [`MAX_METRIC_NAME`] bytes.
+    /// More than `MAX_METRIC_NAME` bytes.
     #[error("the metric name has {0} bytes, at most {MAX_METRIC_NAME} are allowed")]
     TooLong(usize),
     /// A character that cannot travel in a path segment.

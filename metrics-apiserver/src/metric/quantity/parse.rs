@@ -17,7 +17,7 @@ pub enum ParseQuantityError {
         "{0:?} is no quantity: write a number such as 0, 1.5 or 1e3, or one with a suffix such as 500m, 10k or 1Ki"
     )]
     Syntax(String),
-    /// More than [`MAX_TEXT`] bytes.
+    /// More than `MAX_TEXT` bytes.
     #[error("a quantity of {0} bytes is too long, at most {MAX_TEXT} are read")]
     TooLong(usize),
     /// More than the HPA can compute with.
@@ -26,7 +26,7 @@ pub enum ParseQuantityError {
 }
 
 /// Go's grammar for quantities, except that a number without any digit is refused. What is finer than a thousandth
-/// is rounded up, away from zero, as Go's `MilliValue` does it.
+/// is rounded up, away from zero, as Go's `MilliValue` does it for positive numbers (below zero it is off by one).
 impl FromStr for Quantity {
     type Err = ParseQuantityError;
 

@@ -17,10 +17,10 @@ const MAX_PREFIX: usize = 253;
 /// Why a text is no selector: what was wrong and where. Positions are byte offsets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSelectorError {
-    /// More than [`MAX_TEXT`] bytes.
+    /// More than `MAX_TEXT` bytes.
     #[error("the label selector has {0} bytes, at most {MAX_TEXT} are allowed")]
     TooLong(usize),
-    /// More than [`MAX_REQUIREMENTS`].
+    /// More than `MAX_REQUIREMENTS`.
     #[error("the label selector has more than {MAX_REQUIREMENTS} requirements; use fewer")]
     TooMany,
     /// Something else stands where the grammar wants one of a few things.
