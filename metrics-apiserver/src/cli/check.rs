@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::EXIT_USAGE;
-use crate::config::{self, Config, ConfigErrors};
-use crate::metric::{Namespace, Selector};
+use crate::config::{self, Config, ConfigErrors, SampleRequest};
 use crate::rules::Rule;
 
 /// What to check, and for which request to show the queries.
@@ -19,12 +18,8 @@ pub struct CheckArgs {
     /// Do not look whether the files that it names (tokens, passwords, certificates) can be read
     #[arg(long)]
     skip_files: bool,
-    /// The namespace of the sample request
-    #[arg(long, value_name = "NAMESPACE", default_value = "default", value_parser = Namespace::parse)]
-    namespace: Namespace,
-    /// The label selector of the sample request, such as `app=web,tier in (a,b)`
-    #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = clap::value_parser!(Selector))]
-    selector: Selector,
+    #[command(flatten)]
+    request: SampleRequest,
 }
 
 /// Checks a file; prints its problems, or its rules with the query each makes. The exit code says which.
@@ -55,7 +50,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match rule.question(&args.namespace, &args.selector) {
+    match args.request.question(rule) {
         Ok(question) => writeln!(out, "    {}\n", question.promql),
         Err(error) => writeln!(out, "    this request would be refused: {error}\n"),
     }

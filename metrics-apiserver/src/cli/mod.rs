@@ -30,7 +30,7 @@ pub enum Command {
 #[error("{0}")]
 pub struct UsageError(String);
 
-/// Serve external metrics to Kubernetes' HorizontalPodAutoscalers, computed by PromQL.
+/// Serve external metrics to Kubernetes, computed by PromQL.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-apiserver", version, term_width = 100, args_override_self = true)]
 #[command(

@@ -63,43 +63,30 @@ impl BaseUrl {
 }
 
 fn check_authority(authority: &str) -> Result<(), ParseUrlError> {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => {
-            host.parse::<Ipv6Addr>().map_err(|_| ParseUrlError::Host)?;
-            (host, port)
-        }
-        None => {
-            let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
-            check_host(host)?;
-            (host, port)
-        }
-    };
-    let port = match port.strip_prefix(':') {
-        Some(port) => port.parse::<u16>().map_err(|_| ParseUrlError::Port)?,
-        None if port.is_empty() => 443,
-        None => return Err(ParseUrlError::Port),
-    };
-    if host.is_empty() || port == 0 {
-        Err(if port == 0 { ParseUrlError::Port } else { ParseUrlError::Host })
-    } else {
-        Ok(())
+    let bracketed = authority.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let (host, port) =
+        bracketed.unwrap_or_else(|| authority.split_at(authority.find(':').unwrap_or(authority.len())));
+    let known = if bracketed.is_some() { host.parse::<Ipv6Addr>().is_ok() } else { is_host(host) };
+    if !known {
+        return Err(ParseUrlError::Host);
+    }
+    match port.strip_prefix(':').map(str::parse::<u16>) {
+        None if port.is_empty() => Ok(()),
+        Some(Ok(1..)) => Ok(()),
+        _ => Err(ParseUrlError::Port),
     }
 }
 
-fn check_host(host: &str) -> Result<(), ParseUrlError> {
+fn is_host(host: &str) -> bool {
     let plain = |label: &str| {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
     let name = host.strip_suffix('.').unwrap_or(host);
     // As browsers and HTTP clients have it: a name that ends in a number is an IPv4 address or nothing.
-    let number = |label: &str| {
-        label.starts_with(|c: char| c.is_ascii_digit())
-            && (label.starts_with("0x") || label.chars().all(|c| c.is_ascii_digit()))
-    };
-    let ok = name.len() <= 253
+    let number = |label: &str| label.starts_with("0x") || label.chars().all(|c| c.is_ascii_digit());
+    name.len() <= 253
         && name.split('.').all(plain)
-        && (!name.rsplit('.').next().is_some_and(number) || host.parse::<Ipv4Addr>().is_ok());
-    if ok { Ok(()) } else { Err(ParseUrlError::Host) }
+        && (!name.rsplit('.').next().is_some_and(number) || host.parse::<Ipv4Addr>().is_ok())
 }
 
 fn check_path(path: &str) -> Result<(), ParseUrlError> {

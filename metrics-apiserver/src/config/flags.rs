@@ -91,7 +91,7 @@ pub(super) struct AuthenticationFlags {
     /// The headers that carry the user's uid; without it, no uid is believed
     #[arg(long, value_name = "HEADER,…", value_delimiter = ',')]
     pub(super) requestheader_uid_headers: Vec<String>,
-    /// The kubeconfig for TokenReviews and the ConfigMap; without it, --kubeconfig counts
+    /// The kubeconfig for TokenReview and the ConfigMap; without it, --kubeconfig counts
     #[arg(long, value_name = "FILE")]
     pub(super) authentication_kubeconfig: Option<PathBuf>,
     /// Do not read the ConfigMap kube-system/extension-apiserver-authentication
@@ -109,8 +109,9 @@ pub(super) struct AuthenticationFlags {
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Authorization")]
+#[expect(clippy::struct_field_names, reason = "the fields are named as the flags are")]
 pub(super) struct AuthorizationFlags {
-    /// The kubeconfig for SubjectAccessReviews; without it, --kubeconfig counts
+    /// The kubeconfig for SubjectAccessReview; without it, --kubeconfig counts
     #[arg(long, value_name = "FILE")]
     pub(super) authorization_kubeconfig: Option<PathBuf>,
     /// Paths that everybody may get; a `*` at the end stands for any rest

@@ -13,6 +13,7 @@ mod options;
 mod policies;
 mod problem;
 mod rules;
+mod sample;
 mod section;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use options::{
     Authentication, Authorization, FlagErrors, Limits, LogLevel, Logging, Options, RequestHeader, Serving,
 };
 pub use problem::{ConfigErrors, Place, Problem};
+pub use sample::SampleRequest;
 
 /// Reads and checks a configuration file and looks whether the files it names can be read.
 pub fn load(path: &Path) -> Result<Config, ConfigErrors> {

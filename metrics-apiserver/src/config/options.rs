@@ -49,7 +49,7 @@ pub struct Authentication {
     pub client_ca_file: Option<PathBuf>,
     /// What makes a front proxy; none: from the ConfigMap.
     pub request_header: Option<RequestHeader>,
-    /// The kubeconfig for TokenReviews and the ConfigMap; none: as a pod does.
+    /// The kubeconfig for TokenReview and the ConfigMap; none: as a pod does.
     pub kubeconfig: Option<PathBuf>,
     /// Whether to do without the ConfigMap.
     pub skip_lookup: bool,
@@ -79,7 +79,7 @@ pub struct RequestHeader {
 /// How to learn what somebody may (contract §2.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authorization {
-    /// The kubeconfig for SubjectAccessReviews; none: as a pod does.
+    /// The kubeconfig for SubjectAccessReview; none: as a pod does.
     pub kubeconfig: Option<PathBuf>,
     /// Paths that everybody may get: each begins with `/`, and a `*` stands at most at its end.
     pub always_allow_paths: Vec<String>,

@@ -153,7 +153,7 @@ impl<'a> Field<'a> {
     }
 
     /// The items of a list.
-    pub(super) fn items(&self, problems: &mut Vec<Problem>) -> Option<Vec<Field<'a>>> {
+    pub(super) fn items(&self, problems: &mut Vec<Problem>) -> Option<Vec<Self>> {
         let Value::List(items) = &self.node.value else {
             problems.push(self.expected("a list", &self.node.value).help("begin each item with `- `"));
             return None;

@@ -1,23 +1,20 @@
 //! Whole files, good and bad.
 
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use super::*;
 use crate::metric::{Namespace, Selector};
 use crate::rules::{Combine, Fallback, NamespaceMode, SelectorMode};
 
-fn readable(_: &Path) -> io::Result<()> {
-    Ok(())
-}
+/// Every file can be read.
+const READABLE: Files<'static> = &|_| Ok(());
 
 fn good(text: &str) -> Config {
-    check(text, "config.yaml", &readable).unwrap_or_else(|errors| panic!("{errors}"))
+    check(text, "config.yaml", READABLE).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn bad(text: &str) -> ConfigErrors {
-    check(text, "config.yaml", &readable).map(|config| panic!("{config:?}")).unwrap_err()
+    check(text, "config.yaml", READABLE).map(|config| panic!("{config:?}")).unwrap_err()
 }
 
 /// The problems as `line:column path: message`.
@@ -86,7 +83,7 @@ fn what_is_not_said_has_its_default() {
 
 #[test]
 fn ten_mistakes_are_listed_at_once_each_in_its_line() {
-    let text = r#"backends:
+    let text = "backends:
   default:
     url: http://user:secret@p
     bearerTokenFile: /token
@@ -112,7 +109,7 @@ metrics:
   selector: {allow: [a-b]}
   result: 5
 rules: []
-"#;
+";
     let errors = bad(text);
     let found = listed(&errors);
     for expected in [
@@ -283,7 +280,8 @@ fn files_that_cannot_be_read_are_problems_of_their_keys() {
 
 #[test]
 fn too_much_of_anything_is_refused() {
-    let rules: String = (0..=10_000).map(|i| format!("- {{name: m{i}, query: up}}\n")).collect();
+    let rules: String =
+        (0..=10_000).map(|i| format!("- {{name: m{i}, query: up}}")).collect::<Vec<_>>().join("\n");
     let text = format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{rules}");
     assert_eq!(listed(&bad(&text)), ["10003:3 metrics[10000]: more than 10000 metrics"]);
     let errors = bad(&format!("# {}", "x".repeat(9 << 20)));

@@ -1,0 +1,24 @@
+//! A request to try rules with.
+
+use clap::Args;
+
+use crate::metric::{Namespace, Selector};
+use crate::rules::{Question, QuestionError, Rule};
+
+/// A request as an HPA could make it, from the command line.
+#[derive(Debug, Clone, Args)]
+pub struct SampleRequest {
+    /// The namespace of the sample request
+    #[arg(long, value_name = "NAMESPACE", default_value = "default", value_parser = Namespace::parse)]
+    namespace: Namespace,
+    /// The label selector of the sample request, such as `app=web,tier in (a,b)`
+    #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = clap::value_parser!(Selector))]
+    selector: Selector,
+}
+
+impl SampleRequest {
+    /// The question that this request for a rule's metric puts.
+    pub fn question(&self, rule: &Rule) -> Result<Question, QuestionError> {
+        rule.question(&self.namespace, &self.selector)
+    }
+}
