@@ -37,7 +37,7 @@ pub struct IdentityFiles {
 impl Authority {
     /// A new authority with this common name.
     pub fn new(common_name: &str) -> Result<Self> {
-        let mut params = params(common_name, None, Validity::Now)?;
+        let mut params = params(common_name, None, GOOD_UNTIL)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -51,17 +51,17 @@ impl Authority {
 
     /// A client certificate: to Kubernetes the common name is the user and the organization a group.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
-        self.sign(params(user, group, Validity::Now)?, ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(params(user, group, GOOD_UNTIL)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// A client certificate whose time is over.
     pub fn expired_client(&self, user: &str, group: Option<&str>) -> Result<Identity> {
-        self.sign(params(user, group, Validity::Over)?, ExtendedKeyUsagePurpose::ClientAuth)
+        self.sign(params(user, group, ENDED)?, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// A serving certificate for these DNS names and IP addresses; the first is also the common name.
     pub fn server(&self, names: &[&str]) -> Result<Identity> {
-        let mut params = params(names.first().copied().unwrap_or_default(), None, Validity::Now)?;
+        let mut params = params(names.first().copied().unwrap_or_default(), None, GOOD_UNTIL)?;
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
         self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
@@ -113,12 +113,11 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-enum Validity {
-    Now,
-    Over,
-}
+/// The year in which good certificates end, and the one in which expired ones ended.
+const GOOD_UNTIL: i32 = 2100;
+const ENDED: i32 = 2021;
 
-fn params(common_name: &str, group: Option<&str>, validity: Validity) -> Result<CertificateParams> {
+fn params(common_name: &str, group: Option<&str>, until: i32) -> Result<CertificateParams> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, common_name);
@@ -126,9 +125,6 @@ fn params(common_name: &str, group: Option<&str>, validity: Validity) -> Result<
         params.distinguished_name.push(DnType::OrganizationName, group);
     }
     params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = match validity {
-        Validity::Now => date_time_ymd(2100, 1, 1),
-        Validity::Over => date_time_ymd(2021, 1, 1),
-    };
+    params.not_after = date_time_ymd(until, 1, 1);
     Ok(params)
 }

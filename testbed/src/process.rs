@@ -28,7 +28,7 @@ const TAIL_BYTES: u64 = 3_000;
 /// Between two looks whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// Kills the group once the pipe closes; `read` ends with success only if we say that the program has ended.
-const KEEPER: &str = "read -r done || kill -KILL -- -$1 2>/dev/null";
+const KEEPER: &str = "read -r done || kill -s KILL -- -$1 2>/dev/null";
 
 /// A running program with its log in a file.
 #[derive(Debug)]

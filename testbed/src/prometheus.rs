@@ -116,7 +116,7 @@ impl Prometheus {
     }
 }
 
-/// Turns text in the OpenMetrics format, with timestamps, into Prometheus' own blocks.
+/// Turns text in the `OpenMetrics` format, with timestamps, into Prometheus' own blocks.
 async fn import(tools: &Tools, dir: &RunDir, text: &str, data: &Path) -> Result<()> {
     let file = dir.state().join("import.om");
     pki::write(&file, text)?;

@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Registers the server for `external.metrics.k8s.io/v1beta1`, for tests that do not apply `manifests/`: a Service of
-    /// type ExternalName and an APIService with the port and the CA. The account must have been made.
+    /// type `ExternalName` and an `APIService` with the port and the CA. The account must have been made.
     pub async fn register(&self, cluster: &Cluster) -> Result<()> {
         registration::apply(cluster, &registration::service()).await?;
         registration::patch_api_service(cluster, self.port, &self.ca).await

@@ -59,7 +59,7 @@ impl Tools {
         self.dir.join("kube-apiserver")
     }
 
-    /// Kubernetes' controllers, the HorizontalPodAutoscaler's among them.
+    /// Kubernetes' controllers, the `HorizontalPodAutoscaler`'s among them.
     pub fn kube_controller_manager(&self) -> PathBuf {
         self.dir.join("kube-controller-manager")
     }
@@ -114,7 +114,9 @@ fn hash(sources: &Path) -> Result<String> {
     for arg in build::ARGS {
         hasher.update(arg);
     }
-    Ok(hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let digest = hasher.finalize();
+    let first = digest.first_chunk().context("a digest has 32 bytes")?;
+    Ok(format!("{:016x}", u64::from_be_bytes(*first)))
 }
 
 /// Takes the lock that keeps two runs from building at once; it goes with the file, also if this process is killed.

@@ -84,7 +84,7 @@ pub(super) async fn start_apiserver(
     Ok(process)
 }
 
-/// How kube-apiserver speaks to the servers behind APIServices, and what they may believe.
+/// How kube-apiserver speaks to the servers behind `APIServices`, and what they may believe.
 fn front_proxy_flags(flags: &mut Flags, credentials: &Credentials) {
     let files = credentials.files();
     flags.path("requestheader-client-ca-file", &files.request_header_ca);

@@ -15,7 +15,7 @@ pub(super) const FRONT_PROXY: &str = "front-proxy-client";
 pub enum User {
     /// Group `system:masters`: may do everything.
     Admin,
-    /// User `developer`: may do nothing but what a RoleBinding gives.
+    /// User `developer`: may do nothing but what a `RoleBinding` gives.
     Developer,
 }
 
@@ -26,7 +26,7 @@ pub struct Credentials {
     pub cluster_ca: Authority,
     /// Vouches for kube-apiserver as a front proxy.
     pub request_header_ca: Authority,
-    /// Vouches for the servers behind APIServices.
+    /// Vouches for the servers behind `APIServices`.
     pub serving_ca: Authority,
     files: Files,
     admin: PathBuf,

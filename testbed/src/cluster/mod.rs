@@ -28,7 +28,7 @@ const TOKEN_SECONDS: i64 = 7 * 24 * 3600;
 pub struct Options {
     /// Begins the name of the folder with the logs.
     pub name: String,
-    /// How often HorizontalPodAutoscalers are looked at. Kubernetes' default is 15 s.
+    /// How often `HorizontalPodAutoscalers` are looked at. Kubernetes' default is 15 s.
     pub hpa_sync_period: Duration,
     /// Further flags for kube-apiserver.
     pub apiserver_args: Vec<String>,

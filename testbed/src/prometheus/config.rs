@@ -19,7 +19,7 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// Targets that are known beforehand.
     pub jobs: Vec<StaticJob>,
-    /// Samples in the OpenMetrics format, each with its time in seconds, that it has from the start; ends with `# EOF`.
+    /// Samples in the `OpenMetrics` format, each with its time in seconds, that it has from the start; ends with `# EOF`.
     pub openmetrics: Option<String>,
     /// Further flags.
     pub args: Vec<String>,

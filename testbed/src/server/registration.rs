@@ -56,7 +56,7 @@ pub(super) fn service() -> [Value; 1] {
     })]
 }
 
-/// Applies the APIService, with the port itself, since an ExternalName Service has none.
+/// Applies the `APIService`, with the port itself, since an `ExternalName` Service has none.
 pub(super) async fn patch_api_service(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
     let name = "v1beta1.external.metrics.k8s.io";
     let service = aggregator::ServiceReference {

@@ -4,7 +4,7 @@ use crate::shared::{runtime, with_cluster};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, api::ListParams};
 use std::time::Duration;
-use testbed::{Cluster, Options, User, eventually};
+use testbed::{Cluster, Options, Server, User, cluster::Component, eventually};
 
 /// Controllers answer within a second; a machine that compiles meanwhile gets more.
 const SOON: Duration = Duration::from_secs(30);
@@ -80,8 +80,7 @@ fn a_cluster_that_is_dropped_leaves_nothing_behind_but_its_logs() {
     runtime().block_on(async {
         let options = Options { name: "e2e-drop".into(), ..Options::default() };
         let cluster = Cluster::start(options).await.unwrap();
-        let pids = [testbed::cluster::Component::Etcd, testbed::cluster::Component::ApiServer]
-            .map(|component| cluster.process(component).pid());
+        let pids = [Component::Etcd, Component::ApiServer].map(|component| cluster.process(component).pid());
         let (state, logs) = (cluster.dir().state().to_owned(), cluster.dir().logs().to_owned());
         assert!(state.exists());
         drop(cluster);
@@ -90,5 +89,35 @@ fn a_cluster_that_is_dropped_leaves_nothing_behind_but_its_logs() {
         }
         assert!(!state.exists());
         assert!(logs.join("kube-apiserver.log").exists());
+    });
+}
+
+#[test]
+fn the_servers_account_may_do_what_an_extension_server_must_and_no_more() {
+    with_cluster(|cluster| async move {
+        let kubeconfig = Server::account(&cluster).await.unwrap();
+        let kubectl = cluster.kubectl_as(&kubeconfig);
+        let may = async |args: &[&str]| {
+            let args = [&["auth", "can-i"], args].concat();
+            kubectl.run(&args).await.unwrap().stdout.trim() == "yes"
+        };
+        let config = ["get", "configmaps/extension-apiserver-authentication", "-n", "kube-system"];
+        let allowed =
+            eventually("the bindings to count", SOON, || async { Ok(may(&config).await.then_some(())) });
+        allowed.await.unwrap();
+        assert!(may(&["create", "tokenreviews.authentication.k8s.io"]).await);
+        assert!(may(&["create", "subjectaccessreviews.authorization.k8s.io"]).await);
+        assert!(!may(&["list", "pods", "-n", "default"]).await);
+        let config = kubectl.run(&[
+            "get",
+            "configmap",
+            "extension-apiserver-authentication",
+            "-n",
+            "kube-system",
+            "-o",
+            "yaml",
+        ]);
+        let config = config.await.unwrap().success().unwrap();
+        assert!(config.contains("requestheader-allowed-names: '[\"front-proxy-client\"]'"), "{config}");
     });
 }
