@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;
+pub mod node;
 pub mod pki;
 pub mod ports;
 pub mod process;
@@ -21,6 +22,7 @@ pub mod workspace;
 
 pub use cluster::{Cluster, Options, User};
 pub use kubectl::Kubectl;
+pub use node::Node;
 pub use process::Process;
 pub use prometheus::Prometheus;
 pub use server::Server;

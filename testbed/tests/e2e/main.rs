@@ -12,5 +12,6 @@
 )]
 
 mod control_plane;
+mod node;
 mod prometheus;
 mod shared;
