@@ -72,7 +72,8 @@ impl App {
         let authorizer = authorizer(&options.authorization, authz_client)?;
         let tls = serving_tls(&options.serving, &mut background)?;
 
-        let parts = server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
+        let parts =
+            server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, server_options(&options, tls))
             .with_context(|| format!("cannot listen on {}", options.serving.address))?;
         tracing::info!(address = %bound.local_addr(), "serving");
@@ -151,7 +152,8 @@ async fn authenticator(
     trust.look_up(&client).await.context("cannot learn whom to trust")?;
     background.spawn(Arc::clone(&trust).watch(client.clone()));
     background.spawn(Arc::clone(&trust).poll_files());
-    let tokens = TokenReviewer::new(client, options.token_cache_ttl).context("cannot make a random secret")?;
+    let tokens =
+        TokenReviewer::new(client, options.token_cache_ttl).context("cannot make a random secret")?;
     Ok(Arc::new(Authenticator::new(trust, tokens)))
 }
 
@@ -180,7 +182,10 @@ fn authorizer(options: &config::Authorization, client: Client) -> anyhow::Result
     Ok(Arc::new(Authorizer::new(client, options)))
 }
 
-fn serving_tls(options: &config::Serving, background: &mut JoinSet<()>) -> anyhow::Result<rustls::ServerConfig> {
+fn serving_tls(
+    options: &config::Serving,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<rustls::ServerConfig> {
     let certificate = ServingCertificate::load(options.cert_file.clone(), options.key_file.clone())
         .context("cannot load the serving certificate")?;
     let certificate = Arc::new(certificate);
