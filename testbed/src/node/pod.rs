@@ -54,7 +54,7 @@ pub(super) async fn run(node: Arc<Shared>, pod: Pod, mut wish: watch::Receiver<W
     let lived = lived.with_context(|| format!("running pod {}/{name}", pod.namespace().unwrap_or_default()));
     if let Err(error) = &lived {
         tracing::warn!(error = format!("{error:#}"), "a pod can't run");
-        tell(&api, &name, &status::refused("NodeRefused", format!("{error:#}"))).await?;
+        tell(&api, &name, &status::refused("NodeRefused", format!("{error:#}"))).await;
     }
     // A pod that can't run stays in the API, for all to see, until somebody deletes it.
     let end = *wish.wait_for(|wish| *wish != Wish::Run).await.context("the node was dropped")?;
@@ -82,8 +82,7 @@ async fn live(node: &Shared, api: &Api<Pod>, pod: &Pod, wish: &mut watch::Receiv
             container.step(&client).await?;
         }
         let status = status::status(&frame, &containers);
-        if status != told {
-            tell(api, &pod.name_any(), &status).await?;
+        if status != told && tell(api, &pod.name_any(), &status).await {
             frame.conditions = status.conditions.clone().unwrap_or_default();
             told = status;
         }
@@ -95,7 +94,8 @@ async fn live(node: &Shared, api: &Api<Pod>, pod: &Pod, wish: &mut watch::Receiv
         Wish::Run | Wish::Leave => grace_of(pod),
     };
     try_join_all(containers.iter_mut().map(|it| it.stop(grace))).await?;
-    tell(api, &pod.name_any(), &status::status(&frame, &containers)).await
+    tell(api, &pod.name_any(), &status::status(&frame, &containers)).await;
+    Ok(())
 }
 
 fn start(node: &Shared, pod: &Pod, plans: Vec<ContainerPlan>) -> Result<Vec<Container>> {
@@ -118,13 +118,17 @@ fn seconds_or_zero(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
-/// Writes the status. That the pod has gone meanwhile is no error: its end will be heard of.
-async fn tell(api: &Api<Pod>, name: &str, status: &PodStatus) -> Result<()> {
+/// Writes the status; `false` means that it must be written again: a pod does not end because the API server is away.
+async fn tell(api: &Api<Pod>, name: &str, status: &PodStatus) -> bool {
     let patch = Patch::Merge(json!({ "status": status }));
     match api.patch_status(name, &PatchParams::default(), &patch).await {
-        Ok(_) => Ok(()),
-        Err(error) if is_gone(&error) => Ok(()),
-        Err(error) => Err(error).context("writing the status"),
+        Ok(_) => true,
+        // That the pod has gone meanwhile is no error: its end will be heard of.
+        Err(error) if is_gone(&error) => true,
+        Err(error) => {
+            tracing::debug!(pod.name = name, %error, "a pod's status was not written");
+            false
+        }
     }
 }
 

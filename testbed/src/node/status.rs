@@ -40,10 +40,10 @@ pub(super) fn status(frame: &Frame, containers: &[Container]) -> PodStatus {
     }
 }
 
-/// The status of a pod that can't run here.
+/// The status of a pod that can't run here. Not `Failed`: its `ReplicaSet` would make the next one at once, for ever.
 pub(super) fn refused(reason: &str, message: String) -> PodStatus {
     PodStatus {
-        phase: Some("Failed".into()),
+        phase: Some("Pending".into()),
         reason: Some(reason.into()),
         message: Some(message),
         ..PodStatus::default()

@@ -71,7 +71,8 @@ fn a_container_that_ends_is_started_again_and_a_pod_that_cannot_run_says_why() {
         assert_eq!(last.exit_code, 64);
         let failed = eventually("the refusal", SOON, || async {
             let status = pods.get("refused").await?.status.unwrap_or_default();
-            Ok((status.phase.as_deref() == Some("Failed")).then_some(status.message.unwrap_or_default()))
+            assert_eq!(status.phase.as_deref(), Some("Pending"), "its ReplicaSet must not replace it");
+            Ok(status.message)
         });
         let message = failed.await.unwrap();
         assert!(message.contains("variable `S`"), "{message}");
