@@ -33,7 +33,7 @@ pub(super) async fn serve(
     let started = Instant::now();
     let audit_id = audit_id(&request);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    shared.metrics.in_flight.inc();
+    let in_flight = InFlight::begin(&shared.metrics.in_flight);
     let (route, answered) = match Route::of(request.uri().path()) {
         Ok(route) => {
             let handled =
@@ -43,7 +43,7 @@ pub(super) async fn serve(
         }
         Err(error) => (Route::Unknown.name(), Err(error.into())),
     };
-    shared.metrics.in_flight.dec();
+    drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
     let record = Record { method: request.method(), route, code: response.status().as_u16() };
@@ -84,6 +84,22 @@ fn refusal(request: &HttpRequest, error: &Error, span: &tracing::Span) -> HttpRe
     });
     let is_pretty = Request::new(request).is_ok_and(|request| request.is_pretty());
     reply::status(&status, is_pretty)
+}
+
+/// One request being answered; counted until dropped, for a client that goes away ends the handling anywhere.
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn begin(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// An error with everything behind it, on one line.
