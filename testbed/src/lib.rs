@@ -4,6 +4,7 @@
 //! kube-controller-manager, [`Prometheus`] runs Prometheus, [`Server`] our own program beside them. Whatever is started
 //! ends with the value that started it, and with this process, however it ends ([`process`]).
 
+pub mod bench;
 pub mod cluster;
 pub mod http;
 pub mod kubeconfig;

@@ -1,5 +1,6 @@
 //! The developer's commands: `cargo xtask <command>`. Each is one thin file; what they do lies in `testbed`.
 
+mod bench;
 mod certs;
 mod cluster;
 mod test;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 enum Command {
     Test(test::Args),
     Cluster(cluster::Args),
+    Bench(bench::Args),
     Certs(certs::Args),
     Tools(tools::Args),
 }
@@ -23,6 +25,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Test(args) => test::run(&args).await,
         Command::Cluster(args) => cluster::run(&args).await,
+        Command::Bench(args) => bench::run(&args).await,
         Command::Certs(args) => certs::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }
