@@ -5,6 +5,7 @@
 //! ends with the value that started it, and with this process, however it ends ([`process`]).
 
 pub mod cluster;
+pub mod demo;
 pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;

@@ -2,6 +2,7 @@
 
 mod certs;
 mod cluster;
+mod demo;
 mod test;
 mod tools;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    Demo(demo::Args),
     Test(test::Args),
     Cluster(cluster::Args),
     Certs(certs::Args),
@@ -21,6 +23,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
+        Command::Demo(args) => demo::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Cluster(args) => cluster::run(&args).await,
         Command::Certs(args) => certs::run(&args),
