@@ -9,6 +9,7 @@ use crate::{
 };
 use anyhow::Result;
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -41,12 +42,34 @@ pub struct Options {
     pub args: Vec<String>,
 }
 
+/// What the server shows and where it listens, for an `APIService` that was applied before it starts.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// A certificate for [`HOST`].
+    pub files: IdentityFiles,
+    /// The authority (PEM) that vouches for it.
+    pub ca: String,
+    /// A free port.
+    pub port: u16,
+}
+
 impl Server {
     /// Starts the server and waits until `/readyz` says yes. Its name in the log folder is `name`.
     pub async fn start(cluster: &Cluster, name: &str, options: &Options) -> Result<Self> {
+        let files = Self::identity(cluster)?.write(&cluster.dir().subdir(name)?, "serving")?;
+        let ca = cluster.credentials().serving_ca.pem();
+        Self::start_with(cluster, name, options, Serving { files, ca, port: ports::free()? }).await
+    }
+
+    /// As [`Server::start`], with a certificate and a port that were chosen before.
+    pub async fn start_with(
+        cluster: &Cluster,
+        name: &str,
+        options: &Options,
+        serving: Serving,
+    ) -> Result<Self> {
+        let Serving { files: serving, ca, port } = serving;
         let dir = cluster.dir().subdir(name)?;
-        let serving = Self::identity(cluster)?.write(&dir, "serving")?;
-        let port = ports::free()?;
         let mut command = Command::new(workspace::binary("metrics-apiserver").await?);
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
         command.arg("--tls-cert-file").arg(&serving.certificate);
@@ -56,12 +79,11 @@ impl Server {
         }
         command.arg("--config").arg(&options.config).args(&options.args).current_dir(&dir);
         let process = Process::start(name, &mut command, &cluster.dir().log(name))?;
-        let ca = cluster.credentials().serving_ca.pem();
-        let this = Self { process, port, ca, serving };
-        let client = http::client(Some(&this.ca))?;
-        let ready = format!("{}/readyz", this.url());
-        this.process.until("metrics-apiserver is ready", UP, || http::answers(&client, &ready)).await?;
-        Ok(this)
+        // By the name that kube-apiserver checks: the certificate need not have another.
+        let client = http::client_of(&ca, HOST, (Ipv4Addr::LOCALHOST, port).into())?;
+        let ready = format!("https://{HOST}:{port}/readyz");
+        process.until("metrics-apiserver is ready", UP, || http::answers(&client, &ready)).await?;
+        Ok(Self { process, port, ca, serving })
     }
 
     /// A new serving certificate, good for kube-apiserver and for callers on this machine.

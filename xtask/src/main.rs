@@ -3,6 +3,7 @@
 mod bench;
 mod certs;
 mod cluster;
+mod demo;
 mod test;
 mod tools;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    Demo(demo::Args),
     Test(test::Args),
     Cluster(cluster::Args),
     Bench(bench::Args),
@@ -23,6 +25,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
+        Command::Demo(args) => demo::run(&args).await,
         Command::Test(args) => test::run(&args).await,
         Command::Cluster(args) => cluster::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,

@@ -1,0 +1,174 @@
+//! The whole story, watched: load makes a plain HPA scale the inference service out, quiet makes it scale in again.
+//!
+//! Every part is real: the programs, the manifests as they are shipped, kubectl. Only the times are cut by an overlay.
+
+mod load;
+mod picture;
+mod stage;
+mod story;
+mod table;
+mod watch;
+
+use crate::{Tools, eventually, workspace};
+use anyhow::{Context, Result};
+use load::Load;
+use stage::Stage;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+use story::{Phase, Story};
+use watch::{Goal, Snapshot, Watcher};
+
+/// What is read, as in `manifests/overlays/*/config.yaml`.
+const METRIC: &str = "python_request_duration_seconds_per_request";
+/// Name of the Deployment and of the HPA, and the value of the label `app`.
+const WORKLOAD: &str = "inference-svc";
+/// Where they are.
+const NAMESPACE: &str = "default";
+/// How long the `APIService`, the first pod and the first reading may take each: seconds, more on a busy machine.
+const SETTLE: Duration = Duration::from_secs(90);
+/// Between two looks at the cluster.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How the demo is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The times as they are shipped (inferences of 10 s, windows of 240 and 300 s) rather than the short ones.
+    pub realistic: bool,
+    /// Leave everything running after the summary, until ctrl-c.
+    pub keep: bool,
+}
+
+impl Options {
+    /// The HPA controller's pace, which is also the table's: a real cluster has 15 s.
+    fn pace(self) -> Duration {
+        Duration::from_secs(if self.realistic { 15 } else { 2 })
+    }
+
+    /// How long each of scaling out and scaling in may take: about twice what they take on an idle machine.
+    fn limit(self) -> Duration {
+        Duration::from_secs(if self.realistic { 25 * 60 } else { 100 })
+    }
+
+    /// The overlay that is applied, below `manifests/overlays`.
+    fn overlay(self) -> &'static str {
+        if self.realistic { "demo-realistic" } else { "demo" }
+    }
+}
+
+/// What happened before the load.
+struct Start {
+    /// From the server being ready to the `APIService` being Available.
+    available: Duration,
+    /// From the start of the cluster to the first reading through kubectl.
+    first_answer: Duration,
+}
+
+/// Plays the whole story and tells it on standard output; `Ok` only if the workload went to its maximum and back.
+pub async fn run(options: Options) -> Result<()> {
+    say("Building the programs (the first time also Kubernetes and Prometheus, about ten minutes).")?;
+    tokio::try_join!(workspace::build_binaries(), async { Tools::ensure().await.map(drop) })?;
+    let started = Instant::now();
+    say("Starting Kubernetes, Prometheus and metrics-apiserver; applying manifests/.")?;
+    let stage = Stage::start(options).await?;
+    let outcome = play(&stage, options, started).await;
+    let outcome = outcome.with_context(|| format!("the logs are in {}", stage.logs().display()));
+    if options.keep && outcome.is_ok() {
+        say(&stage.usage())?;
+        tokio::signal::ctrl_c().await.context("waiting for ctrl-c")?;
+    }
+    outcome.and(stage.end().await)
+}
+
+async fn play(stage: &Stage, options: Options, started: Instant) -> Result<()> {
+    let available = stage.available().await?;
+    say(&format!(
+        "The APIService is Available {:.1} s after the server was ready.",
+        available.as_secs_f64()
+    ))?;
+    stage.pod_ready().await?;
+    first_answer(stage).await?;
+    let start = Start { available, first_answer: started.elapsed() };
+    let watcher = Watcher::new(stage.cluster.client().await?, started);
+    let goal = watcher.goal().await?;
+    let mut record = Vec::new();
+    let told = scale(&watcher, goal, options, &mut record).await;
+    let picture = workspace::target_dir()?.join("demo.svg");
+    picture::draw(&picture, &record, goal)?;
+    say(&table::summary(&start, &Story::of(&record, goal), started.elapsed()))?;
+    say(&format!("The picture is {}", picture.display()))?;
+    told
+}
+
+/// Reads the metric as a user would, and shows both the command and the answer.
+async fn first_answer(stage: &Stage) -> Result<()> {
+    let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{METRIC}");
+    let kubectl = stage.cluster.kubectl();
+    let read = async || kubectl.run(&["get", "--raw", &path]).await?.success().map(Some);
+    let answer = eventually("the first reading of the metric", SETTLE, read).await?;
+    say(&format!("\n$ kubectl get --raw \"{path}\"\n{}\n", answer.trim_end()))
+}
+
+/// Load until the maximum is ready, then quiet until the minimum is; writes down everything that was seen.
+async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec<Snapshot>) -> Result<()> {
+    let load = Load::start(load::clients(goal), options.limit())?;
+    say(&format!("{} clients send requests, each the next when the last is answered.\n", load.clients()))?;
+    say(&table::header())?;
+    let out = phase(watcher, goal, Phase::ScaleOut, options, &load, record).await;
+    load.stop();
+    out?;
+    phase(watcher, goal, Phase::ScaleIn, options, &load, record).await?;
+    let (answered, refused) = load.finish().await?;
+    say(&format!("\nThe clients got {answered} answers and {refused} refusals."))
+}
+
+/// Watches one phase to its end.
+async fn phase(
+    watcher: &Watcher,
+    goal: Goal,
+    phase: Phase,
+    options: Options,
+    load: &Load,
+    record: &mut Vec<Snapshot>,
+) -> Result<()> {
+    let deadline = Instant::now() + options.limit();
+    let mut shown: Option<Snapshot> = None;
+    loop {
+        let problem = match watcher.look(phase).await {
+            Ok((snapshot, addresses)) => {
+                load.send_to(addresses);
+                if shown.is_none_or(|last| table::is_due(&last, &snapshot, options.pace())) {
+                    say(&table::line(&snapshot, goal))?;
+                    shown = Some(snapshot);
+                }
+                record.push(snapshot);
+                if phase.is_over(&snapshot, goal) {
+                    return Ok(());
+                }
+                None
+            }
+            Err(error) => Some(format!("{error:#}")),
+        };
+        if Instant::now() >= deadline {
+            let seen = record.last().map_or_else(String::new, |last| table::line(last, goal));
+            let problem = match problem {
+                Some(problem) => problem,
+                None => watcher.conditions().await?,
+            };
+            anyhow::bail!(
+                "{} took more than {:?}; last seen: {seen}; {problem}",
+                phase.name(),
+                options.limit()
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Tells the user something. An error means that nobody listens any more.
+fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,25 @@
+//! `cargo xtask demo`.
+
+use anyhow::Result;
+use std::process::ExitCode;
+use testbed::demo::{Options, run as play};
+
+/// Watch a plain HPA scale the inference service out under load and in again, on a real Kubernetes
+///
+/// Starts a control plane and Prometheus on 127.0.0.1, applies manifests/ with kubectl, sends load, and shows the metric, the
+/// HPA and the replicas as they change. Ends with a summary and a picture, target/demo.svg; exits with 0 only if the service
+/// went to its maximum and back.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave everything running after the summary, until ctrl-c, and print how to look around
+    #[arg(long)]
+    keep: bool,
+    /// Inferences of 10 s and windows of 240 and 300 s, as shipped: takes about twenty minutes
+    #[arg(long)]
+    realistic: bool,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    play(Options { realistic: args.realistic, keep: args.keep }).await?;
+    Ok(ExitCode::SUCCESS)
+}
