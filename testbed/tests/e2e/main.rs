@@ -12,6 +12,8 @@
 )]
 
 mod control_plane;
+mod fixture;
+mod hpa;
 mod node;
 mod prometheus;
 mod shared;
