@@ -11,7 +11,9 @@
     reason = "clippy spares only the test functions themselves"
 )]
 
+mod access;
 mod control_plane;
+mod direct;
 mod fixture;
 mod hpa;
 mod node;
