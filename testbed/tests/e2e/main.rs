@@ -12,6 +12,7 @@
 )]
 
 mod access;
+mod api;
 mod control_plane;
 mod direct;
 mod fixture;
