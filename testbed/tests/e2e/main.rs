@@ -17,6 +17,7 @@ mod control_plane;
 mod direct;
 mod fixture;
 mod hpa;
+mod lifecycle;
 mod node;
 mod prometheus;
 mod shared;
