@@ -11,7 +11,13 @@
     reason = "clippy spares only the test functions themselves"
 )]
 
+mod access;
+mod api;
 mod control_plane;
+mod direct;
+mod fixture;
+mod hpa;
+mod lifecycle;
 mod node;
 mod prometheus;
 mod shared;
