@@ -17,3 +17,4 @@ mod hpa;
 mod node;
 mod prometheus;
 mod shared;
+mod workload;
