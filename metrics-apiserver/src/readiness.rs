@@ -64,6 +64,11 @@ impl Readiness {
         self.0.shutting_down.store(true, Ordering::Release);
     }
 
+    /// Whether the process was asked to end.
+    pub fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Ordering::Acquire)
+    }
+
     /// The checks behind `endpoint`, in the order they are printed.
     ///
     /// `ping` and `log` are the names every Kubernetes component has: who can answer is alive, and standard error needs

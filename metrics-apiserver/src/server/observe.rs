@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use actix_web::http::{Method, Uri, header};
+use actix_web::http::{ConnectionType, Method, Uri, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -46,6 +46,10 @@ pub(super) async fn serve(
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
+    if shared.readiness.is_shutting_down() {
+        // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
     let record = Record { method: request.method(), route, code: response.status().as_u16() };
     shared.metrics.observe(&record, started.elapsed());
     span.in_scope(|| record.log(request.uri(), started.elapsed()));

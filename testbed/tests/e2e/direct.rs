@@ -23,6 +23,8 @@ pub(crate) struct Caller {
 pub(crate) struct Answer {
     pub(crate) code: u16,
     pub(crate) etag: Option<String>,
+    /// Whether the server asked the caller to make a new connection for its next request.
+    pub(crate) closes: bool,
     pub(crate) body: String,
     /// The serving certificate of the connection, DER.
     pub(crate) certificate: Vec<u8>,
@@ -62,7 +64,14 @@ impl Caller {
         let info = response.extensions().get::<reqwest::tls::TlsInfo>();
         let certificate = info.and_then(reqwest::tls::TlsInfo::peer_certificate).unwrap_or_default().to_vec();
         let etag = response.headers().get("etag").map(|etag| etag.to_str().unwrap().to_owned());
-        Ok(Answer { code: response.status().as_u16(), etag, certificate, body: response.text().await? })
+        let closes = response.headers().get("connection").is_some_and(|value| value == "close");
+        Ok(Answer {
+            code: response.status().as_u16(),
+            etag,
+            closes,
+            certificate,
+            body: response.text().await?,
+        })
     }
 
     /// Reads one path, which must be answered.

@@ -1,11 +1,18 @@
 //! The main way: Prometheus → rule → APIService → a plain HPA → more pods.
 
-use crate::fixture::{STEADY, STEADY_NAMESPACE, STEADY_QUERY, with_fixture};
-use serde_json::Value;
+use crate::{
+    fixture::{STEADY, STEADY_NAMESPACE, STEADY_QUERY, with_fixture},
+    workload::Workload,
+};
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// What the contract promises an operator between `kubectl apply` and the first reading.
 const AVAILABLE_WITHIN: Duration = Duration::from_secs(5);
+/// The HPA's upper bound: few pods, for each is a process.
+const MAX: i32 = 3;
+/// Four for each pod at the most: each waits for three others, so that no number of pods satisfies the HPA.
+const CLIENTS: usize = 12;
 
 #[test]
 fn the_api_is_available_within_five_seconds_of_its_registration() {
@@ -32,6 +39,32 @@ fn a_kubectl_read_equals_the_query_asked_of_prometheus() {
             let served = quantity(items[0]["value"].as_str().unwrap());
             assert_eq!(served.to_bits(), asked[0].value.to_bits(), "{read}");
         }
+    });
+}
+
+#[test]
+fn an_hpa_with_a_value_target_goes_up_to_its_max_under_load_and_back_down() {
+    let metric = "python_request_duration_seconds_per_request";
+    up_and_down("hpa-value", metric, json!({"type": "Value", "value": "200m"}));
+}
+
+#[test]
+fn an_hpa_with_an_average_value_target_goes_up_to_its_max_under_load_and_back_down() {
+    let target = json!({"type": "AverageValue", "averageValue": "2"});
+    up_and_down("hpa-average-value", "python_requests_in_flight", target);
+}
+
+fn up_and_down(namespace: &'static str, metric: &'static str, target: Value) {
+    with_fixture(|fixture| async move {
+        let workload = Workload::start(&fixture, namespace, 1, MAX, (metric, target)).await;
+        // Idle pods that are scraped have a value, so the HPA works before the first request.
+        workload.scaling_active("True").await;
+        assert_eq!(workload.replicas().await, Some(1));
+        let load = workload.load(CLIENTS);
+        workload.reaches(MAX).await;
+        drop(load);
+        workload.reaches(1).await;
+        workload.end().await;
     });
 }
 

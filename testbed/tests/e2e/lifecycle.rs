@@ -108,6 +108,8 @@ fn sigterm_under_load_loses_no_request_and_the_listener_stays_for_the_delay() {
         let mut load = load(&fixture, &server, server.ca(), &done);
         let probe = Caller::new(&server.url(), server.ca(), None, false);
         assert_eq!(probe.get("/readyz").await.code, 200);
+        let keeps = caller(&fixture, &server, server.ca(), true);
+        assert!(!keeps.get(&path()).await.closes);
         let told = Instant::now();
         server.process().signal(Signal::SIGTERM).unwrap();
         let unready = eventually("/readyz to fail", DELAY / 3, || async {
@@ -116,7 +118,8 @@ fn sigterm_under_load_loses_no_request_and_the_listener_stays_for_the_delay() {
         });
         let unready = unready.await.unwrap();
         assert!(unready.body.contains("[-]shutdown failed"), "{unready:?}");
-        assert_eq!(probe.get("/livez").await.code, 200);
+        let kept = keeps.get(&path()).await;
+        assert!(kept.code == 200 && kept.closes, "{kept:?}");
         // Callers learn of it and go elsewhere within the delay; until they have gone, each is answered, on old
         // connections and on new ones.
         let served = eventually("half of the delay to pass with reads answered", DELAY, || async {

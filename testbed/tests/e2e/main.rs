@@ -21,3 +21,4 @@ mod lifecycle;
 mod node;
 mod prometheus;
 mod shared;
+mod workload;

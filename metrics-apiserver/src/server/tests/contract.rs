@@ -176,6 +176,8 @@ fn probes_are_open_to_all_and_follow_the_shutdown() {
     assert_eq!(app.get("/readyz/shutdown").body, "internal server error: process is shutting down\n");
     assert_eq!(app.get("/readyz?exclude=shutdown").code, 200);
     assert_eq!((app.get("/livez").code, app.get("/healthz").code), (200, 200));
+    let kept = app.raw("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(kept.header("connection"), Some("close"), "a caller that would stay is told to leave");
 }
 
 #[test]
