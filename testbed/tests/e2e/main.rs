@@ -15,6 +15,7 @@ mod control_plane;
 mod fixture;
 mod hpa;
 mod node;
+mod outage;
 mod prometheus;
 mod shared;
 mod workload;
