@@ -20,7 +20,7 @@ pub(crate) const STEADY_NAMESPACE: &str = "steady";
 pub(crate) const STEADY: &str = "steady_queue";
 /// A metric that is 42 in every namespace.
 pub(crate) const EVERYWHERE: &str = "steady_everywhere";
-/// A metric that is 3 in every namespace while the Prometheus [`Fixture::outage`] is up.
+/// A metric that is 3 in every namespace, for `app=web`, while the Prometheus [`Fixture::outage`] is up.
 pub(crate) const OUTAGE: &str = "outage_queue";
 /// The query behind [`STEADY`], without the namespace.
 pub(crate) const STEADY_QUERY: &str = "steady_queue @ 1700000000";
@@ -32,7 +32,7 @@ const STEADY_SAMPLES: &str = "# TYPE steady_queue gauge\n\
     # TYPE steady_everywhere gauge\n\
     steady_everywhere 42 1700000000\n\
     # EOF\n";
-const OUTAGE_SAMPLES: &str = "# TYPE outage_queue gauge\noutage_queue 3 1700000000\n# EOF\n";
+const OUTAGE_SAMPLES: &str = "# TYPE outage_queue gauge\noutage_queue{app=\"web\"} 3 1700000000\n# EOF\n";
 
 /// Our server, registered, with all that it stands on.
 pub(crate) struct Fixture {
@@ -41,7 +41,7 @@ pub(crate) struct Fixture {
     /// How long after its registration the `APIService` was Available.
     pub(crate) available_after: Duration,
     /// Where each test may run pods with the image [`IMAGE`].
-    pub(crate) node: Node,
+    _node: Node,
     /// Scrapes the pods with the usual annotations, every second.
     pub(crate) scraping: Prometheus,
     /// Holds [`STEADY`] and [`EVERYWHERE`].
@@ -94,9 +94,9 @@ impl Fixture {
         server.register(&cluster).await?;
         available(&cluster).await?;
         let available_after = begin.elapsed();
-        let node = Node::start(cluster.client().await?, node_options(&cluster).await?).await?;
+        let _node = Node::start(cluster.client().await?, node_options(&cluster).await?).await?;
         let outage = Mutex::new(outage);
-        Ok(Self { server, available_after, node, scraping, steady, outage, cluster })
+        Ok(Self { server, available_after, _node, scraping, steady, outage, cluster })
     }
 
     /// A configuration file as the registered server's, for a server of one's own; the name must be new.

@@ -19,6 +19,7 @@ mod fixture;
 mod hpa;
 mod lifecycle;
 mod node;
+mod outage;
 mod prometheus;
 mod shared;
 mod workload;
