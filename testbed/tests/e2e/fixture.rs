@@ -40,10 +40,12 @@ pub(crate) struct Fixture {
     pub(crate) server: Server,
     /// How long after its registration the `APIService` was Available.
     pub(crate) available_after: Duration,
+    /// The server's configuration file.
+    configuration: String,
     /// Where each test may run pods with the image [`IMAGE`].
     _node: Node,
     /// Scrapes the pods with the usual annotations, every second.
-    pub(crate) scraping: Prometheus,
+    _scraping: Prometheus,
     /// Holds [`STEADY`] and [`EVERYWHERE`].
     pub(crate) steady: Prometheus,
     /// Holds [`OUTAGE`], which only the holder of the lock reads: it may stop it, and starts it again.
@@ -86,7 +88,8 @@ impl Fixture {
             with_samples("e2e-outage", OUTAGE_SAMPLES),
         )?;
         let config = cluster.dir().subdir("fixture")?.join("config.yaml");
-        std::fs::write(&config, configuration(scraping.url(), steady.url(), outage.url()))?;
+        let configuration = configuration(scraping.url(), steady.url(), outage.url());
+        std::fs::write(&config, &configuration)?;
         let kubeconfig = Server::account(&cluster).await?;
         let options = server::Options { config, kubeconfig, args: Vec::new() };
         let server = Server::start(&cluster, "metrics-apiserver", &options).await?;
@@ -94,17 +97,24 @@ impl Fixture {
         server.register(&cluster).await?;
         available(&cluster).await?;
         let available_after = begin.elapsed();
-        let _node = Node::start(cluster.client().await?, node_options(&cluster).await?).await?;
+        let node = Node::start(cluster.client().await?, node_options(&cluster).await?).await?;
         let outage = Mutex::new(outage);
-        Ok(Self { server, available_after, _node, scraping, steady, outage, cluster })
+        Ok(Self {
+            server,
+            available_after,
+            configuration,
+            _node: node,
+            _scraping: scraping,
+            steady,
+            outage,
+            cluster,
+        })
     }
 
     /// A configuration file as the registered server's, for a server of one's own; the name must be new.
     pub(crate) async fn configuration(&self, name: &str) -> PathBuf {
-        let outage = self.outage.lock().await.url().to_owned();
-        let text = configuration(self.scraping.url(), self.steady.url(), &outage);
         let file = self.cluster.dir().subdir("fixture").unwrap().join(format!("{name}.yaml"));
-        std::fs::write(&file, text).unwrap();
+        tokio::fs::write(&file, &self.configuration).await.unwrap();
         file
     }
 }

@@ -1,4 +1,4 @@
-//! The main way: Prometheus → rule → APIService → a plain HPA → more pods.
+//! The main way: Prometheus → rule → `APIService` → a plain HPA → more pods.
 
 use crate::{
     fixture::{STEADY, STEADY_NAMESPACE, STEADY_QUERY, with_fixture},
