@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 use testbed::{Tools, workspace};
-use tokio::process::Command;
 
 /// Tests that drive one control plane at a time: more would only wait for two cores, and time limits with them.
 const E2E_THREADS: &str = "--test-threads=4";
@@ -78,12 +77,10 @@ async fn stage(name: &'static str, work: impl Future<Output = Result<()>>) -> St
 }
 
 async fn cargo(args: &[&str]) -> Result<()> {
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = workspace::cargo()
         .args(args)
         // Read by the documentation's stage only.
         .env("RUSTDOCFLAGS", "-D warnings")
-        .current_dir(workspace::root())
-        .kill_on_drop(true)
         .status()
         .await
         .context("starting cargo")?;
