@@ -101,8 +101,8 @@ impl Stage {
                kubectl get pods -o wide\n  \
                curl http://POD_IP:8080/    # one inference\n  \
                curl -g '{prometheus}/api/v1/query?query=python_request_duration_seconds_count'\n\n\
-             Prometheus' page:  {prometheus}/query\n\
-             Logs:              {logs}\n\n\
+             Prometheus:  {prometheus}/api/v1/ (the API; it is built without its pages)\n\
+             Logs:        {logs}\n\n\
              ctrl-c ends everything.",
             kubeconfig = self.cluster.kubeconfig(User::Admin).display(),
             kubectl = self.cluster.tools().kubectl().display(),
