@@ -1,7 +1,7 @@
 //! HTTP: the only room that names actix-web.
 //!
-//! A request goes through [`observe`] (id, span, log line, metrics), the deadline, [`guard`] (who, may they), the
-//! in-flight limit, and then one of the handlers. Paths are matched by [`routes`] on the raw path: actix' own router
+//! A request goes through `observe` (id, span, log line, metrics), the deadline, `guard` (who, may they), the
+//! in-flight limit, and then one of the handlers. Paths are matched by `routes` on the raw path: actix' own router
 //! decodes half of the percent signs before it matches, and two readings of one path are how a check is bypassed.
 //!
 //! HTTP/1.1 only (actix' HTTP/2 is a dead branch); TLS always.
