@@ -1,5 +1,6 @@
 //! Reads as kube-apiserver sends them for the HPA controller.
 
+use super::millis;
 use crate::{Cluster, Server};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -64,7 +65,6 @@ impl Reader {
         }
         took.sort_unstable();
         let at = |share: usize| took.get((took.len() - 1) * share / 100).copied().unwrap_or_default();
-        let millis = |time: Duration| time.as_secs_f64() * 1e3;
         Ok(Latency { p50_ms: millis(at(50)), p99_ms: millis(at(99)), max_ms: millis(at(100)) })
     }
 
