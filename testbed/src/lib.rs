@@ -4,12 +4,15 @@
 //! kube-controller-manager, [`Prometheus`] runs Prometheus, [`Server`] our own program beside them. Whatever is started
 //! ends with the value that started it, and with this process, however it ends ([`process`]).
 
+pub mod balancer;
 pub mod bench;
 pub mod cluster;
 pub mod demo;
+pub mod fault_proxy;
 pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;
+pub mod load;
 pub mod node;
 pub mod pki;
 pub mod ports;
@@ -22,7 +25,9 @@ pub mod tools;
 pub mod wait;
 pub mod workspace;
 
+pub use balancer::Balancer;
 pub use cluster::{Cluster, Options, User};
+pub use fault_proxy::{Fault, FaultProxy};
 pub use kubectl::Kubectl;
 pub use node::Node;
 pub use process::Process;

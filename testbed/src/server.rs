@@ -101,8 +101,14 @@ impl Server {
     /// Registers the server for `external.metrics.k8s.io/v1beta1`, for tests that do not apply `manifests/`: a Service of
     /// type `ExternalName` and an `APIService` with the port and the CA. The account must have been made.
     pub async fn register(&self, cluster: &Cluster) -> Result<()> {
+        Self::register_at(cluster, self.port, &self.ca).await
+    }
+
+    /// As [`Server::register`], for whatever listens on this port with a certificate of this authority (PEM), which may be
+    /// a bundle. Doing it again changes the registration.
+    pub async fn register_at(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
         registration::apply(cluster, &registration::service()).await?;
-        registration::patch_api_service(cluster, self.port, &self.ca).await
+        registration::patch_api_service(cluster, port, ca).await
     }
 
     /// Its address for callers on this machine, such as `https://localhost:18345`.

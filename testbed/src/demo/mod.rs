@@ -2,16 +2,14 @@
 //!
 //! Every part is real: the programs, the manifests as they are shipped, kubectl. Only the times are cut by an overlay.
 
-mod load;
 mod picture;
 mod stage;
 mod story;
 mod table;
-mod watch;
+pub(crate) mod watch;
 
-use crate::{Tools, eventually, workspace};
+use crate::{Tools, eventually, load::Load, workspace};
 use anyhow::{Context, Result};
-use load::Load;
 use stage::Stage;
 use std::{
     io::Write,
@@ -28,6 +26,8 @@ const WORKLOAD: &str = "inference-svc";
 const NAMESPACE: &str = "default";
 /// How long the `APIService`, the first pod and the first reading may take each: seconds, more on a busy machine.
 const SETTLE: Duration = Duration::from_secs(90);
+/// Bounds the load, whatever the HPA's maximum is.
+const CLIENTS_MAX: usize = 64;
 /// Between two looks at the cluster.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -112,7 +112,7 @@ async fn first_answer(stage: &Stage) -> Result<()> {
 
 /// Load until the maximum is ready, then quiet until the minimum is; writes down everything that was seen.
 async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec<Snapshot>) -> Result<()> {
-    let load = Load::start(load::clients(goal), options.limit())?;
+    let load = Load::start(clients(goal), options.limit())?;
     say(&format!("{} clients send requests, each the next when the last is answered.\n", load.clients()))?;
     say(&table::header())?;
     let out = phase(watcher, goal, Phase::ScaleOut, options, &load, record).await;
@@ -121,6 +121,11 @@ async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec
     phase(watcher, goal, Phase::ScaleIn, options, &load, record).await?;
     let (answered, refused) = load.finish().await?;
     say(&format!("\nThe clients got {answered} answers and {refused} refusals."))
+}
+
+/// So many clients that even all pods together cannot answer within one and a half inferences, which is the HPA's target.
+fn clients(goal: Goal) -> usize {
+    usize::try_from(goal.max).map_or(CLIENTS_MAX, |max| (2 * max + 2).min(CLIENTS_MAX))
 }
 
 /// Watches one phase to its end.
@@ -171,4 +176,17 @@ fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clients_are_too_many_for_the_maximum_but_bounded() {
+        let clients = |max| clients(Goal { min: 1, max, target: 1.5 });
+        assert_eq!(clients(4), 10);
+        assert_eq!(clients(1_000), CLIENTS_MAX);
+        assert_eq!(clients(-1), CLIENTS_MAX);
+    }
 }

@@ -1,8 +1,10 @@
 //! Everything that plays: cluster, node, Prometheus, our server, and the manifests.
 
-use super::{METRIC, NAMESPACE, Options, SETTLE, WORKLOAD, watch::ready_address};
+use super::{METRIC, NAMESPACE, Options, SETTLE, WORKLOAD};
 use crate::{
-    Cluster, Node, Prometheus, Server, User, cluster, eventually, node, pki, ports, prometheus,
+    Cluster, Node, Prometheus, Server, User, cluster, eventually,
+    load::ready_address,
+    node, pki, ports, prometheus,
     server::{self, Serving},
     serving_certificate::{self, Overlay, Request},
     workspace,

@@ -1,6 +1,7 @@
 //! Looking at the cluster: the metric, the HPA, the Deployment and its pods at one moment.
 
 use super::{METRIC, NAMESPACE, WORKLOAD, story::Phase};
+use crate::load::ready_address;
 use anyhow::{Context, Result};
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{
@@ -109,16 +110,8 @@ impl Watcher {
     }
 }
 
-/// The address of a pod that takes requests.
-pub(super) fn ready_address(pod: &Pod) -> Option<Ipv4Addr> {
-    let status = pod.status.as_ref()?;
-    let ready = status.conditions.iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True");
-    let stays = pod.metadata.deletion_timestamp.is_none();
-    status.pod_ip.as_ref().filter(|_| ready && stays)?.parse().ok()
-}
-
 /// A Kubernetes quantity in its decimal forms, such as `1500m`.
-fn quantity(text: &str) -> Option<f64> {
+pub(crate) fn quantity(text: &str) -> Option<f64> {
     let end = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let scale = match suffix {
@@ -136,7 +129,6 @@ fn quantity(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn quantities_are_read_with_their_decimal_suffix() {
@@ -146,19 +138,5 @@ mod tests {
         }
         assert_eq!(quantity("3Gi"), None);
         assert_eq!(quantity("much"), None);
-    }
-
-    #[test]
-    fn a_pod_that_is_not_ready_or_is_being_deleted_gets_no_requests() {
-        let pod = |ready: &str, deleted: Option<&str>| {
-            let pod = json!({
-                "metadata": {"deletionTimestamp": deleted},
-                "status": {"podIP": "127.1.1.2", "conditions": [{"type": "Ready", "status": ready}]},
-            });
-            ready_address(&serde_json::from_value(pod).unwrap())
-        };
-        assert_eq!(pod("True", None), Some(Ipv4Addr::new(127, 1, 1, 2)));
-        assert_eq!(pod("False", None), None);
-        assert_eq!(pod("True", Some("2026-01-01T00:00:00Z")), None);
     }
 }

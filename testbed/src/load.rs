@@ -3,8 +3,8 @@
 //! Closed loops bound themselves: no more requests are under way than there are clients. With `n` clients and `p` pods of one
 //! slot, a request takes `n / p` inferences.
 
-use super::watch::Goal;
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Pod;
 use std::{
     net::Ipv4Addr,
     sync::{
@@ -19,17 +19,15 @@ use tokio::{sync::watch, task::JoinSet};
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// After a refusal, or while no pod is ready.
 const RETRY: Duration = Duration::from_millis(250);
-/// Bounds the load, whatever the HPA's maximum is.
-const CLIENTS_MAX: usize = 64;
-
 /// Clients at work, each a task. Dropped, they end at once.
-pub(super) struct Load {
+#[derive(Debug)]
+pub struct Load {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     clients: JoinSet<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     addresses: Mutex<Vec<Ipv4Addr>>,
     turn: AtomicUsize,
@@ -37,14 +35,17 @@ struct Shared {
     refused: AtomicUsize,
 }
 
-/// So many clients that even all pods together cannot answer within one and a half inferences, which is the HPA's target.
-pub(super) fn clients(goal: Goal) -> usize {
-    usize::try_from(goal.max).map_or(CLIENTS_MAX, |max| (2 * max + 2).min(CLIENTS_MAX))
+/// The address of a pod that takes requests.
+pub fn ready_address(pod: &Pod) -> Option<Ipv4Addr> {
+    let status = pod.status.as_ref()?;
+    let ready = status.conditions.iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True");
+    let stays = pod.metadata.deletion_timestamp.is_none();
+    status.pod_ip.as_ref().filter(|_| ready && stays)?.parse().ok()
 }
 
 impl Load {
     /// Starts so many clients, which end by themselves after `limit`.
-    pub(super) fn start(count: usize, limit: Duration) -> Result<Self> {
+    pub fn start(count: usize, limit: Duration) -> Result<Self> {
         crate::install_crypto();
         // Nothing is kept open: every request goes to the pod whose turn it is, so that new pods get theirs.
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(TIMEOUT);
@@ -61,23 +62,23 @@ impl Load {
     }
 
     /// How many clients there are.
-    pub(super) fn clients(&self) -> usize {
+    pub fn clients(&self) -> usize {
         self.clients.len()
     }
 
     /// The pods that get the next requests. Other addresses than those of this machine's loopback get none.
-    pub(super) fn send_to(&self, addresses: Vec<Ipv4Addr>) {
+    pub fn send_to(&self, addresses: Vec<Ipv4Addr>) {
         let addresses = addresses.into_iter().filter(Ipv4Addr::is_loopback).collect();
         *self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     /// No further requests.
-    pub(super) fn stop(&self) {
+    pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
     /// Stops, waits for the requests that are under way, and gives the numbers of answers and of refusals.
-    pub(super) async fn finish(mut self) -> Result<(usize, usize)> {
+    pub async fn finish(mut self) -> Result<(usize, usize)> {
         self.stop();
         while let Some(client) = self.clients.join_next().await {
             client.context("a client of the load panicked")?;
@@ -113,6 +114,7 @@ async fn run(http: reqwest::Client, shared: Arc<Shared>, mut stop: watch::Receiv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn requests_go_to_the_pods_in_turn_and_nowhere_else_than_loopback() {
@@ -125,10 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_are_too_many_for_the_maximum_but_bounded() {
-        let clients = |max| clients(Goal { min: 1, max, target: 1.5 });
-        assert_eq!(clients(4), 10);
-        assert_eq!(clients(1_000), CLIENTS_MAX);
-        assert_eq!(clients(-1), CLIENTS_MAX);
+    fn a_pod_that_is_not_ready_or_is_being_deleted_gets_no_requests() {
+        let pod = |ready: &str, deleted: Option<&str>| {
+            let pod = json!({
+                "metadata": {"deletionTimestamp": deleted},
+                "status": {"podIP": "127.1.1.2", "conditions": [{"type": "Ready", "status": ready}]},
+            });
+            ready_address(&serde_json::from_value(pod).unwrap())
+        };
+        assert_eq!(pod("True", None), Some(Ipv4Addr::new(127, 1, 1, 2)));
+        assert_eq!(pod("False", None), None);
+        assert_eq!(pod("True", Some("2026-01-01T00:00:00Z")), None);
     }
 }
