@@ -123,9 +123,10 @@ async fn join(mut client: TcpStream, port: u16) {
 async fn watch(shared: Arc<Shared>, probe: reqwest::Client) {
     loop {
         let ports: Vec<u16> = shared.endpoints().iter().map(|it| it.port).collect();
-        let looks = ports.iter().map(|port| async {
+        let probe = &probe;
+        let looks = ports.into_iter().map(|port| async move {
             let url = format!("https://127.0.0.1:{port}/readyz");
-            (*port, crate::http::answers(&probe, &url).await.is_ok())
+            (port, crate::http::answers(probe, &url).await.is_ok())
         });
         for (port, ready) in join_all(looks).await {
             if let Some(endpoint) = shared.endpoints().iter_mut().find(|it| it.port == port) {

@@ -9,6 +9,7 @@ pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod fault_proxy;
+pub mod faults;
 pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;

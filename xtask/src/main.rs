@@ -4,6 +4,7 @@ mod bench;
 mod certs;
 mod cluster;
 mod demo;
+mod faults;
 mod test;
 mod tools;
 
@@ -18,6 +19,7 @@ enum Command {
     Test(test::Args),
     Cluster(cluster::Args),
     Bench(bench::Args),
+    Faults(faults::Args),
     Certs(certs::Args),
     Tools(tools::Args),
 }
@@ -29,6 +31,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args).await,
         Command::Cluster(args) => cluster::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Faults(args) => faults::run(&args).await,
         Command::Certs(args) => certs::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }

@@ -54,7 +54,7 @@ impl Fault {
             Self::CutOff => answer.body.truncate(answer.body.len() / 2),
             Self::Empty => change(&mut answer, Vec::clear)?,
             Self::Value(text) => {
-                change(&mut answer, |series| each_value(series, |value| *value = text.into()))?
+                change(&mut answer, |series| each_value(series, |value| *value = text.into()))?;
             }
             Self::TwoSeries => change(&mut answer, double)?,
             Self::Partial => {

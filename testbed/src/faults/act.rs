@@ -1,0 +1,92 @@
+//! What each round does.
+
+use super::{
+    round::{Kind, Round},
+    stage::Stage,
+    watch::Record,
+};
+use crate::{Fault, eventually};
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// How much longer a fault lasts when the HPA has not said its cause yet: its beat and the read deadline take two seconds.
+const UNSAID: Duration = Duration::from_secs(15);
+/// The HPA whose memory is short.
+const FIRST: &str = "queue";
+
+/// Does what the round is about, and undoes it.
+pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> Result<()> {
+    match round.kind {
+        Kind::Stopped => {
+            stage.prometheus.stop().await?;
+            dwell(stage, round, length).await;
+            stage.prometheus.start_again().await
+        }
+        Kind::Hung => {
+            stage.prometheus.signal(Signal::SIGSTOP).await?;
+            dwell(stage, round, length).await;
+            stage.prometheus.signal(Signal::SIGCONT).await
+        }
+        Kind::Injected(fault) => {
+            stage.proxy.set(fault);
+            dwell(stage, round, length).await;
+            stage.proxy.set(Fault::None);
+            Ok(())
+        }
+        Kind::Restarted => {
+            stage.prometheus.stop().await?;
+            sleep(length / 2).await;
+            stage.prometheus.start_again().await?;
+            sleep(length / 2).await;
+            Ok(())
+        }
+        Kind::Killed => kill(stage, length).await,
+        Kind::Rolled => roll(stage, length).await,
+        Kind::BrokenConfig => {
+            stage.break_config()?;
+            sleep(length).await;
+            stage.mend_config()
+        }
+        Kind::Rotated => stage.rotate(length / 4).await,
+    }
+}
+
+async fn kill(stage: &mut Stage, length: Duration) -> Result<()> {
+    let servers = stage.servers();
+    stage.kill_servers()?;
+    sleep(length / 2).await;
+    for _ in 0..servers {
+        stage.add_server().await?;
+    }
+    sleep(length / 2).await;
+    Ok(())
+}
+
+/// As a Deployment rolls with `maxSurge: 1` and `maxUnavailable: 0`.
+async fn roll(stage: &mut Stage, length: Duration) -> Result<()> {
+    while stage.servers() < 2 {
+        stage.add_server().await?;
+    }
+    sleep(length / 3).await;
+    for _ in 0..stage.servers() {
+        stage.add_server().await?;
+        stage.end_oldest().await?;
+    }
+    sleep(length / 3).await;
+    Ok(())
+}
+
+/// Lets the fault last, and a little longer if the HPA has not said why it stands still.
+async fn dwell(stage: &Stage, round: &Round, length: Duration) {
+    let begun = Instant::now();
+    sleep(length).await;
+    let cause = round.cause.unwrap_or_default();
+    let said = |record: &Record| {
+        let causes = record.hpas.get(FIRST).map(|hpa| hpa.causes(begun, Instant::now()));
+        causes.into_iter().flatten().any(|it| it.contains(cause))
+    };
+    // If it never says so, the verdict will.
+    let _ = eventually("the cause", UNSAID, async || Ok(said(&stage.watch.record()).then_some(()))).await;
+}

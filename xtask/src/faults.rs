@@ -1,0 +1,45 @@
+//! `cargo xtask faults`.
+
+use anyhow::{Context, Result, ensure};
+use std::{fs, io::Write, process::ExitCode, time::Duration};
+use testbed::{faults, workspace};
+
+/// The product's default.
+const MAX_AGE: Duration = Duration::from_secs(10);
+
+/// Watch two HPAs under steady load while Prometheus and the server suffer one fault after the other
+///
+/// Ends with a table, and figures in target/faults.json; exits with 0 only if no HPA changed its size, each said why it stood
+/// still, and every read was answered in time. Takes about ten minutes.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only this round, or all of this letter; may be given several times
+    #[arg(long, value_name = "NAME")]
+    round: Vec<String>,
+    /// How long a fault lasts; the longer memory needs more than 15 to run out
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
+    seconds: u64,
+}
+
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
+    let mut rounds = Vec::new();
+    for name in &args.round {
+        let named = faults::named(name);
+        let all = || faults::ROUNDS.map(|round| format!("({}) {}", round.letter, round.name)).join(", ");
+        ensure!(!named.is_empty(), "no round is called {name}; there are {}", all());
+        rounds.extend(named);
+    }
+    if rounds.is_empty() {
+        rounds = faults::ROUNDS.to_vec();
+    }
+    workspace::build_binaries().await?;
+    let length = Duration::from_secs(args.seconds);
+    let options = faults::Options { rounds, length, max_age: MAX_AGE };
+    let progress = |line: &str| drop(writeln!(std::io::stdout(), "{line}"));
+    let report = faults::run(&options, progress).await?;
+    let path = workspace::target_dir()?.join("faults.json");
+    let json = serde_json::to_string_pretty(&report)?;
+    fs::write(&path, json).with_context(|| format!("writing {}", path.display()))?;
+    writeln!(std::io::stdout(), "\n{}\n\nwritten to {}", report.table(), path.display())?;
+    Ok(if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
