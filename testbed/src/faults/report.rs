@@ -234,3 +234,6 @@ fn short(said: &str) -> &str {
     let said = said.split_once("`: ").map_or(said, |(_, rest)| rest);
     said.split(';').next().unwrap_or(said)
 }
+
+#[cfg(test)]
+mod tests;
