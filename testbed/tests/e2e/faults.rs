@@ -5,13 +5,17 @@ use testbed::faults::{Options, ROUNDS, run};
 
 /// Long enough for the HPA to look, which it does every second, and to be told.
 const LENGTH: Duration = Duration::from_millis(1500);
+/// A query that is never answered is waited for until the backend's `timeout` of ten seconds, which is longer than all else here;
+/// a Prometheus that hangs shows the HPA the same.
+const TOO_LONG: &str = "silent";
 /// Of the rule with the longer memory: it need not run out, so it is as short as the HPA's beat allows.
 const MAX_AGE: Duration = Duration::from_secs(2);
 
 #[test]
 fn no_fault_of_prometheus_or_of_our_servers_moves_an_hpa() {
     crate::shared::runtime().block_on(async {
-        let options = Options { rounds: ROUNDS.to_vec(), length: LENGTH, max_age: MAX_AGE };
+        let rounds = ROUNDS.into_iter().filter(|round| round.name != TOO_LONG).collect();
+        let options = Options { rounds, length: LENGTH, max_age: MAX_AGE };
         let report = run(&options, |line| println!("{line}")).await.unwrap();
         assert!(report.is_right(), "{}", report.table());
     });
