@@ -10,18 +10,24 @@
 //! 3. [`ReadError::DeadlinePassed`] once the read's deadline is reached. The fetch goes on until the backend's own
 //!    timeout, and what it gives serves the next read.
 //!
+//! Where a question is read on a beat, as HPAs do, its fetches run ahead of its reads ([`Memory::run_ahead`]; how is told
+//! in `rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
+//!
 //! A fetch is a task of its own on the runtime given to [`Memory::new`]: a client that goes away, or the end of
 //! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited and is not kept: the
 //! next read asks again. The reading before it stays, for those whose `maxAge` still allows it.
 //!
-//! Bounded by [`Limits`]: when the memory is full, the question read longest ago is forgotten; when too many fetches
+//! A question that nobody reads for ten of its beats is forgotten. Bounded by [`Limits`]: when the memory is full, the question read longest ago is forgotten; when too many fetches
 //! are in flight, a read that would begin one more fails at once.
 //!
 //! Age runs on the monotonic clock from before the query is sent, so it is never understated; the wall clock only
 //! labels the reading.
 
+mod entry;
 mod flight;
+mod metrics;
 mod query;
+mod rhythm;
 mod shelf;
 
 use std::sync::{Arc, Mutex, PoisonError};
