@@ -5,6 +5,7 @@
 //! elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no URL.
 
 mod client;
+mod notes;
 mod options;
 mod session;
 mod wire;
@@ -15,8 +16,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::memory::{BackendName, Query, QueryError, Question};
-use crate::metric::Sample;
+use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
 
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
@@ -41,7 +41,7 @@ impl Backends {
 }
 
 impl Query for Backends {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         let client = self.clients.get(&question.backend).map(Arc::clone);
         async move {
             match client {

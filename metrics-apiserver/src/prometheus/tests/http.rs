@@ -11,7 +11,7 @@ fn json(text: &str) -> Play {
 }
 
 /// What a client with `timeout` makes of `play`.
-async fn outcome(play: Play, timeout: Duration) -> Result<Vec<Sample>, QueryError> {
+async fn outcome(play: Play, timeout: Duration) -> Result<Fetched, QueryError> {
     let server = Server::plain(play);
     query(&backends(ClientOptions { timeout, ..options(&server) }), "up").await
 }
@@ -59,6 +59,14 @@ async fn a_backend_that_recovers_is_asked_again() {
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Malformed { .. })));
     server.play(json(ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_whole_says_so() {
+    let partial = ANSWER.replacen('{', r#"{"warnings":["store 10.0.0.1 is away"],"#, 1);
+    let fetched = outcome(json(&partial), PATIENT).await.unwrap();
+    assert_eq!((fetched.samples.len(), fetched.partial.as_deref()), (1, Some("store 10.0.0.1 is away")));
+    assert_eq!(outcome(json(ANSWER), PATIENT).await.unwrap().partial, None);
 }
 
 #[tokio::test]
