@@ -132,7 +132,12 @@ async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, lau
     let fetched = query.query(question.clone()).await;
     if let Err(error) = &fetched {
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
-        tracing::warn!(backend, query, %error, detail, "query failed");
+        // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.
+        if matches!(error, QueryError::Open { .. }) {
+            tracing::debug!(backend, query, %error, "query not sent");
+        } else {
+            tracing::warn!(backend, query, %error, detail, "query failed");
+        }
     }
     let outcome =
         fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at }));

@@ -55,6 +55,12 @@ pub enum QueryError {
         /// The limit that was passed, with its unit.
         limit: &'static str,
     },
+    /// The backend failed too often in a row to be asked: nothing was sent.
+    #[error("{cause}; it failed several times in a row and is not asked again until a probe succeeds")]
+    Open {
+        /// The message of the failure that was the last straw.
+        cause: Arc<str>,
+    },
 }
 
 impl QueryError {
@@ -62,7 +68,7 @@ impl QueryError {
     pub fn detail(&self) -> &str {
         match self {
             Self::Unavailable { detail } | Self::Refused { detail } | Self::Malformed { detail } => detail,
-            Self::TimedOut(_) | Self::TooMuch { .. } => "",
+            Self::TimedOut(_) | Self::TooMuch { .. } | Self::Open { .. } => "",
         }
     }
 }

@@ -249,6 +249,34 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_replacement_keeps_what_is_the_same_and_drops_what_is_gone() {
+    let (kept, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
+    let name = |name: &str| BackendName(name.into());
+    let backends = Backends::build(vec![(name("default"), options(&kept))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    backends.replace(vec![(name("default"), options(&kept)), (name("new"), options(&other))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(kept.last().connection, 0, "the client of an unchanged backend stays");
+    backends.replace(vec![(name("default"), options(&other))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!((kept.requests().len(), other.requests().len()), (2, 1), "a changed one is asked elsewhere");
+    backends.replace(Vec::new()).unwrap();
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_replacement_that_cannot_work_changes_nothing() {
+    let (server, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
+    let backends = backends(options(&server));
+    let broken = ClientOptions { ca_file: Some("/nonexistent/ca.crt".into()), ..options(&other) };
+    let names = ["default", "broken"].map(|name| BackendName(name.into()));
+    let error = backends.replace(names.into_iter().zip([options(&other), broken]).collect()).unwrap_err();
+    assert_eq!(error.to_string(), "backend `broken` cannot be used");
+    assert_value(query(&backends, "up").await, 42.0);
+    assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_at_build() {
     let server = Server::plain(Play::Hang);
     let dir = TempDir::new().unwrap();
