@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::memory::{Limits, Query, QueryError, Question};
+use crate::memory::{Fetched, Limits, Query, QueryError, Question};
 use crate::metric::{Quantity, Sample};
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
 
@@ -21,10 +21,12 @@ struct Backend {
 }
 
 impl Query for Backend {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         self.asked.lock().unwrap().push(question);
         let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-        let outcome = self.outcome.clone().map(|values| values.into_iter().map(sample).collect());
+        let fetched =
+            |values: Vec<f64>| Fetched { samples: values.into_iter().map(sample).collect(), partial: None };
+        let outcome = self.outcome.clone().map(fetched);
         let after = self.after;
         async move {
             tokio::time::sleep(after).await;

@@ -198,7 +198,10 @@ fn of_answer(error: &AnswerError) -> Status {
             ReadError::Query(QueryError::Refused { .. }) => (500, "InternalError"),
             ReadError::Busy
             | ReadError::Query(
-                QueryError::Unavailable { .. } | QueryError::Malformed { .. } | QueryError::TooMuch { .. },
+                QueryError::Unavailable { .. }
+                | QueryError::Malformed { .. }
+                | QueryError::TooMuch { .. }
+                | QueryError::Open { .. },
             ) => (503, "ServiceUnavailable"),
         },
         AnswerError::Value { source, .. } => match source {

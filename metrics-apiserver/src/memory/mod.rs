@@ -39,7 +39,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use crate::rules::{BackendName, Question};
-pub use query::{Query, QueryError, Reading};
+pub use query::{Fetched, Query, QueryError, Reading};
 
 use flight::Launch;
 use shelf::{Found, Shelf};
@@ -135,12 +135,18 @@ impl Memory {
 
 async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, launch: Launch) {
     let (asked, asked_at) = (Instant::now(), Timestamp::now());
-    let samples = query.query(question.clone()).await;
-    if let Err(error) = &samples {
+    let fetched = query.query(question.clone()).await;
+    if let Err(error) = &fetched {
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
-        tracing::warn!(backend, query, %error, detail, "query failed");
+        // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.
+        if matches!(error, QueryError::Open { .. }) {
+            tracing::debug!(backend, query, %error, "query not sent");
+        } else {
+            tracing::warn!(backend, query, %error, detail, "query failed");
+        }
     }
-    let outcome = samples.map(|samples| Arc::new(Reading { samples, asked_at }));
+    let outcome =
+        fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at }));
     // First the shelf, then those who wait: a read that comes between finds the reading, not a fetch that is over.
     shelf.land(&question, asked, &outcome);
     launch.land(outcome);

@@ -11,8 +11,7 @@ use tokio::time::timeout;
 use super::session::{Session, Sessions, describe};
 use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
-use crate::memory::{BackendName, QueryError};
-use crate::metric::Sample;
+use crate::memory::{BackendName, Fetched, QueryError};
 
 /// Queries at one backend at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
 pub(super) const QUERIES_MAX: usize = 10;
@@ -56,13 +55,13 @@ impl Client {
         })
     }
 
-    /// The samples of an instant query, now.
-    pub(super) async fn query(&self, promql: &str) -> Result<Vec<Sample>, QueryError> {
-        let samples = timeout(self.timeout, self.ask(promql)).await;
-        samples.unwrap_or(Err(QueryError::TimedOut(self.timeout)))
+    /// What an instant query gives, now.
+    pub(super) async fn query(&self, promql: &str) -> Result<Fetched, QueryError> {
+        let fetched = timeout(self.timeout, self.ask(promql)).await;
+        fetched.unwrap_or(Err(QueryError::TimedOut(self.timeout)))
     }
 
-    async fn ask(&self, promql: &str) -> Result<Vec<Sample>, QueryError> {
+    async fn ask(&self, promql: &str) -> Result<Fetched, QueryError> {
         // Never closed; an error would only mean that there is nothing to wait for.
         let _slot = self.slots.acquire().await;
         let session = self.sessions.current().await;
@@ -71,7 +70,11 @@ impl Client {
         let status = response.status();
         if status.is_success() {
             let body = body(response, RESPONSE_BYTES_MAX).await?;
-            wire::samples(&body).map_err(|error| self.unusable(status, error))
+            let (samples, notes) = wire::answer(&body).map_err(|error| self.unusable(status, error))?;
+            if !notes.warnings.is_empty() || !notes.infos.is_empty() {
+                tracing::debug!(warnings = ?notes.warnings, infos = ?notes.infos, "prometheus remarked on a query");
+            }
+            Ok(Fetched { samples, partial: notes.partial.map(Into::into) })
         } else {
             let body = body(response, FAILURE_BYTES_MAX).await.unwrap_or_default();
             Err(self.failed(status, wire::failure(&body)))

@@ -5,6 +5,7 @@
 //! elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no URL.
 
 mod client;
+mod notes;
 mod options;
 mod session;
 mod wire;
@@ -12,11 +13,11 @@ mod wire;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::memory::{BackendName, Query, QueryError, Question};
-use crate::metric::Sample;
+use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
 
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
@@ -25,24 +26,49 @@ use client::Client;
 /// All configured backends by name.
 #[derive(Debug)]
 pub struct Backends {
-    clients: HashMap<BackendName, Arc<Client>>,
+    current: ArcSwap<Clients>,
+}
+
+type Clients = HashMap<BackendName, Entry>;
+
+/// A client with what it was made from.
+#[derive(Debug, Clone)]
+struct Entry {
+    options: ClientOptions,
+    client: Arc<Client>,
 }
 
 impl Backends {
     /// Reads the credential files and prepares a client for each backend; connects to none.
     pub fn build(backends: Vec<(BackendName, ClientOptions)>) -> Result<Self, BuildError> {
-        let client = |(name, options): (BackendName, ClientOptions)| {
-            let client = Client::new(&name, options)
-                .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
-            Ok((name, Arc::new(client)))
-        };
-        Ok(Self { clients: backends.into_iter().map(client).collect::<Result<_, _>>()? })
+        Ok(Self { current: ArcSwap::from_pointee(clients(backends, &Clients::new())?) })
+    }
+
+    /// Takes up another configuration as a whole, or, if a part of it cannot be used, nothing of it.
+    ///
+    /// A backend with the same options keeps its client with its connections and what is known of its health. Queries
+    /// under way end where they began.
+    pub fn replace(&self, backends: Vec<(BackendName, ClientOptions)>) -> Result<(), BuildError> {
+        self.current.store(Arc::new(clients(backends, &self.current.load())?));
+        Ok(())
     }
 }
 
+fn clients(backends: Vec<(BackendName, ClientOptions)>, before: &Clients) -> Result<Clients, BuildError> {
+    let entry = |(name, options): (BackendName, ClientOptions)| {
+        if let Some(same) = before.get(&name).filter(|entry| entry.options == options) {
+            return Ok((name, same.clone()));
+        }
+        let client = Client::new(&name, options.clone())
+            .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
+        Ok((name, Entry { options, client: Arc::new(client) }))
+    };
+    backends.into_iter().map(entry).collect()
+}
+
 impl Query for Backends {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
-        let client = self.clients.get(&question.backend).map(Arc::clone);
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+        let client = self.current.load().get(&question.backend).map(|entry| Arc::clone(&entry.client));
         async move {
             match client {
                 Some(client) => client.query(&question.promql).await,

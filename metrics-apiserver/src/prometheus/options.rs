@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to reach one backend.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientOptions {
     /// Its http or https address, up to and without `/api/v1`.
     pub url: String,

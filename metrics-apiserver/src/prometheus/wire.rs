@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::notes::{Infos, Notes, Warnings};
 use crate::metric::{Labels, Sample};
 
 /// Series in one answer: more than the pods of the largest workloads, for rules that let one value a pod pass.
@@ -35,16 +36,18 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// The samples of a vector, or the one of a scalar.
-pub(super) fn samples(body: &[u8]) -> Result<Vec<Sample>, WireError> {
+/// The samples of a vector, or the one of a scalar; and what else the answer says.
+pub(super) fn answer(body: &[u8]) -> Result<(Vec<Sample>, Notes), WireError> {
     let head: Head<'_> = parse(body)?;
     if let Some(failure) = head.failure() {
         return Err(WireError::Failure(failure));
     }
-    if !head.warnings.is_empty() || !head.infos.is_empty() {
-        tracing::debug!(warnings = ?head.warnings, infos = ?head.infos, "prometheus annotated its answer");
-    }
-    match head.result_type() {
+    let samples = samples(body, head.result_type())?;
+    Ok((samples, Notes::new(head.warnings, head.infos, head.is_partial)))
+}
+
+fn samples(body: &[u8], result_type: Option<&str>) -> Result<Vec<Sample>, WireError> {
+    match result_type {
         Some("vector") => match parse::<Body<Vector>>(body)?.data.result {
             Vector::Samples(samples) => Ok(samples),
             Vector::TooMany => Err(WireError::TooMany),
@@ -81,9 +84,11 @@ struct Head<'a> {
     #[serde(default)]
     error: String,
     #[serde(default)]
-    warnings: Vec<String>,
+    warnings: Warnings,
     #[serde(default)]
-    infos: Vec<String>,
+    infos: Infos,
+    #[serde(rename = "isPartial", default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ fn question(promql: &str) -> Question {
 }
 
 fn reading() -> Arc<Reading> {
-    Arc::new(Reading { samples: Vec::new(), asked_at: jiff::Timestamp::UNIX_EPOCH })
+    Arc::new(Reading { samples: Vec::new(), partial: None, asked_at: jiff::Timestamp::UNIX_EPOCH })
 }
 
 struct Fixture {

@@ -6,6 +6,14 @@ fn answer(result_type: &str, result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
 }
 
+fn samples(body: &[u8]) -> Result<Vec<Sample>, WireError> {
+    super::answer(body).map(|(samples, _)| samples)
+}
+
+fn notes(more: &str) -> Notes {
+    super::answer(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
+}
+
 #[track_caller]
 fn malformed(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
@@ -54,7 +62,7 @@ fn a_scalar_is_one_sample_without_labels() {
 
 #[test]
 fn the_result_may_come_before_its_type() {
-    let body = r#"{"data":{"result":[12.5,"7"],"resultType":"scalar"},"warnings":["w"],"infos":["i"],"status":"success"}"#;
+    let body = r#"{"data":{"result":[12.5,"7"],"resultType":"scalar"},"warnings":[],"infos":["i"],"status":"success"}"#;
     assert_eq!(samples(body.as_bytes()).unwrap()[0].value.to_string(), "7");
 }
 
@@ -84,6 +92,40 @@ fn other_shapes_are_malformed() {
     malformed(&answer("vector", &"[".repeat(1_000_000)), "");
     malformed(&answer("vector", "[]")[..60], "EOF");
     assert!(matches!(samples(&[0xff, 0xfe]), Err(WireError::Malformed(_))));
+}
+
+#[test]
+fn a_warning_that_is_no_remark_on_the_query_makes_the_answer_partial() {
+    for text in [
+        "remote_read: remote server http://10.0.0.1/read returned HTTP status 500",
+        "No StoreAPIs matched for this query",
+        "3 more warning annotations omitted",
+    ] {
+        let notes = notes(&format!(r#""warnings":["PromQL warning: w","{text}","another"],"infos":["i"]"#));
+        assert_eq!(notes.partial.as_deref(), Some(text));
+        assert_eq!((notes.warnings, notes.infos), (vec!["PromQL warning: w".into()], vec!["i".into()]));
+    }
+    assert!(notes(r#""isPartial":true"#).partial.is_some());
+}
+
+#[test]
+fn remarks_on_the_query_leave_the_answer_whole() {
+    for more in [
+        r#""infos":["PromQL info: metric might not be a counter: \"a\" (1:5)","3 more info annotations omitted"]"#,
+        r#""warnings":["PromQL warning: bucket label \"le\" is missing (1:20)","PromQL info: old"]"#,
+        r#""warnings":null,"infos":null,"isPartial":false"#,
+        r#""warnings":[]"#,
+    ] {
+        assert_eq!(notes(more).partial, None, "{more}");
+    }
+}
+
+#[test]
+fn endless_warnings_are_kept_in_part_and_none_that_matters_is_missed() {
+    let remark = format!("\"PromQL warning: {}\",", "x".repeat(10_000));
+    let notes = notes(&format!(r#""warnings":[{}"a store is away"]"#, remark.repeat(1000)));
+    assert_eq!(notes.partial.as_deref(), Some("a store is away"));
+    assert!(notes.warnings.len() <= 10 && notes.warnings.iter().all(|text| text.len() <= 300));
 }
 
 #[test]

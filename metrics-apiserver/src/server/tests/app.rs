@@ -22,7 +22,7 @@ use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::memory::{Limits, Memory, Query, QueryError, Question};
+use crate::memory::{Fetched, Limits, Memory, Query, QueryError, Question};
 use crate::metric::{Labels, MetricName, Sample};
 use crate::readiness::Readiness;
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
@@ -268,7 +268,7 @@ fn rule(name: &str) -> Rule {
 struct Prometheus;
 
 impl Query for Prometheus {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         async move {
             let asked = |name: &str| question.promql.starts_with(name);
             if asked("slow") {
@@ -279,7 +279,8 @@ impl Query for Prometheus {
             }
             let labels = Labels::from([("asked".to_owned(), question.promql.to_string())]);
             let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
-            Ok(if asked("empty") { Vec::new() } else { vec![sample] })
+            let samples = if asked("empty") { Vec::new() } else { vec![sample] };
+            Ok(Fetched { samples, partial: None })
         }
         .boxed()
     }
