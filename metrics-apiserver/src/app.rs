@@ -64,6 +64,8 @@ impl App {
         telemetry::register_process_metrics(&mut registry);
 
         let (answers, memory) = answers(config)?;
+        memory.register(&mut registry);
+        background.spawn(Arc::clone(&memory).run_ahead());
         readiness.configuration_loaded();
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
         let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;

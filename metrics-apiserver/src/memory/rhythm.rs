@@ -21,8 +21,8 @@ const GAPS: usize = 6;
 const TOLERANCE: u32 = 10;
 
 /// Beats without a read before a question's fetches end. Of three replicas each gets a third of the reads, so that
-/// ten beats in a row pass one by in 1.7 of a hundred cases.
-const SILENT_BEATS_MAX: u32 = 10;
+/// twelve beats in a row pass one by in 0.8 of a hundred cases.
+const SILENT_BEATS_MAX: u32 = 12;
 
 /// A longer gap is no beat: HPAs read every 15 s, patient ones every minute.
 const BEAT_MAX: Duration = Duration::from_secs(120);

@@ -8,6 +8,8 @@ use futures_util::future::{BoxFuture, join_all};
 use super::*;
 use crate::metric::{Labels, Sample};
 
+mod ahead;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(10);
 

@@ -26,12 +26,19 @@ impl Fixture {
     }
 
     fn look(&mut self, promql: &str, second: u32) -> Found {
-        self.shard.look(&question(promql), 100 * SECOND, self.start + second * SECOND, &self.slots)
+        let (question, now) = (question(promql), self.start + second * SECOND);
+        let read = Read { question: &question, place: 0, max_age: 100 * SECOND, now, spread: Duration::ZERO };
+        self.shard.look(&read, &self.slots)
+    }
+
+    fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
+        let asked = self.start + second * SECOND;
+        self.shard.entries.get_mut(&question(promql)).unwrap().land(asked, asked, outcome);
     }
 
     fn fill(&mut self, promql: &str, second: u32) {
         let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
-        self.shard.land(&question(promql), self.start + second * SECOND, &Ok(reading()));
+        self.land(promql, second, &Ok(reading()));
         launch.land(Ok(reading()));
     }
 }
@@ -88,8 +95,10 @@ fn a_failure_leaves_the_reading_before_it() {
     let mut fixture = Fixture::new(10, 10);
     fixture.fill("a", 0);
     let failure = Err(QueryError::TimedOut(SECOND));
-    fixture.shard.land(&question("a"), fixture.start + SECOND, &failure);
-    assert!(matches!(fixture.look("a", 100), Found::Reading(_)), "exactly as old as allowed");
+    fixture.land("a", 1, &failure);
+    let Found::Ageing(_, launch) = fixture.look("a", 100) else { panic!("exactly as old as allowed") };
+    assert!(matches!(fixture.look("a", 100), Found::Reading(_)), "the fetch for the next reads is in flight");
+    drop(launch);
     assert!(matches!(fixture.look("a", 101), Found::Begun(..)), "older than allowed");
 }
 
@@ -100,7 +109,7 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     for number in 0..1_000 {
         let question = question(&number.to_string());
         let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
-        shelf.land(&question, now, &Ok(reading()));
+        shelf.land(&question, now, now, &Ok(reading()));
         launch.land(Ok(reading()));
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
