@@ -107,7 +107,7 @@ impl Rhythm {
 /// The gap of which the most gaps are multiples, or half or a third of one if that explains still more.
 fn beat(gaps: &[u32]) -> Option<Duration> {
     let known = || gaps.iter().copied().filter(|gap| *gap > 0);
-    let latest = known().last()?;
+    let latest = known().next_back()?;
     let candidates = [1, 2, 3].into_iter().flat_map(|part| known().map(move |gap| gap / part));
     let explained = |beat: u32| known().filter(|gap| multiple(*gap, beat).is_some()).count();
     // Of the best the one that is true now, and of those the longest: every multiple of 15 s is one of 5 s as well.

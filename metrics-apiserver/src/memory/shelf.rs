@@ -183,24 +183,21 @@ impl Shard {
     fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
         let Some(entry) = self.entry(read) else { return Found::Busy };
         let young = entry.read(read.now, read.max_age, read.spread);
-        let in_flight = entry.in_flight();
-        match (young, in_flight) {
+        let young = match (young, entry.in_flight()) {
             (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
                 return Found::Reading(reading);
             }
             (None, Some(flight)) => return Found::Flight(flight.clone()),
-            (young, _) => {
-                let young = young.map(|(reading, _)| reading);
-                let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
-                    return young.map_or(Found::Busy, Found::Reading);
-                };
-                let (launch, flight) = flight::begin(slot);
-                entry.take_off(flight.clone());
-                match young {
-                    Some(reading) => Found::Ageing(reading, launch),
-                    None => Found::Begun(launch, flight),
-                }
-            }
+            (young, _) => young.map(|(reading, _)| reading),
+        };
+        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+            return young.map_or(Found::Busy, Found::Reading);
+        };
+        let (launch, flight) = flight::begin(slot);
+        entry.take_off(flight.clone());
+        match young {
+            Some(reading) => Found::Ageing(reading, launch),
+            None => Found::Begun(launch, flight),
         }
     }
 
