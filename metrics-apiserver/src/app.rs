@@ -16,7 +16,7 @@ use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, 
 use crate::authz::{Authorizer, AuthorizerOptions, OpenPaths};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Query};
 use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
 use crate::readiness::Readiness;
 use crate::shutdown::{self, Ending, Signals};
@@ -30,6 +30,7 @@ const KUBERNETES_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct App {
     bound: server::Bound,
     memory: Arc<Memory>,
+    backends: Arc<Backends>,
     readiness: Readiness,
     signals: Signals,
     shutdown_delay: Duration,
@@ -63,8 +64,7 @@ impl App {
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
 
-        let (answers, memory) = answers(config)?;
-        memory.register(&mut registry);
+        let (answers, memory, backends) = answers(config, &mut registry)?;
         background.spawn(Arc::clone(&memory).run_ahead());
         readiness.configuration_loaded();
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
@@ -82,6 +82,7 @@ impl App {
         Ok(Self {
             bound,
             memory,
+            backends,
             readiness,
             signals,
             shutdown_delay: options.limits.shutdown_delay,
@@ -91,7 +92,7 @@ impl App {
 
     /// Serves until a signal has ended it, or a background task has failed.
     pub async fn run(self) -> anyhow::Result<Ending> {
-        let Self { bound, memory, readiness, mut signals, shutdown_delay, mut background } = self;
+        let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, mut background } = self;
         let serving = shutdown::until_signalled(
             async || signals.next().await,
             &readiness,
@@ -104,6 +105,7 @@ impl App {
         };
         background.shutdown().await;
         memory.shutdown().await;
+        backends.shutdown().await;
         tracing::info!("stopped");
         Ok(ending)
     }
@@ -119,17 +121,22 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-fn answers(config: Config) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
+fn answers(
+    config: Config,
+    registry: &mut Registry,
+) -> anyhow::Result<(Arc<Answers>, Arc<Memory>, Arc<Backends>)> {
     let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
-    let backends = Backends::build(backends.collect())?;
-    let memory = Arc::new(Memory::new(Arc::new(backends), memory::Limits::default(), Handle::current()));
+    let backends = Arc::new(Backends::build(backends.collect())?);
+    backends.register(registry);
+    let query = Arc::clone(&backends) as Arc<dyn Query>;
+    let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory))
+    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory, backends))
 }
 
 fn client_options(backend: config::Backend) -> ClientOptions {
     ClientOptions {
-        url: backend.url.as_str().to_owned(),
+        urls: backend.urls.iter().map(|url| url.as_str().to_owned()).collect(),
         timeout: backend.timeout,
         headers: backend.headers.into_iter().map(|header| (header.name, header.value)).collect(),
         auth: match backend.credentials {

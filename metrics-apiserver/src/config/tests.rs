@@ -45,7 +45,7 @@ fn everything_can_be_said_in_a_file() {
     let backend = &config.backends[1];
     assert_eq!(&*backend.name.0, "thanos");
     assert_eq!(
-        (backend.url.as_str(), backend.timeout),
+        (backend.urls[0].as_str(), backend.timeout),
         ("https://thanos.example:9090/prom", Duration::from_secs(5))
     );
     assert_eq!((&*backend.headers[0].name, &*backend.headers[0].value), ("x-scope-orgid", "team-a"));
@@ -53,6 +53,8 @@ fn everything_can_be_said_in_a_file() {
     let basic = Credentials::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
     assert_eq!(backend.credentials, basic);
     assert!(backend.client_certificate.is_some() && backend.ca_file.is_some());
+    let pair: Vec<_> = config.backends[2].urls.iter().map(BaseUrl::as_str).collect();
+    assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];
     assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
     assert_eq!(rule.selector, SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into()));
@@ -232,11 +234,42 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         ("[]\n".into(), "1:1", "expected a mapping", ""),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
     ] {
-        let errors = bad(&text);
-        let [problem] = errors.problems() else { panic!("{text}{errors}") };
-        let line = &listed(&errors)[0];
-        assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
-        assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[track_caller]
+fn one_problem(text: &str, place: &str, message: &str, help: &str) {
+    let errors = bad(text);
+    let [problem] = errors.problems() else { panic!("{text}{errors}") };
+    let line = &listed(&errors)[0];
+    assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
+    assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+}
+
+#[test]
+fn the_addresses_of_a_pair_fit_together() {
+    for (text, place, message, help) in [
+        (
+            backend("  pair:\n    urls: [https://a, https://b]\n    url: https://a\n"),
+            "6:5",
+            "exclude each other",
+            "keep one",
+        ),
+        (backend("  pair:\n    urls: []\n"), "6:11", "1 to 5 addresses", ""),
+        (backend("  pair:\n    urls: [h://a, https://b]\n"), "6:12", "must begin with http", ""),
+        (backend("  pair:\n    urls: [https://a, https://a/]\n"), "6:23", "given twice", "keep one"),
+        (backend("  pair:\n    urls: [https://a, http://b]\n"), "6:23", "are mixed", "one scheme"),
+        (backend("  pair:\n    urls: https://a\n"), "6:11", "expected a list", "- "),
+        (
+            backend("  pair:\n    urls: [http://a, http://b]\n    caFile: /ca\n"),
+            "7:13",
+            "has no effect",
+            "https",
+        ),
+        (backend("  pair: {timeout: 1s}\n"), "5:3", "`url` is missing", "urls"),
+    ] {
+        one_problem(&text, place, message, help);
     }
 }
 

@@ -1,12 +1,20 @@
 //! Prometheus over HTTP: implements [`Query`] for the configured backends.
 //!
-//! What holds for every query: it ends within the backend's timeout, waiting for its turn included; so many at once,
-//! so many bytes (after decompression) and series, no more; no proxy, no redirect (it would carry the credentials
-//! elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no URL.
+//! What holds for every query: it ends within the backend's timeout, waiting for its turn included; so many at once and
+//! a second, so many bytes (after decompression), series and labels, no more; no proxy, no redirect (it would carry the
+//! credentials elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no
+//! URL. A query to a backend that is down ends at once, and one that another server of the backend can answer is
+//! answered by that ([`backend`], [`breaker`]).
 
+mod backend;
+mod breaker;
+mod budget;
 mod client;
+mod metrics;
 mod notes;
 mod options;
+mod probe;
+mod remarks;
 mod session;
 mod wire;
 
@@ -15,33 +23,40 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
+use prometheus_client::registry::Registry;
 
 use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
 
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
-use client::Client;
+use backend::Backend;
 
 /// All configured backends by name.
 #[derive(Debug)]
 pub struct Backends {
-    current: ArcSwap<Clients>,
+    current: Arc<ArcSwap<Clients>>,
 }
 
 type Clients = HashMap<BackendName, Entry>;
 
-/// A client with what it was made from.
+/// A backend with what it was made from.
 #[derive(Debug, Clone)]
 struct Entry {
     options: ClientOptions,
-    client: Arc<Client>,
+    backend: Arc<Backend>,
 }
 
 impl Backends {
     /// Reads the credential files and prepares a client for each backend; connects to none.
     pub fn build(backends: Vec<(BackendName, ClientOptions)>) -> Result<Self, BuildError> {
-        Ok(Self { current: ArcSwap::from_pointee(clients(backends, &Clients::new())?) })
+        let current = ArcSwap::from_pointee(clients(backends, &Clients::new())?);
+        Ok(Self { current: Arc::new(current) })
+    }
+
+    /// Tells of the backends of the moment at `/metrics`.
+    pub fn register(&self, registry: &mut Registry) {
+        metrics::register(registry, Arc::clone(&self.current));
     }
 
     /// Takes up another configuration as a whole, or, if a part of it cannot be used, nothing of it.
@@ -52,26 +67,34 @@ impl Backends {
         self.current.store(Arc::new(clients(backends, &self.current.load())?));
         Ok(())
     }
+
+    /// Ends the probes of backends that are down; for when nobody asks any more.
+    pub async fn shutdown(&self) {
+        let current = self.current.load_full();
+        join_all(current.values().map(|entry| entry.backend.shutdown())).await;
+    }
 }
 
 fn clients(backends: Vec<(BackendName, ClientOptions)>, before: &Clients) -> Result<Clients, BuildError> {
     let entry = |(name, options): (BackendName, ClientOptions)| {
-        if let Some(same) = before.get(&name).filter(|entry| entry.options == options) {
+        let namesake = before.get(&name);
+        if let Some(same) = namesake.filter(|entry| entry.options == options) {
             return Ok((name, same.clone()));
         }
-        let client = Client::new(&name, options.clone())
+        let counts = namesake.map(|entry| Arc::clone(&entry.backend.counts)).unwrap_or_default();
+        let backend = Backend::new(&name, options.clone(), counts)
             .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
-        Ok((name, Entry { options, client: Arc::new(client) }))
+        Ok((name, Entry { options, backend: Arc::new(backend) }))
     };
     backends.into_iter().map(entry).collect()
 }
 
 impl Query for Backends {
     fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
-        let client = self.current.load().get(&question.backend).map(|entry| Arc::clone(&entry.client));
+        let backend = self.current.load().get(&question.backend).map(|entry| Arc::clone(&entry.backend));
         async move {
-            match client {
-                Some(client) => client.query(&question.promql).await,
+            match backend {
+                Some(backend) => backend.query(&question.promql).await,
                 // The configuration check refuses such a rule; a reload may have taken the backend away since.
                 None => Err(QueryError::Unavailable { detail: "there is no backend of this name".into() }),
             }

@@ -81,7 +81,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("x509_parser", &["authn"]),
     ("moka", &["memory", "authn", "authz"]),
     // Each edge owns its metrics.
-    ("prometheus_client", &["telemetry", "memory", "server", "app"]),
+    ("prometheus_client", &["telemetry", "memory", "server", "prometheus", "app"]),
     ("tracing_subscriber", &["telemetry"]),
     ("anyhow", &["app"]),
     ("arc_swap", &["catalog", "tls", "authn", "authz", "prometheus"]),

@@ -49,6 +49,7 @@ fn every_key_of_the_file_is_documented() {
     let text = docs();
     for key in [
         "url",
+        "urls",
         "timeout",
         "headers",
         "bearerTokenFile",

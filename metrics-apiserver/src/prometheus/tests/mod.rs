@@ -1,6 +1,7 @@
 //! The client against a server on loopback that replays and misbehaves.
 
 mod http;
+mod outage;
 mod server;
 mod tls;
 
@@ -21,7 +22,7 @@ const ANSWER: &str =
 
 fn options(server: &Server) -> ClientOptions {
     ClientOptions {
-        url: server.url.clone(),
+        urls: vec![server.url.clone()],
         timeout: PATIENT,
         headers: Vec::new(),
         auth: Auth::None,

@@ -22,6 +22,14 @@ fn malformed(body: &str, expected: &str) {
     }
 }
 
+#[track_caller]
+fn unfit(body: &str, expected: &str) {
+    match samples(body.as_bytes()) {
+        Err(WireError::Unfit(detail)) => assert!(detail.contains(expected), "{detail:?}"),
+        other => panic!("{body} gives {other:?}"),
+    }
+}
+
 #[test]
 fn a_vector_is_read_with_labels_and_time() {
     let body = answer(
@@ -68,8 +76,9 @@ fn the_result_may_come_before_its_type() {
 
 #[test]
 fn other_results_are_refused_by_name() {
-    malformed(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
-    malformed(&answer("string", r#"[1,"x"]"#), "gives a string");
+    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
+    unfit(&answer("string", r#"[1,"x"]"#), "gives a string");
+    malformed(&answer("tensor", "[]"), "unknown resultType");
     malformed(r#"{"status":"success"}"#, "no resultType");
     malformed(r#"{"status":"success","data":{"result":[]}}"#, "no resultType");
 }
@@ -77,7 +86,7 @@ fn other_results_are_refused_by_name() {
 #[test]
 fn a_native_histogram_is_no_number() {
     let histogram = r#"[{"metric":{},"histogram":[1,{"count":"3","sum":"4","buckets":[[0,"1","2","3"]]}]}]"#;
-    malformed(&answer("vector", histogram), "histogram_quantile");
+    unfit(&answer("vector", histogram), "histogram_quantile");
 }
 
 #[test]
@@ -134,8 +143,28 @@ fn exactly_the_limit_is_read_and_one_more_is_not() {
         answer("vector", &format!("[{}]", vec![r#"{"metric":{},"value":[1,"1"]}"#; count].join(",")))
     };
     assert_eq!(samples(body(SAMPLES_MAX).as_bytes()).unwrap().len(), SAMPLES_MAX);
-    assert_eq!(samples(body(SAMPLES_MAX + 1).as_bytes()), Err(WireError::TooMany));
+    assert_eq!(samples(body(SAMPLES_MAX + 1).as_bytes()), Err(WireError::TooMuch(SAMPLES_LIMIT)));
     assert_eq!(SAMPLES_LIMIT, format!("{SAMPLES_MAX} series"));
+}
+
+#[test]
+fn labels_are_bounded_in_a_series_and_in_all() {
+    let series = |labels: usize| {
+        let labels: Vec<String> = (0..labels).map(|number| format!(r#""l{number}":"""#)).collect();
+        format!(r#"{{"metric":{{{}}},"value":[1,"1"]}}"#, labels.join(","))
+    };
+    let body = |series: Vec<String>| answer("vector", &format!("[{}]", series.join(",")));
+    let all = LABELS_MAX / SERIES_LABELS_MAX;
+    assert_eq!(samples(body(vec![series(SERIES_LABELS_MAX); all]).as_bytes()).unwrap().len(), all);
+    for (series, limit) in [
+        (vec![series(1), series(SERIES_LABELS_MAX + 1)], SERIES_LABELS_LIMIT),
+        (vec![series(200_000)], SERIES_LABELS_LIMIT),
+        (vec![series(SERIES_LABELS_MAX); all + 1], LABELS_LIMIT),
+    ] {
+        assert_eq!(samples(body(series).as_bytes()), Err(WireError::TooMuch(limit)));
+    }
+    assert_eq!(SERIES_LABELS_LIMIT, format!("{SERIES_LABELS_MAX} labels in a series"));
+    assert_eq!(LABELS_LIMIT, format!("{LABELS_MAX} labels"));
 }
 
 #[test]
