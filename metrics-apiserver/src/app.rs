@@ -63,7 +63,7 @@ impl App {
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
 
-        let (answers, memory) = answers(config)?;
+        let (answers, memory) = answers(config, &mut registry)?;
         readiness.configuration_loaded();
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
         let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
@@ -117,12 +117,12 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-fn answers(config: Config) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
+fn answers(config: Config, registry: &mut Registry) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
     let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
     let backends = Backends::build(backends.collect())?;
     let memory = Arc::new(Memory::new(Arc::new(backends), memory::Limits::default(), Handle::current()));
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory))
+    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory), registry)), memory))
 }
 
 fn client_options(backend: config::Backend) -> ClientOptions {

@@ -61,6 +61,27 @@ impl Shelf {
         self.shard(question).land(question, asked, outcome);
     }
 
+    /// Keeps a good reading, unless a newer one is kept.
+    pub(super) fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
+        if let Some(entry) = self.shard(question).entries.get_mut(question) {
+            let newer = entry.good.as_ref().is_none_or(|good| good.asked < reading.asked);
+            if newer {
+                entry.good = Some(Arc::clone(reading));
+            }
+        }
+    }
+
+    /// The good reading, unless it is older than `longest`.
+    pub(super) fn last_good(
+        &self,
+        question: &Question,
+        longest: Duration,
+        now: Instant,
+    ) -> Option<Arc<Reading>> {
+        let good = self.shard(question).entries.get(question)?.good.clone();
+        good.filter(|good| now.saturating_duration_since(good.asked) <= longest)
+    }
+
     /// No fetch begins from here on.
     pub(super) fn close(&self) {
         self.slots.close();
@@ -78,6 +99,8 @@ impl Shelf {
 struct Entry {
     last_read: Instant,
     kept: Option<Kept>,
+    /// The last reading that a rule with a hold called good.
+    good: Option<Arc<Reading>>,
     flight: Option<Flight>,
 }
 
@@ -90,7 +113,7 @@ struct Kept {
 
 impl Entry {
     fn new(now: Instant) -> Self {
-        Self { last_read: now, kept: None, flight: None }
+        Self { last_read: now, kept: None, good: None, flight: None }
     }
 
     fn fresh(&self, max_age: Duration, now: Instant) -> Option<Arc<Reading>> {
