@@ -197,18 +197,6 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
         (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
-        (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
-        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
-        (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
-        (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
-        (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
-        (metric("  onNaN: {then: error}\n"), "5:17", "`then` needs `hold`", "hold: 5m"),
-        (metric("  onNaN: {hold: 5m, then: 1}\n"), "5:27", "expected `error` or a value", "{value: 0}"),
-        (metric("  onNaN: {hold: 5m, then: {hold: 5m}}\n"), "5:28", "unknown key `hold`", "value"),
-        (metric("  onNaN: {hold: 5m, then: {value: -1}}\n"), "5:35", "needs `allowNegative: true`", ""),
-        (metric("  onNaN: {hodl: 5m}\n"), "5:11", "unknown key `hodl`", "did you mean `hold`?"),
-        (metric("  onPartial: ignore\n"), "5:14", "expected error or accept", ""),
-        (metric("  onPartial: {hold: 5m}\n"), "5:14", "expected a text", ""),
         (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
         (metric("  result: average\n"), "5:11", "expected single, items", ""),
         (metric("  backend: prod\n"), "5:12", "there is no backend `prod`", "default"),
@@ -246,12 +234,37 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         ("[]\n".into(), "1:1", "expected a mapping", ""),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
     ] {
-        let errors = bad(&text);
-        let [problem] = errors.problems() else { panic!("{text}{errors}") };
-        let line = &listed(&errors)[0];
-        assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
-        assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+        one_problem(&text, place, message, help);
     }
+}
+
+#[test]
+fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
+    for (text, place, message, help) in [
+        (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
+        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
+        (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
+        (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
+        (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
+        (metric("  onNaN: {then: error}\n"), "5:17", "`then` needs `hold`", "hold: 5m"),
+        (metric("  onNaN: {hold: 5m, then: 1}\n"), "5:27", "expected `error` or a value", "{value: 0}"),
+        (metric("  onNaN: {hold: 5m, then: {hold: 5m}}\n"), "5:28", "unknown key `hold`", "value"),
+        (metric("  onNaN: {hold: 5m, then: {value: -1}}\n"), "5:35", "needs `allowNegative: true`", ""),
+        (metric("  onNaN: {hodl: 5m}\n"), "5:11", "unknown key `hodl`", "did you mean `hold`?"),
+        (metric("  onPartial: ignore\n"), "5:14", "expected error or accept", ""),
+        (metric("  onPartial: {hold: 5m}\n"), "5:14", "expected a text", ""),
+    ] {
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[track_caller]
+fn one_problem(text: &str, place: &str, message: &str, help: &str) {
+    let errors = bad(text);
+    let [problem] = errors.problems() else { panic!("{text}{errors}") };
+    let line = &listed(&errors)[0];
+    assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
+    assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
 }
 
 #[test]
@@ -273,9 +286,9 @@ fn what_is_probably_not_meant_is_warned_about() {
 
 #[test]
 fn one_warning_names_the_metrics_that_hold() {
-    let rules: String =
-        (0..5).map(|i| format!("- {{name: m{i}, query: up, onNaN: {{hold: 1m}}}}\n")).collect();
-    let config = good(&format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{rules}"));
+    let rules = [0, 1, 2, 3, 4].map(|i| format!("- {{name: m{i}, query: up, onNaN: {{hold: 1m}}}}"));
+    let config =
+        good(&format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{}\n", rules.join("\n")));
     let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
     assert!(warning.contains("for `m0`, `m1`, `m2` and 2 more: an HPA"), "{warning}");
 }
