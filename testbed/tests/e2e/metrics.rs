@@ -66,7 +66,7 @@ fn admin(fixture: &Fixture) -> Caller {
         .with("x-remote-group", "system:masters")
 }
 
-/// The metrics of an OpenMetrics page, by the names of their families.
+/// The metrics of an `OpenMetrics` page, by the names of their families.
 fn exposed(page: &str) -> BTreeMap<String, Described> {
     let mut metrics = BTreeMap::new();
     let mut family = String::new();
