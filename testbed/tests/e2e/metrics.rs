@@ -105,7 +105,7 @@ fn documented(markdown: &str) -> BTreeMap<String, Described> {
         let name = name.trim_matches('`');
         let family = name.strip_suffix(suffix).unwrap_or_else(|| panic!("{name} does not end in {suffix}"));
         let labels = labels.split(',').map(|label| label.trim().trim_matches('`').to_owned());
-        let labels = Some(labels.filter(|label| !label.is_empty()).collect());
+        let labels = Some(labels.filter(|label| !matches!(label.as_str(), "" | "–")).collect());
         let twice = metrics.insert(family.to_owned(), Described { kind: kind.to_owned(), labels });
         assert!(twice.is_none(), "{name} has two rows");
     }
