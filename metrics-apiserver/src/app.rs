@@ -130,8 +130,9 @@ fn answers(
     backends.register(registry);
     let query = Arc::clone(&backends) as Arc<dyn Query>;
     let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
+    memory.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory, backends))
+    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory), registry)), memory, backends))
 }
 
 fn client_options(backend: config::Backend) -> ClientOptions {

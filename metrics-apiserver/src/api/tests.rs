@@ -198,6 +198,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (value(ValueError::Infinite("+Inf")), 500, "InternalError"),
         (value(ValueError::TooLarge), 500, "InternalError"),
         (value(ValueError::Negative(Quantity::default())), 500, "InternalError"),
+        (value(ValueError::Partial { warning: "a store".into() }), 503, "ServiceUnavailable"),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::metric::{Namespace, Selector};
-use crate::rules::{Combine, Fallback, NamespaceMode, SelectorMode};
+use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode};
 
 /// Every file can be read.
 const READABLE: Files<'static> = &|_| Ok(());
@@ -62,9 +62,17 @@ fn everything_can_be_said_in_a_file() {
     assert_eq!(rule.policies.on_no_data, Fallback::Value("0".parse().unwrap()));
     assert_eq!(rule.policies.on_nan, Fallback::Value("1500m".parse().unwrap()));
     assert_eq!(rule.policies.on_infinite, Fallback::Value("-1.5".parse().unwrap()));
+    let hold = |then| Fallback::Hold { longest: Duration::from_secs(300), then };
     assert_eq!((rule.policies.on_failure, rule.policies.allow_negative), (Fallback::Error, true));
+    assert_eq!(config.rules[2].policies.on_no_data, hold(None));
+    assert_eq!(config.rules[2].policies.on_failure, hold(Some("0.5".parse().unwrap())));
+    assert_eq!(
+        (rule.policies.on_partial, config.rules[2].policies.on_partial),
+        (Partial::Error, Partial::Accept)
+    );
     assert_eq!(rule.max_age, Duration::from_secs(30));
-    assert_eq!(config.warnings, [""; 0]);
+    let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(warning.contains("`nodes_ready`: an HPA whose target is of type Value"), "{warning}");
 }
 
 #[test]
@@ -107,7 +115,7 @@ metrics:
   backend: othr
 - name: third
   query: up
-  onNoData: {hold: 5m}
+  onNoData: {hold: 2h}
   selector: {allow: [a-b]}
   result: 5
 rules: []
@@ -124,7 +132,7 @@ rules: []
         "18:11 metrics[1].maxAge: a duration here can't be negative",
         "19:3 metrics[2]: `name` is missing",
         "20:12 metrics[2].backend: there is no backend `othr`",
-        "23:14 metrics[3].onNoData: `hold` is not supported yet",
+        "23:20 metrics[3].onNoData.hold: a hold must be from 1s to 1h",
         "24:22 metrics[3].selector.allow[0]: \"a-b\" is no label name",
         "25:11 metrics[3].result: expected a text, found a number",
         "26:1 rules: `rules` is not served",
@@ -190,13 +198,7 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: 0\n"), "5:10", "expected `error` or a value", "{value: 0}"),
-        (
-            metric("  onFailure: {hold: 5m, then: {value: 1}}\n"),
-            "5:15",
-            "`hold` is not supported yet",
-            "`error`",
-        ),
+        (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
         (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
         (metric("  result: average\n"), "5:11", "expected single, items", ""),
         (metric("  backend: prod\n"), "5:12", "there is no backend `prod`", "default"),
@@ -274,6 +276,26 @@ fn the_addresses_of_a_pair_fit_together() {
 }
 
 #[test]
+fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
+    for (text, place, message, help) in [
+        (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
+        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
+        (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
+        (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
+        (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
+        (metric("  onNaN: {then: error}\n"), "5:17", "`then` needs `hold`", "hold: 5m"),
+        (metric("  onNaN: {hold: 5m, then: 1}\n"), "5:27", "expected `error` or a value", "{value: 0}"),
+        (metric("  onNaN: {hold: 5m, then: {hold: 5m}}\n"), "5:28", "unknown key `hold`", "value"),
+        (metric("  onNaN: {hold: 5m, then: {value: -1}}\n"), "5:35", "needs `allowNegative: true`", ""),
+        (metric("  onNaN: {hodl: 5m}\n"), "5:11", "unknown key `hodl`", "did you mean `hold`?"),
+        (metric("  onPartial: ignore\n"), "5:14", "expected error or accept", ""),
+        (metric("  onPartial: {hold: 5m}\n"), "5:14", "expected a text", ""),
+    ] {
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[test]
 fn a_file_without_metrics_is_served_with_a_warning() {
     for text in ["", "# nothing\n", "metrics:\nbackends:\n", "metrics: []\n"] {
         let config = good(text);
@@ -288,6 +310,15 @@ fn what_is_probably_not_meant_is_warned_about() {
     );
     assert!(config.warnings[0].contains("use https"), "{:?}", config.warnings);
     assert!(config.warnings[1].contains("`spare` is used by no metric"), "{:?}", config.warnings);
+}
+
+#[test]
+fn one_warning_names_the_metrics_that_hold() {
+    let rules = [0, 1, 2, 3, 4].map(|i| format!("- {{name: m{i}, query: up, onNaN: {{hold: 1m}}}}"));
+    let config =
+        good(&format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{}\n", rules.join("\n")));
+    let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(warning.contains("for `m0`, `m1`, `m2` and 2 more: an HPA"), "{warning}");
 }
 
 #[test]

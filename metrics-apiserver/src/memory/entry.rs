@@ -9,17 +9,15 @@ use super::Reading;
 use super::flight::{Flight, Outcome};
 use super::rhythm::Rhythm;
 
-/// A reading and when, on the clock that is never set back, its query was sent.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) reading: Arc<Reading>,
-    pub(super) asked: Instant,
-}
+/// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
+const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct Entry {
     last_read: Instant,
-    kept: Option<Kept>,
+    kept: Option<Arc<Reading>>,
+    /// The last reading that a rule with a hold called good.
+    good: Option<Arc<Reading>>,
     flight: Option<Flight>,
     rhythm: Rhythm,
     /// What the last fetches took at most; the longest are slowly forgotten.
@@ -33,6 +31,7 @@ impl Entry {
         Self {
             last_read: now,
             kept: None,
+            good: None,
             flight: None,
             rhythm: Rhythm::default(),
             took: Duration::ZERO,
@@ -58,7 +57,7 @@ impl Entry {
         let kept = self.kept.as_ref()?;
         let age = now.saturating_duration_since(kept.asked);
         let is_ageing = is_demand && age > max_age.saturating_sub(lead);
-        (age <= max_age).then(|| (Arc::clone(&kept.reading), is_ageing))
+        (age <= max_age).then(|| (Arc::clone(kept), is_ageing))
     }
 
     /// Whether the fetch for the next read is to be sent now.
@@ -81,14 +80,25 @@ impl Entry {
         self.flight = Some(flight);
     }
 
-    /// Keeps what the fetch sent at `asked` gave; a failure leaves the reading before it in place.
-    pub(super) fn land(&mut self, asked: Instant, now: Instant, outcome: &Outcome) {
+    /// Keeps what a fetch gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&mut self, now: Instant, outcome: &Outcome) {
         self.flight = None;
         if let Ok(reading) = outcome {
-            self.kept = Some(Kept { reading: Arc::clone(reading), asked });
-            let took = now.saturating_duration_since(asked);
+            let took = now.saturating_duration_since(reading.asked);
             self.took = took.max(self.took * 7 / 8);
+            self.kept = Some(Arc::clone(reading));
         }
+    }
+
+    /// Keeps a good reading, unless a newer one is kept.
+    pub(super) fn keep_good(&mut self, reading: &Arc<Reading>) {
+        if self.good.as_ref().is_none_or(|good| good.asked < reading.asked) {
+            self.good = Some(Arc::clone(reading));
+        }
+    }
+
+    pub(super) fn last_good(&self) -> Option<Arc<Reading>> {
+        self.good.clone()
     }
 
     pub(super) fn last_read(&self) -> Instant {
@@ -98,7 +108,8 @@ impl Entry {
     /// Nobody has read for so long that nobody will.
     pub(super) fn is_forgotten(&self, now: Instant) -> bool {
         let silence = now.saturating_duration_since(self.last_read);
-        silence > self.rhythm.silence_max() && self.in_flight().is_none()
+        let held = if self.good.is_some() { GOOD_KEPT_MAX } else { Duration::ZERO };
+        silence > self.rhythm.silence_max().max(held) && self.in_flight().is_none()
     }
 
     /// Whether fetches run ahead of its reads.
@@ -108,7 +119,7 @@ impl Entry {
 
     /// Samples kept.
     pub(super) fn samples(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.reading.samples.len())
+        self.kept.as_ref().map_or(0, |reading| reading.samples.len())
     }
 
     /// How long before a read its fetch is to be sent: the time it takes, a margin, and this question's place within

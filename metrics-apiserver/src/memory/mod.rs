@@ -157,6 +157,16 @@ impl Memory {
         }
     }
 
+    /// Keeps a reading that a rule's policies made values of, until a newer one is kept or the question is forgotten.
+    pub fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
+        self.shelf.keep_good(question, reading);
+    }
+
+    /// The good reading kept, if its query was sent no longer than `longest` ago. Another rule may have called it good.
+    pub fn last_good(&self, question: &Question, longest: Duration) -> Option<Arc<Reading>> {
+        self.shelf.last_good(question, longest, Instant::now())
+    }
+
     /// Begins no more fetches and ends those in flight; for when nobody reads any more.
     pub async fn shutdown(&self) {
         self.shelf.close();
@@ -189,9 +199,9 @@ async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, lau
         }
     }
     let outcome =
-        fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at }));
+        fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at, asked }));
     // First the shelf, then those who wait: a read that comes between finds the reading, not a fetch that is over.
-    shelf.land(&question, asked, Instant::now(), &outcome);
+    shelf.land(&question, Instant::now(), &outcome);
     launch.land(outcome);
 }
 

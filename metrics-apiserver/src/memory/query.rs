@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::metric::Sample;
 use crate::rules::Question;
@@ -82,4 +83,6 @@ pub struct Reading {
     pub partial: Option<Arc<str>>,
     /// When the query was sent: the reading is at least as fresh as this.
     pub asked_at: Timestamp,
+    /// The same on the clock that is never set back, for ages.
+    pub asked: Instant,
 }

@@ -83,12 +83,9 @@ impl Shelf {
         self.shard(hash).look(&read, &self.slots)
     }
 
-    /// Keeps what the fetch of `question`, sent at `asked`, gave by `now`; a failure leaves the reading before it.
-    pub(super) fn land(&self, question: &Question, asked: Instant, now: Instant, outcome: &Outcome) {
-        let mut shard = self.shard(self.hasher.hash_one(question));
-        if let Some(entry) = shard.entries.get_mut(question) {
-            entry.land(asked, now, outcome);
-        }
+    /// Keeps what the fetch of `question` gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&self, question: &Question, now: Instant, outcome: &Outcome) {
+        self.change(question, |entry| entry.land(now, outcome));
     }
 
     /// The fetches to be sent now, ahead of reads, for the caller to fly; forgets what nobody reads.
@@ -127,9 +124,29 @@ impl Shelf {
         census
     }
 
+    /// Keeps a good reading, unless a newer one is kept.
+    pub(super) fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
+        self.change(question, |entry| entry.keep_good(reading));
+    }
+
+    /// The good reading, unless it is older than `longest`.
+    pub(super) fn last_good(
+        &self,
+        question: &Question,
+        longest: Duration,
+        now: Instant,
+    ) -> Option<Arc<Reading>> {
+        let good = self.change(question, |entry| entry.last_good())??;
+        (now.saturating_duration_since(good.asked) <= longest).then_some(good)
+    }
+
     /// No fetch begins from here on.
     pub(super) fn close(&self) {
         self.slots.close();
+    }
+
+    fn change<T>(&self, question: &Question, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.shard(self.hasher.hash_one(question)).entries.get_mut(question).map(change)
     }
 
     fn spare_slot(&self) -> Option<OwnedSemaphorePermit> {

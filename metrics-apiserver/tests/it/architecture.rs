@@ -81,10 +81,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("x509_parser", &["authn"]),
     ("moka", &["memory", "authn", "authz"]),
     // Each edge owns its metrics.
-    ("prometheus_client", &["telemetry", "memory", "server", "prometheus", "app"]),
+    ("prometheus_client", &["telemetry", "memory", "answer", "server", "prometheus", "app"]),
     ("tracing_subscriber", &["telemetry"]),
     ("anyhow", &["app"]),
-    ("arc_swap", &["catalog", "tls", "authn", "authz", "prometheus"]),
+    ("arc_swap", &["catalog", "answer", "tls", "authn", "authz", "prometheus"]),
 ];
 
 /// Rooms that do no I/O and read no clock: what they may not say.

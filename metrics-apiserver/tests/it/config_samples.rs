@@ -67,6 +67,7 @@ fn every_key_of_the_file_is_documented() {
         "onNaN",
         "onInfinite",
         "onFailure",
+        "onPartial",
         "allowNegative",
         "maxAge",
     ] {

@@ -18,6 +18,7 @@ mod direct;
 mod fixture;
 mod hpa;
 mod lifecycle;
+mod metrics;
 mod node;
 mod outage;
 mod prometheus;

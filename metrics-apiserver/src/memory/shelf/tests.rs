@@ -11,7 +11,11 @@ fn question(promql: &str) -> Question {
 }
 
 fn reading() -> Arc<Reading> {
-    Arc::new(Reading { samples: Vec::new(), partial: None, asked_at: jiff::Timestamp::UNIX_EPOCH })
+    reading_of(Instant::now())
+}
+
+fn reading_of(asked: Instant) -> Arc<Reading> {
+    Arc::new(Reading { samples: Vec::new(), partial: None, asked_at: jiff::Timestamp::UNIX_EPOCH, asked })
 }
 
 struct Fixture {
@@ -32,13 +36,13 @@ impl Fixture {
     }
 
     fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
-        let asked = self.start + second * SECOND;
-        self.shard.entries.get_mut(&question(promql)).unwrap().land(asked, asked, outcome);
+        let now = self.start + second * SECOND;
+        self.shard.entries.get_mut(&question(promql)).unwrap().land(now, outcome);
     }
 
     fn fill(&mut self, promql: &str, second: u32) {
         let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
-        self.land(promql, second, &Ok(reading()));
+        self.land(promql, second, &Ok(reading_of(self.start + second * SECOND)));
         launch.land(Ok(reading()));
     }
 }
@@ -109,9 +113,26 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     for number in 0..1_000 {
         let question = question(&number.to_string());
         let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
-        shelf.land(&question, now, now, &Ok(reading()));
+        shelf.land(&question, now, &Ok(reading()));
         launch.land(Ok(reading()));
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
     assert_eq!(kept, 160);
+}
+
+#[test]
+fn the_newest_good_reading_is_kept_as_long_as_it_is_wanted() {
+    let shelf = Shelf::new(Limits::default());
+    let (question, start) = (question("a"), Instant::now());
+    let (old, new) = (reading_of(start), reading_of(start + SECOND));
+    shelf.keep_good(&question, &new);
+    assert!(shelf.last_good(&question, SECOND, start).is_none(), "nobody has read the question");
+    let Found::Begun(..) = shelf.look(&question, SECOND, start) else { panic!("the question is new") };
+    shelf.keep_good(&question, &new);
+    shelf.keep_good(&question, &old);
+    let good = |second| shelf.last_good(&question, 5 * SECOND, start + second * SECOND);
+    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)));
+    assert!(good(7).is_none());
+    shelf.land(&question, start + 3 * SECOND, &Ok(reading_of(start + 3 * SECOND)));
+    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)), "a reading nobody called good is none");
 }

@@ -244,12 +244,14 @@ fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Par
     let catalog = Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty"].map(rule).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10)).unwrap();
+    let mut registry = Registry::default();
+    let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
-        answers: Arc::new(Answers::new(Arc::new(ServedCatalog::new(catalog)), Arc::new(memory))),
+        answers: Arc::new(Answers::new(catalog, Arc::new(memory), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
         authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default())),
         readiness,
-        registry: Registry::default(),
+        registry,
     }
 }
 
