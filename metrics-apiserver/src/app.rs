@@ -19,7 +19,9 @@ use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
 use crate::memory::{self, Memory};
 use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
 use crate::readiness::Readiness;
-use crate::shutdown::{self, Ending, Signals};
+use crate::reload::{self, Hangups, Reload};
+use crate::rules::BackendName;
+use crate::shutdown::{self, Ending};
 use crate::tls::{self, MinVersion, ServingCertificate};
 use crate::{server, telemetry};
 
@@ -31,9 +33,25 @@ pub struct App {
     bound: server::Bound,
     memory: Arc<Memory>,
     readiness: Readiness,
-    signals: Signals,
+    signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
+}
+
+/// The signals of this process.
+#[derive(Debug)]
+pub struct Signals {
+    shutdown: shutdown::Signals,
+    hangups: Hangups,
+}
+
+impl Signals {
+    /// Takes them over; from here on none of them ends the process by itself.
+    pub fn install() -> anyhow::Result<Self> {
+        let installed = shutdown::Signals::install()
+            .and_then(|shutdown| Ok(Self { shutdown, hangups: Hangups::install()? }));
+        installed.context("cannot listen for signals")
+    }
 }
 
 /// Sends the log to standard error as the flags say.
@@ -53,8 +71,8 @@ pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
 impl App {
     /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
     /// server that cannot work never listens.
-    pub async fn build(options: Options, config: Config) -> anyhow::Result<Self> {
-        let signals = Signals::install().context("cannot listen for signals")?;
+    pub async fn build(options: Options, config: Config, signals: Signals) -> anyhow::Result<Self> {
+        let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
             tracing::warn!("{note}");
         }
@@ -63,8 +81,9 @@ impl App {
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
 
-        let (answers, memory) = answers(config)?;
+        let (answers, memory, reload) = answers(&options, config, &readiness, &mut registry)?;
         readiness.configuration_loaded();
+        background.spawn(reload.run(hangups));
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
         let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
         let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
@@ -117,16 +136,32 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-fn answers(config: Config) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
-    let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
-    let backends = Backends::build(backends.collect())?;
-    let memory = Arc::new(Memory::new(Arc::new(backends), memory::Limits::default(), Handle::current()));
+/// What answers, its memory, and what keeps it as the file says.
+fn answers(
+    options: &Options,
+    config: Config,
+    readiness: &Readiness,
+    registry: &mut Registry,
+) -> anyhow::Result<(Arc<Answers>, Arc<Memory>, Reload)> {
+    let configured: Vec<_> = config.backends.into_iter().map(client_options).collect();
+    let backends = Arc::new(Backends::build(configured.clone())?);
+    let limits = memory::Limits::default();
+    let memory = Arc::new(Memory::new(Arc::clone(&backends) as _, limits, Handle::current()));
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory))
+    let parts = reload::Parts {
+        file: options.config_file.clone(),
+        catalog: Arc::clone(&catalog),
+        backends,
+        client_options,
+        readiness: readiness.clone(),
+        metrics: reload::Metrics::register(registry),
+    };
+    let reload = Reload::new(parts, config.fingerprint, configured);
+    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory, reload))
 }
 
-fn client_options(backend: config::Backend) -> ClientOptions {
-    ClientOptions {
+fn client_options(backend: config::Backend) -> (BackendName, ClientOptions) {
+    let options = ClientOptions {
         url: backend.url.as_str().to_owned(),
         timeout: backend.timeout,
         headers: backend.headers.into_iter().map(|header| (header.name, header.value)).collect(),
@@ -139,7 +174,8 @@ fn client_options(backend: config::Backend) -> ClientOptions {
         identity: backend
             .client_certificate
             .map(|pair| Identity { cert_file: pair.cert_file, key_file: pair.key_file }),
-    }
+    };
+    (backend.name, options)
 }
 
 async fn authenticator(
