@@ -23,7 +23,7 @@ pub(super) enum Content {
 #[derive(Debug)]
 pub(super) struct Refused {
     content: Content,
-    problems: String,
+    pub(super) problems: String,
     again_at: Instant,
 }
 

@@ -21,5 +21,6 @@ mod lifecycle;
 mod node;
 mod outage;
 mod prometheus;
+mod reload;
 mod shared;
 mod workload;
