@@ -37,7 +37,7 @@ impl Metrics {
         };
         // Both from the start: a counter that appears with its first failure hides that failure from rate().
         for labels in [SUCCESS, FAILURE] {
-            metrics.reloads.get_or_create(&labels);
+            drop(metrics.reloads.get_or_create(&labels));
         }
         let own = registry.sub_registry_with_prefix("metrics_apiserver_config");
         own.register(
