@@ -18,7 +18,7 @@ impl Hangups {
     pub async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             // There will be no more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -160,8 +160,8 @@ fn file(names: &[&str]) -> String {
 }
 
 fn file_with(backend: &str, names: &[&str]) -> String {
-    let rules: String =
-        names.iter().map(|name| format!("- {{name: {name}, query: up, backend: {backend}}}\n")).collect();
+    let rule = |name: &&str| format!("- {{name: {name}, query: up, backend: {backend}}}\n");
+    let rules = names.iter().map(rule).collect::<Vec<_>>().concat();
     format!("backends: {{{backend}: {{url: \"http://127.0.0.1:1\", timeout: 2s}}}}\nmetrics:\n{rules}")
 }
 
