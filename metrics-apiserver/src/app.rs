@@ -19,7 +19,9 @@ use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
 use crate::memory::{self, Memory, Query};
 use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
 use crate::readiness::Readiness;
-use crate::shutdown::{self, Ending, Signals};
+use crate::reload::{self, Hangups, Reload};
+use crate::rules::BackendName;
+use crate::shutdown::{self, Ending};
 use crate::tls::{self, MinVersion, ServingCertificate};
 use crate::{server, telemetry};
 
@@ -32,9 +34,25 @@ pub struct App {
     memory: Arc<Memory>,
     backends: Arc<Backends>,
     readiness: Readiness,
-    signals: Signals,
+    signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
+}
+
+/// The signals of this process.
+#[derive(Debug)]
+pub struct Signals {
+    shutdown: shutdown::Signals,
+    hangups: Hangups,
+}
+
+impl Signals {
+    /// Takes them over; from here on none of them ends the process by itself.
+    pub fn install() -> anyhow::Result<Self> {
+        let installed = shutdown::Signals::install()
+            .and_then(|shutdown| Ok(Self { shutdown, hangups: Hangups::install()? }));
+        installed.context("cannot listen for signals")
+    }
 }
 
 /// Sends the log to standard error as the flags say.
@@ -54,8 +72,8 @@ pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
 impl App {
     /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
     /// server that cannot work never listens.
-    pub async fn build(options: Options, config: Config) -> anyhow::Result<Self> {
-        let signals = Signals::install().context("cannot listen for signals")?;
+    pub async fn build(options: Options, config: Config, signals: Signals) -> anyhow::Result<Self> {
+        let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
             tracing::warn!("{note}");
         }
@@ -64,9 +82,11 @@ impl App {
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
 
-        let (answers, memory, backends) = answers(config, &mut registry)?;
+        let Serving { answers, memory, backends, reload } =
+            serving(&options, config, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&memory).run_ahead());
         readiness.configuration_loaded();
+        background.spawn(reload.run(hangups));
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
         let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
         let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
@@ -121,22 +141,42 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-fn answers(
+/// What answers, what it answers from, and what keeps it as the file says.
+struct Serving {
+    answers: Arc<Answers>,
+    memory: Arc<Memory>,
+    backends: Arc<Backends>,
+    reload: Reload,
+}
+
+fn serving(
+    options: &Options,
     config: Config,
+    readiness: &Readiness,
     registry: &mut Registry,
-) -> anyhow::Result<(Arc<Answers>, Arc<Memory>, Arc<Backends>)> {
-    let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
-    let backends = Arc::new(Backends::build(backends.collect())?);
+) -> anyhow::Result<Serving> {
+    let configured: Vec<_> = config.backends.into_iter().map(client_options).collect();
+    let backends = Arc::new(Backends::build(configured.clone())?);
     backends.register(registry);
     let query = Arc::clone(&backends) as Arc<dyn Query>;
     let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
     memory.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory), registry)), memory, backends))
+    let parts = reload::Parts {
+        file: options.config_file.clone(),
+        catalog: Arc::clone(&catalog),
+        backends: Arc::clone(&backends),
+        client_options,
+        readiness: readiness.clone(),
+        metrics: reload::Metrics::register(registry),
+    };
+    let reload = Reload::new(parts, config.fingerprint, configured);
+    let answers = Arc::new(Answers::new(catalog, Arc::clone(&memory), registry));
+    Ok(Serving { answers, memory, backends, reload })
 }
 
-fn client_options(backend: config::Backend) -> ClientOptions {
-    ClientOptions {
+fn client_options(backend: config::Backend) -> (BackendName, ClientOptions) {
+    let options = ClientOptions {
         urls: backend.urls.iter().map(|url| url.as_str().to_owned()).collect(),
         timeout: backend.timeout,
         headers: backend.headers.into_iter().map(|header| (header.name, header.value)).collect(),
@@ -149,7 +189,8 @@ fn client_options(backend: config::Backend) -> ClientOptions {
         identity: backend
             .client_certificate
             .map(|pair| Identity { cert_file: pair.cert_file, key_file: pair.key_file }),
-    }
+    };
+    (backend.name, options)
 }
 
 async fn authenticator(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::backend::Backend;
 use super::file::{self, MAX_FILE_BYTES};
+use super::fingerprint::Fingerprint;
 use super::problem::{ConfigErrors, Place, Problem};
 use super::rules::check_metrics;
 use super::section::{Field, Section};
@@ -19,6 +20,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
+    /// Of the text that this was checked from.
+    pub fingerprint: Fingerprint,
 }
 
 /// Says whether a file can be read: the real one, or a test's.
@@ -50,7 +53,7 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
         return Err(errors(problems));
     }
     let warnings = warnings(&backends, &rules);
-    Ok(Config { backends, rules, warnings })
+    Ok(Config { backends, rules, warnings, fingerprint: Fingerprint::of(text) })
 }
 
 /// The names of all backends, of the broken ones too, so that a rule that names one isn't blamed; and the good ones.

@@ -22,5 +22,6 @@ mod metrics;
 mod node;
 mod outage;
 mod prometheus;
+mod reload;
 mod shared;
 mod workload;
