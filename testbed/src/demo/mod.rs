@@ -123,13 +123,13 @@ async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec
     say(&table::header())?;
     let mut watch = Watch { watcher, goal, options, load: &load, record, shown: None };
     let out = async {
-        watch.to_the_end(Phase::ScaleOut).await?;
+        watch.until_over(Phase::ScaleOut).await?;
         watch.settle().await
     };
     let out = out.await;
     load.stop();
     out?;
-    watch.to_the_end(Phase::ScaleIn).await?;
+    watch.until_over(Phase::ScaleIn).await?;
     let (answered, refused) = load.finish().await?;
     say(&format!("\nThe clients got {answered} answers and {refused} refusals."))
 }
@@ -159,7 +159,7 @@ impl Watch<'_> {
     }
 
     /// Watches one phase to its end.
-    async fn to_the_end(&mut self, phase: Phase) -> Result<()> {
+    async fn until_over(&mut self, phase: Phase) -> Result<()> {
         let limit = self.options.limit();
         let deadline = Instant::now() + limit;
         loop {
