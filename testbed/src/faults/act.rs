@@ -45,7 +45,7 @@ pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> R
         Kind::Killed => kill(stage, length).await,
         Kind::Rolled => roll(stage, length).await,
         Kind::BrokenConfig => {
-            stage.break_config()?;
+            stage.break_config().await?;
             sleep(length).await;
             stage.mend_config()
         }

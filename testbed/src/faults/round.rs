@@ -46,7 +46,7 @@ impl Kind {
 }
 
 /// All rounds, in their order.
-pub const ROUNDS: [Round; 21] = [
+pub const ROUNDS: [Round; 22] = [
     prometheus('a', "stopped", "Prometheus is stopped", Kind::Stopped, "not reachable"),
     prometheus('b', "hung", "Prometheus hangs (SIGSTOP)", Kind::Hung, "did not answer"),
     injected('c', "error-500", "HTTP 500", Fault::InternalError, "not reachable"),
@@ -61,6 +61,7 @@ pub const ROUNDS: [Round; 21] = [
     injected('h', "broken-off", "the connection ends half way", Fault::BrokenOff, "cannot be read"),
     injected('h', "garbage", "a page, no JSON", Fault::Garbage, "cannot be read"),
     injected('h', "error-200", "HTTP 200, status: error", Fault::ErrorStatus, "refused"),
+    injected('h', "partial", "half of each value, and a warning", Fault::Partial, "its answer is partial"),
     injected('i', "slow", "answers take 3 s", Fault::Slow(SLOW), "did not answer"),
     injected('i', "silent", "no answer at all", Fault::Silence, "did not answer"),
     other('j', "restarted", "Prometheus is away for a while", Kind::Restarted),

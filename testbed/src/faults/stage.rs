@@ -13,6 +13,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
+use nix::sys::signal::Signal;
 use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 use tokio::task::JoinSet;
 
@@ -20,6 +21,8 @@ use tokio::task::JoinSet;
 pub(super) const SOON: Duration = Duration::from_secs(90);
 /// How long a server goes on serving after SIGTERM: ample for the balancer and for connections that are used.
 const SHUTDOWN_DELAY: &str = "--shutdown-delay-duration=2s";
+/// What a server's log says of a configuration that it refuses.
+const REFUSED: &str = "the configuration file is refused";
 /// The serving certificate's files, one pair for all servers.
 const SERVING: &str = "serving";
 
@@ -136,15 +139,25 @@ impl Stage {
         self.servers.len()
     }
 
-    /// Puts a file in the configuration's place that no server can use.
-    pub(super) fn break_config(&self) -> Result<()> {
-        let broken = self.config.replace("sum(last_over_time(", "sum(last_over_time(((");
-        replace(&self.options.config, &broken)
+    /// Puts a file in the configuration's place that no server can use, and waits until all have refused it.
+    pub(super) async fn break_config(&self) -> Result<()> {
+        self.configure(&self.config.replace("sum(last_over_time(", "sum(last_over_time((("))?;
+        for server in &self.servers {
+            let log = async || Ok(std::fs::read_to_string(server.log())?.contains(REFUSED).then_some(()));
+            eventually("the broken configuration to be refused", SOON, log).await?;
+        }
+        Ok(())
     }
 
     /// Puts the configuration back.
     pub(super) fn mend_config(&self) -> Result<()> {
-        replace(&self.options.config, &self.config)
+        self.configure(&self.config)
+    }
+
+    fn configure(&self, config: &str) -> Result<()> {
+        replace(&self.options.config, config)?;
+        // At once, and not when the server looks by itself.
+        self.servers.iter().try_for_each(|server| server.process().signal(Signal::SIGHUP))
     }
 
     /// Makes a new authority and certificate take the old ones' place, as `certs/README.md` says: first both authorities in
