@@ -4,6 +4,7 @@ use super::{
     round::{Kind, Round},
     stage::Stage,
     watch::Record,
+    workload::QUEUE,
 };
 use crate::{Fault, eventually};
 use anyhow::Result;
@@ -13,8 +14,6 @@ use tokio::time::sleep;
 
 /// How much longer a fault lasts when the HPA has not said its cause yet: its beat and the read deadline take two seconds.
 const UNSAID: Duration = Duration::from_secs(15);
-/// The HPA whose memory is short.
-const FIRST: &str = "queue";
 
 /// Does what the round is about, and undoes it.
 pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> Result<()> {
@@ -84,7 +83,7 @@ async fn dwell(stage: &Stage, round: &Round, length: Duration) {
     sleep(length).await;
     let cause = round.cause.unwrap_or_default();
     let said = |record: &Record| {
-        let causes = record.hpas.get(FIRST).map(|hpa| hpa.causes(begun, Instant::now()));
+        let causes = record.hpas.get(QUEUE).map(|hpa| hpa.causes(begun, Instant::now()));
         causes.into_iter().flatten().any(|it| it.contains(cause))
     };
     // If it never says so, the verdict will.

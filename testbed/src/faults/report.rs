@@ -5,7 +5,7 @@ use super::{
     reader::Reads,
     round::{Kind, Round, SLOW},
     watch::Record,
-    workload::REPLICAS,
+    workload::{QUEUE, REPLICAS, SHORT_MEMORY},
 };
 use crate::Fault;
 use comfy_table::{Table, presets};
@@ -19,8 +19,6 @@ use std::{
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// From a memory that is too old to the HPA's words: its beat, the read deadline, and room.
 const SAYS_WITHIN: Duration = Duration::from_secs(5);
-/// The memory of the HPA that sees everything at once.
-const SHORT: Duration = Duration::from_millis(500);
 
 /// What came of all rounds.
 #[derive(Debug, Serialize)]
@@ -145,7 +143,7 @@ impl RoundReport {
         let Some(cause) = round.cause else { return };
         let lasted = times.ended.saturating_duration_since(times.begun);
         for (name, hpa) in &record.hpas {
-            let memory = if name == "queue" { SHORT } else { options.max_age };
+            let memory = if name == QUEUE { SHORT_MEMORY } else { options.max_age };
             let said = hpa.causes(times.begun, times.well);
             // A slow Prometheus may be bridged from the first read on.
             let bridged = round.kind == Kind::Injected(Fault::Slow(SLOW)) && memory > SLOW;
@@ -153,7 +151,8 @@ impl RoundReport {
             {
                 self.problems.push(format!("{name} got nothing from memory: {said:?}"));
             }
-            let must_say = !bridged && lasted > memory + SAYS_WITHIN.min(lasted / 2);
+            // The fault lasts until the one with the short memory has said so, or has had ample time.
+            let must_say = !bridged && (name == QUEUE || lasted > memory + SAYS_WITHIN);
             if must_say && !said.iter().any(|it| it.contains(cause)) {
                 self.problems.push(format!("{name} did not say \"{cause}\" but {said:?}"));
             }

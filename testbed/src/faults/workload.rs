@@ -16,6 +16,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use tokio::task::JoinSet;
 
 pub(super) const NAMESPACE: &str = "faults";
+/// The workload whose HPA sees everything at once, since its rule's memory is this short.
+pub(super) const QUEUE: &str = "queue";
+pub(super) const SHORT_MEMORY: Duration = Duration::from_millis(500);
 /// The size that fits the load, and the bounds, which leave room for wrong moves both ways.
 pub(super) const REPLICAS: i32 = 3;
 const MIN: i32 = 1;
@@ -45,7 +48,7 @@ pub(super) type RangeOf = (f64, f64);
 /// mean of 2.25 s wants 3 of 3 from 1.5 s to 2.475 s.
 pub(super) const WORKLOADS: [Workload; 2] = [
     Workload {
-        name: "queue",
+        name: QUEUE,
         metric: "requests_in_flight",
         clients: 11,
         right: (8.001, 13.2),
@@ -62,17 +65,18 @@ pub(super) const WORKLOADS: [Workload; 2] = [
 
 /// The rules: the queue's memory is short, so that its HPA sees everything at once; the other's is `max_age`.
 pub(super) fn configuration(prometheus: &str, max_age: Duration) -> String {
+    let millis = |time: Duration| format!("{}ms", time.as_millis());
     let rules = json!({
         "backends": {"default": {"url": prometheus}},
         "metrics": [
             {
                 "name": "requests_in_flight",
-                "maxAge": "500ms",
+                "maxAge": millis(SHORT_MEMORY),
                 "query": "sum(last_over_time(python_requests_in_flight[1m]))",
             },
             {
                 "name": "seconds_per_request",
-                "maxAge": format!("{}ms", max_age.as_millis()),
+                "maxAge": millis(max_age),
                 "query": "sum(rate(python_request_duration_seconds_sum[10s]))\
                     / (sum(rate(python_request_duration_seconds_count[10s])) > 0)",
             },

@@ -3,8 +3,8 @@
 use std::time::Duration;
 use testbed::faults::{Options, ROUNDS, run};
 
-/// Long enough for the HPA to look, which it does every second, and to be told.
-const LENGTH: Duration = Duration::from_millis(1500);
+/// The HPA looks every second; a fault that it has not heard of by then lasts longer.
+const LENGTH: Duration = Duration::from_secs(1);
 /// A query that is never answered is waited for until the backend's `timeout` of ten seconds, which is longer than all else here;
 /// a Prometheus that hangs shows the HPA the same.
 const TOO_LONG: &str = "silent";
