@@ -29,6 +29,8 @@ pub struct Options {
     pub length: Duration,
     /// `maxAge` of the rule with the longer memory; the other's is half a second.
     pub max_age: Duration,
+    /// How long a read may take: the read deadline of 1 s, the way through kube-apiserver, and what a busy machine adds.
+    pub read_within: Duration,
 }
 
 /// Plays the rounds and tells `progress` what came of each.

@@ -15,8 +15,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The read deadline of 1 s, and the way through kube-apiserver on a busy machine.
-const READ_WITHIN: Duration = Duration::from_secs(2);
 /// From a memory that is too old to the HPA's words: its beat, the read deadline, and room.
 const SAYS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -115,19 +113,19 @@ impl RoundReport {
             recovered_ms: times.well.saturating_duration_since(times.ended).as_millis(),
             problems: Vec::new(),
         };
-        report.judge(round, reads);
+        report.judge(round, options, reads);
         report.judge_words(round, options, times, record);
         report
     }
 
-    fn judge(&mut self, round: &Round, reads: &Reads) {
+    fn judge(&mut self, round: &Round, options: &Options, reads: &Reads) {
         for (name, hpa) in self.hpas.iter().filter(|(_, hpa)| (hpa.min, hpa.max) != (REPLICAS, REPLICAS)) {
             self.problems.push(format!("{name} was scaled: {:?}", hpa.replicas));
         }
         if let Some(first) = reads.wrong.first() {
             self.problems.push(format!("{} wrong numbers, the first: {first}", reads.wrong.len()));
         }
-        if reads.worst > READ_WITHIN {
+        if reads.worst > options.read_within {
             self.problems.push(format!("a read took {} ms", self.worst_read_ms));
         }
         if round.kind.stays_available() && !self.available {

@@ -2,6 +2,7 @@ use super::super::{round::named, watch::Hpa};
 use super::*;
 
 const MAX_AGE: Duration = Duration::from_secs(10);
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// A round of `seconds` in which both HPAs kept their size, and the queue's said `cause` after one second.
 struct Played {
@@ -38,7 +39,12 @@ impl Played {
     }
 
     fn report(&self) -> RoundReport {
-        let options = Options { rounds: vec![self.round], length: Duration::ZERO, max_age: MAX_AGE };
+        let options = Options {
+            rounds: vec![self.round],
+            length: Duration::ZERO,
+            max_age: MAX_AGE,
+            read_within: READ_WITHIN,
+        };
         RoundReport::new(&self.round, &options, self.times, &self.record, &self.reads, 7)
     }
 
