@@ -4,7 +4,7 @@
 //! a second, so many bytes (after decompression), series and labels, no more; no proxy, no redirect (it would carry the
 //! credentials elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no
 //! URL. A query to a backend that is down ends at once, and one that another server of the backend can answer is
-//! answered by that ([`backend`], [`breaker`]).
+//! answered by that (`backend`, `breaker`).
 
 mod backend;
 mod breaker;

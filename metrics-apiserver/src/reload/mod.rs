@@ -8,7 +8,7 @@
 //! kept by question, so those of unchanged rules go on being used.
 //!
 //! No read meets a rule without its backend: new backends come before the rules that name them, and backends that no
-//! rule names any more go [`RETIREMENT`] later, when no read that began with the old rules can still need them.
+//! rule names any more go `RETIREMENT` later, when no read that began with the old rules can still need them.
 //!
 //! Reading, checking and freeing take milliseconds to seconds: all of it runs on a thread for blocking work, none on a
 //! thread that answers requests.

@@ -13,6 +13,7 @@
 
 mod access;
 mod api;
+mod beat;
 mod control_plane;
 mod direct;
 mod faults;
