@@ -167,6 +167,10 @@ fn serving(
         catalog: Arc::clone(&catalog),
         backends: Arc::clone(&backends),
         client_options,
+        forget: Box::new({
+            let memory = Arc::clone(&memory);
+            move |backend| memory.forget(backend)
+        }),
         readiness: readiness.clone(),
         metrics: reload::Metrics::register(registry),
     };

@@ -14,6 +14,8 @@ const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// Since when it is known: a fetch sent before was for a backend that is forgotten.
+    since: Instant,
     last_read: Instant,
     kept: Option<Arc<Reading>>,
     /// The last reading that a rule with a hold called good.
@@ -29,6 +31,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(now: Instant, place: u8) -> Self {
         Self {
+            since: now,
             last_read: now,
             kept: None,
             good: None,
@@ -80,11 +83,14 @@ impl Entry {
         self.flight = Some(flight);
     }
 
-    /// Keeps what a fetch gave by `now`; a failure leaves the reading before it in place.
-    pub(super) fn land(&mut self, now: Instant, outcome: &Outcome) {
+    /// Keeps what the fetch sent at `asked` gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&mut self, asked: Instant, now: Instant, outcome: &Outcome) {
+        if asked < self.since {
+            return;
+        }
         self.flight = None;
         if let Ok(reading) = outcome {
-            let took = now.saturating_duration_since(reading.asked);
+            let took = now.saturating_duration_since(asked);
             self.took = took.max(self.took * 7 / 8);
             self.kept = Some(Arc::clone(reading));
         }

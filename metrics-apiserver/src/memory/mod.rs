@@ -167,6 +167,11 @@ impl Memory {
         self.shelf.last_good(question, longest, Instant::now())
     }
 
+    /// Forgets all readings of a backend, those that are on their way included: it is another server from now on.
+    pub fn forget(&self, backend: &BackendName) {
+        self.shelf.forget(backend);
+    }
+
     /// Begins no more fetches and ends those in flight; for when nobody reads any more.
     pub async fn shutdown(&self) {
         self.shelf.close();
@@ -201,7 +206,7 @@ async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, lau
     let outcome =
         fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at, asked }));
     // First the shelf, then those who wait: a read that comes between finds the reading, not a fetch that is over.
-    shelf.land(&question, Instant::now(), &outcome);
+    shelf.land(&question, asked, Instant::now(), &outcome);
     launch.land(outcome);
 }
 

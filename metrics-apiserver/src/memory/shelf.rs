@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::entry::Entry;
 use super::flight::{self, Flight, Launch, Outcome};
 use super::{Limits, Reading};
-use crate::rules::Question;
+use crate::rules::{BackendName, Question};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the questions
 /// is a tight bound.
@@ -83,9 +83,16 @@ impl Shelf {
         self.shard(hash).look(&read, &self.slots)
     }
 
-    /// Keeps what the fetch of `question` gave by `now`; a failure leaves the reading before it in place.
-    pub(super) fn land(&self, question: &Question, now: Instant, outcome: &Outcome) {
-        self.change(question, |entry| entry.land(now, outcome));
+    /// Keeps what the fetch of `question`, sent at `asked`, gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&self, question: &Question, asked: Instant, now: Instant, outcome: &Outcome) {
+        self.change(question, |entry| entry.land(asked, now, outcome));
+    }
+
+    /// Forgets everything of one backend.
+    pub(super) fn forget(&self, backend: &BackendName) {
+        for shard in &self.shards {
+            lock(shard).entries.retain(|question, _| question.backend != *backend);
+        }
     }
 
     /// The fetches to be sent now, ahead of reads, for the caller to fly; forgets what nobody reads.

@@ -5,7 +5,8 @@
 //!
 //! What the file says is checked as a whole and served as a whole, or nothing of it is: then the last good
 //! configuration stays, and log, metrics and `/readyz?verbose` say so. Readiness never fails by it. Readings are
-//! kept by question, so those of unchanged rules go on being used.
+//! kept by question, so those of unchanged rules go on being used; those of a backend that is reached in another way now
+//! (another address, another tenant) are forgotten.
 //!
 //! No read meets a rule without its backend: new backends come before the rules that name them, and backends that no
 //! rule names any more go `RETIREMENT` later, when no read that began with the old rules can still need them.
@@ -57,6 +58,8 @@ pub struct Parts {
     pub backends: Arc<Backends>,
     /// What a backend's client must know, from the configuration.
     pub client_options: fn(config::Backend) -> (BackendName, ClientOptions),
+    /// Forgets the readings of a backend that is another one from now on.
+    pub forget: Box<dyn Fn(&BackendName) + Send>,
     /// Where the generation served is noted.
     pub readiness: Readiness,
     /// Where outcomes are counted.

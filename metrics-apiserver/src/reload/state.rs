@@ -101,6 +101,11 @@ impl Reload {
         let still = still.filter(|(name, _)| !is_named(name));
         let together = backends.iter().chain(still).cloned().collect();
         self.parts.backends.replace(together).map_err(|error| causes(&error))?;
+        for (name, before) in &self.backends {
+            if backends.iter().any(|(named, options)| named == name && options != before) {
+                (self.parts.forget)(name);
+            }
+        }
 
         self.replaced = Some(self.parts.catalog.current());
         self.parts.catalog.replace(Catalog::new(rules));

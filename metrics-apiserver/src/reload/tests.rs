@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
@@ -73,6 +74,8 @@ struct Scene {
     backends: Arc<Backends>,
     readiness: Readiness,
     registry: Registry,
+    /// The backends whose readings were to be forgotten.
+    forgotten: Arc<Mutex<Vec<String>>>,
     now: Instant,
 }
 
@@ -87,6 +90,7 @@ impl Scene {
             backends: Arc::new(Backends::build(configured.clone()).unwrap()),
             readiness: Readiness::default(),
             registry: Registry::default(),
+            forgotten: Arc::default(),
             now: Instant::now(),
             mount,
         };
@@ -97,6 +101,10 @@ impl Scene {
             catalog: Arc::clone(&scene.catalog),
             backends: Arc::clone(&scene.backends),
             client_options,
+            forget: Box::new({
+                let forgotten = Arc::clone(&scene.forgotten);
+                move |backend| forgotten.lock().unwrap().push(backend.0.to_string())
+            }),
             readiness: scene.readiness.clone(),
             metrics: Metrics::register(&mut scene.registry),
         };
@@ -302,6 +310,18 @@ fn a_backend_outlives_the_last_rule_that_names_it_by_a_minute() {
     assert!(!scene.has_backend("new") && scene.has_backend("old") && scene.has_backend("newest"));
     scene.look(&mut reload, 6);
     assert!(!scene.has_backend("old") && scene.has_backend("newest"));
+}
+
+#[test]
+fn the_readings_of_a_backend_with_another_address_are_forgotten() {
+    let text = |url: &str| format!("backends: {{default: {{url: \"{url}\"}}}}\nmetrics: []\n");
+    let (mut scene, mut reload) = Scene::new(&text("http://127.0.0.1:1"));
+    scene.mount.swap(&(text("http://127.0.0.1:1") + "# nothing else\n"));
+    scene.settle(&mut reload);
+    assert!(scene.forgotten.lock().unwrap().is_empty(), "the same server");
+    scene.mount.swap(&text("http://127.0.0.1:2"));
+    scene.settle(&mut reload);
+    assert_eq!(*scene.forgotten.lock().unwrap(), ["default"]);
 }
 
 #[test]

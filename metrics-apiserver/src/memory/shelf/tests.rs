@@ -37,7 +37,7 @@ impl Fixture {
 
     fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
         let now = self.start + second * SECOND;
-        self.shard.entries.get_mut(&question(promql)).unwrap().land(now, outcome);
+        self.shard.entries.get_mut(&question(promql)).unwrap().land(now, now, outcome);
     }
 
     fn fill(&mut self, promql: &str, second: u32) {
@@ -113,7 +113,7 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     for number in 0..1_000 {
         let question = question(&number.to_string());
         let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
-        shelf.land(&question, now, &Ok(reading()));
+        shelf.land(&question, now, now, &Ok(reading()));
         launch.land(Ok(reading()));
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
@@ -133,6 +133,27 @@ fn the_newest_good_reading_is_kept_as_long_as_it_is_wanted() {
     let good = |second| shelf.last_good(&question, 5 * SECOND, start + second * SECOND);
     assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)));
     assert!(good(7).is_none());
-    shelf.land(&question, start + 3 * SECOND, &Ok(reading_of(start + 3 * SECOND)));
+    shelf.land(&question, start + 3 * SECOND, start + 3 * SECOND, &Ok(reading_of(start + 3 * SECOND)));
     assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)), "a reading nobody called good is none");
+}
+
+#[test]
+fn a_forgotten_backend_leaves_no_reading_not_even_one_on_its_way() {
+    let shelf = Shelf::new(Limits::default());
+    let (question, start) = (question("a"), Instant::now());
+    let Found::Begun(_before, _) = shelf.look(&question, SECOND, start) else {
+        panic!("the question is new")
+    };
+    shelf.forget(&BackendName("other".into()));
+    assert!(matches!(shelf.look(&question, SECOND, start), Found::Flight(_)));
+    shelf.forget(&question.backend);
+    let Found::Begun(launch, _) = shelf.look(&question, SECOND, start + SECOND) else { panic!("forgotten") };
+    shelf.land(&question, start, start + SECOND, &Ok(reading_of(start)));
+    assert!(
+        matches!(shelf.look(&question, SECOND, start + SECOND), Found::Flight(_)),
+        "the old backend's reading"
+    );
+    shelf.land(&question, start + SECOND, start + SECOND, &Ok(reading_of(start + SECOND)));
+    launch.land(Ok(reading_of(start + SECOND)));
+    assert!(matches!(shelf.look(&question, SECOND, start + SECOND), Found::Reading(_)));
 }
