@@ -16,10 +16,12 @@ use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, 
 use crate::authz::{Authorizer, AuthorizerOptions, OpenPaths};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
-use crate::memory::{self, Memory};
+use crate::memory::{self, Memory, Query};
 use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
 use crate::readiness::Readiness;
-use crate::shutdown::{self, Ending, Signals};
+use crate::reload::{self, Hangups, Reload};
+use crate::rules::BackendName;
+use crate::shutdown::{self, Ending};
 use crate::tls::{self, MinVersion, ServingCertificate};
 use crate::{server, telemetry};
 
@@ -30,10 +32,27 @@ const KUBERNETES_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct App {
     bound: server::Bound,
     memory: Arc<Memory>,
+    backends: Arc<Backends>,
     readiness: Readiness,
-    signals: Signals,
+    signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
+}
+
+/// The signals of this process.
+#[derive(Debug)]
+pub struct Signals {
+    shutdown: shutdown::Signals,
+    hangups: Hangups,
+}
+
+impl Signals {
+    /// Takes them over; from here on none of them ends the process by itself.
+    pub fn install() -> anyhow::Result<Self> {
+        let installed = shutdown::Signals::install()
+            .and_then(|shutdown| Ok(Self { shutdown, hangups: Hangups::install()? }));
+        installed.context("cannot listen for signals")
+    }
 }
 
 /// Sends the log to standard error as the flags say.
@@ -53,8 +72,8 @@ pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
 impl App {
     /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
     /// server that cannot work never listens.
-    pub async fn build(options: Options, config: Config) -> anyhow::Result<Self> {
-        let signals = Signals::install().context("cannot listen for signals")?;
+    pub async fn build(options: Options, config: Config, signals: Signals) -> anyhow::Result<Self> {
+        let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
             tracing::warn!("{note}");
         }
@@ -63,8 +82,11 @@ impl App {
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
 
-        let (answers, memory) = answers(config)?;
+        let Serving { answers, memory, backends, reload } =
+            serving(&options, config, &readiness, &mut registry)?;
+        background.spawn(Arc::clone(&memory).run_ahead());
         readiness.configuration_loaded();
+        background.spawn(reload.run(hangups));
         let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
         let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
         let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
@@ -80,6 +102,7 @@ impl App {
         Ok(Self {
             bound,
             memory,
+            backends,
             readiness,
             signals,
             shutdown_delay: options.limits.shutdown_delay,
@@ -89,7 +112,7 @@ impl App {
 
     /// Serves until a signal has ended it, or a background task has failed.
     pub async fn run(self) -> anyhow::Result<Ending> {
-        let Self { bound, memory, readiness, mut signals, shutdown_delay, mut background } = self;
+        let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, mut background } = self;
         let serving = shutdown::until_signalled(
             async || signals.next().await,
             &readiness,
@@ -102,6 +125,7 @@ impl App {
         };
         background.shutdown().await;
         memory.shutdown().await;
+        backends.shutdown().await;
         tracing::info!("stopped");
         Ok(ending)
     }
@@ -117,17 +141,43 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
-fn answers(config: Config) -> anyhow::Result<(Arc<Answers>, Arc<Memory>)> {
-    let backends = config.backends.into_iter().map(|backend| (backend.name.clone(), client_options(backend)));
-    let backends = Backends::build(backends.collect())?;
-    let memory = Arc::new(Memory::new(Arc::new(backends), memory::Limits::default(), Handle::current()));
-    let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    Ok((Arc::new(Answers::new(catalog, Arc::clone(&memory))), memory))
+/// What answers, what it answers from, and what keeps it as the file says.
+struct Serving {
+    answers: Arc<Answers>,
+    memory: Arc<Memory>,
+    backends: Arc<Backends>,
+    reload: Reload,
 }
 
-fn client_options(backend: config::Backend) -> ClientOptions {
-    ClientOptions {
-        url: backend.url.as_str().to_owned(),
+fn serving(
+    options: &Options,
+    config: Config,
+    readiness: &Readiness,
+    registry: &mut Registry,
+) -> anyhow::Result<Serving> {
+    let configured: Vec<_> = config.backends.into_iter().map(client_options).collect();
+    let backends = Arc::new(Backends::build(configured.clone())?);
+    backends.register(registry);
+    let query = Arc::clone(&backends) as Arc<dyn Query>;
+    let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
+    memory.register(registry);
+    let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
+    let parts = reload::Parts {
+        file: options.config_file.clone(),
+        catalog: Arc::clone(&catalog),
+        backends: Arc::clone(&backends),
+        client_options,
+        readiness: readiness.clone(),
+        metrics: reload::Metrics::register(registry),
+    };
+    let reload = Reload::new(parts, config.fingerprint, configured);
+    let answers = Arc::new(Answers::new(catalog, Arc::clone(&memory), registry));
+    Ok(Serving { answers, memory, backends, reload })
+}
+
+fn client_options(backend: config::Backend) -> (BackendName, ClientOptions) {
+    let options = ClientOptions {
+        urls: backend.urls.iter().map(|url| url.as_str().to_owned()).collect(),
         timeout: backend.timeout,
         headers: backend.headers.into_iter().map(|header| (header.name, header.value)).collect(),
         auth: match backend.credentials {
@@ -139,7 +189,8 @@ fn client_options(backend: config::Backend) -> ClientOptions {
         identity: backend
             .client_certificate
             .map(|pair| Identity { cert_file: pair.cert_file, key_file: pair.key_file }),
-    }
+    };
+    (backend.name, options)
 }
 
 async fn authenticator(

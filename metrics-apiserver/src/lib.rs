@@ -15,6 +15,7 @@ pub mod memory;
 pub mod metric;
 pub mod prometheus;
 pub mod readiness;
+pub mod reload;
 pub mod rules;
 pub mod server;
 pub mod shutdown;

@@ -3,9 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use metrics_apiserver::app::{self, App};
+use metrics_apiserver::app::{self, App, Signals};
 use metrics_apiserver::cli::{self, Command, EXIT_USAGE};
-use metrics_apiserver::config::{self, Options};
+use metrics_apiserver::config::{self, Config, Options};
 use metrics_apiserver::shutdown::Ending;
 
 fn main() -> ExitCode {
@@ -24,22 +24,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(options: Options) -> ExitCode {
+#[tokio::main]
+async fn serve(options: Options) -> ExitCode {
+    // First of all: a SIGHUP that comes early must not end the process.
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => return fail(1, &format_args!("error: {error:#}\n")),
+    };
     let config = match config::load(&options.config_file) {
         Ok(config) => config,
         Err(problems) => return fail(EXIT_USAGE, &format_args!("{problems}\n")),
     };
-    match run(options, config) {
+    match run(options, config, signals).await {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => fail(1, &format_args!("error: {error:#}\n")),
     }
 }
 
-#[tokio::main]
-async fn run(options: Options, config: config::Config) -> anyhow::Result<Ending> {
+async fn run(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
     app::init_log(options.logging)?;
-    App::build(options, config).await?.run().await
+    App::build(options, config, signals).await?.run().await
 }
 
 fn fail(code: u8, message: &dyn std::fmt::Display) -> ExitCode {

@@ -3,8 +3,8 @@
 //! Readiness does not follow Prometheus: a server without endpoints breaks the whole cluster's discovery, while a read
 //! that fails tells its own client (contract §3.5, §6.1).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A health endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +29,21 @@ impl Endpoint {
 }
 
 /// One named check and how it went; the error says what is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
     /// The name used in paths and in `?exclude=`.
     pub name: &'static str,
     /// The outcome.
     pub outcome: Result<(), &'static str>,
+    /// What is worth knowing of a check that is passed. Everybody may read it.
+    pub note: Option<Arc<str>>,
+}
+
+impl Check {
+    /// A check without a note.
+    pub const fn new(name: &'static str, outcome: Result<(), &'static str>) -> Self {
+        Self { name, outcome, note: None }
+    }
 }
 
 /// The latches; clones share them.
@@ -45,6 +54,7 @@ pub struct Readiness(Arc<Latches>);
 struct Latches {
     authentication_config: AtomicBool,
     configuration: AtomicBool,
+    configuration_note: RwLock<Option<Arc<str>>>,
     shutting_down: AtomicBool,
 }
 
@@ -57,6 +67,11 @@ impl Readiness {
     /// A configuration is served.
     pub fn configuration_loaded(&self) {
         self.0.configuration.store(true, Ordering::Release);
+    }
+
+    /// Says which configuration is served, for `?verbose`: no key, name or value from the file may be in it.
+    pub fn note_configuration(&self, note: &str) {
+        *self.0.configuration_note.write().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
     }
 
     /// The process was asked to end: no new requests, please.
@@ -74,26 +89,18 @@ impl Readiness {
     /// `ping` and `log` are the names every Kubernetes component has: who can answer is alive, and standard error needs
     /// no flushing.
     pub fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
-        let mut checks =
-            vec![Check { name: "ping", outcome: Ok(()) }, Check { name: "log", outcome: Ok(()) }];
+        let mut checks = vec![Check::new("ping", Ok(())), Check::new("log", Ok(()))];
         if endpoint == Endpoint::Readyz {
+            let Latches { authentication_config, configuration, configuration_note, shutting_down } =
+                &*self.0;
+            let synced =
+                when(authentication_config, true, "the authentication configuration is not read yet");
+            let loaded = when(configuration, true, "the configuration is not loaded yet");
+            let note = configuration_note.read().unwrap_or_else(PoisonError::into_inner).clone();
             checks.extend([
-                Check {
-                    name: "authentication-config",
-                    outcome: when(
-                        &self.0.authentication_config,
-                        true,
-                        "the authentication configuration is not read yet",
-                    ),
-                },
-                Check {
-                    name: "configuration",
-                    outcome: when(&self.0.configuration, true, "the configuration is not loaded yet"),
-                },
-                Check {
-                    name: "shutdown",
-                    outcome: when(&self.0.shutting_down, false, "process is shutting down"),
-                },
+                Check::new("authentication-config", synced),
+                Check { note, ..Check::new("configuration", loaded) },
+                Check::new("shutdown", when(shutting_down, false, "process is shutting down")),
             ]);
         }
         checks

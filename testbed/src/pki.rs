@@ -8,7 +8,10 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// A certificate authority that lives as long as this value; its key is never written down.
 #[derive(Debug)]
@@ -108,9 +111,17 @@ pub fn write_token_keys(dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((key, public))
 }
 
-/// Writes a file, naming it when that fails.
+/// Writes a file that only its owner may read, naming it when that fails. Whoever reads it meanwhile, or writes it too, gets
+/// one text or the other, whole.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    let dir = path.parent().context("a file lies in a folder")?;
+    let whole = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    whole().with_context(|| format!("writing {}", path.display()))
 }
 
 /// The year in which good certificates end, and the one in which expired ones ended.
@@ -127,4 +138,25 @@ fn params(common_name: &str, group: Option<&str>, until: i32) -> Result<Certific
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
     Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_anew_is_never_seen_half() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("text");
+        let texts = ["a".repeat(100_000), "b".repeat(100_000)];
+        write(&path, &texts[0]).unwrap();
+        std::thread::scope(|scope| {
+            for text in &texts {
+                scope.spawn(|| (0..100).for_each(|_| write(&path, text).unwrap()));
+            }
+            for _ in 0..200 {
+                assert!(texts.contains(&std::fs::read_to_string(&path).unwrap()));
+            }
+        });
+    }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
+use tokio::sync::OnceCell;
 
 /// The root of the workspace: the folder with the root `Cargo.toml`.
 pub fn root() -> &'static Path {
@@ -24,23 +25,27 @@ pub fn target_dir() -> Result<PathBuf> {
     Ok(profile.parent().context("cargo's output lies in no folder")?.to_owned())
 }
 
-/// One of our own programs, built by cargo; builds all of them if this one is missing.
+/// One of our own programs, as the sources have it now: see [`build_binaries`].
 pub async fn binary(name: &str) -> Result<PathBuf> {
+    build_binaries().await?;
     let path = profile_dir()?.join(name);
-    if !path.exists() {
-        build_binaries().await?;
-    }
-    ensure!(path.exists(), "`{}` is missing: run `cargo build --workspace --bins`", path.display());
+    ensure!(path.exists(), "`{}` is missing: is it a program of this workspace?", path.display());
     Ok(path)
 }
 
-/// Builds the programs that the tests and the demo start, in the profile of the running program.
+/// Builds the programs that the tests and the demo start, in the profile of the running program; once in a process, so that
+/// what it starts stays the same, and always, so that it is never older than the sources. cargo shows its progress.
 pub async fn build_binaries() -> Result<()> {
+    static BUILT: OnceCell<()> = OnceCell::const_new();
+    BUILT.get_or_try_init(build).await.copied()
+}
+
+async fn build() -> Result<()> {
     let profile = profile_dir()?;
     let profile = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
     let profile = if profile == "debug" { "dev" } else { profile };
     let status = cargo()
-        .args(["build", "--quiet", "--workspace", "--bins", "--profile", profile])
+        .args(["build", "--workspace", "--bins", "--profile", profile])
         .status()
         .await
         .context("starting cargo")?;

@@ -1,16 +1,27 @@
 //! One request → values: catalog, rule, memory, policies.
 //!
 //! Adds no facts of its own: the catalog knows the rule, the rule the question and the policies, memory the reading.
+//! Every read is counted, with how it ended.
+
+mod metrics;
+mod outcome;
+mod read;
+mod tally;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
+use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::catalog::ServedCatalog;
 use crate::memory::{Memory, ReadError};
-use crate::metric::{Labels, MetricName, Namespace, Selector, Value};
-use crate::rules::{Fallback, QuestionError, Rule, ValueError};
+use crate::metric::{MetricName, Namespace, Selector, Value};
+use crate::rules::{QuestionError, Rule, ValueError};
+
+use metrics::ReadMetrics;
+use read::Served;
 
 /// What one request gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,18 +69,34 @@ pub enum AnswerError {
         /// Why not, and what the operator can do.
         source: ValueError,
     },
+    /// The same as one of the above, and nothing can be held in its place any more.
+    #[error("{error}; the hold is over: no reading of the last {} was good", spoken(*longest))]
+    HoldOver {
+        /// What is wrong now.
+        error: Box<Self>,
+        /// How old a reading may be that is held.
+        longest: Duration,
+    },
+}
+
+/// As in `5m 10s`.
+fn spoken(duration: Duration) -> String {
+    SignedDuration::try_from(duration)
+        .map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))
 }
 
 /// Answers requests from the catalog of the moment.
 pub struct Answers {
     catalog: Arc<ServedCatalog>,
     memory: Arc<Memory>,
+    metrics: Arc<ReadMetrics>,
 }
 
 impl Answers {
-    /// Answers from this catalog and this memory.
-    pub fn new(catalog: Arc<ServedCatalog>, memory: Arc<Memory>) -> Self {
-        Self { catalog, memory }
+    /// Answers from this catalog and this memory; `registry` shows what was answered.
+    pub fn new(catalog: Arc<ServedCatalog>, memory: Arc<Memory>, registry: &mut Registry) -> Self {
+        let metrics = ReadMetrics::register(registry, Arc::clone(&catalog));
+        Self { catalog, memory, metrics }
     }
 
     /// The values of an external metric in one namespace, by `deadline`.
@@ -80,31 +107,28 @@ impl Answers {
         selector: &Selector,
         deadline: Instant,
     ) -> Result<Answer, AnswerError> {
-        let rule = self.catalog.current().rule(metric).map(Arc::clone);
-        let rule = rule.ok_or_else(|| AnswerError::Unknown { metric: metric.clone() })?;
-        let metric = || rule.name.clone();
+        let began = Instant::now();
+        let catalog = self.catalog.current();
+        let Some(rule) = catalog.rule(metric) else {
+            self.metrics.count_unknown(began.elapsed());
+            return Err(AnswerError::Unknown { metric: metric.clone() });
+        };
+        let read = self.read(rule, namespace, selector, deadline).await;
+        self.metrics.tally(&catalog, &rule.name).record(rule.name.as_str(), &read, began.elapsed());
+        read.map(|served| Answer { metric: rule.name.clone(), values: served.values })
+    }
+
+    async fn read(
+        &self,
+        rule: &Rule,
+        namespace: &Namespace,
+        selector: &Selector,
+        deadline: Instant,
+    ) -> Result<Served, AnswerError> {
         let question = rule
             .question(namespace, selector)
-            .map_err(|source| AnswerError::Question { metric: metric(), source })?;
-        let values = match self.memory.reading(&question, rule.max_age, deadline).await {
-            Ok(reading) => rule
-                .policies
-                .values(&reading.samples, Timestamp::now())
-                .map_err(|source| AnswerError::Value { metric: metric(), source })?,
-            Err(source) => vec![in_place_of(&rule, source)?],
-        };
-        Ok(Answer { metric: metric(), values })
-    }
-}
-
-/// What the rule's `onFailure` has in place of a reading.
-fn in_place_of(rule: &Rule, error: ReadError) -> Result<Value, AnswerError> {
-    match rule.policies.on_failure {
-        Fallback::Error => Err(AnswerError::Read { metric: rule.name.clone(), source: error }),
-        Fallback::Value(quantity) => {
-            tracing::info!(metric.name = rule.name.as_str(), %quantity, %error, "onFailure value served");
-            Ok(Value { quantity, labels: Labels::new(), timestamp: Timestamp::now() })
-        }
+            .map_err(|source| AnswerError::Question { metric: rule.name.clone(), source })?;
+        read::read(&self.memory, rule, &question, deadline).await
     }
 }
 

@@ -1,31 +1,34 @@
 //! From a request to values and messages, with a backend that gives what the test wants.
 
+mod counts;
+mod hold;
+
 use std::sync::Mutex;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::memory::{Limits, Query, QueryError, Question};
-use crate::metric::{Quantity, Sample};
-use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
+use crate::memory::{Fetched, Limits, Query, QueryError, Question};
+use crate::metric::{Labels, Quantity, Sample};
+use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode};
+
+type Outcome = Result<Vec<f64>, QueryError>;
 
 /// Gives one outcome, after so long, and records what it was asked.
 struct Backend {
-    outcome: Result<Vec<f64>, QueryError>,
+    outcome: Mutex<Result<Fetched, QueryError>>,
     after: Duration,
     asked: Mutex<Vec<Question>>,
 }
 
 impl Query for Backend {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         self.asked.lock().unwrap().push(question);
-        let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-        let outcome = self.outcome.clone().map(|values| values.into_iter().map(sample).collect());
-        let after = self.after;
+        let (outcome, after) = (self.outcome.lock().unwrap().clone(), self.after);
         async move {
             tokio::time::sleep(after).await;
             outcome
@@ -34,22 +37,47 @@ impl Query for Backend {
     }
 }
 
+fn fetched(values: Vec<f64>) -> Fetched {
+    let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
+    Fetched { samples: values.into_iter().map(sample).collect(), partial: None }
+}
+
 struct Fixture {
     answers: Answers,
     backend: Arc<Backend>,
+    catalog: Arc<ServedCatalog>,
+    registry: Registry,
 }
 
 impl Fixture {
-    fn new(outcome: Result<Vec<f64>, QueryError>, on_failure: Fallback) -> Self {
+    fn new(outcome: Outcome, on_failure: Fallback) -> Self {
         Self::slow(outcome, on_failure, Duration::ZERO)
     }
 
-    fn slow(outcome: Result<Vec<f64>, QueryError>, on_failure: Fallback, after: Duration) -> Self {
+    fn slow(outcome: Outcome, on_failure: Fallback, after: Duration) -> Self {
+        Self::with(outcome, after, vec![rule(on_failure)])
+    }
+
+    fn with(outcome: Outcome, after: Duration, rules: Vec<Rule>) -> Self {
+        let outcome = Mutex::new(outcome.map(fetched));
         let backend = Arc::new(Backend { outcome, after, asked: Mutex::default() });
         let query = Arc::clone(&backend) as Arc<dyn Query>;
         let memory = Arc::new(Memory::new(query, Limits::default(), Handle::current()));
-        let catalog = Arc::new(ServedCatalog::new(Catalog::new(vec![rule(on_failure)])));
-        Self { answers: Answers::new(catalog, memory), backend }
+        let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
+        let mut registry = Registry::default();
+        let answers = Answers::new(Arc::clone(&catalog), memory, &mut registry);
+        Self { answers, backend, catalog, registry }
+    }
+
+    /// What the backend says from now on.
+    fn says(&self, outcome: Outcome) {
+        *self.backend.outcome.lock().unwrap() = outcome.map(fetched);
+    }
+
+    /// The same with the warning that it is not all.
+    fn says_partially(&self, values: Vec<f64>) {
+        let partial = Some("store thanos-7:10901 did not answer".into());
+        *self.backend.outcome.lock().unwrap() = Ok(Fetched { partial, ..fetched(values) });
     }
 
     async fn ask(&self, metric: &str, selector: &str) -> Result<Answer, AnswerError> {
@@ -60,15 +88,19 @@ impl Fixture {
 }
 
 fn rule(on_failure: Fallback) -> Rule {
+    named("Queue_Length", Policies { on_failure, ..Policies::default() })
+}
+
+fn named(name: &str, policies: Policies) -> Rule {
     let mut rule = Rule::new(
-        MetricName::parse("Queue_Length").unwrap(),
+        MetricName::parse(name).unwrap(),
         BackendName("main".into()),
         QueryTemplate::parse("sum(queue)").unwrap(),
         NamespaceMode::default(),
         SelectorMode::Allow(["app".to_owned()].into()),
     )
     .unwrap();
-    rule.policies.on_failure = on_failure;
+    rule.policies = policies;
     rule
 }
 

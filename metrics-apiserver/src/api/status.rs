@@ -190,7 +190,13 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
 }
 
 fn of_answer(error: &AnswerError) -> Status {
-    let (code, reason) = match error {
+    let (code, reason) = code_of(error);
+    Status::new(code, reason, error.to_string())
+}
+
+fn code_of(error: &AnswerError) -> (u16, &'static str) {
+    match error {
+        AnswerError::HoldOver { error, .. } => code_of(error),
         AnswerError::Unknown { .. } => (404, "NotFound"),
         AnswerError::Question { .. } => (400, "BadRequest"),
         AnswerError::Read { source, .. } => match source {
@@ -198,7 +204,10 @@ fn of_answer(error: &AnswerError) -> Status {
             ReadError::Query(QueryError::Refused { .. }) => (500, "InternalError"),
             ReadError::Busy
             | ReadError::Query(
-                QueryError::Unavailable { .. } | QueryError::Malformed { .. } | QueryError::TooMuch { .. },
+                QueryError::Unavailable { .. }
+                | QueryError::Malformed { .. }
+                | QueryError::TooMuch { .. }
+                | QueryError::Open { .. },
             ) => (503, "ServiceUnavailable"),
         },
         AnswerError::Value { source, .. } => match source {
@@ -208,9 +217,9 @@ fn of_answer(error: &AnswerError) -> Status {
             | ValueError::Infinite(_)
             | ValueError::TooLarge
             | ValueError::Negative(_) => (500, "InternalError"),
+            ValueError::Partial { .. } => (503, "ServiceUnavailable"),
         },
-    };
-    Status::new(code, reason, error.to_string())
+    }
 }
 
 /// kube-apiserver's own sentence, so that people recognize it.

@@ -187,12 +187,18 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (read(QueryError::Refused { detail: detail.clone() }.into()), 500, "InternalError"),
         (read(QueryError::Malformed { detail }.into()), 503, "ServiceUnavailable"),
         (read(QueryError::TooMuch { limit: "8 MiB" }.into()), 503, "ServiceUnavailable"),
+        (
+            read(QueryError::Open { cause: "prometheus is not reachable".into() }.into()),
+            503,
+            "ServiceUnavailable",
+        ),
         (value(ValueError::NoData), 404, "NotFound"),
         (value(ValueError::NotANumber), 500, "InternalError"),
         (value(ValueError::SeveralSeries { count: 2 }), 500, "InternalError"),
         (value(ValueError::Infinite("+Inf")), 500, "InternalError"),
         (value(ValueError::TooLarge), 500, "InternalError"),
         (value(ValueError::Negative(Quantity::default())), 500, "InternalError"),
+        (value(ValueError::Partial { warning: "a store".into() }), 503, "ServiceUnavailable"),
     ]
 }
 

@@ -17,9 +17,9 @@ use crate::rules::BackendName;
 pub struct Backend {
     /// Its name in the configuration.
     pub name: BackendName,
-    /// Its address.
-    pub url: BaseUrl,
-    /// How long one query may take; from 1 ms to 5 min.
+    /// Its address; of an HA pair the addresses of its servers. At least one, all `http` or all `https`.
+    pub urls: Vec<BaseUrl>,
+    /// How long one query may take, trying other addresses included; from 1 ms to 5 min.
     pub timeout: Duration,
     /// Headers sent with every query, such as a tenant's.
     pub headers: Vec<Header>,
@@ -72,8 +72,11 @@ impl fmt::Debug for Header {
     }
 }
 
-const KEYS: [&str; 8] =
-    ["url", "timeout", "headers", "bearerTokenFile", "basicAuth", "caFile", "certFile", "keyFile"];
+const KEYS: [&str; 9] =
+    ["url", "urls", "timeout", "headers", "bearerTokenFile", "basicAuth", "caFile", "certFile", "keyFile"];
+
+/// Each gets an even part of the timeout, so more would leave too little to any. An HA group has two or three.
+const MAX_URLS: usize = 5;
 
 /// Prometheus' own `--query.timeout` is 2 min; nothing that scales a workload waits longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -107,7 +110,7 @@ impl Backend {
         let before = problems.len();
         let name = field_name(name, field, problems);
         let section = Section::open(field, &KEYS, problems)?;
-        let url = section.required("url", problems).and_then(|field| field.parsed(problems, BaseUrl::parse));
+        let urls = urls(&section, problems);
         let timeout = section.get("timeout").and_then(|field| timeout(&field, problems));
         let headers = section.get("headers").map(|field| headers(&field, problems)).unwrap_or_default();
         let credentials = credentials(&section, files, problems);
@@ -115,7 +118,7 @@ impl Backend {
         let client_certificate = client_certificate(&section, files, problems);
         let backend = Self {
             name: name?,
-            url: url?,
+            urls: urls?,
             timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
             headers,
             credentials,
@@ -128,7 +131,7 @@ impl Backend {
 
     fn check_tls(&self, section: &Section<'_>, problems: &mut Vec<Problem>) {
         let tls_key = ["caFile", "certFile"].iter().find_map(|key| section.get(key));
-        if let (false, Some(field)) = (self.url.is_https(), tls_key) {
+        if let (false, Some(field)) = (self.is_https(), tls_key) {
             problems.push(
                 field
                     .problem("has no effect: the url begins with http://")
@@ -137,9 +140,14 @@ impl Backend {
         }
     }
 
+    /// Whether what is sent there is encrypted.
+    fn is_https(&self) -> bool {
+        self.urls.iter().all(BaseUrl::is_https)
+    }
+
     /// Whether a secret goes over the wire unencrypted.
     pub(super) fn exposes_credentials(&self) -> bool {
-        !self.url.is_https() && self.credentials != Credentials::None
+        !self.is_https() && self.credentials != Credentials::None
     }
 }
 
@@ -152,6 +160,52 @@ fn field_name(name: &str, field: &Field<'_>, problems: &mut Vec<Problem>) -> Opt
         problems.push(problem.help("use 1 to 63 letters, digits, `-`, `_` and `.`"));
     }
     valid.then(|| BackendName(name.into()))
+}
+
+/// `url` or `urls`: the addresses of a backend.
+fn urls(section: &Section<'_>, problems: &mut Vec<Problem>) -> Option<Vec<BaseUrl>> {
+    match (section.get("url"), section.get("urls")) {
+        (Some(one), Some(several)) => {
+            let message = "`url` and `urls` exclude each other";
+            let problem = Problem::new(several.path.clone(), several.key_place, message);
+            problems.push(problem.related(one.key_place, "the other is here").help("keep one of them"));
+            None
+        }
+        (None, Some(field)) => several_urls(&field, problems),
+        (Some(field), None) => Some(vec![field.parsed(problems, BaseUrl::parse)?]),
+        (None, None) => {
+            let problem = section.problem("`url` is missing");
+            problems.push(problem.help("add `url: …` here, or `urls: […]` for the servers of an HA pair"));
+            None
+        }
+    }
+}
+
+fn several_urls(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Vec<BaseUrl>> {
+    let before = problems.len();
+    let items = field.items(problems)?;
+    if items.is_empty() || items.len() > MAX_URLS {
+        problems.push(field.problem(format!("`urls` must hold 1 to {MAX_URLS} addresses")));
+    }
+    let mut found: Vec<(Field<'_>, BaseUrl)> = Vec::new();
+    for item in items.into_iter().take(MAX_URLS) {
+        let Some(url) = item.parsed(problems, BaseUrl::parse) else { continue };
+        if let Some((first, _)) = found.iter().find(|(_, other)| *other == url) {
+            let problem = item.problem("the address is given twice");
+            problems.push(problem.related(first.key_place, "first given here").help("keep one of them"));
+        } else if let Some((first, _)) = found.iter().find(|(_, other)| other.is_https() != url.is_https()) {
+            let problem =
+                item.problem("http:// and https:// are mixed: one server would be asked unprotected");
+            problems.push(
+                problem
+                    .related(first.key_place, "the other scheme is here")
+                    .help("use one scheme for all servers of a backend"),
+            );
+        } else {
+            found.push((item, url));
+        }
+    }
+    (problems.len() == before).then(|| found.into_iter().map(|(_, url)| url).collect())
 }
 
 fn timeout(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {

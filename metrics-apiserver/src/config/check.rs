@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::backend::Backend;
 use super::file::{self, MAX_FILE_BYTES};
+use super::fingerprint::Fingerprint;
 use super::problem::{ConfigErrors, Place, Problem};
 use super::rules::check_metrics;
 use super::section::{Field, Section};
@@ -19,6 +20,8 @@ pub struct Config {
     pub rules: Vec<Rule>,
     /// What is allowed but probably not meant.
     pub warnings: Vec<String>,
+    /// Of the text that this was checked from.
+    pub fingerprint: Fingerprint,
 }
 
 /// Says whether a file can be read: the real one, or a test's.
@@ -50,7 +53,7 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
         return Err(errors(problems));
     }
     let warnings = warnings(&backends, &rules);
-    Ok(Config { backends, rules, warnings })
+    Ok(Config { backends, rules, warnings, fingerprint: Fingerprint::of(text) })
 }
 
 /// The names of all backends, of the broken ones too, so that a rule that names one isn't blamed; and the good ones.
@@ -70,11 +73,33 @@ fn check_backends<'a>(
     (names, backends)
 }
 
+/// Metrics named in a warning; a thousand would bury the others.
+const NAMES_SHOWN: usize = 3;
+
+/// What a hold does with a `Value` target, which only the HPA knows of: said once for all metrics that hold.
+fn holds(rules: &[Rule]) -> Option<String> {
+    let names: Vec<&str> =
+        rules.iter().filter(|rule| rule.policies.hold()).map(|rule| rule.name.as_str()).collect();
+    let shown = names.iter().take(NAMES_SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!names.is_empty()).then(|| {
+        format!(
+            "`hold` serves old values for {shown}{more}: an HPA whose target is of type Value multiplies its size by \
+             the same old ratio at every sync, up to its maximum or down to its minimum; use targets of type \
+             AverageValue with them, or `error`, with which it keeps its size"
+        )
+    })
+}
+
 fn warnings(backends: &[Backend], rules: &[Rule]) -> Vec<String> {
     let mut warnings = Vec::new();
     if rules.is_empty() {
         warnings.push("no metrics are configured: every read will be answered 404".to_owned());
     }
+    warnings.extend(holds(rules));
     for backend in backends {
         let name = &backend.name.0;
         if backend.exposes_credentials() {

@@ -128,7 +128,7 @@ pub(super) struct AuthorizationFlags {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Configuration")]
 pub(super) struct ConfigurationFlags {
-    /// The configuration file (docs/configuration.md); required
+    /// The configuration file (docs/configuration.md); required; a changed file is taken up without a restart
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// How to reach kube-apiserver; without it, as a pod does: with the ServiceAccount's token

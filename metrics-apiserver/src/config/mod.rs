@@ -8,6 +8,7 @@ mod base_url;
 mod check;
 mod duration;
 mod file;
+mod fingerprint;
 mod flags;
 mod options;
 mod policies;
@@ -27,6 +28,7 @@ pub use backend::{Backend, ClientCertificate, Credentials, Header};
 pub use base_url::{BaseUrl, ParseUrlError};
 pub use check::{Config, Files, check};
 pub use duration::{ParseDurationError, parse_duration};
+pub use fingerprint::Fingerprint;
 pub use flags::{Flags, LogFormat, TlsVersion};
 pub use options::{
     Authentication, Authorization, FlagErrors, Limits, LogLevel, Logging, Options, RequestHeader, Serving,

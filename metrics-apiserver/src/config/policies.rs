@@ -1,12 +1,19 @@
 //! What a rule does when Prometheus has no usable number.
 
 use std::str::FromStr;
+use std::time::Duration;
 
+use super::duration::parse_duration;
 use super::file::Value;
 use super::problem::Problem;
 use super::section::{Field, Section};
 use crate::metric::Quantity;
-use crate::rules::{Combine, Fallback, Policies};
+use crate::rules::{Combine, Fallback, Partial, Policies};
+
+/// Less is no hold: an HPA reads every 15 s.
+const HOLD_MIN: Duration = Duration::from_secs(1);
+/// As long as `maxAge` may be: what was measured an hour ago says nothing of what should be scaled now.
+const HOLD_MAX: Duration = Duration::from_secs(3600);
 
 /// Checks the policies of one rule.
 pub(super) fn policies(section: &Section<'_>, problems: &mut Vec<Problem>) -> Policies {
@@ -18,7 +25,16 @@ pub(super) fn policies(section: &Section<'_>, problems: &mut Vec<Problem>) -> Po
     let (on_no_data, on_nan, on_infinite, on_failure) =
         (fallback("onNoData"), fallback("onNaN"), fallback("onInfinite"), fallback("onFailure"));
     let result = section.get("result").and_then(|field| combine(&field, problems)).unwrap_or_default();
-    Policies { result, on_no_data, on_nan, on_infinite, on_failure, allow_negative }
+    let on_partial = section.get("onPartial").and_then(|field| partial(&field, problems)).unwrap_or_default();
+    Policies { result, on_no_data, on_nan, on_infinite, on_failure, on_partial, allow_negative }
+}
+
+fn partial(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Partial> {
+    field.parsed(problems, |text| match text {
+        "error" => Ok(Partial::Error),
+        "accept" => Ok(Partial::Accept),
+        _ => Err("expected error or accept"),
+    })
 }
 
 fn combine(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Combine> {
@@ -36,30 +52,83 @@ fn combine(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Combine> {
 fn fallback(field: &Field<'_>, allow_negative: bool, problems: &mut Vec<Problem>) -> Option<Fallback> {
     match &field.node.value {
         Value::Text(text) if text == "error" => Some(Fallback::Error),
-        Value::Map(entries) => {
-            if let Some(hold) = entries.iter().find(|entry| entry.key == "hold") {
-                let problem = Problem::new(field.path.clone(), hold.place, "`hold` is not supported yet");
-                problems
-                    .push(problem.help("write `error`, with which the HPA keeps its size, or `{value: …}`"));
-                return None;
+        Value::Map(_) => {
+            let section = open(field, &["value", "hold", "then"], problems)?;
+            match (section.get("value"), section.get("hold"), section.get("then")) {
+                (None, Some(hold), then) => held(&hold, then.as_ref(), allow_negative, problems),
+                (Some(value), Some(_), _) => {
+                    let problem = value.problem("`value` and `hold` exclude each other");
+                    problems.push(
+                        problem.help("write `{hold: 5m, then: {value: 0}}` for a value after the hold"),
+                    );
+                    None
+                }
+                (_, None, Some(then)) => {
+                    problems.push(
+                        then.problem("`then` needs `hold`").help("write `{hold: 5m, then: {value: 0}}`"),
+                    );
+                    None
+                }
+                (_, None, None) => value(&section, allow_negative, problems).map(Fallback::Value),
             }
-            let section = Section::open(field, &["value"], problems)?;
-            let field = section.required("value", problems)?;
-            let value = quantity(&field, problems)?;
-            if value < Quantity::default() && !allow_negative {
-                let problem = field.problem("a negative value needs `allowNegative: true`");
-                problems.push(
-                    problem.help("the HPA takes a negative average for infinity and scales to its maximum"),
-                );
-                return None;
-            }
-            Some(Fallback::Value(value))
         }
         _ => {
-            problems.push(field.problem("expected `error` or a value").help("write `error` or `{value: 0}`"));
+            problems.push(
+                field
+                    .problem("expected `error`, a value or a hold")
+                    .help("write `error`, `{value: 0}` or `{hold: 5m}`"),
+            );
             None
         }
     }
+}
+
+/// Opens a mapping if all its keys are known: of a mistyped `value` nobody should hear that it is missing, too.
+fn open<'a>(field: &Field<'a>, known: &[&str], problems: &mut Vec<Problem>) -> Option<Section<'a>> {
+    let before = problems.len();
+    Section::open(field, known, problems).filter(|_| problems.len() == before)
+}
+
+/// `hold`, and what comes `then`: what a rule can say without a hold.
+fn held(
+    hold: &Field<'_>,
+    then: Option<&Field<'_>>,
+    allow_negative: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<Fallback> {
+    let longest = hold.parsed(problems, parse_duration).filter(|longest| {
+        let fits = (HOLD_MIN..=HOLD_MAX).contains(longest);
+        if !fits {
+            problems.push(hold.problem("a hold must be from 1s to 1h"));
+        }
+        fits
+    });
+    let then = match then.map(|then| (then, &then.node.value)) {
+        None => Some(None),
+        Some((_, Value::Text(text))) if text == "error" => Some(None),
+        Some((then, Value::Map(_))) => open(then, &["value"], problems)
+            .and_then(|section| value(&section, allow_negative, problems))
+            .map(Some),
+        Some((then, _)) => {
+            problems.push(
+                then.problem("expected `error` or a value").help("write `then: error` or `then: {value: 0}`"),
+            );
+            None
+        }
+    };
+    Some(Fallback::Hold { longest: longest?, then: then? })
+}
+
+fn value(section: &Section<'_>, allow_negative: bool, problems: &mut Vec<Problem>) -> Option<Quantity> {
+    let field = section.required("value", problems)?;
+    let value = quantity(&field, problems)?;
+    if value.is_negative() && !allow_negative {
+        let problem = field.problem("a negative value needs `allowNegative: true`");
+        problems
+            .push(problem.help("the HPA takes a negative average for infinity and scales to its maximum"));
+        return None;
+    }
+    Some(value)
 }
 
 fn quantity(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Quantity> {

@@ -16,7 +16,7 @@ use crate::rules::{
 /// Discovery and memory are measured up to here.
 const MAX_RULES: usize = 10_000;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "name",
     "query",
     "backend",
@@ -27,6 +27,7 @@ const KEYS: [&str; 12] = [
     "onNaN",
     "onInfinite",
     "onFailure",
+    "onPartial",
     "allowNegative",
     "maxAge",
 ];

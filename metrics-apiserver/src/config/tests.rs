@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::metric::{Namespace, Selector};
-use crate::rules::{Combine, Fallback, NamespaceMode, SelectorMode};
+use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode};
 
 /// Every file can be read.
 const READABLE: Files<'static> = &|_| Ok(());
@@ -45,7 +45,7 @@ fn everything_can_be_said_in_a_file() {
     let backend = &config.backends[1];
     assert_eq!(&*backend.name.0, "thanos");
     assert_eq!(
-        (backend.url.as_str(), backend.timeout),
+        (backend.urls[0].as_str(), backend.timeout),
         ("https://thanos.example:9090/prom", Duration::from_secs(5))
     );
     assert_eq!((&*backend.headers[0].name, &*backend.headers[0].value), ("x-scope-orgid", "team-a"));
@@ -53,6 +53,8 @@ fn everything_can_be_said_in_a_file() {
     let basic = Credentials::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
     assert_eq!(backend.credentials, basic);
     assert!(backend.client_certificate.is_some() && backend.ca_file.is_some());
+    let pair: Vec<_> = config.backends[2].urls.iter().map(BaseUrl::as_str).collect();
+    assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];
     assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
     assert_eq!(rule.selector, SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into()));
@@ -60,9 +62,17 @@ fn everything_can_be_said_in_a_file() {
     assert_eq!(rule.policies.on_no_data, Fallback::Value("0".parse().unwrap()));
     assert_eq!(rule.policies.on_nan, Fallback::Value("1500m".parse().unwrap()));
     assert_eq!(rule.policies.on_infinite, Fallback::Value("-1.5".parse().unwrap()));
+    let hold = |then| Fallback::Hold { longest: Duration::from_secs(300), then };
     assert_eq!((rule.policies.on_failure, rule.policies.allow_negative), (Fallback::Error, true));
+    assert_eq!(config.rules[2].policies.on_no_data, hold(None));
+    assert_eq!(config.rules[2].policies.on_failure, hold(Some("0.5".parse().unwrap())));
+    assert_eq!(
+        (rule.policies.on_partial, config.rules[2].policies.on_partial),
+        (Partial::Error, Partial::Accept)
+    );
     assert_eq!(rule.max_age, Duration::from_secs(30));
-    assert_eq!(config.warnings, [""; 0]);
+    let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(warning.contains("`nodes_ready`: an HPA whose target is of type Value"), "{warning}");
 }
 
 #[test]
@@ -105,7 +115,7 @@ metrics:
   backend: othr
 - name: third
   query: up
-  onNoData: {hold: 5m}
+  onNoData: {hold: 2h}
   selector: {allow: [a-b]}
   result: 5
 rules: []
@@ -122,7 +132,7 @@ rules: []
         "18:11 metrics[1].maxAge: a duration here can't be negative",
         "19:3 metrics[2]: `name` is missing",
         "20:12 metrics[2].backend: there is no backend `othr`",
-        "23:14 metrics[3].onNoData: `hold` is not supported yet",
+        "23:20 metrics[3].onNoData.hold: a hold must be from 1s to 1h",
         "24:22 metrics[3].selector.allow[0]: \"a-b\" is no label name",
         "25:11 metrics[3].result: expected a text, found a number",
         "26:1 rules: `rules` is not served",
@@ -188,13 +198,7 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: 0\n"), "5:10", "expected `error` or a value", "{value: 0}"),
-        (
-            metric("  onFailure: {hold: 5m, then: {value: 1}}\n"),
-            "5:15",
-            "`hold` is not supported yet",
-            "`error`",
-        ),
+        (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
         (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
         (metric("  result: average\n"), "5:11", "expected single, items", ""),
         (metric("  backend: prod\n"), "5:12", "there is no backend `prod`", "default"),
@@ -232,11 +236,62 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         ("[]\n".into(), "1:1", "expected a mapping", ""),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
     ] {
-        let errors = bad(&text);
-        let [problem] = errors.problems() else { panic!("{text}{errors}") };
-        let line = &listed(&errors)[0];
-        assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
-        assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[track_caller]
+fn one_problem(text: &str, place: &str, message: &str, help: &str) {
+    let errors = bad(text);
+    let [problem] = errors.problems() else { panic!("{text}{errors}") };
+    let line = &listed(&errors)[0];
+    assert!(line.starts_with(place) && line.contains(message), "{text}{line}");
+    assert!(problem.help.as_deref().unwrap_or_default().contains(help), "{text}{errors}");
+}
+
+#[test]
+fn the_addresses_of_a_pair_fit_together() {
+    for (text, place, message, help) in [
+        (
+            backend("  pair:\n    urls: [https://a, https://b]\n    url: https://a\n"),
+            "6:5",
+            "exclude each other",
+            "keep one",
+        ),
+        (backend("  pair:\n    urls: []\n"), "6:11", "1 to 5 addresses", ""),
+        (backend("  pair:\n    urls: [h://a, https://b]\n"), "6:12", "must begin with http", ""),
+        (backend("  pair:\n    urls: [https://a, https://a/]\n"), "6:23", "given twice", "keep one"),
+        (backend("  pair:\n    urls: [https://a, http://b]\n"), "6:23", "are mixed", "one scheme"),
+        (backend("  pair:\n    urls: https://a\n"), "6:11", "expected a list", "- "),
+        (
+            backend("  pair:\n    urls: [http://a, http://b]\n    caFile: /ca\n"),
+            "7:13",
+            "has no effect",
+            "https",
+        ),
+        (backend("  pair: {timeout: 1s}\n"), "5:3", "`url` is missing", "urls"),
+    ] {
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[test]
+fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
+    for (text, place, message, help) in [
+        (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
+        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
+        (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
+        (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
+        (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
+        (metric("  onNaN: {then: error}\n"), "5:17", "`then` needs `hold`", "hold: 5m"),
+        (metric("  onNaN: {hold: 5m, then: 1}\n"), "5:27", "expected `error` or a value", "{value: 0}"),
+        (metric("  onNaN: {hold: 5m, then: {hold: 5m}}\n"), "5:28", "unknown key `hold`", "value"),
+        (metric("  onNaN: {hold: 5m, then: {value: -1}}\n"), "5:35", "needs `allowNegative: true`", ""),
+        (metric("  onNaN: {hodl: 5m}\n"), "5:11", "unknown key `hodl`", "did you mean `hold`?"),
+        (metric("  onPartial: ignore\n"), "5:14", "expected error or accept", ""),
+        (metric("  onPartial: {hold: 5m}\n"), "5:14", "expected a text", ""),
+    ] {
+        one_problem(&text, place, message, help);
     }
 }
 
@@ -255,6 +310,15 @@ fn what_is_probably_not_meant_is_warned_about() {
     );
     assert!(config.warnings[0].contains("use https"), "{:?}", config.warnings);
     assert!(config.warnings[1].contains("`spare` is used by no metric"), "{:?}", config.warnings);
+}
+
+#[test]
+fn one_warning_names_the_metrics_that_hold() {
+    let rules = [0, 1, 2, 3, 4].map(|i| format!("- {{name: m{i}, query: up, onNaN: {{hold: 1m}}}}"));
+    let config =
+        good(&format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{}\n", rules.join("\n")));
+    let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(warning.contains("for `m0`, `m1`, `m2` and 2 more: an HPA"), "{warning}");
 }
 
 #[test]

@@ -10,32 +10,41 @@
 //! 3. [`ReadError::DeadlinePassed`] once the read's deadline is reached. The fetch goes on until the backend's own
 //!    timeout, and what it gives serves the next read.
 //!
+//! Where a question is read on a beat, as HPAs do, its fetches run ahead of its reads ([`Memory::run_ahead`]; how is told
+//! in `rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
+//!
 //! A fetch is a task of its own on the runtime given to [`Memory::new`]: a client that goes away, or the end of
 //! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited and is not kept: the
 //! next read asks again. The reading before it stays, for those whose `maxAge` still allows it.
 //!
-//! Bounded by [`Limits`]: when the memory is full, the question read longest ago is forgotten; when too many fetches
-//! are in flight, a read that would begin one more fails at once.
+//! A question that nobody reads for twelve of its beats is forgotten. Bounded by [`Limits`]: when the memory is full,
+//! the question read longest ago is forgotten; when too many fetches are in flight, a read that would begin one more
+//! fails at once.
 //!
 //! Age runs on the monotonic clock from before the query is sent, so it is never understated; the wall clock only
 //! labels the reading.
 
+mod entry;
 mod flight;
+mod metrics;
 mod query;
+mod rhythm;
 mod shelf;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 pub use crate::rules::{BackendName, Question};
-pub use query::{Query, QueryError, Reading};
+pub use query::{Fetched, Query, QueryError, Reading};
 
 use flight::Launch;
+use metrics::Metrics;
 use shelf::{Found, Shelf};
 
 /// Questions kept at most: twice the 10,000 HPAs of the largest clusters; a question with a small reading takes
@@ -45,6 +54,9 @@ pub const QUESTIONS_MAX: usize = 20_000;
 /// Fetches in flight at most, waiting for their turn at the backend included. More could not be answered within a
 /// backend's timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
 pub const FETCHES_MAX: usize = 4_096;
+
+/// Between two looks for fetches that are due: a fraction of the margin they are sent ahead with.
+const TICK: Duration = Duration::from_millis(25);
 
 /// How much the memory may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,12 +93,19 @@ pub struct Memory {
     shelf: Arc<Shelf>,
     runtime: Handle,
     fetches: Mutex<JoinSet<()>>,
+    metrics: Metrics,
 }
 
 impl Memory {
     /// An empty memory; fetches run on `runtime`, which must outlive every server thread.
     pub fn new(query: Arc<dyn Query>, limits: Limits, runtime: Handle) -> Self {
-        Self { query, shelf: Arc::new(Shelf::new(limits)), runtime, fetches: Mutex::default() }
+        let shelf = Arc::new(Shelf::new(limits));
+        Self { query, shelf, runtime, fetches: Mutex::default(), metrics: Metrics::new() }
+    }
+
+    /// Registers what the memory tells of itself.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry, Arc::clone(&self.shelf));
     }
 
     /// A reading for `question` by the module's rules.
@@ -97,15 +116,55 @@ impl Memory {
         deadline: Instant,
     ) -> Result<Arc<Reading>, ReadError> {
         let flight = match self.shelf.look(question, max_age, Instant::now()) {
-            Found::Reading(reading) => return Ok(reading),
-            Found::Flight(flight) => flight,
+            Found::Reading(reading) => {
+                self.metrics.hits.inc();
+                return Ok(reading);
+            }
+            Found::Ageing(reading, launch) => {
+                self.metrics.hits.inc();
+                self.metrics.fetched_ahead.inc();
+                self.fly(question.clone(), launch);
+                return Ok(reading);
+            }
+            Found::Flight(flight) => {
+                self.metrics.joined.inc();
+                flight
+            }
             Found::Begun(launch, flight) => {
+                self.metrics.missed.inc();
+                self.metrics.fetched_for_a_read.inc();
                 self.fly(question.clone(), launch);
                 flight
             }
-            Found::Busy => return Err(ReadError::Busy),
+            Found::Busy => {
+                self.metrics.refused.inc();
+                return Err(ReadError::Busy);
+            }
         };
         flight.outcome(deadline).await
+    }
+
+    /// Sends fetches ahead of the reads that are expected, and forgets what nobody reads any more; never ends.
+    pub async fn run_ahead(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for (question, launch) in self.shelf.due(Instant::now()) {
+                self.metrics.fetched_ahead.inc();
+                self.fly(question, launch);
+            }
+        }
+    }
+
+    /// Keeps a reading that a rule's policies made values of, until a newer one is kept or the question is forgotten.
+    pub fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
+        self.shelf.keep_good(question, reading);
+    }
+
+    /// The good reading kept, if its query was sent no longer than `longest` ago. Another rule may have called it good.
+    pub fn last_good(&self, question: &Question, longest: Duration) -> Option<Arc<Reading>> {
+        self.shelf.last_good(question, longest, Instant::now())
     }
 
     /// Begins no more fetches and ends those in flight; for when nobody reads any more.
@@ -129,14 +188,20 @@ impl Memory {
 
 async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, launch: Launch) {
     let (asked, asked_at) = (Instant::now(), Timestamp::now());
-    let samples = query.query(question.clone()).await;
-    if let Err(error) = &samples {
+    let fetched = query.query(question.clone()).await;
+    if let Err(error) = &fetched {
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
-        tracing::warn!(backend, query, %error, detail, "query failed");
+        // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.
+        if matches!(error, QueryError::Open { .. }) {
+            tracing::debug!(backend, query, %error, "query not sent");
+        } else {
+            tracing::warn!(backend, query, %error, detail, "query failed");
+        }
     }
-    let outcome = samples.map(|samples| Arc::new(Reading { samples, asked_at }));
+    let outcome =
+        fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at, asked }));
     // First the shelf, then those who wait: a read that comes between finds the reading, not a fetch that is over.
-    shelf.land(&question, asked, &outcome);
+    shelf.land(&question, Instant::now(), &outcome);
     launch.land(outcome);
 }
 

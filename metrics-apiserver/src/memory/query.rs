@@ -5,14 +5,25 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::metric::Sample;
 use crate::rules::Question;
 
 /// Whoever can put a question to a backend: Prometheus over HTTP, or a test's fake.
 pub trait Query: Send + Sync + 'static {
-    /// The backend's samples for `question`; ends within the backend's own timeout.
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>>;
+    /// What the backend says to `question`; ends within the backend's own timeout.
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>>;
+}
+
+/// What a backend says to one question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Fetched {
+    /// The samples.
+    pub samples: Vec<Sample>,
+    /// The backend's own warning that the answer is not whole: a part of its data could not be reached, so the numbers
+    /// may be too small. In its words, cut short; for the log, never for the client, for they may name hosts.
+    pub partial: Option<Arc<str>>,
 }
 
 /// Why a backend gave no samples. Cloned to every read that waited for the same fetch.
@@ -45,6 +56,12 @@ pub enum QueryError {
         /// The limit that was passed, with its unit.
         limit: &'static str,
     },
+    /// The backend failed too often in a row to be asked: nothing was sent.
+    #[error("{cause}; it failed several times in a row and is not asked again until a probe succeeds")]
+    Open {
+        /// The message of the failure that was the last straw.
+        cause: Arc<str>,
+    },
 }
 
 impl QueryError {
@@ -52,7 +69,7 @@ impl QueryError {
     pub fn detail(&self) -> &str {
         match self {
             Self::Unavailable { detail } | Self::Refused { detail } | Self::Malformed { detail } => detail,
-            Self::TimedOut(_) | Self::TooMuch { .. } => "",
+            Self::TimedOut(_) | Self::TooMuch { .. } | Self::Open { .. } => "",
         }
     }
 }
@@ -62,6 +79,10 @@ impl QueryError {
 pub struct Reading {
     /// The samples.
     pub samples: Vec<Sample>,
+    /// As in [`Fetched::partial`].
+    pub partial: Option<Arc<str>>,
     /// When the query was sent: the reading is at least as fresh as this.
     pub asked_at: Timestamp,
+    /// The same on the clock that is never set back, for ages.
+    pub asked: Instant,
 }

@@ -1,16 +1,18 @@
-//! The questions kept, each with its last reading and the fetch in flight; no waiting, no I/O.
+//! The questions kept, and what a read of one finds; no waiting, no I/O.
 //!
 //! Split into shards by the question's hash: a read holds one shard's lock for one look into a hash map, so reads of
 //! different questions seldom meet. Every function is given the time.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::entry::Entry;
 use super::flight::{self, Flight, Launch, Outcome};
 use super::{Limits, Reading};
 use crate::rules::Question;
@@ -19,11 +21,17 @@ use crate::rules::Question;
 /// is a tight bound.
 const SHARDS: usize = 16;
 
+/// Time that is given to each question when fetches are spread: 250 queries a second, a fraction of what a Prometheus
+/// does, so that HPAs created together do not ask it together.
+const PACE: Duration = Duration::from_millis(4);
+
 /// What a look at the shelf finds.
 #[derive(Debug)]
 pub(super) enum Found {
     /// A reading that is young enough.
     Reading(Arc<Reading>),
+    /// A reading that is young enough now but not for the next reads, and a fetch that the finder has to fly.
+    Ageing(Arc<Reading>, Launch),
     /// A fetch that somebody began.
     Flight(Flight),
     /// A fetch that the finder has to fly.
@@ -32,11 +40,26 @@ pub(super) enum Found {
     Busy,
 }
 
+/// How much is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Census {
+    /// Questions.
+    pub(super) questions: usize,
+    /// Questions whose fetches run ahead of their reads.
+    pub(super) ahead: usize,
+    /// Samples of all readings.
+    pub(super) samples: usize,
+}
+
 /// All questions kept.
 #[derive(Debug)]
 pub(super) struct Shelf {
     shards: Vec<Mutex<Shard>>,
     slots: Arc<Semaphore>,
+    /// Fetches that run ahead leave so many slots to reads.
+    reserve: usize,
+    /// Questions kept, as far as it matters for the pace.
+    count: AtomicUsize,
     hasher: RandomState,
 }
 
@@ -47,18 +70,74 @@ impl Shelf {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(capacity))).collect(),
             slots: Arc::new(Semaphore::new(slots)),
+            reserve: slots / 2,
+            count: AtomicUsize::new(0),
             hasher: RandomState::new(),
         }
     }
 
-    /// What there is for `question`; marks it as read.
+    /// What there is for `question`; takes note of the read.
     pub(super) fn look(&self, question: &Question, max_age: Duration, now: Instant) -> Found {
-        self.shard(question).look(question, max_age, now, &self.slots)
+        let hash = self.hasher.hash_one(question);
+        let read = Read { question, place: place(hash), max_age, now, spread: self.spread() };
+        self.shard(hash).look(&read, &self.slots)
     }
 
-    /// Keeps what the fetch of `question`, sent at `asked`, gave; a failure leaves the reading before it in place.
-    pub(super) fn land(&self, question: &Question, asked: Instant, outcome: &Outcome) {
-        self.shard(question).land(question, asked, outcome);
+    /// Keeps what the fetch of `question` gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&self, question: &Question, now: Instant, outcome: &Outcome) {
+        self.change(question, |entry| entry.land(now, outcome));
+    }
+
+    /// The fetches to be sent now, ahead of reads, for the caller to fly; forgets what nobody reads.
+    pub(super) fn due(&self, now: Instant) -> Vec<(Question, Launch)> {
+        let (mut due, mut count, spread) = (Vec::new(), 0, self.spread());
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            shard.entries.retain(|_, entry| !entry.is_forgotten(now));
+            count += shard.entries.len();
+            for (question, entry) in &mut shard.entries {
+                if !entry.is_due(now, spread) {
+                    continue;
+                }
+                if entry.in_flight().is_none() {
+                    let Some(slot) = self.spare_slot() else { continue };
+                    let (launch, flight) = flight::begin(slot);
+                    entry.take_off(flight);
+                    due.push((question.clone(), launch));
+                }
+                entry.fetched_ahead();
+            }
+        }
+        self.count.store(count, Ordering::Relaxed);
+        due
+    }
+
+    pub(super) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for shard in &self.shards {
+            for entry in lock(shard).entries.values() {
+                census.questions += 1;
+                census.ahead += usize::from(entry.is_steady());
+                census.samples += entry.samples();
+            }
+        }
+        census
+    }
+
+    /// Keeps a good reading, unless a newer one is kept.
+    pub(super) fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
+        self.change(question, |entry| entry.keep_good(reading));
+    }
+
+    /// The good reading, unless it is older than `longest`.
+    pub(super) fn last_good(
+        &self,
+        question: &Question,
+        longest: Duration,
+        now: Instant,
+    ) -> Option<Arc<Reading>> {
+        let good = self.change(question, |entry| entry.last_good())??;
+        (now.saturating_duration_since(good.asked) <= longest).then_some(good)
     }
 
     /// No fetch begins from here on.
@@ -66,43 +145,44 @@ impl Shelf {
         self.slots.close();
     }
 
-    fn shard(&self, question: &Question) -> MutexGuard<'_, Shard> {
-        let spread = usize::try_from(self.hasher.hash_one(question) % SHARDS as u64).unwrap_or(0);
-        // A panic under the lock cannot leave an entry half-written: each is changed by single assignments.
-        self.shards[spread].lock().unwrap_or_else(PoisonError::into_inner)
+    fn change<T>(&self, question: &Question, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.shard(self.hasher.hash_one(question)).entries.get_mut(question).map(change)
+    }
+
+    fn spare_slot(&self) -> Option<OwnedSemaphorePermit> {
+        if self.slots.available_permits() <= self.reserve {
+            return None;
+        }
+        Arc::clone(&self.slots).try_acquire_owned().ok()
+    }
+
+    /// The time over which the fetches of all questions are spread.
+    fn spread(&self) -> Duration {
+        PACE * u32::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
     }
 }
 
-/// What is known about one question.
-#[derive(Debug)]
-struct Entry {
-    last_read: Instant,
-    kept: Option<Kept>,
-    flight: Option<Flight>,
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // A panic under the lock cannot leave an entry half-written: each is changed by single assignments.
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A reading and when, on the clock that is never set back, its query was sent.
-#[derive(Debug)]
-struct Kept {
-    reading: Arc<Reading>,
-    asked: Instant,
+/// Bits of the hash that do not choose the shard.
+fn place(hash: u64) -> u8 {
+    hash.to_be_bytes()[0]
 }
 
-impl Entry {
-    fn new(now: Instant) -> Self {
-        Self { last_read: now, kept: None, flight: None }
-    }
-
-    fn fresh(&self, max_age: Duration, now: Instant) -> Option<Arc<Reading>> {
-        let kept = self.kept.as_ref()?;
-        let age = now.saturating_duration_since(kept.asked);
-        // Zero means "always ask", even within one tick of the clock.
-        (!max_age.is_zero() && age <= max_age).then(|| Arc::clone(&kept.reading))
-    }
-
-    fn in_flight(&self) -> Option<&Flight> {
-        self.flight.as_ref().filter(|flight| !flight.is_over())
-    }
+/// One look for a reading.
+struct Read<'a> {
+    question: &'a Question,
+    place: u8,
+    max_age: Duration,
+    now: Instant,
+    spread: Duration,
 }
 
 /// The questions behind one lock.
@@ -117,57 +197,44 @@ impl Shard {
         Self { entries: HashMap::new(), capacity }
     }
 
-    fn look(
-        &mut self,
-        question: &Question,
-        max_age: Duration,
-        now: Instant,
-        slots: &Arc<Semaphore>,
-    ) -> Found {
-        if let Some(reading) = self.fresh(question, max_age, now) {
-            return Found::Reading(reading);
-        }
-        let Some(entry) = self.entry(question, now) else { return Found::Busy };
-        if let Some(flight) = entry.in_flight() {
-            return Found::Flight(flight.clone());
-        }
-        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return Found::Busy };
+    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
+        let Some(entry) = self.entry(read) else { return Found::Busy };
+        let young = entry.read(read.now, read.max_age, read.spread);
+        let young = match (young, entry.in_flight()) {
+            (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
+                return Found::Reading(reading);
+            }
+            (None, Some(flight)) => return Found::Flight(flight.clone()),
+            (young, _) => young.map(|(reading, _)| reading),
+        };
+        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+            return young.map_or(Found::Busy, Found::Reading);
+        };
         let (launch, flight) = flight::begin(slot);
-        entry.flight = Some(flight.clone());
-        Found::Begun(launch, flight)
-    }
-
-    fn land(&mut self, question: &Question, asked: Instant, outcome: &Outcome) {
-        let Some(entry) = self.entries.get_mut(question) else { return };
-        entry.flight = None;
-        if let Ok(reading) = outcome {
-            entry.kept = Some(Kept { reading: Arc::clone(reading), asked });
+        entry.take_off(flight.clone());
+        match young {
+            Some(reading) => Found::Ageing(reading, launch),
+            None => Found::Begun(launch, flight),
         }
     }
 
-    /// A reading young enough; marks the question as read. The common case: one look into the map.
-    fn fresh(&mut self, question: &Question, max_age: Duration, now: Instant) -> Option<Arc<Reading>> {
-        let entry = self.entries.get_mut(question)?;
-        entry.last_read = now;
-        entry.fresh(max_age, now)
-    }
-
-    /// The question's entry, made if need be; `None` if the shard is full of fetches in flight.
-    fn entry(&mut self, question: &Question, now: Instant) -> Option<&mut Entry> {
-        if !self.entries.contains_key(question) {
+    /// The question's entry, made if need be; `None` if the shard is full of fetches in flight. The common case is one
+    /// look into the map.
+    fn entry(&mut self, read: &Read<'_>) -> Option<&mut Entry> {
+        if !self.entries.contains_key(read.question) {
             if self.entries.len() >= self.capacity && !self.forget_one() {
                 return None;
             }
-            self.entries.insert(question.clone(), Entry::new(now));
+            self.entries.insert(read.question.clone(), Entry::new(read.now, read.place));
         }
-        self.entries.get_mut(question)
+        self.entries.get_mut(read.question)
     }
 
     /// Forgets the question read longest ago. One in flight stays: its fetch could not be found again and would be
     /// begun twice. Looks at every entry, which only a new question at a full shard pays for.
     fn forget_one(&mut self) -> bool {
         let idle = self.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
-        let oldest = idle.min_by_key(|(_, entry)| entry.last_read).map(|(question, _)| question.clone());
+        let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(question, _)| question.clone());
         oldest.is_some_and(|question| self.entries.remove(&question).is_some())
     }
 }

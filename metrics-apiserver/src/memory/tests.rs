@@ -8,6 +8,8 @@ use futures_util::future::{BoxFuture, join_all};
 use super::*;
 use crate::metric::{Labels, Sample};
 
+mod ahead;
+
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(10);
 
@@ -26,13 +28,14 @@ struct Backend {
 }
 
 impl Query for Backend {
-    fn query(&self, _question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, _question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         match self.plays[number.min(self.plays.len() - 1)] {
             Play::Answer(after) => async move {
                 tokio::time::sleep(after).await;
                 let value = f64::from(u32::try_from(number).unwrap());
-                Ok(vec![Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH }])
+                let sample = Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
+                Ok(Fetched { samples: vec![sample], partial: None })
             }
             .boxed(),
             Play::Fail => {

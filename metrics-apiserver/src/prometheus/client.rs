@@ -1,20 +1,26 @@
-//! One backend's client: puts a query and reads what comes back, within bounds.
+//! Puts one query to one server and reads what comes back, within bounds.
+//!
+//! A body is decoded as a whole, for the type of its result may come last. So that ten answers at once do not take ten
+//! times the largest, only [`LARGE_AT_ONCE`] may be large, and those are decoded where they keep nobody waiting.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::breaker::Breaker;
+use super::budget::Budget;
+use super::notes::Notes;
 use super::session::{Session, Sessions, describe};
 use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
 use crate::memory::{BackendName, QueryError};
 use crate::metric::Sample;
 
-/// Queries at one backend at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
+/// Queries at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
 pub(super) const QUERIES_MAX: usize = 10;
 
 /// Longer queries are sent as a form: proxies and logs cut URLs at 2 KiB and more.
@@ -24,19 +30,54 @@ const URL_QUERY_BYTES_MAX: usize = 1536;
 const RESPONSE_BYTES_MAX: usize = 16 << 20;
 const RESPONSE_LIMIT: &str = "16 MiB";
 
+/// An answer of a thousand series; reading it twice takes a millisecond or two.
+const SMALL_BYTES_MAX: usize = 256 << 10;
+
+/// Answers of one server that are larger than [`SMALL_BYTES_MAX`], being read or decoded at once.
+const LARGE_AT_ONCE: usize = 2;
+
 /// What of a failure's body is read: Prometheus' message is in the first lines.
 const FAILURE_BYTES_MAX: usize = 64 << 10;
 
 /// What of a backend's own words goes to the log.
 const DETAIL_CHARS_MAX: usize = 1000;
 
-/// A client for one backend.
+/// The samples of an answer, and what it says besides.
+pub(super) type Answer = (Vec<Sample>, Notes);
+
+/// A query without an answer.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: QueryError,
+    /// Whether the server did its part: it refuses the query, or gives what cannot be used.
+    pub(super) alive: bool,
+}
+
+impl From<QueryError> for Failed {
+    fn from(error: QueryError) -> Self {
+        let alive = matches!(error, QueryError::Refused { .. } | QueryError::TooMuch { .. });
+        Self { error, alive }
+    }
+}
+
+/// What it takes to ask the servers of one backend.
 pub(super) struct Client {
-    endpoint: Url,
-    timeout: Duration,
+    pub(super) name: BackendName,
+    /// How long one query may take, trying several servers included.
+    pub(super) timeout: Duration,
+    /// At least one.
+    pub(super) servers: Vec<Server>,
     headers: HeaderMap,
     sessions: Sessions,
+}
+
+/// One URL of a backend.
+pub(super) struct Server {
+    pub(super) breaker: Breaker,
+    url: Url,
     slots: Semaphore,
+    large: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl fmt::Debug for Client {
@@ -46,76 +87,74 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn new(backend: &BackendName, options: ClientOptions) -> Result<Self, SetupError> {
+    pub(super) fn new(name: &BackendName, options: ClientOptions) -> Result<Self, SetupError> {
+        if options.urls.is_empty() {
+            return Err(SetupError::Url);
+        }
         Ok(Self {
-            endpoint: endpoint(&options.url)?,
+            name: name.clone(),
             timeout: options.timeout,
+            servers: options.urls.iter().map(|url| Server::new(url)).collect::<Result<_, _>>()?,
             headers: headers(&options.headers)?,
-            sessions: Sessions::new(backend, options)?,
-            slots: Semaphore::new(QUERIES_MAX),
+            sessions: Sessions::new(name, options)?,
         })
     }
 
-    /// The samples of an instant query, now.
-    pub(super) async fn query(&self, promql: &str) -> Result<Vec<Sample>, QueryError> {
-        let samples = timeout(self.timeout, self.ask(promql)).await;
-        samples.unwrap_or(Err(QueryError::TimedOut(self.timeout)))
-    }
-
-    async fn ask(&self, promql: &str) -> Result<Vec<Sample>, QueryError> {
+    /// Puts a query when it is its turn. `allowed` is told to the server; the caller keeps the time.
+    pub(super) async fn ask(
+        &self,
+        server: &Server,
+        promql: &str,
+        allowed: Duration,
+    ) -> Result<Answer, Failed> {
         // Never closed; an error would only mean that there is nothing to wait for.
-        let _slot = self.slots.acquire().await;
-        let session = self.sessions.current().await;
-        let sent = self.request(&session, promql).send().await;
-        let response = sent.map_err(|error| QueryError::Unavailable { detail: transport(error) })?;
-        let status = response.status();
-        if status.is_success() {
-            let body = body(response, RESPONSE_BYTES_MAX).await?;
-            wire::samples(&body).map_err(|error| self.unusable(status, error))
-        } else {
-            let body = body(response, FAILURE_BYTES_MAX).await.unwrap_or_default();
-            Err(self.failed(status, wire::failure(&body)))
-        }
+        let _slot = server.slots.acquire().await;
+        server.budget.spend().await;
+        self.send(server, promql, allowed).await
     }
 
-    fn request(&self, session: &Session, promql: &str) -> RequestBuilder {
-        let time = format!("{}ms", self.timeout.as_millis());
-        let parameters = [("query", promql), ("timeout", &time)];
-        let request = if promql.len() <= URL_QUERY_BYTES_MAX {
-            session.http.get(self.endpoint.clone()).query(&parameters)
-        } else {
-            session.http.post(self.endpoint.clone()).form(&parameters)
-        };
-        let request = request.headers(self.headers.clone());
-        match &session.authorization {
+    /// Puts a query now.
+    pub(super) async fn send(
+        &self,
+        server: &Server,
+        promql: &str,
+        allowed: Duration,
+    ) -> Result<Answer, Failed> {
+        let session = self.sessions.current().await;
+        let mut response = self.request(&session, server, promql, allowed).await?;
+        if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && let Some(renewed) = self.sessions.refused(&session).await
+        {
+            response = self.request(&renewed, server, promql, allowed).await?;
+        }
+        read(server, response, allowed).await
+    }
+
+    async fn request(
+        &self,
+        session: &Session,
+        server: &Server,
+        promql: &str,
+        allowed: Duration,
+    ) -> Result<Response, QueryError> {
+        let request = request(session, &server.url, promql, allowed).headers(self.headers.clone());
+        let request = match &session.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
-        }
+        };
+        request.send().await.map_err(|error| QueryError::Unavailable { detail: transport(error) })
     }
+}
 
-    fn unusable(&self, status: StatusCode, error: WireError) -> QueryError {
-        match error {
-            WireError::Failure(failure) => self.failed(status, Some(failure)),
-            WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) },
-            WireError::TooMany => QueryError::TooMuch { limit: wire::SAMPLES_LIMIT },
-        }
-    }
-
-    fn failed(&self, status: StatusCode, failure: Option<Failure>) -> QueryError {
-        let Failure { kind, message } = failure.unwrap_or_default();
-        let detail = short(&if status.is_redirection() {
-            format!("{status}: redirects are not followed, set the backend's url to the final address")
-        } else {
-            format!("{status}: {kind}: {message}")
-        });
-        match kind.as_str() {
-            "timeout" => QueryError::TimedOut(self.timeout),
-            "canceled" | "internal" | "unavailable" => QueryError::Unavailable { detail },
-            _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                QueryError::Unavailable { detail }
-            }
-            _ => QueryError::Refused { detail },
-        }
+impl Server {
+    fn new(url: &str) -> Result<Self, SetupError> {
+        Ok(Self {
+            breaker: Breaker::new(),
+            url: endpoint(url)?,
+            slots: Semaphore::new(QUERIES_MAX),
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            budget: Budget::new(),
+        })
     }
 }
 
@@ -137,27 +176,100 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, SetupError> {
     Ok(headers)
 }
 
-/// The body, decompressed; given up as soon as it is longer than `limit` bytes.
-async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, QueryError> {
-    let mut body = Vec::new();
+fn request(session: &Session, url: &Url, promql: &str, allowed: Duration) -> RequestBuilder {
+    let time = format!("{}ms", allowed.as_millis());
+    let parameters = [("query", promql), ("timeout", &time)];
+    if promql.len() <= URL_QUERY_BYTES_MAX {
+        session.http.get(url.clone()).query(&parameters)
+    } else {
+        session.http.post(url.clone()).form(&parameters)
+    }
+}
+
+/// Makes an answer or a failure of what came back.
+async fn read(server: &Server, response: Response, allowed: Duration) -> Result<Answer, Failed> {
+    let status = response.status();
+    if !status.is_success() {
+        let body = body(response, FAILURE_BYTES_MAX, None).await;
+        let failure = body.ok().and_then(|body| wire::failure(&body.bytes));
+        return Err(failed(status, failure, allowed).into());
+    }
+    let body = body(response, RESPONSE_BYTES_MAX, Some(&server.large)).await?;
+    decode(body).await.map_err(|error| match error {
+        WireError::Failure(failure) => failed(status, Some(failure), allowed).into(),
+        WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
+        WireError::Unfit(detail) => {
+            Failed { error: QueryError::Malformed { detail: short(detail) }, alive: true }
+        }
+        WireError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
+    })
+}
+
+fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> QueryError {
+    let Failure { kind, message } = failure.unwrap_or_default();
+    let detail = short(&if status.is_redirection() {
+        format!("{status}: redirects are not followed, set the backend's url to the final address")
+    } else {
+        format!("{status}: {kind}: {message}")
+    });
+    match kind.as_str() {
+        "timeout" => QueryError::TimedOut(allowed),
+        "canceled" | "internal" | "unavailable" => QueryError::Unavailable { detail },
+        _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            QueryError::Unavailable { detail }
+        }
+        _ => QueryError::Refused { detail },
+    }
+}
+
+/// A whole body, decompressed.
+struct Body {
+    bytes: Vec<u8>,
+    /// Held until a large one is decoded.
+    large: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads a body; given up as soon as it is longer than `limit` bytes. A large one waits for its turn, if there are turns.
+async fn body(
+    mut response: Response,
+    limit: usize,
+    turns: Option<&Arc<Semaphore>>,
+) -> Result<Body, QueryError> {
+    let mut body = Body { bytes: Vec::new(), large: None };
     loop {
         let chunk = response.chunk().await;
         let Some(chunk) = chunk.map_err(|error| QueryError::Malformed { detail: transport(error) })? else {
             return Ok(body);
         };
-        if body.len() + chunk.len() > limit {
+        let length = body.bytes.len() + chunk.len();
+        if length > limit {
             return Err(QueryError::TooMuch { limit: RESPONSE_LIMIT });
         }
-        body.extend_from_slice(&chunk);
+        if let (true, None, Some(turns)) = (length > SMALL_BYTES_MAX, &body.large, turns) {
+            body.large = Arc::clone(turns).acquire_owned().await.ok();
+        }
+        body.bytes.extend_from_slice(&chunk);
     }
 }
 
+async fn decode(Body { bytes, large }: Body) -> Result<Answer, WireError> {
+    let Some(turn) = large else { return wire::answer(&bytes) };
+    let decode = move || {
+        let answer = wire::answer(&bytes);
+        drop((bytes, turn));
+        answer
+    };
+    let decoded = tokio::task::spawn_blocking(decode).await;
+    decoded
+        .unwrap_or_else(|_| Err(WireError::Malformed("decoding it has crashed; please report it".to_owned())))
+}
+
 /// Without the URL, which holds the query and perhaps a tenant's path.
-fn transport(error: reqwest::Error) -> std::sync::Arc<str> {
+fn transport(error: reqwest::Error) -> Arc<str> {
     short(&describe(&error.without_url()))
 }
 
-fn short(detail: &str) -> std::sync::Arc<str> {
+fn short(detail: &str) -> Arc<str> {
     let end = detail.char_indices().nth(DETAIL_CHARS_MAX).map_or(detail.len(), |(at, _)| at);
     detail[..end].into()
 }

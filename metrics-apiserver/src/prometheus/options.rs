@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How to reach one backend.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// Its http or https address, up to and without `/api/v1`.
-    pub url: String,
-    /// How long one query may take, waiting for its turn included.
+    /// Its http or https address, up to and without `/api/v1`; of an HA group those of all its servers, at least one.
+    pub urls: Vec<String>,
+    /// How long one query may take, waiting for its turn and trying other servers included.
     pub timeout: Duration,
     /// Sent with every query; values may be secrets.
     pub headers: Vec<(String, String)>,

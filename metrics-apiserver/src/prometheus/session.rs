@@ -1,14 +1,16 @@
 //! The HTTP client and the credentials of the moment.
 //!
 //! Mounted secrets change by a swap of symlinks, which a watch on the file does not survive. So the files are read
-//! again, at most every [`FILES_CHECK_INTERVAL`], before a query, and compared by content. What cannot be used (gone,
-//! half written, a key that does not fit) leaves the last good ones in place and is tried again.
+//! again, at most every [`FILES_CHECK_INTERVAL`], before a query, and compared by content; also at once when a backend
+//! refuses what they hold. What cannot be used (gone, half written, a key that does not fit) leaves the last good ones in
+//! place and is tried again.
 
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
@@ -22,6 +24,10 @@ use crate::memory::BackendName;
 
 /// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
 pub(super) const FILES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A token that is replaced when it is already invalid is found by the refusal; a rule that may not be asked at all must
+/// not make us read files for each of its queries.
+pub(super) const REFUSED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A bundle of all public CAs is 200 KiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -43,12 +49,9 @@ pub(super) struct Session {
 pub(super) struct Sessions {
     backend: BackendName,
     options: Arc<ClientOptions>,
-    current: Mutex<Checked>,
-}
-
-struct Checked {
-    at: Instant,
-    session: Arc<Session>,
+    current: ArcSwap<Session>,
+    /// When the files were read last; held by the one who reads them.
+    checked_at: Mutex<Instant>,
 }
 
 impl Sessions {
@@ -56,37 +59,53 @@ impl Sessions {
         // reqwest panics without one. Fails if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let session = Arc::new(Session::open(&options, Files::read(&options)?, None)?);
-        let current = Mutex::new(Checked { at: Instant::now(), session });
-        Ok(Self { backend: backend.clone(), options: Arc::new(options), current })
+        let current = ArcSwap::new(session);
+        let checked_at = Mutex::new(Instant::now());
+        Ok(Self { backend: backend.clone(), options: Arc::new(options), current, checked_at })
     }
 
     /// The session to use now; looks at the files if it is time to.
     pub(super) async fn current(&self) -> Arc<Session> {
-        let mut current = self.current.lock().await;
-        if self.options.has_files() && current.at.elapsed() >= FILES_CHECK_INTERVAL {
-            // Set first: should the files hang, only this query waits for them.
-            current.at = Instant::now();
-            match self.renewed(&current.session).await {
-                Ok(None) => {}
-                Ok(Some(session)) => {
-                    tracing::info!(backend = &*self.backend.0, "credentials replaced");
-                    current.session = Arc::new(session);
-                }
-                Err(error) => {
-                    let cause = describe(&error);
-                    tracing::warn!(
-                        backend = &*self.backend.0,
-                        cause,
-                        "credentials not replaced, the old ones stay"
-                    );
-                }
-            }
+        if self.options.has_files()
+            // Should the files hang, only one query waits for them.
+            && let Ok(mut checked_at) = self.checked_at.try_lock()
+            && checked_at.elapsed() >= FILES_CHECK_INTERVAL
+        {
+            self.renew(&mut checked_at).await;
         }
-        Arc::clone(&current.session)
+        self.current.load_full()
     }
 
-    async fn renewed(&self, before: &Arc<Session>) -> Result<Option<Session>, SetupError> {
-        let (options, before) = (Arc::clone(&self.options), Arc::clone(before));
+    /// Another session than `used`, whose credentials the backend refuses, if there is one.
+    pub(super) async fn refused(&self, used: &Arc<Session>) -> Option<Arc<Session>> {
+        if !self.options.has_files() {
+            return None;
+        }
+        let mut checked_at = self.checked_at.lock().await;
+        if Arc::ptr_eq(&self.current.load(), used) && checked_at.elapsed() >= REFUSED_CHECK_INTERVAL {
+            self.renew(&mut checked_at).await;
+        }
+        Some(self.current.load_full()).filter(|current| !Arc::ptr_eq(current, used))
+    }
+
+    async fn renew(&self, checked_at: &mut Instant) {
+        // Set first: whoever is given up while the files hang has still tried.
+        *checked_at = Instant::now();
+        match self.renewed().await {
+            Ok(None) => {}
+            Ok(Some(session)) => {
+                tracing::info!(backend = &*self.backend.0, "credentials replaced");
+                self.current.store(Arc::new(session));
+            }
+            Err(error) => {
+                let (backend, cause) = (&*self.backend.0, describe(&error));
+                tracing::warn!(backend, cause, "credentials not replaced, the old ones stay");
+            }
+        }
+    }
+
+    async fn renewed(&self) -> Result<Option<Session>, SetupError> {
+        let (options, before) = (Arc::clone(&self.options), self.current.load_full());
         let renew = move || {
             let files = Files::read(&options)?;
             if files == before.files {
@@ -127,7 +146,7 @@ fn http_client(options: &ClientOptions, files: &Files) -> Result<reqwest::Client
             return Err(SetupError::Content { path: path.clone(), problem: "holds no certificate" });
         }
         builder = builder.tls_certs_only(certs);
-    } else if options.url.starts_with("http:") {
+    } else if options.urls.iter().all(|url| url.starts_with("http:")) {
         // The system's CAs are not needed, and an image from scratch has none.
         builder = builder.tls_certs_only([]);
     }

@@ -6,14 +6,23 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::notes::{Infos, Notes, Warnings};
 use crate::metric::{Labels, Sample};
 
 /// Series in one answer: more than the pods of the largest workloads, for rules that let one value a pod pass.
 pub(super) const SAMPLES_MAX: usize = 10_000;
-pub(super) const SAMPLES_LIMIT: &str = "10000 series";
+const SAMPLES_LIMIT: &str = "10000 series";
+
+/// Labels of one series; Mimir refuses series with more than 40.
+const SERIES_LABELS_MAX: usize = 256;
+const SERIES_LABELS_LIMIT: &str = "256 labels in a series";
+
+/// Labels in one answer, 20 for each of [`SAMPLES_MAX`] series. In memory one takes some 150 bytes, but eight of JSON.
+const LABELS_MAX: usize = 200_000;
+const LABELS_LIMIT: &str = "200000 labels";
 
 /// Why a body gives no samples.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,8 +31,10 @@ pub(super) enum WireError {
     Failure(Failure),
     /// Not JSON, or not what Prometheus sends.
     Malformed(String),
-    /// More than [`SAMPLES_MAX`].
-    TooMany,
+    /// What Prometheus sends, but no numbers: the query is at fault.
+    Unfit(&'static str),
+    /// More than so many.
+    TooMuch(&'static str),
 }
 
 /// What Prometheus says went wrong.
@@ -35,27 +46,36 @@ pub(super) struct Failure {
     pub(super) message: String,
 }
 
-/// The samples of a vector, or the one of a scalar.
-pub(super) fn samples(body: &[u8]) -> Result<Vec<Sample>, WireError> {
+/// The samples of a vector, or the one of a scalar; and what else the answer says.
+pub(super) fn answer(body: &[u8]) -> Result<(Vec<Sample>, Notes), WireError> {
     let head: Head<'_> = parse(body)?;
     if let Some(failure) = head.failure() {
         return Err(WireError::Failure(failure));
     }
-    if !head.warnings.is_empty() || !head.infos.is_empty() {
-        tracing::debug!(warnings = ?head.warnings, infos = ?head.infos, "prometheus annotated its answer");
-    }
-    match head.result_type() {
+    let samples = samples(body, head.result_type())?;
+    Ok((samples, Notes::new(head.warnings, head.infos, head.is_partial)))
+}
+
+fn samples(body: &[u8], result_type: Option<&str>) -> Result<Vec<Sample>, WireError> {
+    match result_type {
         Some("vector") => match parse::<Body<Vector>>(body)?.data.result {
             Vector::Samples(samples) => Ok(samples),
-            Vector::TooMany => Err(WireError::TooMany),
+            Vector::TooMuch(limit) => Err(WireError::TooMuch(limit)),
+            Vector::Histogram => Err(WireError::Unfit(
+                "a series is a native histogram; make it a number, as by histogram_quantile()",
+            )),
         },
         Some("scalar") => {
             let point = parse::<Body<Point<'_>>>(body)?.data.result;
             Ok(vec![point.sample(Labels::new()).map_err(|problem| WireError::Malformed(problem.to_owned()))?])
         }
-        Some(other) => Err(WireError::Malformed(format!(
-            "the query gives a {other}; it must give an instant vector or a scalar"
-        ))),
+        Some("matrix") => {
+            Err(WireError::Unfit("the query gives a matrix; it must give an instant vector or a scalar"))
+        }
+        Some("string") => {
+            Err(WireError::Unfit("the query gives a string; it must give an instant vector or a scalar"))
+        }
+        Some(_) => Err(WireError::Malformed("an unknown resultType".to_owned())),
         None => Err(WireError::Malformed("no resultType".to_owned())),
     }
 }
@@ -81,9 +101,11 @@ struct Head<'a> {
     #[serde(default)]
     error: String,
     #[serde(default)]
-    warnings: Vec<String>,
+    warnings: Warnings,
     #[serde(default)]
-    infos: Vec<String>,
+    infos: Infos,
+    #[serde(rename = "isPartial", default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +137,8 @@ struct Data<T> {
 
 enum Vector {
     Samples(Vec<Sample>),
-    TooMany,
+    Histogram,
+    TooMuch(&'static str),
 }
 
 impl<'de> Deserialize<'de> for Vector {
@@ -134,24 +157,69 @@ impl<'de> Visitor<'de> for VectorVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vector, A::Error> {
-        let mut samples = Vec::new();
-        while samples.len() < SAMPLES_MAX {
+        let (mut samples, mut labels) = (Vec::new(), 0);
+        let end = loop {
             let Some(series) = list.next_element::<Series<'_>>()? else {
                 return Ok(Vector::Samples(samples));
             };
+            labels += series.metric.labels.len();
+            if series.metric.too_many {
+                break Vector::TooMuch(SERIES_LABELS_LIMIT);
+            }
+            if labels > LABELS_MAX {
+                break Vector::TooMuch(LABELS_LIMIT);
+            }
+            if samples.len() == SAMPLES_MAX {
+                break Vector::TooMuch(SAMPLES_LIMIT);
+            }
+            if series.histogram.is_some() {
+                break Vector::Histogram;
+            }
             samples.push(series.sample().map_err(A::Error::custom)?);
+        };
+        drop(samples);
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(end)
+    }
+}
+
+/// The labels of a series, as many as there may be.
+struct BoundedLabels {
+    labels: Labels,
+    too_many: bool,
+}
+
+impl<'de> Deserialize<'de> for BoundedLabels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LabelsVisitor)
+    }
+}
+
+struct LabelsVisitor;
+
+impl<'de> Visitor<'de> for LabelsVisitor {
+    type Value = BoundedLabels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("labels")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BoundedLabels, A::Error> {
+        let mut labels = Labels::new();
+        while let Some((name, value)) = map.next_entry::<String, String>()? {
+            if labels.len() == SERIES_LABELS_MAX {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(BoundedLabels { labels, too_many: true });
+            }
+            labels.insert(name, value);
         }
-        let mut more = false;
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            more = true;
-        }
-        Ok(if more { Vector::TooMany } else { Vector::Samples(samples) })
+        Ok(BoundedLabels { labels, too_many: false })
     }
 }
 
 #[derive(Deserialize)]
 struct Series<'a> {
-    metric: Labels,
+    metric: BoundedLabels,
     #[serde(borrow)]
     value: Option<Point<'a>>,
     histogram: Option<IgnoredAny>,
@@ -159,13 +227,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn sample(self) -> Result<Sample, &'static str> {
-        match (self.value, self.histogram) {
-            (Some(point), None) => point.sample(self.metric),
-            (_, Some(_)) => {
-                Err("a series is a native histogram; make it a number, as by histogram_quantile()")
-            }
-            (None, None) => Err("a series has no value"),
-        }
+        self.value.ok_or("a series has no value")?.sample(self.metric.labels)
     }
 }
 

@@ -11,7 +11,7 @@ mod rule;
 mod template;
 
 pub use matcher::is_label_name;
-pub use policy::{Combine, Fallback, Policies, ValueError};
+pub use policy::{Combine, Fallback, Partial, Policies, ValueError};
 pub use promql::PromqlError;
 pub use question::{BackendName, Question, QuestionError};
 pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};

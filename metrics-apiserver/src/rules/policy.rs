@@ -1,5 +1,8 @@
 //! What to answer when Prometheus has no usable number.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::metric::{Labels, Quantity, QuantityError, Sample, Value};
@@ -15,6 +18,23 @@ pub enum Fallback {
     Error,
     /// This value.
     Value(Quantity),
+    /// The last good reading, for so long after it became older than the rule's maximal age.
+    Hold {
+        /// How long after.
+        longest: Duration,
+        /// The value from then on; none is an error.
+        then: Option<Quantity>,
+    },
+}
+
+/// What becomes of an answer that the backend itself calls partial: its numbers may be too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Partial {
+    /// As if the backend had failed.
+    #[default]
+    Error,
+    /// As if it were whole.
+    Accept,
 }
 
 /// How several series become an answer.
@@ -46,8 +66,10 @@ pub struct Policies {
     pub on_nan: Fallback,
     /// Infinite, or too large for a quantity.
     pub on_infinite: Fallback,
-    /// Prometheus failed or was too slow.
+    /// Prometheus failed or was too slow, or its answer is partial and that is an error.
     pub on_failure: Fallback,
+    /// An answer that is partial.
+    pub on_partial: Partial,
     /// Whether a negative value is passed on.
     pub allow_negative: bool,
 }
@@ -85,16 +107,64 @@ pub enum ValueError {
          or set allowNegative"
     )]
     Negative(Quantity),
+    /// The backend says that its answer is not whole.
+    #[error(
+        "prometheus says that its answer is partial, so the value may be too small; repair what its warning in the \
+         server's log names, or set onPartial to accept it"
+    )]
+    Partial {
+        /// In which words; for the log, never for the client, for they may name hosts.
+        warning: Arc<str>,
+    },
+}
+
+impl Fallback {
+    /// What is left of it once its hold is over.
+    fn after_hold(self) -> Self {
+        match self {
+            Self::Hold { then, .. } => then.map_or(Self::Error, Self::Value),
+            Self::Error | Self::Value(_) => self,
+        }
+    }
 }
 
 impl Policies {
-    /// The values that these samples stand for.
+    /// Whether any of them holds the last good reading.
+    pub fn hold(&self) -> bool {
+        let all = [self.on_no_data, self.on_nan, self.on_infinite, self.on_failure];
+        all.iter().any(|fallback| matches!(fallback, Fallback::Hold { .. }))
+    }
+
+    /// What they are once the hold is over.
+    #[must_use]
+    pub fn after_hold(&self) -> Self {
+        self.with_fallbacks(Fallback::after_hold)
+    }
+
+    /// What stands in for values that this error says are not there.
+    pub fn fallback(&self, error: &ValueError) -> Fallback {
+        match error {
+            ValueError::NoData => self.on_no_data,
+            ValueError::NotANumber => self.on_nan,
+            ValueError::Infinite(_) | ValueError::TooLarge => self.on_infinite,
+            ValueError::Partial { .. } => self.on_failure,
+            ValueError::SeveralSeries { .. } | ValueError::Negative(_) => Fallback::Error,
+        }
+    }
+
+    /// The values that these samples stand for, with nothing put in place of any.
+    pub fn measured(&self, samples: &[Sample]) -> Result<Vec<Value>, ValueError> {
+        // No value is without a sample, so the time of the read does not matter.
+        self.with_fallbacks(|_| Fallback::Error).values(samples, Timestamp::UNIX_EPOCH)
+    }
+
+    /// The values that these samples stand for, with the rule's own values where it has some.
     ///
     /// A sample that is no number fails the whole answer, or is replaced where it stands. `now` is the timestamp of a
-    /// value that no sample stands behind.
+    /// value that no sample stands behind. A hold is not looked into: it gives the error.
     pub fn values(&self, samples: &[Sample], now: Timestamp) -> Result<Vec<Value>, ValueError> {
         let Some(first) = samples.first() else {
-            let quantity = self.instead(self.on_no_data, ValueError::NoData)?;
+            let quantity = self.instead(ValueError::NoData)?;
             return Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }]);
         };
         let combined = match self.result {
@@ -128,26 +198,36 @@ impl Policies {
         if total.is_some() {
             return Ok(values);
         }
-        let quantity = self.instead(self.on_infinite, ValueError::TooLarge)?;
+        let quantity = self.instead(ValueError::TooLarge)?;
         Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }])
     }
 
     fn quantity(&self, value: f64) -> Result<Quantity, ValueError> {
         match Quantity::from_f64(value) {
             Ok(quantity) => self.unless_negative(quantity),
-            Err(QuantityError::NotANumber) => self.instead(self.on_nan, ValueError::NotANumber),
+            Err(QuantityError::NotANumber) => self.instead(ValueError::NotANumber),
             Err(QuantityError::Infinite) => {
                 let sign = if value < 0.0 { "-Inf" } else { "+Inf" };
-                self.instead(self.on_infinite, ValueError::Infinite(sign))
+                self.instead(ValueError::Infinite(sign))
             }
-            Err(QuantityError::OutOfRange) => self.instead(self.on_infinite, ValueError::TooLarge),
+            Err(QuantityError::OutOfRange) => self.instead(ValueError::TooLarge),
         }
     }
 
-    fn instead(&self, fallback: Fallback, error: ValueError) -> Result<Quantity, ValueError> {
-        match fallback {
-            Fallback::Error => Err(error),
+    fn instead(&self, error: ValueError) -> Result<Quantity, ValueError> {
+        match self.fallback(&error) {
+            Fallback::Error | Fallback::Hold { .. } => Err(error),
             Fallback::Value(quantity) => self.unless_negative(quantity),
+        }
+    }
+
+    fn with_fallbacks(&self, change: impl Fn(Fallback) -> Fallback) -> Self {
+        Self {
+            on_no_data: change(self.on_no_data),
+            on_nan: change(self.on_nan),
+            on_infinite: change(self.on_infinite),
+            on_failure: change(self.on_failure),
+            ..*self
         }
     }
 

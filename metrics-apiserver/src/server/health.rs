@@ -46,7 +46,10 @@ fn report(checks: &[Check], endpoint: &str, query: &str) -> (StatusCode, String)
         // Writing to a String cannot fail.
         let _ = match check.outcome {
             _ if excluded.remove(check.name) => writeln!(lines, "[+]{} excluded: ok", check.name),
-            Ok(()) => writeln!(lines, "[+]{} ok", check.name),
+            Ok(()) => match &check.note {
+                Some(note) => writeln!(lines, "[+]{} ok: {note}", check.name),
+                None => writeln!(lines, "[+]{} ok", check.name),
+            },
             Err(_) => {
                 failed = true;
                 writeln!(lines, "[-]{} failed: reason withheld", check.name)
@@ -72,8 +75,8 @@ fn report(checks: &[Check], endpoint: &str, query: &str) -> (StatusCode, String)
 mod tests {
     use super::{Check, StatusCode, report};
 
-    const GOOD: Check = Check { name: "ping", outcome: Ok(()) };
-    const BAD: Check = Check { name: "shutdown", outcome: Err("process is shutting down") };
+    const GOOD: Check = Check::new("ping", Ok(()));
+    const BAD: Check = Check::new("shutdown", Err("process is shutting down"));
 
     #[test]
     fn the_texts_are_those_of_kubernetes() {
@@ -99,5 +102,13 @@ mod tests {
                 (StatusCode::from_u16(code).unwrap(), text.to_owned())
             );
         }
+    }
+
+    #[test]
+    fn a_note_is_shown_beside_a_passed_check_and_fails_nothing() {
+        let noted = Check { note: Some("generation 2".into()), ..Check::new("configuration", Ok(())) };
+        let text = "[+]configuration ok: generation 2\nreadyz check passed\n".to_owned();
+        assert_eq!(report(std::slice::from_ref(&noted), "readyz", "verbose"), (StatusCode::OK, text));
+        assert_eq!(report(&[noted], "readyz", ""), (StatusCode::OK, "ok".to_owned()));
     }
 }

@@ -37,6 +37,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("config", &["metric", "rules"]),
     ("cli", &["config", "rules", "answer", "prometheus"]),
+    // Where the file as checked becomes what is served.
+    ("reload", &["config", "rules", "catalog", "prometheus", "readiness"]),
     ("readiness", &[]),
     ("shutdown", &["readiness"]),
     ("telemetry", &[]),
@@ -58,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "cli",
             "readiness",
+            "reload",
             "shutdown",
             "telemetry",
         ],
@@ -81,10 +84,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("x509_parser", &["authn"]),
     ("moka", &["memory", "authn", "authz"]),
     // Each edge owns its metrics.
-    ("prometheus_client", &["telemetry", "server", "app"]),
+    (
+        "prometheus_client",
+        &["telemetry", "memory", "answer", "server", "prometheus", "reload/metrics.rs", "app"],
+    ),
     ("tracing_subscriber", &["telemetry"]),
     ("anyhow", &["app"]),
-    ("arc_swap", &["catalog", "tls", "authn", "authz", "prometheus"]),
+    ("arc_swap", &["catalog", "answer", "tls", "authn", "authz", "prometheus"]),
 ];
 
 /// Rooms that do no I/O and read no clock: what they may not say.

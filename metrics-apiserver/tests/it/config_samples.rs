@@ -49,6 +49,7 @@ fn every_key_of_the_file_is_documented() {
     let text = docs();
     for key in [
         "url",
+        "urls",
         "timeout",
         "headers",
         "bearerTokenFile",
@@ -66,6 +67,7 @@ fn every_key_of_the_file_is_documented() {
         "onNaN",
         "onInfinite",
         "onFailure",
+        "onPartial",
         "allowNegative",
         "maxAge",
     ] {

@@ -247,6 +247,22 @@ fn the_server_runs_twice_locked_down_and_leaves_in_peace() {
 }
 
 #[test]
+fn a_changed_configuration_reaches_the_pods_that_run() {
+    for file in ["base/kustomization.yaml", "overlays/demo/kustomization.yaml"] {
+        let kustomization = parse(&root().join(file)).remove(0).value;
+        let generator = &kustomization["configMapGenerator"][0];
+        assert_eq!(generator["name"], "metrics-apiserver-config", "{file}");
+        assert_eq!(generator["options"]["disableNameSuffixHash"], true, "{file}");
+    }
+    let (container, _) = locked_down(only("base/deployment.yaml"));
+    let mounts = container.volume_mounts.unwrap();
+    let mount = mounts.iter().find(|mount| mount.name == "config").unwrap();
+    assert_eq!(mount.sub_path, None, "kubelet never changes a file that is mounted alone");
+    let flag = format!("--config={}/config.yaml", mount.mount_path);
+    assert!(container.args.unwrap().contains(&flag), "{flag}");
+}
+
+#[test]
 fn the_inference_service_runs_locked_down_and_finishes_its_queue() {
     let deployment: Deployment = only("inference/deployment.yaml");
     assert_eq!(deployment.spec.as_ref().unwrap().replicas, None, "the number is the HPA's");

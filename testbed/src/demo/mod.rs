@@ -51,6 +51,12 @@ impl Options {
         Duration::from_secs(if self.realistic { 25 * 60 } else { 100 })
     }
 
+    /// How long the load goes on at the maximum: until the window of the query, 10 s or a minute, holds only requests that
+    /// all pods shared, and some scrapes more.
+    fn settle(self) -> Duration {
+        Duration::from_secs(if self.realistic { 120 } else { 18 })
+    }
+
     /// The overlay that is applied, below `manifests/overlays`.
     fn overlay(self) -> &'static str {
         if self.realistic { "demo-realistic" } else { "demo" }
@@ -110,59 +116,78 @@ async fn first_answer(stage: &Stage) -> Result<()> {
     say(&format!("\n$ kubectl get --raw \"{path}\"\n{}\n", answer.trim_end()))
 }
 
-/// Load until the maximum is ready, then quiet until the minimum is; writes down everything that was seen.
+/// Load until the maximum is ready and a little longer, then quiet until the minimum is; writes down everything that was seen.
 async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec<Snapshot>) -> Result<()> {
-    let load = Load::start(load::clients(goal), options.limit())?;
+    let load = Load::start(load::clients(goal), options.limit() + options.settle())?;
     say(&format!("{} clients send requests, each the next when the last is answered.\n", load.clients()))?;
     say(&table::header())?;
-    let out = phase(watcher, goal, Phase::ScaleOut, options, &load, record).await;
+    let mut watch = Watch { watcher, goal, options, load: &load, record, shown: None };
+    let out = async {
+        watch.until_over(Phase::ScaleOut).await?;
+        watch.settle().await
+    };
+    let out = out.await;
     load.stop();
     out?;
-    phase(watcher, goal, Phase::ScaleIn, options, &load, record).await?;
+    watch.until_over(Phase::ScaleIn).await?;
     let (answered, refused) = load.finish().await?;
     say(&format!("\nThe clients got {answered} answers and {refused} refusals."))
 }
 
-/// Watches one phase to its end.
-async fn phase(
-    watcher: &Watcher,
+/// One run that is being watched.
+struct Watch<'a> {
+    watcher: &'a Watcher,
     goal: Goal,
-    phase: Phase,
     options: Options,
-    load: &Load,
-    record: &mut Vec<Snapshot>,
-) -> Result<()> {
-    let deadline = Instant::now() + options.limit();
-    let mut shown: Option<Snapshot> = None;
-    loop {
-        let problem = match watcher.look(phase).await {
-            Ok((snapshot, addresses)) => {
-                load.send_to(addresses);
-                if shown.is_none_or(|last| table::is_due(&last, &snapshot, options.pace())) {
-                    say(&table::line(&snapshot, goal))?;
-                    shown = Some(snapshot);
-                }
-                record.push(snapshot);
-                if phase.is_over(&snapshot, goal) {
-                    return Ok(());
-                }
-                None
-            }
-            Err(error) => Some(format!("{error:#}")),
-        };
-        if Instant::now() >= deadline {
-            let seen = record.last().map_or_else(String::new, |last| table::line(last, goal));
-            let problem = match problem {
-                Some(problem) => problem,
-                None => watcher.conditions().await?,
-            };
-            anyhow::bail!(
-                "{} took more than {:?}; last seen: {seen}; {problem}",
-                phase.name(),
-                options.limit()
-            );
+    load: &'a Load,
+    record: &'a mut Vec<Snapshot>,
+    /// The last moment that got a line.
+    shown: Option<Snapshot>,
+}
+
+impl Watch<'_> {
+    /// Looks once, writes it down, and shows it if it is worth a line.
+    async fn look(&mut self, phase: Phase) -> Result<Snapshot> {
+        let (snapshot, addresses) = self.watcher.look(phase).await?;
+        self.load.send_to(addresses);
+        if self.shown.is_none_or(|last| table::is_due(&last, &snapshot, self.options.pace())) {
+            say(&table::line(&snapshot, self.goal))?;
+            self.shown = Some(snapshot);
         }
-        tokio::time::sleep(LOOK).await;
+        self.record.push(snapshot);
+        Ok(snapshot)
+    }
+
+    /// Watches one phase to its end.
+    async fn until_over(&mut self, phase: Phase) -> Result<()> {
+        let limit = self.options.limit();
+        let deadline = Instant::now() + limit;
+        loop {
+            let seen = self.look(phase).await;
+            if seen.as_ref().is_ok_and(|snapshot| phase.is_over(snapshot, self.goal)) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let problem = match seen {
+                    Err(error) => format!("{error:#}"),
+                    Ok(_) => self.watcher.conditions().await?,
+                };
+                let last = self.record.last().map_or_else(String::new, |last| table::line(last, self.goal));
+                anyhow::bail!("{} took more than {limit:?}; last seen: {last}; {problem}", phase.name());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Watches while the metric comes to rest.
+    async fn settle(&mut self) -> Result<()> {
+        let end = Instant::now() + self.options.settle();
+        while Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+            // A look that fails is one point less in the picture.
+            let _ = self.look(Phase::Settle).await;
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(super) enum Phase {
     /// Under load, to the maximum.
     ScaleOut,
+    /// Still under load, at the maximum: the metric shows what the pods were good for.
+    Settle,
     /// Without load, to the minimum.
     ScaleIn,
 }
@@ -17,6 +19,7 @@ impl Phase {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::ScaleOut => "scale out",
+            Self::Settle => "settle",
             Self::ScaleIn => "scale in",
         }
     }
@@ -24,7 +27,7 @@ impl Phase {
     /// Whether it has got where it was to go: wanted by the HPA, and ready.
     pub(super) fn is_over(self, snapshot: &Snapshot, goal: Goal) -> bool {
         let replicas = match self {
-            Self::ScaleOut => goal.max,
+            Self::ScaleOut | Self::Settle => goal.max,
             Self::ScaleIn => goal.min,
         };
         snapshot.phase == self && snapshot.desired == replicas && snapshot.ready == replicas

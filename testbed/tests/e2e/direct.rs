@@ -2,8 +2,8 @@
 
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use std::time::Duration;
-use testbed::{Cluster, pki::Identity};
+use std::{net::SocketAddr, time::Duration};
+use testbed::{Cluster, http, pki::Identity};
 
 /// The base of every read.
 pub(crate) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
@@ -44,6 +44,12 @@ impl Caller {
             builder = builder.identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap());
         }
         Self { client: builder.build().unwrap(), url: url.to_owned(), headers: Vec::new() }
+    }
+
+    /// A caller that reaches this address by another name, and shows no certificate.
+    pub(crate) fn resolved(host: &str, address: SocketAddr, roots: &str) -> Self {
+        let client = http::client_of(roots, host, address).unwrap();
+        Self { client, url: format!("https://{host}:{}", address.port()), headers: Vec::new() }
     }
 
     /// The same with one header more on each request.

@@ -26,7 +26,7 @@ pub(crate) const OUTAGE: &str = "outage_queue";
 pub(crate) const STEADY_QUERY: &str = "steady_queue @ 1700000000";
 
 /// Samples are imported once, at a fixed time, so that each read gives the same.
-const STEADY_SAMPLES: &str = "# TYPE steady_queue gauge\n\
+pub(crate) const STEADY_SAMPLES: &str = "# TYPE steady_queue gauge\n\
     steady_queue{namespace=\"steady\",queue=\"orders\"} 2.625 1700000000\n\
     steady_queue{namespace=\"steady\",queue=\"mails\"} 7 1700000000\n\
     # TYPE steady_everywhere gauge\n\
@@ -126,7 +126,8 @@ pub(crate) async fn available(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn with_samples(name: &str, samples: &str) -> anyhow::Result<Prometheus> {
+/// A Prometheus that has these samples and scrapes nothing.
+pub(crate) async fn with_samples(name: &str, samples: &str) -> anyhow::Result<Prometheus> {
     let openmetrics = Some(samples.to_owned());
     Prometheus::start(prometheus::Options { name: name.into(), openmetrics, ..Default::default() }).await
 }

@@ -1,4 +1,4 @@
-//! Prometheus is down: nobody but those who asked for a metric may notice, and they are told why.
+//! Prometheus is down, or hangs: nobody but those who asked for a metric may notice, and they are told why.
 
 use crate::{
     fixture::{Fixture, OUTAGE, available, with_fixture},
@@ -6,6 +6,7 @@ use crate::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::{
     sync::Arc,
@@ -15,6 +16,11 @@ use testbed::{eventually, http};
 
 /// The read deadline of 1 s and the way there and back.
 const READ_WITHIN: Duration = Duration::from_millis(1200);
+/// As long as a read may take on a machine that was busy with something else just then; without a deadline it would be the
+/// 60 s that kube-apiserver waits.
+const READ_WITHIN_ONCE: Duration = Duration::from_secs(4);
+/// Reads one after the other while Prometheus hangs.
+const READS: usize = 5;
 
 #[test]
 fn an_hpa_keeps_its_size_and_says_why_while_prometheus_is_down_and_recovers() {
@@ -24,10 +30,7 @@ fn an_hpa_keeps_its_size_and_says_why_while_prometheus_is_down_and_recovers() {
         let workload = start(&fixture, "hpa-outage").await;
         let reader = Reader::new(&fixture, "hpa-outage").await;
         workload.scaling_active("True").await;
-        let right = eventually("the reader's right to count", SOON, || async {
-            Ok((reader.read().await?.0 == 200).then_some(()))
-        });
-        right.await.unwrap();
+        reader.until_right().await;
 
         prometheus.stop().await.unwrap();
         let message = workload.scaling_active("False").await;
@@ -46,6 +49,39 @@ fn an_hpa_keeps_its_size_and_says_why_while_prometheus_is_down_and_recovers() {
         assert_eq!(workload.replicas().await, Some(2));
         assert!(fixture.server.process().look().unwrap().is_none(), "the server must have gone on");
         workload.end().await;
+    });
+}
+
+#[test]
+fn a_read_ends_within_its_deadline_while_prometheus_hangs_and_the_api_stays_available() {
+    with_fixture(|fixture| async move {
+        let prometheus = fixture.outage.lock().await;
+        prometheus.start_again().await.unwrap();
+        let create = ["create", "namespace", "hung"];
+        fixture.cluster.kubectl().run(&create).await.unwrap().success().unwrap();
+        let reader = Reader::new(&fixture, "hung").await;
+        reader.until_right().await;
+
+        prometheus.signal(Signal::SIGSTOP).await.unwrap();
+        let hung = reader.read_in_turn().await;
+        let available = available(&fixture.cluster).await;
+        // First of all it goes on: other tests come after.
+        prometheus.signal(Signal::SIGCONT).await.unwrap();
+        available.unwrap();
+        let mut reads = hung.unwrap();
+        for (took, code, answer) in &reads {
+            assert!(matches!(code, 503 | 504), "{code} {answer}");
+            assert!(answer["message"].as_str().unwrap().contains("metric `outage_queue`"), "{answer}");
+            assert!(!answer.to_string().contains(prometheus.url()), "{answer}");
+            assert!(*took < READ_WITHIN_ONCE, "{took:?}");
+        }
+        reads.sort_by_key(|(took, ..)| *took);
+        assert!(reads[READS / 2].0 < READ_WITHIN, "{reads:?}");
+
+        reader.until_right().await;
+        assert!(fixture.server.process().look().unwrap().is_none(), "the server must have gone on");
+        let delete = ["delete", "namespace", "hung", "--wait=false"];
+        fixture.cluster.kubectl().run(&delete).await.unwrap().success().unwrap();
     });
 }
 
@@ -105,5 +141,26 @@ impl Reader {
     async fn read(&self) -> anyhow::Result<(u16, Value)> {
         let answer = self.client.get(&self.url).bearer_auth(&self.token).send().await?;
         Ok((answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await?)?))
+    }
+
+    /// Waits for the metric: until a new right counts, until Prometheus is back.
+    async fn until_right(&self) {
+        let right = eventually("the metric to be read", SOON, || async {
+            let (code, answer) = self.read().await?;
+            anyhow::ensure!(code == 200 && answer["items"][0]["value"] == "3", "{code} {answer}");
+            Ok(Some(()))
+        });
+        right.await.unwrap();
+    }
+
+    /// [`READS`] reads one after the other: how long each took, its code and its body.
+    async fn read_in_turn(&self) -> anyhow::Result<Vec<(Duration, u16, Value)>> {
+        let mut reads = Vec::new();
+        for _ in 0..READS {
+            let begin = Instant::now();
+            let (code, answer) = self.read().await?;
+            reads.push((begin.elapsed(), code, answer));
+        }
+        Ok(reads)
     }
 }

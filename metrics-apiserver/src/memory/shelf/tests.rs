@@ -11,7 +11,11 @@ fn question(promql: &str) -> Question {
 }
 
 fn reading() -> Arc<Reading> {
-    Arc::new(Reading { samples: Vec::new(), asked_at: jiff::Timestamp::UNIX_EPOCH })
+    reading_of(Instant::now())
+}
+
+fn reading_of(asked: Instant) -> Arc<Reading> {
+    Arc::new(Reading { samples: Vec::new(), partial: None, asked_at: jiff::Timestamp::UNIX_EPOCH, asked })
 }
 
 struct Fixture {
@@ -26,12 +30,19 @@ impl Fixture {
     }
 
     fn look(&mut self, promql: &str, second: u32) -> Found {
-        self.shard.look(&question(promql), 100 * SECOND, self.start + second * SECOND, &self.slots)
+        let (question, now) = (question(promql), self.start + second * SECOND);
+        let read = Read { question: &question, place: 0, max_age: 100 * SECOND, now, spread: Duration::ZERO };
+        self.shard.look(&read, &self.slots)
+    }
+
+    fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
+        let now = self.start + second * SECOND;
+        self.shard.entries.get_mut(&question(promql)).unwrap().land(now, outcome);
     }
 
     fn fill(&mut self, promql: &str, second: u32) {
         let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
-        self.shard.land(&question(promql), self.start + second * SECOND, &Ok(reading()));
+        self.land(promql, second, &Ok(reading_of(self.start + second * SECOND)));
         launch.land(Ok(reading()));
     }
 }
@@ -88,8 +99,10 @@ fn a_failure_leaves_the_reading_before_it() {
     let mut fixture = Fixture::new(10, 10);
     fixture.fill("a", 0);
     let failure = Err(QueryError::TimedOut(SECOND));
-    fixture.shard.land(&question("a"), fixture.start + SECOND, &failure);
-    assert!(matches!(fixture.look("a", 100), Found::Reading(_)), "exactly as old as allowed");
+    fixture.land("a", 1, &failure);
+    let Found::Ageing(_, launch) = fixture.look("a", 100) else { panic!("exactly as old as allowed") };
+    assert!(matches!(fixture.look("a", 100), Found::Reading(_)), "the fetch for the next reads is in flight");
+    drop(launch);
     assert!(matches!(fixture.look("a", 101), Found::Begun(..)), "older than allowed");
 }
 
@@ -105,4 +118,21 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
     assert_eq!(kept, 160);
+}
+
+#[test]
+fn the_newest_good_reading_is_kept_as_long_as_it_is_wanted() {
+    let shelf = Shelf::new(Limits::default());
+    let (question, start) = (question("a"), Instant::now());
+    let (old, new) = (reading_of(start), reading_of(start + SECOND));
+    shelf.keep_good(&question, &new);
+    assert!(shelf.last_good(&question, SECOND, start).is_none(), "nobody has read the question");
+    let Found::Begun(..) = shelf.look(&question, SECOND, start) else { panic!("the question is new") };
+    shelf.keep_good(&question, &new);
+    shelf.keep_good(&question, &old);
+    let good = |second| shelf.last_good(&question, 5 * SECOND, start + second * SECOND);
+    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)));
+    assert!(good(7).is_none());
+    shelf.land(&question, start + 3 * SECOND, &Ok(reading_of(start + 3 * SECOND)));
+    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)), "a reading nobody called good is none");
 }

@@ -11,7 +11,7 @@ fn json(text: &str) -> Play {
 }
 
 /// What a client with `timeout` makes of `play`.
-async fn outcome(play: Play, timeout: Duration) -> Result<Vec<Sample>, QueryError> {
+async fn outcome(play: Play, timeout: Duration) -> Result<Fetched, QueryError> {
     let server = Server::plain(play);
     query(&backends(ClientOptions { timeout, ..options(&server) }), "up").await
 }
@@ -23,7 +23,7 @@ async fn failure(play: Play) -> QueryError {
 #[tokio::test]
 async fn a_short_query_is_a_get_with_its_timeout() {
     let server = Server::plain(json(ANSWER));
-    let options = ClientOptions { url: format!("{}/prefix/", server.url), ..options(&server) };
+    let options = ClientOptions { urls: vec![format!("{}/prefix/", server.url)], ..options(&server) };
     assert_value(query(&backends(options), "sum(up) + 1").await, 42.0);
     let request = server.last();
     assert_eq!(request.line, "GET /prefix/api/v1/query?query=sum%28up%29+%2B+1&timeout=30000ms HTTP/1.1");
@@ -59,6 +59,14 @@ async fn a_backend_that_recovers_is_asked_again() {
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Malformed { .. })));
     server.play(json(ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_whole_says_so() {
+    let partial = ANSWER.replacen('{', r#"{"warnings":["store 10.0.0.1 is away"],"#, 1);
+    let fetched = outcome(json(&partial), PATIENT).await.unwrap();
+    assert_eq!((fetched.samples.len(), fetched.partial.as_deref()), (1, Some("store 10.0.0.1 is away")));
+    assert_eq!(outcome(json(ANSWER), PATIENT).await.unwrap().partial, None);
 }
 
 #[tokio::test]
@@ -241,6 +249,34 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_replacement_keeps_what_is_the_same_and_drops_what_is_gone() {
+    let (kept, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
+    let name = |name: &str| BackendName(name.into());
+    let backends = Backends::build(vec![(name("default"), options(&kept))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    backends.replace(vec![(name("default"), options(&kept)), (name("new"), options(&other))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(kept.last().connection, 0, "the client of an unchanged backend stays");
+    backends.replace(vec![(name("default"), options(&other))]).unwrap();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!((kept.requests().len(), other.requests().len()), (2, 1), "a changed one is asked elsewhere");
+    backends.replace(Vec::new()).unwrap();
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_replacement_that_cannot_work_changes_nothing() {
+    let (server, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
+    let backends = backends(options(&server));
+    let broken = ClientOptions { ca_file: Some("/nonexistent/ca.crt".into()), ..options(&other) };
+    let names = ["default", "broken"].map(|name| BackendName(name.into()));
+    let error = backends.replace(names.into_iter().zip([options(&other), broken]).collect()).unwrap_err();
+    assert_eq!(error.to_string(), "backend `broken` cannot be used");
+    assert_value(query(&backends, "up").await, 42.0);
+    assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_refused_at_build() {
     let server = Server::plain(Play::Hang);
     let dir = TempDir::new().unwrap();
@@ -253,7 +289,7 @@ async fn what_cannot_work_is_refused_at_build() {
     };
     let base = || options(&server);
     for url in ["ftp://prometheus", "prometheus:9090", "http://u:p@prometheus", ""] {
-        check(ClientOptions { url: url.to_owned(), ..base() }, "the url must be");
+        check(ClientOptions { urls: vec![url.to_owned()], ..base() }, "the url must be");
     }
     check(ClientOptions { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
     check(ClientOptions { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");

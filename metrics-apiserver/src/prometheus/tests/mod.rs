@@ -1,6 +1,7 @@
 //! The client against a server on loopback that replays and misbehaves.
 
 mod http;
+mod outage;
 mod server;
 mod tls;
 
@@ -8,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Auth, Backends, ClientOptions};
-use crate::memory::{BackendName, Query, QueryError, Question};
-use crate::metric::Sample;
+use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
 
 use server::Server;
 
@@ -22,7 +22,7 @@ const ANSWER: &str =
 
 fn options(server: &Server) -> ClientOptions {
     ClientOptions {
-        url: server.url.clone(),
+        urls: vec![server.url.clone()],
         timeout: PATIENT,
         headers: Vec::new(),
         auth: Auth::None,
@@ -35,7 +35,7 @@ fn backends(options: ClientOptions) -> Backends {
     Backends::build(vec![(BackendName("default".into()), options)]).unwrap()
 }
 
-async fn query(backends: &Backends, promql: &str) -> Result<Vec<Sample>, QueryError> {
+async fn query(backends: &Backends, promql: &str) -> Result<Fetched, QueryError> {
     backends.query(Question { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
 }
 
@@ -47,7 +47,7 @@ async fn files_become_due() {
 }
 
 #[track_caller]
-fn assert_value(result: Result<Vec<Sample>, QueryError>, value: f64) {
-    let values: Vec<f64> = result.unwrap().iter().map(|sample| sample.value).collect();
+fn assert_value(result: Result<Fetched, QueryError>, value: f64) {
+    let values: Vec<f64> = result.unwrap().samples.iter().map(|sample| sample.value).collect();
     assert_eq!(values, [value]);
 }

@@ -93,8 +93,9 @@ async fn a_server_of_the_configured_ca_is_trusted_and_no_other() {
     let ca_only = ClientOptions { identity: None, ..files.options(&server) };
     assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
     let stranger = answering(other.server(None));
-    let error =
-        query(&backends(ClientOptions { url: stranger.url.clone(), ..ca_only }), "up").await.unwrap_err();
+    let error = query(&backends(ClientOptions { urls: vec![stranger.url.clone()], ..ca_only }), "up")
+        .await
+        .unwrap_err();
     assert!(
         matches!(&error, QueryError::Unavailable { detail } if detail.contains("certificate")),
         "{error:?}"
@@ -126,6 +127,11 @@ async fn replaced_certificates_are_used_and_half_written_ones_are_not() {
     assert_value(query(&backends, "up").await, 42.0);
 
     std::fs::write(&files.key, Authority::new().issue().1.serialize_pem()).unwrap();
+    files_become_due().await;
+    assert_value(query(&backends, "up").await, 42.0);
+
+    let (first, second) = (new.0.pem(), old.0.pem());
+    std::fs::write(&files.ca, format!("{first}{}", &second[..second.len() / 2])).unwrap();
     files_become_due().await;
     assert_value(query(&backends, "up").await, 42.0);
     assert!(server.requests().iter().all(|request| request.connection == 0), "the old client stays");

@@ -6,10 +6,26 @@ fn answer(result_type: &str, result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
 }
 
+fn samples(body: &[u8]) -> Result<Vec<Sample>, WireError> {
+    super::answer(body).map(|(samples, _)| samples)
+}
+
+fn notes(more: &str) -> Notes {
+    super::answer(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
+}
+
 #[track_caller]
 fn malformed(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
         Err(WireError::Malformed(detail)) => assert!(detail.contains(expected), "{detail:?}"),
+        other => panic!("{body} gives {other:?}"),
+    }
+}
+
+#[track_caller]
+fn unfit(body: &str, expected: &str) {
+    match samples(body.as_bytes()) {
+        Err(WireError::Unfit(detail)) => assert!(detail.contains(expected), "{detail:?}"),
         other => panic!("{body} gives {other:?}"),
     }
 }
@@ -54,14 +70,15 @@ fn a_scalar_is_one_sample_without_labels() {
 
 #[test]
 fn the_result_may_come_before_its_type() {
-    let body = r#"{"data":{"result":[12.5,"7"],"resultType":"scalar"},"warnings":["w"],"infos":["i"],"status":"success"}"#;
+    let body = r#"{"data":{"result":[12.5,"7"],"resultType":"scalar"},"warnings":[],"infos":["i"],"status":"success"}"#;
     assert_eq!(samples(body.as_bytes()).unwrap()[0].value.to_string(), "7");
 }
 
 #[test]
 fn other_results_are_refused_by_name() {
-    malformed(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
-    malformed(&answer("string", r#"[1,"x"]"#), "gives a string");
+    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
+    unfit(&answer("string", r#"[1,"x"]"#), "gives a string");
+    malformed(&answer("tensor", "[]"), "unknown resultType");
     malformed(r#"{"status":"success"}"#, "no resultType");
     malformed(r#"{"status":"success","data":{"result":[]}}"#, "no resultType");
 }
@@ -69,7 +86,7 @@ fn other_results_are_refused_by_name() {
 #[test]
 fn a_native_histogram_is_no_number() {
     let histogram = r#"[{"metric":{},"histogram":[1,{"count":"3","sum":"4","buckets":[[0,"1","2","3"]]}]}]"#;
-    malformed(&answer("vector", histogram), "histogram_quantile");
+    unfit(&answer("vector", histogram), "histogram_quantile");
 }
 
 #[test]
@@ -87,13 +104,67 @@ fn other_shapes_are_malformed() {
 }
 
 #[test]
+fn a_warning_that_is_no_remark_on_the_query_makes_the_answer_partial() {
+    for text in [
+        "remote_read: remote server http://10.0.0.1/read returned HTTP status 500",
+        "No StoreAPIs matched for this query",
+        "3 more warning annotations omitted",
+    ] {
+        let notes = notes(&format!(r#""warnings":["PromQL warning: w","{text}","another"],"infos":["i"]"#));
+        assert_eq!(notes.partial.as_deref(), Some(text));
+        assert_eq!((notes.warnings, notes.infos), (vec!["PromQL warning: w".into()], vec!["i".into()]));
+    }
+    assert!(notes(r#""isPartial":true"#).partial.is_some());
+}
+
+#[test]
+fn remarks_on_the_query_leave_the_answer_whole() {
+    for more in [
+        r#""infos":["PromQL info: metric might not be a counter: \"a\" (1:5)","3 more info annotations omitted"]"#,
+        r#""warnings":["PromQL warning: bucket label \"le\" is missing (1:20)","PromQL info: old"]"#,
+        r#""warnings":null,"infos":null,"isPartial":false"#,
+        r#""warnings":[]"#,
+    ] {
+        assert_eq!(notes(more).partial, None, "{more}");
+    }
+}
+
+#[test]
+fn endless_warnings_are_kept_in_part_and_none_that_matters_is_missed() {
+    let remark = format!("\"PromQL warning: {}\",", "x".repeat(10_000));
+    let notes = notes(&format!(r#""warnings":[{}"a store is away"]"#, remark.repeat(1000)));
+    assert_eq!(notes.partial.as_deref(), Some("a store is away"));
+    assert!(notes.warnings.len() <= 10 && notes.warnings.iter().all(|text| text.len() <= 300));
+}
+
+#[test]
 fn exactly_the_limit_is_read_and_one_more_is_not() {
     let body = |count: usize| {
         answer("vector", &format!("[{}]", vec![r#"{"metric":{},"value":[1,"1"]}"#; count].join(",")))
     };
     assert_eq!(samples(body(SAMPLES_MAX).as_bytes()).unwrap().len(), SAMPLES_MAX);
-    assert_eq!(samples(body(SAMPLES_MAX + 1).as_bytes()), Err(WireError::TooMany));
+    assert_eq!(samples(body(SAMPLES_MAX + 1).as_bytes()), Err(WireError::TooMuch(SAMPLES_LIMIT)));
     assert_eq!(SAMPLES_LIMIT, format!("{SAMPLES_MAX} series"));
+}
+
+#[test]
+fn labels_are_bounded_in_a_series_and_in_all() {
+    let series = |labels: usize| {
+        let labels: Vec<String> = (0..labels).map(|number| format!(r#""l{number}":"""#)).collect();
+        format!(r#"{{"metric":{{{}}},"value":[1,"1"]}}"#, labels.join(","))
+    };
+    let body = |series: Vec<String>| answer("vector", &format!("[{}]", series.join(",")));
+    let all = LABELS_MAX / SERIES_LABELS_MAX;
+    assert_eq!(samples(body(vec![series(SERIES_LABELS_MAX); all]).as_bytes()).unwrap().len(), all);
+    for (series, limit) in [
+        (vec![series(1), series(SERIES_LABELS_MAX + 1)], SERIES_LABELS_LIMIT),
+        (vec![series(200_000)], SERIES_LABELS_LIMIT),
+        (vec![series(SERIES_LABELS_MAX); all + 1], LABELS_LIMIT),
+    ] {
+        assert_eq!(samples(body(series).as_bytes()), Err(WireError::TooMuch(limit)));
+    }
+    assert_eq!(SERIES_LABELS_LIMIT, format!("{SERIES_LABELS_MAX} labels in a series"));
+    assert_eq!(LABELS_LIMIT, format!("{LABELS_MAX} labels"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::memory::{Limits, Memory, Query, QueryError, Question};
+use crate::memory::{Fetched, Limits, Memory, Query, QueryError, Question};
 use crate::metric::{Labels, MetricName, Sample};
 use crate::readiness::Readiness;
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
@@ -244,12 +244,14 @@ fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Par
     let catalog = Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty"].map(rule).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10)).unwrap();
+    let mut registry = Registry::default();
+    let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
-        answers: Arc::new(Answers::new(Arc::new(ServedCatalog::new(catalog)), Arc::new(memory))),
+        answers: Arc::new(Answers::new(catalog, Arc::new(memory), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
         authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default())),
         readiness,
-        registry: Registry::default(),
+        registry,
     }
 }
 
@@ -268,7 +270,7 @@ fn rule(name: &str) -> Rule {
 struct Prometheus;
 
 impl Query for Prometheus {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Vec<Sample>, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
         async move {
             let asked = |name: &str| question.promql.starts_with(name);
             if asked("slow") {
@@ -279,7 +281,8 @@ impl Query for Prometheus {
             }
             let labels = Labels::from([("asked".to_owned(), question.promql.to_string())]);
             let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
-            Ok(if asked("empty") { Vec::new() } else { vec![sample] })
+            let samples = if asked("empty") { Vec::new() } else { vec![sample] };
+            Ok(Fetched { samples, partial: None })
         }
         .boxed()
     }

@@ -1,0 +1,128 @@
+//! The rhythm of a question's reads, and when to fetch so that the next read finds a young reading.
+//!
+//! Not every read matters: while a reading is young enough it answers any number of them. What matters is the first
+//! read that the reading of the last one could not answer: a *demand*. A fetch sent `lead` before a demand answers all
+//! reads until `maxAge - lead` after it; the first read later than that is the next demand. So one HPA makes a demand
+//! at each of its reads, fifty HPAs that read within two seconds make one together, and reads that come all the time
+//! make one each `maxAge - lead`: the fewest fetches there can be. Failed reads count like any other.
+//!
+//! The *beat* is learned from the gaps between demands. A server that is one of several sees only some of the reads, at
+//! multiples of the beat, so the beat is the gap of which the most other gaps are multiples. HPAs come late, never
+//! early: the shortest such gap is taken, since a reading fetched early only waits.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Gaps remembered: a minute and a half at an HPA's beat of 15 s, after which a changed beat is the only one known.
+const GAPS: usize = 6;
+
+/// How far a gap may be from a multiple of the beat, in parts of the beat. Measured at an HPA: 15.01 s to 15.75 s.
+const TOLERANCE: u32 = 10;
+
+/// Beats without a read before a question's fetches end. Of three replicas each gets a third of the reads, so that
+/// twelve beats in a row pass one by in 0.8 of a hundred cases.
+const SILENT_BEATS_MAX: u32 = 12;
+
+/// A longer gap is no beat: HPAs read every 15 s, patient ones every minute.
+const BEAT_MAX: Duration = Duration::from_secs(120);
+
+/// How long a question without a beat is kept, unread.
+const UNREAD_MAX: Duration = Duration::from_secs(600);
+
+/// When the last demand came, and how often the ones before.
+#[derive(Debug, Default)]
+pub(super) struct Rhythm {
+    demand: Option<Instant>,
+    /// In milliseconds, the latest last.
+    gaps: [u32; GAPS],
+    beat: Option<Duration>,
+    /// Beats since the last demand for which a fetch was begun.
+    fetched: u32,
+    /// Of the last read.
+    max_age: Duration,
+}
+
+impl Rhythm {
+    /// Takes note of a read now; whether it is a demand. A fetch takes about `lead`, margin included.
+    pub(super) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> bool {
+        self.max_age = max_age;
+        let gap = self.demand.map(|demand| now.saturating_duration_since(demand));
+        if gap.is_some_and(|gap| gap <= max_age.saturating_sub(lead)) {
+            return false;
+        }
+        self.demand = Some(now);
+        self.fetched = 0;
+        match gap {
+            Some(gap) if gap <= self.beat.map_or(BEAT_MAX, |beat| beat * SILENT_BEATS_MAX) => self.learn(gap),
+            // The first read, or the first after a long silence: whoever reads now may have another beat.
+            _ => (self.gaps, self.beat) = Default::default(),
+        }
+        true
+    }
+
+    /// When the fetch for the next demand is to be sent; none if no demand is expected.
+    pub(super) fn due(&self, lead: Duration) -> Option<Instant> {
+        let next = self.fetched + 1;
+        let beat = self.beat.filter(|_| next <= SILENT_BEATS_MAX)?;
+        self.demand?.checked_add(beat * next)?.checked_sub(lead)
+    }
+
+    /// The fetch for the next demand was begun.
+    pub(super) fn fetched(&mut self) {
+        self.fetched += 1;
+    }
+
+    /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
+    /// stays young long enough to wait for a late reader.
+    pub(super) fn margin(&self) -> Duration {
+        let wanted = self.beat.unwrap_or_default() / 20;
+        wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(self.max_age / 4)
+    }
+
+    /// How old a reading the last read would have taken.
+    pub(super) fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// How long a reading of this question can be of use to its readers, unread.
+    pub(super) fn silence_max(&self) -> Duration {
+        self.beat.map_or(UNREAD_MAX, |beat| beat * SILENT_BEATS_MAX).max(self.max_age)
+    }
+
+    /// Whether fetches run ahead of the reads.
+    pub(super) fn is_steady(&self) -> bool {
+        self.beat.is_some() && self.fetched < SILENT_BEATS_MAX
+    }
+
+    fn learn(&mut self, gap: Duration) {
+        self.gaps.rotate_left(1);
+        if let Some(latest) = self.gaps.last_mut() {
+            *latest = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX).max(1);
+        }
+        self.beat = beat(&self.gaps).filter(|beat| *beat <= BEAT_MAX);
+    }
+}
+
+/// The gap of which the most gaps are multiples, or half or a third of one if that explains still more.
+fn beat(gaps: &[u32]) -> Option<Duration> {
+    let known = || gaps.iter().copied().filter(|gap| *gap > 0);
+    let latest = known().next_back()?;
+    let candidates = [1, 2, 3].into_iter().flat_map(|part| known().map(move |gap| gap / part));
+    let explained = |beat: u32| known().filter(|gap| multiple(*gap, beat).is_some()).count();
+    // Of the best the one that is true now, and of those the longest: every multiple of 15 s is one of 5 s as well.
+    let merit = |beat: &u32| (explained(*beat), multiple(latest, *beat).is_some(), *beat);
+    let best = candidates.filter(|beat| *beat > 0).max_by_key(merit)?;
+    let shortest = known().filter_map(|gap| Some(gap / multiple(gap, best)?)).min()?;
+    Some(Duration::from_millis(shortest.into()))
+}
+
+/// How many beats a gap is, if it is about a whole number of them.
+fn multiple(gap: u32, beat: u32) -> Option<u32> {
+    let beats = (gap.saturating_add(beat / 2)) / beat;
+    let off = gap.abs_diff(beats.saturating_mul(beat));
+    (beats > 0 && off <= beat / TOLERANCE).then_some(beats)
+}
+
+#[cfg(test)]
+mod tests;

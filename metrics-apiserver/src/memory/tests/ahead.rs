@@ -1,0 +1,155 @@
+//! Fetches that run ahead of reads, on a paused clock.
+
+use super::*;
+
+const BEAT: Duration = Duration::from_secs(15);
+
+/// A memory whose fetches run ahead.
+fn ahead(plays: &[Play]) -> (Fixture, JoinSet<()>) {
+    let fixture = Fixture::new(plays);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&fixture.memory).run_ahead());
+    (fixture, tasks)
+}
+
+impl Fixture {
+    fn hits(&self) -> u64 {
+        self.memory.metrics.hits.get()
+    }
+}
+
+/// What an HPA does: its reads are late by up to a twentieth of the beat, never early.
+fn late(read: u32) -> Duration {
+    Duration::from_millis(u64::from(read * 7919 % 340))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hpa_is_answered_from_memory_from_its_third_read_on_with_one_query_a_beat() {
+    const READS: u32 = 60;
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    for read in 0..READS {
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(BEAT + late(read)).await;
+    }
+    assert_eq!(fixture.hits(), u64::from(READS) - 2);
+    assert!(fixture.asked() <= READS as usize + 2, "{} queries", fixture.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_hpas_on_one_question_cost_no_more_queries_than_one() {
+    const BEATS: u32 = 12;
+    let mut asked = Vec::new();
+    for hpas in [1, 50] {
+        let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+        let readers = (0..hpas).map(|hpa| {
+            let fixture = &fixture;
+            async move {
+                tokio::time::sleep(SECOND * 2 * hpa / 50).await;
+                for read in 0..BEATS {
+                    fixture.read(MAX_AGE).await.unwrap();
+                    tokio::time::sleep(BEAT + late(read + hpa) / 20).await;
+                }
+            }
+        });
+        join_all(readers).await;
+        asked.push(fixture.asked());
+    }
+    assert!(asked[1].abs_diff(asked[0]) <= 1, "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_slower_than_the_read_deadline_answers_from_the_third_read_on() {
+    for beat in [BEAT, SECOND] {
+        let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
+        let mut failed = Vec::new();
+        for read in 0..40 {
+            let began = Instant::now();
+            if fixture.read(MAX_AGE).await.is_err() {
+                failed.push(read);
+            }
+            tokio::time::sleep(beat.saturating_sub(began.elapsed()) + late(read) / 20).await;
+        }
+        assert!(failed.iter().all(|read| *read < 3), "beat {beat:?}: reads {failed:?} failed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_of_three_replicas_answers_from_memory_with_at_most_one_query_a_beat() {
+    const BEATS: u32 = 150;
+    const WARM_UP: u32 = 30;
+    let replicas: Vec<_> = (0..3).map(|_| ahead(&[Play::Answer(SECOND / 50)])).collect();
+    let hits = || replicas.iter().map(|(fixture, _)| fixture.hits()).sum::<u64>();
+    let (mut chance, mut before) = (42_u32, 0);
+    for read in 0..WARM_UP + BEATS {
+        if read == WARM_UP {
+            before = hits();
+        }
+        chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (fixture, _) = &replicas[(chance >> 16) as usize % 3];
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(BEAT + late(read) / 10).await;
+    }
+    let hits = hits() - before;
+    assert!(hits * 100 >= u64::from(BEATS) * 95, "{hits} of {BEATS} reads from memory");
+    for (fixture, _) in &replicas {
+        assert!(fixture.asked() <= (WARM_UP + BEATS) as usize + 10, "{} queries", fixture.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_reads_is_no_longer_fetched_and_forgotten() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    for _ in 0..3 {
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(BEAT).await;
+    }
+    let asked = fixture.asked();
+    tokio::time::sleep(BEAT * 20).await;
+    assert!(fixture.asked() <= asked + 12, "{} queries after the last read", fixture.asked() - asked);
+    assert_eq!(fixture.memory.shelf.census().questions, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_fetch_ahead_is_tried_again_by_the_read_and_the_beat_goes_on() {
+    let fine = Play::Answer(SECOND / 50);
+    let (fixture, _tasks) = ahead(&[fine, fine, Play::Fail, fine]);
+    for read in 0..4 {
+        assert!(fixture.read(MAX_AGE).await.is_ok(), "read {read}");
+        tokio::time::sleep(BEAT).await;
+    }
+    assert_eq!(fixture.hits(), 1, "the fourth read");
+    assert_eq!(fixture.asked(), 6, "two live, the failed one, its repetition, and two ahead");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_always_asks_is_never_fetched_ahead() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    for _ in 0..5 {
+        fixture.read(Duration::ZERO).await.unwrap();
+        tokio::time::sleep(BEAT).await;
+    }
+    assert_eq!(fixture.asked(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetches_for_questions_read_together_are_spread() {
+    const QUESTIONS: usize = 500;
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    let names: Vec<_> = (0..QUESTIONS).map(|number| number.to_string()).collect();
+    for _ in 0..3 {
+        join_all(names.iter().map(|name| read(Arc::clone(&fixture.memory), name, MAX_AGE))).await;
+        tokio::time::sleep(11 * SECOND).await;
+        let before = fixture.asked();
+        let mut most = 0;
+        for _ in 0..40 {
+            let begun = fixture.asked();
+            tokio::time::sleep(SECOND / 10).await;
+            most = most.max(fixture.asked() - begun);
+        }
+        if fixture.asked() - before == QUESTIONS {
+            assert!(most <= QUESTIONS / 8, "{most} of {QUESTIONS} queries within 100 ms");
+            return;
+        }
+    }
+    panic!("the fetches never ran ahead");
+}

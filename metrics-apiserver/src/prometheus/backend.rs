@@ -1,0 +1,189 @@
+//! One backend: its servers, which of them is asked, and what is known of each.
+//!
+//! A backend of several `urls` is an HA pair: servers that scrape the same targets, each with the whole of the data, but
+//! at other moments and with other gaps. So one query is answered by one of them, and the next ones by the same, for as
+//! long as it answers: a rate that was read here and there would jump. When it fails, the query is put to the next one
+//! within the same time, of which each try has an even part lest a server that hangs use up all of it, and queries stay
+//! there. A query's own fault (refused, too long an answer) is the same everywhere and is not tried again.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout};
+
+use super::breaker::Verdict;
+use super::client::{Answer, Client, Failed};
+use super::metrics::Counts;
+use super::remarks::Remarks;
+use super::{ClientOptions, SetupError, probe};
+use crate::memory::{BackendName, Fetched, QueryError};
+
+/// One backend and its health.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) counts: Arc<Counts>,
+    client: Arc<Client>,
+    /// The server asked first.
+    preferred: AtomicUsize,
+    remarks: Remarks,
+    probes: Mutex<Probes>,
+}
+
+/// The probes of servers that are down. They end with the backend.
+#[derive(Debug, Default)]
+struct Probes {
+    tasks: JoinSet<()>,
+    /// By server; one that was never down has none.
+    running: Vec<Option<AbortHandle>>,
+}
+
+impl Backend {
+    /// `counts` may be those of an earlier backend of the name.
+    pub(super) fn new(
+        name: &BackendName,
+        options: ClientOptions,
+        counts: Arc<Counts>,
+    ) -> Result<Self, SetupError> {
+        Ok(Self {
+            counts,
+            client: Arc::new(Client::new(name, options)?),
+            preferred: AtomicUsize::new(0),
+            remarks: Remarks::default(),
+            probes: Mutex::default(),
+        })
+    }
+
+    /// How many servers it has.
+    pub(super) fn urls(&self) -> usize {
+        self.client.servers.len()
+    }
+
+    /// How many of them are worth asking.
+    pub(super) fn closed(&self) -> usize {
+        self.client.servers.iter().filter(|server| server.breaker.cause().is_none()).count()
+    }
+
+    /// What an instant query gives, now.
+    pub(super) async fn query(&self, promql: &str) -> Result<Fetched, QueryError> {
+        let _in_flight = self.counts.begin();
+        let began = Instant::now();
+        let fetched = self.try_each(promql, began).await.map(|answer| self.fetched(promql, answer));
+        self.counts.ended(&fetched, began.elapsed());
+        fetched
+    }
+
+    /// Ends the probes.
+    pub(super) async fn shutdown(&self) {
+        let mut probes = std::mem::take(&mut *self.probes());
+        probes.tasks.shutdown().await;
+    }
+
+    fn fetched(&self, promql: &str, (samples, notes): Answer) -> Fetched {
+        self.counts.noted(&notes);
+        self.remarks.say(&self.client.name, promql, &notes);
+        Fetched { samples, partial: notes.partial.map(Into::into) }
+    }
+
+    async fn try_each(&self, promql: &str, began: Instant) -> Result<Answer, QueryError> {
+        let servers = self.urls();
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut failure = None;
+        for tried in 0..servers {
+            let at = (first + tried) % servers;
+            if let Some(cause) = self.client.servers[at].breaker.cause() {
+                self.keep_probing(at);
+                failure.get_or_insert(QueryError::Open { cause });
+                continue;
+            }
+            let left = self.client.timeout.saturating_sub(began.elapsed());
+            match self.attempt(at, promql, left / self.worth_trying(first, tried)).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed { error, alive: true }) => return Err(error),
+                Err(Failed { error: QueryError::Open { cause }, .. }) => {
+                    failure.get_or_insert(QueryError::Open { cause });
+                }
+                Err(Failed { error, .. }) => failure = Some(error),
+            }
+        }
+        // There is at least one server, and each that was passed over has left its failure.
+        Err(failure.unwrap_or_else(|| QueryError::Unavailable { detail: "the backend has no url".into() }))
+    }
+
+    /// How many of the servers not yet tried have a closed breaker, the next one included.
+    fn worth_trying(&self, first: usize, tried: usize) -> u32 {
+        let servers = self.urls();
+        let closed = |ahead: &usize| self.client.servers[(first + ahead) % servers].breaker.cause().is_none();
+        u32::try_from((tried..servers).filter(closed).count()).unwrap_or(u32::MAX).max(1)
+    }
+
+    async fn attempt(&self, at: usize, promql: &str, allowed: Duration) -> Result<Answer, Failed> {
+        let server = &self.client.servers[at];
+        let (sent, said) = (Instant::now(), rounded(allowed));
+        let answered = tokio::select! {
+            biased;
+            // Who waits for a server that is found to be down need not wait on.
+            cause = server.breaker.opened() => return Err(QueryError::Open { cause }.into()),
+            answered = timeout(allowed, self.client.ask(server, promql, said)) => {
+                answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
+            }
+        };
+        match &answered {
+            Err(failed) if !failed.alive => self.failed(at, sent, &failed.error),
+            _ => {
+                if server.breaker.answered(Instant::now()) {
+                    tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
+                }
+            }
+        }
+        answered
+    }
+
+    fn failed(&self, at: usize, sent: Instant, error: &QueryError) {
+        let verdict = self.client.servers[at].breaker.failed(sent, &error.to_string());
+        if verdict == Verdict::Pardoned {
+            return;
+        }
+        let next = (at + 1) % self.urls();
+        // Another query may have led on already.
+        let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+        if verdict == Verdict::Opened {
+            let (backend, detail) = (&*self.client.name.0, error.detail());
+            tracing::warn!(
+                backend,
+                server = at,
+                %error,
+                detail,
+                "prometheus failed several times in a row; it gets no queries until it answers a probe"
+            );
+            self.keep_probing(at);
+        }
+    }
+
+    /// Begins to probe a server, unless that is being done.
+    fn keep_probing(&self, at: usize) {
+        let mut probes = self.probes();
+        while let Some(ended) = probes.tasks.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a probe crashed; please report it");
+            }
+        }
+        probes.running.resize(self.urls(), None);
+        if probes.running[at].as_ref().is_none_or(AbortHandle::is_finished) {
+            let task = probes.tasks.spawn(probe::until_answered(Arc::clone(&self.client), at));
+            probes.running[at] = Some(task);
+        }
+    }
+
+    fn probes(&self) -> std::sync::MutexGuard<'_, Probes> {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As it is said to people and servers: what is left of 10 s after 1 ms is 10 s, and nothing is 1 ms.
+fn rounded(allowed: Duration) -> Duration {
+    let step = if allowed >= Duration::from_millis(900) { 100_000 } else { 1_000 };
+    let micros = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(micros.max(1).div_ceil(step).saturating_mul(step))
+}

@@ -1,0 +1,73 @@
+//! Asks a server whose breaker is open until it answers.
+//!
+//! The first probe is sent at once, the next ones after pauses that grow from one second to four, give or take a
+//! quarter so that replicas do not knock together. A probe that hangs is given up after three seconds. So a server that
+//! is back is asked again after eight seconds at most, before the next beat of an HPA (15 s), whoever reads or not.
+
+use std::hash::BuildHasher as _;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::client::Client;
+
+/// Costs a server nothing, needs no data, and is understood by all that speak PromQL.
+const QUERY: &str = "vector(1)";
+
+/// Far above what an answer to [`QUERY`] takes, far below an HPA's beat.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Probes the server number `at` of a backend until its breaker is closed.
+pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
+    let server = &client.servers[at];
+    let random = RandomState::new();
+    let mut pauses = server.breaker.openings().saturating_sub(1);
+    while server.breaker.cause().is_some() {
+        sleep(pause(pauses, random.hash_one(pauses))).await;
+        pauses = pauses.saturating_add(1);
+        let allowed = TIMEOUT.min(client.timeout);
+        let answered = match timeout(allowed, client.send(server, QUERY, allowed)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(failed)) => failed.alive,
+            Err(_) => false,
+        };
+        if answered && server.breaker.probed() {
+            tracing::info!(backend = &*client.name.0, server = at, "prometheus answers again");
+        }
+    }
+}
+
+/// The pause before the probe that follows `before` failed ones.
+fn pause(before: u32, random: u64) -> Duration {
+    let Some(doublings) = before.checked_sub(1) else { return Duration::ZERO };
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
+    let jitter = f64::from(u32::try_from(random % 1001).unwrap_or(0)) / 1000.0;
+    pause.mul_f64(0.75 + jitter / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_probe_is_sent_at_once_and_pauses_grow_within_bounds() {
+        assert_eq!(pause(0, 7), Duration::ZERO);
+        for (before, seconds) in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 4.0), (u32::MAX, 4.0)] {
+            for random in [0, 500, 1000, 12_345, u64::MAX] {
+                let pause = pause(before, random).as_secs_f64();
+                assert!((seconds * 0.75..=seconds * 1.25).contains(&pause), "{before} {random}: {pause}");
+            }
+        }
+        assert_ne!(pause(3, 0), pause(3, 1000), "replicas do not knock together");
+    }
+
+    #[test]
+    fn a_server_that_is_back_is_asked_before_the_next_beat_of_an_hpa() {
+        assert!(TIMEOUT + LONGEST_PAUSE * 5 / 4 < Duration::from_secs(15) / 2 + Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,213 @@
+//! Servers that fail, hang and come back; one and two of them.
+
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+
+use super::server::{Play, reply};
+use super::*;
+use crate::prometheus::breaker::FAILURES_TO_OPEN;
+use crate::prometheus::session::REFUSED_CHECK_INTERVAL;
+
+fn answering() -> Server {
+    Server::plain(Play::Json(ANSWER.to_owned()))
+}
+
+/// Ends every connection without a word.
+fn dead() -> Play {
+    Play::Cut(Vec::new())
+}
+
+fn pair(first: &Server, second: &Server, timeout: Duration) -> Backends {
+    let urls = vec![first.url.clone(), second.url.clone()];
+    backends(ClientOptions { urls, timeout, ..options(first) })
+}
+
+fn scrape(backends: &Backends) -> String {
+    let mut registry = Registry::default();
+    backends.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    text
+}
+
+async fn told(backends: &Backends, line: &str) {
+    let told = async {
+        while !scrape(backends).contains(line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENT, told).await;
+    assert!(in_time.is_ok(), "{line} not in\n{}", scrape(backends));
+}
+
+async fn open(backends: &Backends) {
+    for _ in 0..FAILURES_TO_OPEN {
+        assert!(matches!(query(backends, "up").await, Err(QueryError::Unavailable { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_failed_several_times_is_not_asked_and_the_answer_comes_at_once() {
+    let server = Server::plain(dead());
+    let backends = backends(options(&server));
+    open(&backends).await;
+    let mut fastest = PATIENT;
+    for _ in 0..20 {
+        let began = std::time::Instant::now();
+        let error = query(&backends, "up").await.unwrap_err();
+        fastest = fastest.min(began.elapsed());
+        assert!(matches!(error, QueryError::Open { .. }), "{error:?}");
+        assert!(error.to_string().starts_with("prometheus is not reachable; "), "{error}");
+    }
+    assert!(fastest < Duration::from_millis(5), "{fastest:?}");
+    let own = |line: &str| line.contains("query=up");
+    assert_eq!(server.requests().iter().filter(|r| own(&r.line)).count(), FAILURES_TO_OPEN as usize);
+}
+
+#[tokio::test]
+async fn a_server_that_is_back_is_found_without_anybody_reading() {
+    let server = Server::plain(dead());
+    let backends = backends(options(&server));
+    open(&backends).await;
+    told(&backends, "breaker_open{backend=\"default\"} 1").await;
+    server.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    assert!(server.last().line.contains("query=vector%281%29"), "{}", server.last().line);
+    assert_value(query(&backends, "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_server_that_is_found_to_be_down_waits_no_longer() {
+    let server = Server::plain(Play::Hang);
+    let backends = Arc::new(backends(options(&server)));
+    let waiting = tokio::spawn({
+        let backends = Arc::clone(&backends);
+        async move { query(&backends, "slow").await }
+    });
+    while server.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.play(dead());
+    open(&backends).await;
+    let ended = tokio::time::timeout(PATIENT / 2, waiting).await.expect("it waits on").unwrap();
+    assert!(matches!(ended, Err(QueryError::Open { .. })), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_queries_is_not_down() {
+    let refusal = reply("400 Bad Request", br#"{"status":"error","errorType":"bad_data","error":"x"}"#, "");
+    let server = Server::plain(Play::Raw(refusal));
+    let backends = backends(options(&server));
+    for _ in 0..3 * FAILURES_TO_OPEN {
+        assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+    }
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_probes() {
+    let server = Server::plain(dead());
+    let backends = backends(options(&server));
+    open(&backends).await;
+    tokio::time::timeout(PATIENT, backends.shutdown()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_other_server_of_a_pair_answers_and_is_asked_from_then_on() {
+    let (first, second) = (Server::plain(dead()), answering());
+    let backends = pair(&first, &second, PATIENT);
+    for _ in 0..3 {
+        assert_value(query(&backends, "up").await, 42.0);
+    }
+    // One try and reqwest's own second one on a connection that was closed before it was used, at most.
+    assert!(first.requests().len() <= 2, "{:?}", first.requests());
+    assert_eq!(second.requests().len(), 3);
+    first.play(Play::Json(ANSWER.to_owned()));
+    second.play(Play::Json("<html>".to_owned()));
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(second.requests().len(), 4, "garbage leads back to the first");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_leaves_the_other_half_of_the_time() {
+    let (first, second) = (Server::plain(Play::Hang), answering());
+    let backends = pair(&first, &second, Duration::from_secs(2));
+    let began = std::time::Instant::now();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert!((1000..2000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    assert!(first.last().line.contains("timeout=1000ms"), "{}", first.last().line);
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(first.requests().len(), 1);
+    assert!(second.last().line.contains("timeout=1000ms"), "half for each while both may answer");
+}
+
+#[tokio::test]
+async fn a_query_at_fault_is_not_put_to_the_other_server() {
+    let (first, second) = (Server::plain(Play::Raw(reply("422 Unprocessable Entity", b"", ""))), answering());
+    let backends = pair(&first, &second, PATIENT);
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+    assert!(second.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_pair_is_given_up_when_both_are_down() {
+    let (first, second) = (Server::plain(dead()), answering());
+    let backends = pair(&first, &second, PATIENT);
+    assert_value(query(&backends, "up").await, 42.0);
+    second.play(dead());
+    let down = async { while !matches!(query(&backends, "up").await, Err(QueryError::Open { .. })) {} };
+    tokio::time::timeout(PATIENT, down).await.unwrap();
+    assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 2"), "{}", scrape(&backends));
+    second.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    assert_value(query(&backends, "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
+    let server = Server::plain(Play::Raw(reply("401 Unauthorized", b"", "")));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "old").unwrap();
+    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    std::fs::write(&path, "new").unwrap();
+    tokio::time::pause();
+    tokio::time::advance(REFUSED_CHECK_INTERVAL).await;
+    tokio::time::resume();
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+    std::fs::write(&path, "newer").unwrap();
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+    let requests = server.requests();
+    let sent: Vec<&str> = requests.iter().filter_map(|request| request.header("authorization")).collect();
+    assert_eq!(sent, ["Bearer old", "Bearer new", "Bearer new"]);
+}
+
+#[tokio::test]
+async fn queries_are_counted_by_backend_and_a_backend_that_is_gone_has_no_series() {
+    let server = answering();
+    let backends = backends(options(&server));
+    assert_value(query(&backends, "up").await, 42.0);
+    server.play(Play::Json(ANSWER.replacen('{', r#"{"warnings":["away","PromQL warning: w"],"#, 1)));
+    assert_value(query(&backends, "up").await, 42.0);
+    let text = scrape(&backends);
+    for line in [
+        "metrics_apiserver_backend_queries_total{backend=\"default\",outcome=\"success\"} 2",
+        "metrics_apiserver_backend_queries_total{backend=\"default\",outcome=\"breaker_open\"} 0",
+        "metrics_apiserver_backend_annotations_total{backend=\"default\",kind=\"partial\"} 1",
+        "metrics_apiserver_backend_annotations_total{backend=\"default\",kind=\"warning\"} 1",
+        "metrics_apiserver_backend_query_duration_seconds_count{backend=\"default\"} 2",
+        "metrics_apiserver_backend_queries_in_flight{backend=\"default\"} 0",
+        "metrics_apiserver_backend_breaker_open{backend=\"default\"} 0",
+        "metrics_apiserver_backend_urls_down{backend=\"default\"} 0",
+    ] {
+        assert!(text.contains(line), "{line} not in\n{text}");
+    }
+    let changed = ClientOptions { timeout: PATIENT * 2, ..options(&server) };
+    backends.replace(vec![(BackendName("default".into()), changed)]).unwrap();
+    assert!(
+        scrape(&backends).contains("outcome=\"success\"} 2"),
+        "a changed backend goes on with its counts"
+    );
+    backends.replace(Vec::new()).unwrap();
+    assert!(!scrape(&backends).contains("metrics_apiserver_backend"), "{}", scrape(&backends));
+}

@@ -1,0 +1,171 @@
+//! The rights that `manifests/` give: the server runs on them alone, and each of them is needed.
+
+use crate::{
+    direct::{BASE, Caller},
+    fixture::{EVERYWHERE, STEADY_SAMPLES, available, with_samples},
+};
+use std::{collections::BTreeSet, time::Duration};
+use testbed::{
+    Cluster, Options, Prometheus, Server, User, eventually, pki, ports,
+    server::{self, Serving},
+    serving_certificate::{Overlay, Request, generate},
+    workspace,
+};
+
+/// Verdicts are remembered for 10 s; the rest is room for a busy machine.
+const VERDICT_GONE: Duration = Duration::from_secs(40);
+/// The server's account, as kube-apiserver calls it.
+const ACCOUNT: &str = "system:serviceaccount:metrics-apiserver:metrics-apiserver";
+
+/// A cluster on which `manifests/` were applied, with the server beside it.
+struct Applied {
+    server: Server,
+    options: server::Options,
+    _prometheus: Prometheus,
+    cluster: Cluster,
+}
+
+impl Applied {
+    /// The overlay that leads the Service to this machine; ServiceAccount and rights are the base's.
+    async fn new() -> Self {
+        let cluster =
+            Cluster::start(Options { name: "e2e-rights".into(), ..Options::default() }).await.unwrap();
+        let prometheus = with_samples("e2e-rights-prometheus", STEADY_SAMPLES).await.unwrap();
+        let out_dir = cluster.dir().subdir("generated").unwrap();
+        let directory = workspace::root().join("manifests/overlays/demo-realistic");
+        let port = ports::free().unwrap();
+        let request = Request {
+            service: server::NAME,
+            namespace: server::NAME,
+            validity: Duration::from_secs(24 * 3600),
+            out_dir: &out_dir,
+            overlay: Some(Overlay { directory: &directory, api_service_port: Some(port) }),
+            force: false,
+        };
+        let made = generate(&request).unwrap();
+        run(&cluster, &["apply", "-k", out_dir.to_str().unwrap()]).await;
+        let config = cluster.dir().state().join("config.yaml");
+        let text = format!(
+            "backends: {{default: {{url: \"{}\"}}}}\n\
+             metrics:\n- {{name: {EVERYWHERE}, namespace: none, query: \"steady_everywhere @ 1700000000\"}}\n",
+            prometheus.url()
+        );
+        std::fs::write(&config, text).unwrap();
+        let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await.unwrap();
+        let options = server::Options { config, kubeconfig, args: Vec::new() };
+        let files = pki::IdentityFiles { certificate: made.certificate_file, key: made.key_file };
+        let serving = Serving { files, ca: std::fs::read_to_string(made.ca_file).unwrap(), port };
+        let server = Server::start_with(&cluster, server::NAME, &options, serving).await.unwrap();
+        available(&cluster).await.unwrap();
+        Self { server, options, _prometheus: prometheus, cluster }
+    }
+
+    /// What an account may do, as kubectl lists it: beyond what anybody may who is known.
+    async fn rights(&self, namespace: &str) -> BTreeSet<String> {
+        let list = async |account: &str| {
+            // To be known is to be in these groups.
+            let who = [
+                &format!("--as={account}"),
+                "--as-group=system:authenticated",
+                "--as-group=system:serviceaccounts",
+            ];
+            let args = [&["auth", "can-i", "--list", "--no-headers", "-n", namespace], &who[..]].concat();
+            let lines = run(&self.cluster, &args).await;
+            let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            lines.lines().map(line).collect::<BTreeSet<_>>()
+        };
+        let stranger = list("system:serviceaccount:default:stranger").await;
+        list(ACCOUNT).await.difference(&stranger).cloned().collect()
+    }
+}
+
+async fn run(cluster: &Cluster, args: &[&str]) -> String {
+    cluster.kubectl().run(args).await.unwrap().success().unwrap_or_else(|error| panic!("{args:?}: {error:#}"))
+}
+
+fn path(namespace: &str) -> String {
+    format!("{BASE}/namespaces/{namespace}/{EVERYWHERE}")
+}
+
+#[test]
+fn the_manifests_give_the_server_what_it_needs_and_no_more() {
+    crate::shared::runtime().block_on(async {
+        let applied = Applied::new().await;
+        let cluster = &applied.cluster;
+        let answer = run(cluster, &["get", "--raw", &path("default")]).await;
+        assert!(answer.contains("\"value\":\"42\""), "{answer}");
+
+        let reviews = [
+            "subjectaccessreviews.authorization.k8s.io [] [] [create]",
+            "tokenreviews.authentication.k8s.io [] [] [create]",
+        ];
+        let everywhere = BTreeSet::from(reviews.map(String::from));
+        assert_eq!(applied.rights("default").await, everywhere);
+        assert_eq!(applied.rights(server::NAME).await, everywhere);
+        let mut in_kube_system = everywhere;
+        in_kube_system.insert("configmaps [] [extension-apiserver-authentication] [get list watch]".into());
+        assert_eq!(applied.rights("kube-system").await, in_kube_system);
+
+        shipped_roles_let_through(&applied).await;
+        without_its_rights(&applied).await;
+    });
+}
+
+/// The two roles that are there to be bound, bound.
+async fn shipped_roles_let_through(applied: &Applied) {
+    let cluster = &applied.cluster;
+    let developer = cluster.kubectl_as(cluster.kubeconfig(User::Developer));
+    assert!(!developer.run(&["get", "--raw", &path("default")]).await.unwrap().status.success());
+    let bind = ["create", "rolebinding", "reads", "-n", "default", "--user=developer"];
+    run(cluster, &[&bind[..], &["--clusterrole=external-metrics-reader"]].concat()).await;
+    let read = eventually("the reader's binding to count", VERDICT_GONE, || async {
+        Ok(Some(developer.run(&["get", "--raw", &path("default")]).await?.success()?))
+    });
+    assert!(read.await.unwrap().contains("\"value\":\"42\""));
+    assert!(!developer.run(&["get", "--raw", &path("kube-system")]).await.unwrap().status.success());
+
+    run(cluster, &["create", "serviceaccount", "scraper", "-n", "default"]).await;
+    let scraper = direct(applied, "scraper").await;
+    assert_eq!(scraper.get("/metrics").await.code, 403);
+    let bind = ["create", "clusterrolebinding", "scrapes", "--serviceaccount=default:scraper"];
+    run(cluster, &[&bind[..], &["--clusterrole=metrics-apiserver-metrics-reader"]].concat()).await;
+    let scraped = eventually("the scraper's binding to count", VERDICT_GONE, || async {
+        Ok((scraper.try_get("/metrics").await?.code == 200).then_some(()))
+    });
+    scraped.await.unwrap();
+}
+
+/// A ServiceAccount of the namespace `default`, calling the server directly with its token.
+async fn direct(applied: &Applied, account: &str) -> Caller {
+    let token = applied.cluster.request_service_account_token("default", account).await.unwrap();
+    // The certificate has one name only, which no resolver knows.
+    let address = (std::net::Ipv4Addr::LOCALHOST, applied.server.port()).into();
+    Caller::resolved(server::HOST, address, applied.server.ca())
+        .with("authorization", &format!("Bearer {token}"))
+}
+
+/// Takes the rights away, one after the other: without the reviews nobody new is let in, without the ConfigMap no server starts.
+async fn without_its_rights(applied: &Applied) {
+    let cluster = &applied.cluster;
+    run(cluster, &["delete", "clusterrolebinding", "metrics-apiserver:system:auth-delegator"]).await;
+    run(cluster, &["create", "serviceaccount", "late", "-n", "default"]).await;
+    let developer = cluster.kubectl_as(cluster.kubeconfig(User::Developer));
+    let unreviewed = eventually("the user's rights to be asked for in vain", VERDICT_GONE, || async {
+        let refused = developer.run(&["get", "--raw", &path("default")]).await?;
+        Ok(refused.stderr.contains("could not be reviewed").then_some(()))
+    });
+    unreviewed.await.unwrap();
+    let late = direct(applied, "late").await;
+    assert!(matches!(late.get(&path("default")).await.code, 401 | 403));
+
+    let bindings = ["rolebinding", "metrics-apiserver:authentication-reader", "-n", "kube-system"];
+    run(cluster, &[&["delete"], &bindings[..]].concat()).await;
+    let refused = eventually("a server without its rights to be refused", VERDICT_GONE, || async {
+        match Server::start(cluster, "without-rights", &applied.options).await {
+            Ok(_) => Ok(None),
+            Err(error) => Ok(Some(format!("{error:#}"))),
+        }
+    });
+    let refused = refused.await.unwrap();
+    assert!(refused.contains("bind Role extension-apiserver-authentication-reader"), "{refused}");
+}
