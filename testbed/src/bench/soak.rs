@@ -64,7 +64,7 @@ pub async fn soak(minutes: u64) -> Result<Soak> {
     let stage = Stage::start().await?;
     let served = stage.serve("bench-soak", &[]).await?;
     let end = Duration::from_secs(minutes * 60);
-    let beat = Beat::at_rate(RATE, PERIOD, world::QUESTIONS, Layout::Apart);
+    let beat = Beat::at_rate(RATE, PERIOD, world::QUESTIONS, Layout::Together);
     let asks = world::asks(Source::Memory, world::QUESTIONS);
     let before = served.reloads().await?;
     let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, CONNECTIONS);
