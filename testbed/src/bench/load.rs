@@ -22,6 +22,9 @@ use std::{
 const SETTING_UP: Duration = Duration::from_secs(1);
 /// The longest sleep at a time: how soon a load that is given up ends.
 const NAP: Duration = Duration::from_secs(1);
+/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that the
+/// machine can't bear would go on for long after its end, with ever later reads.
+const TOO_LATE: Duration = Duration::from_secs(5);
 /// Messages of failed reads that each thread keeps.
 const COMPLAINTS: usize = 3;
 
@@ -192,7 +195,11 @@ impl Shared {
             }
             let Some(ask) = self.asks.get(question) else { break };
             let late = due.elapsed();
-            let (verdict, complaint) = ask.put(&mut connection);
+            let (verdict, complaint) = if late > TOO_LATE {
+                (Verdict::Failed, Some(format!("not sent within {TOO_LATE:?}: all connections were waiting")))
+            } else {
+                ask.put(&mut connection)
+            };
             outcome.add(Read { planned: at, late, took: due.elapsed(), verdict }, complaint);
         }
         outcome
