@@ -3,45 +3,65 @@
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
 use std::{fs, io::Write, process::ExitCode};
-use testbed::{bench, workspace};
+use testbed::{
+    bench::{self, Row},
+    workspace,
+};
 use tokio::process::Command;
 
 /// Measure the server and the inference service in a release build; a table, and figures in target/bench.json
+///
+/// Takes about a quarter of an hour and wants the machine for itself: docs/performance.md says what is measured and how.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
+    #[arg(long, conflicts_with = "soak")]
+    quick: bool,
+    /// See whether memory grows instead: 10,000 questions, 1,000 reads/s, reloads, restarts of Prometheus
+    #[arg(long)]
+    soak: bool,
+    /// How long to soak
+    #[arg(long, default_value_t = 10, requires = "soak", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    minutes: u64,
+}
 
-pub(crate) async fn run(_args: &Args) -> Result<ExitCode> {
+pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     // A load generator without optimization would measure itself.
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && !args.quick {
         return again_in_release().await;
     }
     workspace::build_binaries().await?;
-    let report = bench::run().await?;
-    let path = workspace::target_dir()?.join("bench.json");
-    fs::write(&path, serde_json::to_string_pretty(&report)?)?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}\n\nwritten to {}\n", table(&report), path.display())?;
-    drop(out);
-    inference().await
+    if args.soak {
+        let report = bench::soak(args.minutes).await?;
+        tell(&report, &report.rows(), "bench-soak.json")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = bench::run(args.quick).await?;
+    tell(&report, &report.rows(), "bench.json")?;
+    // Another profile would have to be built for it.
+    if args.quick { Ok(ExitCode::SUCCESS) } else { inference().await }
 }
 
-fn table(report: &bench::Report) -> Table {
+/// Prints the table and writes it with all figures into cargo's output folder.
+fn tell(report: &impl serde::Serialize, rows: &[Row], file: &str) -> Result<()> {
+    let path = workspace::target_dir()?.join(file);
+    let whole = serde_json::json!({ "table": rows, "figures": report });
+    fs::write(&path, serde_json::to_string_pretty(&whole)?)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n\nwritten to {}\n", table(rows), path.display())?;
+    Ok(())
+}
+
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(["what", "measured"]);
-    let latency =
-        |l: bench::Latency| format!("p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms", l.p50_ms, l.p99_ms, l.max_ms);
-    for (what, measured) in [
-        ("start → first correct answer", format!("{:.0} ms", report.first_answer_ms)),
-        ("idle memory", format!("{:.1} MB", report.idle_memory_mb)),
-        ("memory after the reads", format!("{:.1} MB", report.memory_after_reads_mb)),
-        ("read from memory", latency(report.from_memory)),
-        ("read live (maxAge: 0s)", latency(report.live)),
-        ("closed loop, 5 connections", format!("{:.0} reads/s", report.reads_per_second)),
-        ("processor time per 1,000 reads", format!("{:.1} ms", report.cpu_ms_per_1000_reads)),
-        ("metrics-apiserver's program", format!("{:.1} MB", report.server_binary_mb)),
-        ("inference-svc's program", format!("{:.1} MB", report.inference_binary_mb)),
-    ] {
-        table.add_row([what.to_owned(), measured]);
+    table.load_style(presets::ASCII_MARKDOWN).set_header(["what", "measured", "goal", "reached"]);
+    for Row { what, measured, goal, reached } in rows {
+        let reached = match reached {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        table.add_row([what, measured, goal, reached]);
     }
     table
 }
@@ -58,7 +78,7 @@ async fn again_in_release() -> Result<ExitCode> {
     if built != ExitCode::SUCCESS {
         return Ok(built);
     }
-    exit_code(Command::new(program).arg("bench")).await
+    exit_code(Command::new(program).args(std::env::args_os().skip(1))).await
 }
 
 async fn cargo(args: &[&str]) -> Result<ExitCode> {

@@ -1,0 +1,89 @@
+//! The longest read while Prometheus hangs: it takes queries and answers none.
+
+use super::{
+    CONNECTIONS, Pace,
+    beat::{Beat, Layout, Schedule},
+    counters,
+    latency::Latency,
+    load::OpenLoop,
+    say,
+    stage::{Served, Stage},
+    world::{self, Configuration, Source},
+};
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Reads a second: few enough that none waits for a connection when all of them wait for their second.
+const RATE: usize = 67;
+/// Between two looks at the breaker.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the reads saw.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hang {
+    /// Reads planned before Prometheus hung.
+    pub before: Latency,
+    /// Reads planned while it hung and the server still asked it.
+    pub breaker_closed: Latency,
+    /// Reads planned while it hung and the breaker was open.
+    pub breaker_open: Option<Latency>,
+    /// How long it hung until the breaker opened.
+    pub opened_after_seconds: Option<f64>,
+    /// How long it went on until the breaker closed.
+    pub closed_after_seconds: Option<f64>,
+    /// Reads planned in the last beat, when all should be as before.
+    pub after: Latency,
+    /// Some of the failures' messages.
+    pub complaints: Vec<String>,
+}
+
+pub(super) async fn hang(stage: &Stage, pace: &Pace) -> Result<Hang> {
+    let configuration = Configuration { timeout: pace.query_timeout, ..stage.configuration() };
+    let served = stage.start_server(stage.plan("bench-hang", &configuration, &[])?).await?;
+    say("Prometheus hangs");
+    let beat = Beat::at_rate(RATE, pace.beat, world::RULES, Layout::Together);
+    let stopped = pace.warm_up;
+    let end = stopped + pace.hang + pace.beat * 3;
+    let asks = world::asks(Source::Memory, world::RULES);
+    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, CONNECTIONS);
+    load.at(stopped).await;
+    stage.prometheus.signal(Signal::SIGSTOP).await?;
+    let opened = until(&load, &served, true, stopped + pace.hang).await;
+    load.at(stopped + pace.hang).await;
+    stage.prometheus.signal(Signal::SIGCONT).await?;
+    let closed = match opened {
+        Ok(Some(_)) => until(&load, &served, false, end).await?,
+        _ => None,
+    };
+    let opened = opened?;
+    load.at(end).await;
+    let outcome = load.finish().await?;
+    let within = |from: Duration, to: Duration| {
+        Latency::of(outcome.reads.iter().filter(move |read| (from..to).contains(&read.planned)))
+    };
+    let resumed = stopped + pace.hang;
+    Ok(Hang {
+        before: within(stopped.saturating_sub(pace.beat), stopped),
+        breaker_closed: within(stopped, opened.unwrap_or(resumed)),
+        breaker_open: opened.map(|opened| within(opened, resumed)),
+        opened_after_seconds: opened.map(|opened| opened.saturating_sub(stopped).as_secs_f64()),
+        closed_after_seconds: closed.map(|closed| closed.saturating_sub(resumed).as_secs_f64()),
+        after: within(end.saturating_sub(pace.beat), end),
+        complaints: outcome.complaints,
+    })
+}
+
+/// When the breaker is first seen to be open, or closed; `None` if it is not by `limit`.
+async fn until(load: &OpenLoop, served: &Served, open: bool, limit: Duration) -> Result<Option<Duration>> {
+    while load.now() < limit {
+        let metrics = served.metrics().await?;
+        let state = counters::sum(&metrics, "metrics_apiserver_backend_breaker_open", &[]);
+        if state.is_some_and(|state| (state > 0.0) == open) {
+            return Ok(Some(load.now()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(None)
+}

@@ -1,0 +1,262 @@
+//! Load: reads that are sent when they are planned, whatever became of those before them.
+//!
+//! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited, and
+//! its HPA with it; a generator that would send it later and count from there would omit just the waits that matter.
+//! Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
+
+use super::{
+    beat::{Planned, Schedule},
+    connection::{Connection, Target},
+};
+use anyhow::{Result, anyhow};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Between the threads' start and the first read: connections come up.
+const SETTING_UP: Duration = Duration::from_secs(1);
+/// The longest sleep at a time: how soon a load that is given up ends.
+const NAP: Duration = Duration::from_secs(1);
+/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that the
+/// machine can't bear would go on for long after its end, with ever later reads.
+const TOO_LATE: Duration = Duration::from_secs(5);
+/// Messages of failed reads that each thread keeps.
+const COMPLAINTS: usize = 3;
+
+/// A request and what its right answer holds.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) request: Vec<u8>,
+    pub(super) expected: String,
+}
+
+/// What came of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The right number.
+    Right,
+    /// An error.
+    Failed,
+    /// An answer with another number: the worst there is.
+    Wrong,
+}
+
+/// A read that was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Read {
+    /// Since the load's beginning.
+    pub(super) planned: Duration,
+    /// How much later it was sent: the generator's own part of `took`, or a wait for a connection.
+    pub(super) late: Duration,
+    /// From the planned time until the whole answer had come.
+    pub(super) took: Duration,
+    pub(super) verdict: Verdict,
+}
+
+/// All reads of a load, in the order of their planned times.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) reads: Vec<Read>,
+    /// Some of the failures' messages.
+    pub(super) complaints: Vec<String>,
+}
+
+impl Ask {
+    /// Reads once.
+    pub(super) fn put(&self, connection: &mut Connection) -> (Verdict, Option<String>) {
+        match connection.ask(&self.request) {
+            Err(error) => (Verdict::Failed, Some(error.to_string())),
+            Ok((200, body)) if contains(body, self.expected.as_bytes()) => (Verdict::Right, None),
+            Ok((code, body)) => {
+                let verdict = if code == 200 { Verdict::Wrong } else { Verdict::Failed };
+                (verdict, Some(format!("{code}: {}", String::from_utf8_lossy(body))))
+            }
+        }
+    }
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).any(|bytes| bytes == part)
+}
+
+impl Outcome {
+    fn add(&mut self, read: Read, complaint: Option<String>) {
+        self.reads.push(read);
+        if let Some(complaint) = complaint.filter(|_| self.complaints.len() < COMPLAINTS) {
+            self.complaints.push(complaint);
+        }
+    }
+
+    fn merge(parts: Vec<Self>) -> Self {
+        let mut whole = Self::default();
+        for part in parts {
+            whole.reads.extend(part.reads);
+            whole.complaints.extend(part.complaints);
+        }
+        whole.reads.sort_unstable_by_key(|read| read.planned);
+        whole.complaints.sort_unstable();
+        whole.complaints.dedup();
+        whole.complaints.truncate(COMPLAINTS);
+        whole
+    }
+}
+
+/// A load under way. It ends with this value.
+#[derive(Debug)]
+pub(super) struct OpenLoop {
+    started: Instant,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Outcome>>,
+}
+
+impl OpenLoop {
+    /// Sends the reads of `schedule` that are planned within `time` over so many connections.
+    pub(super) fn start(
+        target: &Arc<Target>,
+        asks: &Arc<[Ask]>,
+        schedule: Schedule,
+        time: Duration,
+        connections: usize,
+    ) -> Self {
+        let started = Instant::now() + SETTING_UP;
+        let stop = Arc::new(AtomicBool::new(false));
+        let shared = Arc::new(Shared {
+            started,
+            time,
+            schedule: Mutex::new(schedule),
+            asks: Arc::clone(asks),
+            stop: Arc::clone(&stop),
+        });
+        let thread = |_| {
+            let (shared, target) = (Arc::clone(&shared), Arc::clone(target));
+            thread::spawn(move || shared.work(&target))
+        };
+        Self { started, stop, threads: (0..connections).map(thread).collect() }
+    }
+
+    /// Waits until this time after the beginning.
+    pub(super) async fn at(&self, time: Duration) {
+        tokio::time::sleep_until((self.started + time).into()).await;
+    }
+
+    /// The time since the beginning.
+    pub(super) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits until all reads have their answers.
+    pub(super) async fn finish(mut self) -> Result<Outcome> {
+        let threads = std::mem::take(&mut self.threads);
+        let parts = tokio::task::spawn_blocking(move || threads.into_iter().map(join).collect());
+        let parts: Result<Vec<_>> = parts.await?;
+        Ok(Outcome::merge(parts?))
+    }
+}
+
+impl Drop for OpenLoop {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in std::mem::take(&mut self.threads) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn join(thread: JoinHandle<Outcome>) -> Result<Outcome> {
+    thread.join().map_err(|_| anyhow!("a thread of the load panicked"))
+}
+
+/// What the threads of a load have in common.
+struct Shared {
+    started: Instant,
+    time: Duration,
+    schedule: Mutex<Schedule>,
+    asks: Arc<[Ask]>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Shared {
+    fn work(&self, target: &Arc<Target>) -> Outcome {
+        // Else the kernel may let a sleep take 50 µs more. Where that can't be set, latencies are so much longer.
+        let _ = nix::sys::prctl::set_timerslack(1);
+        let mut connection = Connection::new(target);
+        // The first read tries once more, and tells.
+        let _ = connection.open();
+        let mut outcome = Outcome::default();
+        while let Some(Planned { at, question }) = self.next() {
+            let due = self.started + at;
+            if !self.sleep(due) {
+                break;
+            }
+            let Some(ask) = self.asks.get(question) else { break };
+            let late = due.elapsed();
+            let (verdict, complaint) = if late > TOO_LATE {
+                (Verdict::Failed, Some(format!("not sent within {TOO_LATE:?}: all connections were waiting")))
+            } else {
+                ask.put(&mut connection)
+            };
+            outcome.add(Read { planned: at, late, took: due.elapsed(), verdict }, complaint);
+        }
+        outcome
+    }
+
+    fn next(&self) -> Option<Planned> {
+        let mut schedule = self.schedule.lock().unwrap_or_else(PoisonError::into_inner);
+        schedule.next().filter(|planned| planned.at < self.time)
+    }
+
+    /// Whether the load still goes on when `due` has come.
+    fn sleep(&self, due: Instant) -> bool {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(left.min(NAP));
+        }
+    }
+}
+
+/// Reads in turn over so many connections, each sending the next read when it has its answer.
+pub(super) async fn closed_loop(
+    target: &Arc<Target>,
+    asks: &Arc<[Ask]>,
+    connections: usize,
+    time: Duration,
+) -> Result<Outcome> {
+    let started = Instant::now();
+    let thread = |first: usize| {
+        let (target, asks) = (Arc::clone(target), Arc::clone(asks));
+        thread::spawn(move || {
+            let mut connection = Connection::new(&target);
+            let mut outcome = Outcome::default();
+            for ask in asks.iter().cycle().skip(first) {
+                let planned = started.elapsed();
+                if planned >= time {
+                    break;
+                }
+                let (verdict, complaint) = ask.put(&mut connection);
+                let took = started.elapsed().saturating_sub(planned);
+                outcome.add(Read { planned, late: Duration::ZERO, took, verdict }, complaint);
+            }
+            outcome
+        })
+    };
+    // Each begins at another question.
+    let step = asks.len() / connections.max(1);
+    let threads: Vec<_> = (0..connections).map(|index| thread(index * step)).collect();
+    let parts = tokio::task::spawn_blocking(move || threads.into_iter().map(join).collect());
+    let parts: Result<Vec<_>> = parts.await?;
+    Ok(Outcome::merge(parts?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! A new configuration with a thousand rules, again and again, while HPAs read.
+
+use super::{
+    CONNECTIONS, Pace,
+    beat::{Beat, Layout, Schedule},
+    count,
+    latency::Latency,
+    load::OpenLoop,
+    say,
+    stage::Stage,
+    world::{self, Configuration, Source},
+};
+use crate::eventually;
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use serde::Serialize;
+use std::time::Duration;
+
+const RULES: usize = 1_000;
+const RATE: usize = 333;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Reads planned from so long before the signal count,
+const BEFORE: Duration = Duration::from_millis(200);
+/// to so long after it.
+const AFTER: Duration = Duration::from_millis(800);
+
+/// How long the last one may take; only a build without optimization comes near it.
+const LAST: Duration = Duration::from_secs(30);
+
+/// What the reads saw.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reload {
+    /// Rules in the configuration.
+    pub rules: usize,
+    /// How often it was changed, and how often the server took it.
+    pub reloads: (usize, f64),
+    /// Reads planned in the second around each.
+    pub around: Latency,
+    /// Reads planned at other times.
+    pub else_: Latency,
+    /// Some of the failures' messages.
+    pub complaints: Vec<String>,
+}
+
+pub(super) async fn reload(stage: &Stage, pace: &Pace) -> Result<Reload> {
+    let configuration = |version| Configuration { rules: RULES, version, ..stage.configuration() };
+    let served = stage.start_server(stage.plan("bench-reload", &configuration(0), &[])?).await?;
+    say("reloads of 1,000 rules");
+    let beat = Beat::at_rate(RATE, pace.beat, world::RULES, Layout::Together);
+    let times = u32::try_from(pace.reloads).unwrap_or_default();
+    let end = pace.warm_up + PAUSE * (times + 1);
+    let asks = world::asks(Source::Memory, world::RULES);
+    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, CONNECTIONS);
+    load.at(pace.warm_up).await;
+    let before = served.reloads().await?;
+    let mut signals = Vec::new();
+    for version in 1..=times {
+        load.at(pace.warm_up + PAUSE * version).await;
+        signals.push(load.now());
+        served.configure(&configuration(version as usize).text())?;
+        served.server.process().signal(Signal::SIGHUP)?;
+    }
+    load.at(end).await;
+    let outcome = load.finish().await?;
+    let all = count(pace.reloads);
+    let taken = || async {
+        let taken = served.reloads().await? - before;
+        Ok((taken >= all).then_some(taken))
+    };
+    let taken = match eventually("the last reload", LAST, taken).await {
+        Ok(taken) => taken,
+        Err(_) => served.reloads().await? - before,
+    };
+    let is_around = |planned: Duration| {
+        signals.iter().any(|signal| (signal.saturating_sub(BEFORE)..*signal + AFTER).contains(&planned))
+    };
+    let counted = || outcome.reads.iter().filter(|read| read.planned >= pace.warm_up);
+    Ok(Reload {
+        rules: RULES,
+        reloads: (pace.reloads, taken),
+        around: Latency::of(counted().filter(|read| is_around(read.planned))),
+        else_: Latency::of(counted().filter(|read| !is_around(read.planned))),
+        complaints: outcome.complaints,
+    })
+}

@@ -1,0 +1,150 @@
+//! A control plane for reviews, a Prometheus with samples, and servers beside them.
+
+use super::{
+    connection::{Connection, Target},
+    counters, proc, say,
+    world::{self, Configuration},
+};
+use crate::{Cluster, Prometheus, Server, http, pki, ports, prometheus, server};
+use anyhow::{Context, Result, ensure};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// The backend's default.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every measurement needs.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) cluster: Cluster,
+    pub(super) prometheus: Prometheus,
+    account: PathBuf,
+}
+
+/// A server that is measured. It ends with this value.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) server: Server,
+    pub(super) target: Arc<Target>,
+    pub(super) pid: i32,
+    config: PathBuf,
+}
+
+/// A server that is to be started.
+#[derive(Debug)]
+pub(super) struct Planned {
+    name: String,
+    options: server::Options,
+    serving: server::Serving,
+    pub(super) target: Arc<Target>,
+}
+
+/// Counts of the server and of Prometheus at one time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counts {
+    pub(super) cpu_seconds: f64,
+    /// Queries that Prometheus has answered.
+    pub(super) queries: f64,
+    /// Reads that found a reading in memory, and all that looked there.
+    pub(super) lookups: Option<(f64, f64)>,
+}
+
+impl Stage {
+    pub(super) async fn start() -> Result<Self> {
+        say("starting kube-apiserver and Prometheus");
+        let cluster =
+            Cluster::start(crate::Options { name: "bench".into(), ..crate::Options::default() }).await?;
+        let prometheus = Prometheus::start(prometheus::Options {
+            name: "bench-prometheus".into(),
+            openmetrics: Some(world::samples()),
+            ..prometheus::Options::default()
+        })
+        .await?;
+        let account = Server::account(&cluster).await?;
+        Ok(Self { cluster, prometheus, account })
+    }
+
+    /// The usual configuration.
+    pub(super) fn configuration(&self) -> Configuration<'_> {
+        Configuration { url: self.prometheus.url(), rules: world::RULES, timeout: QUERY_TIMEOUT, version: 0 }
+    }
+
+    /// Prepares all that a server needs, except the server.
+    pub(super) fn plan(
+        &self,
+        name: &str,
+        configuration: &Configuration<'_>,
+        args: &[&str],
+    ) -> Result<Planned> {
+        let config = self.cluster.dir().state().join(format!("{name}.yaml"));
+        pki::write(&config, &configuration.text())?;
+        let dir = self.cluster.dir().subdir(name)?;
+        let serving = server::Serving {
+            files: Server::identity(&self.cluster)?.write(&dir, "serving")?,
+            ca: self.cluster.credentials().serving_ca.pem(),
+            port: ports::free()?,
+        };
+        let front_proxy = &self.cluster.credentials().files().front_proxy;
+        let target = Arc::new(Target::new(front_proxy, &serving.ca, serving.port)?);
+        let args = args.iter().map(ToString::to_string).collect();
+        let options = server::Options { config, kubeconfig: self.account.clone(), args };
+        Ok(Planned { name: name.to_owned(), options, serving, target })
+    }
+
+    /// Starts a server and waits until it is ready.
+    pub(super) async fn start_server(&self, planned: Planned) -> Result<Served> {
+        let Planned { name, options, serving, target } = planned;
+        let server = Server::start_with(&self.cluster, &name, &options, serving).await?;
+        let pid = server.process().pid().as_raw();
+        Ok(Served { server, target, pid, config: options.config })
+    }
+
+    /// Both at once.
+    pub(super) async fn serve(&self, name: &str, args: &[&str]) -> Result<Served> {
+        self.start_server(self.plan(name, &self.configuration(), args)?).await
+    }
+
+    pub(super) async fn counts(&self, served: &Served) -> Result<Counts> {
+        let url = format!("{}/metrics", self.prometheus.url());
+        let prometheus = http::client(None)?.get(url).send().await?.error_for_status()?.text().await?;
+        let own = served.metrics().await?;
+        let lookups = |labels: &[&str]| counters::sum(&own, "metrics_apiserver_memory_lookups_total", labels);
+        let query = "handler=\"/api/v1/query\"";
+        Ok(Counts {
+            cpu_seconds: proc::cpu_seconds(served.pid)?,
+            queries: counters::sum(&prometheus, "prometheus_http_requests_total", &[query]).unwrap_or(0.0),
+            lookups: lookups(&["result=\"hit\""]).zip(lookups(&[])),
+        })
+    }
+}
+
+impl Served {
+    /// What the server shows at `/metrics`.
+    pub(super) async fn metrics(&self) -> Result<String> {
+        let target = Arc::clone(&self.target);
+        let scrape = tokio::task::spawn_blocking(move || {
+            let mut connection = Connection::new(&target);
+            let request = world::request("/metrics", "bench", "system:masters");
+            let (code, body) = connection.ask(request.as_bytes())?;
+            let text = String::from_utf8_lossy(body).into_owned();
+            ensure!(code == 200, "/metrics answered {code}: {text}");
+            Ok(text)
+        });
+        scrape.await?
+    }
+
+    /// Replaces the configuration file whole, as a ConfigMap's volume does.
+    pub(super) fn configure(&self, text: &str) -> Result<()> {
+        let unnamed = self.config.with_extension("new");
+        pki::write(&unnamed, text)?;
+        std::fs::rename(&unnamed, &self.config).context("replacing the configuration")
+    }
+
+    /// How often a new configuration has been taken.
+    pub(super) async fn reloads(&self) -> Result<f64> {
+        let metrics = self.metrics().await?;
+        let mut lines =
+            metrics.lines().filter(|line| line.starts_with("metrics_apiserver_config_reloads_total{"));
+        let line = lines.find(|line| line.contains("\"success\"")).context("the server counts no reloads")?;
+        Ok(line.rsplit(' ').next().unwrap_or_default().parse()?)
+    }
+}
