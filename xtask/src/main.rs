@@ -4,6 +4,7 @@ mod bench;
 mod certs;
 mod cluster;
 mod demo;
+mod fuzz;
 mod test;
 mod tools;
 
@@ -18,6 +19,7 @@ enum Command {
     Test(test::Args),
     Cluster(cluster::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
     Certs(certs::Args),
     Tools(tools::Args),
 }
@@ -29,6 +31,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Test(args) => test::run(&args).await,
         Command::Cluster(args) => cluster::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
+        Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Certs(args) => certs::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }

@@ -5,6 +5,8 @@
 //! elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no URL.
 
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod notes;
 mod options;
 mod session;
