@@ -53,9 +53,10 @@ pub fn configuration(data: &[u8]) {
     }
 }
 
-/// Whether there is such a line and column; behind a line's last character is still in it.
+/// Whether there is such a line, as YAML counts them, and column; behind a line's last character is still in it.
 fn lies_in(place: Place, text: &str) -> bool {
-    let line = place.line.checked_sub(1).and_then(|before| text.split('\n').nth(before));
+    let text = text.replace("\r\n", "\n");
+    let line = place.line.checked_sub(1).and_then(|before| text.split(['\n', '\r']).nth(before));
     place.column >= 1 && line.is_some_and(|line| place.column <= line.chars().count() + 1)
 }
 
