@@ -11,6 +11,9 @@ pub mod authz;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod memory;
 pub mod metric;
 pub mod prometheus;

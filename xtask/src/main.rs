@@ -5,6 +5,7 @@ mod certs;
 mod cluster;
 mod demo;
 mod faults;
+mod fuzz;
 mod test;
 mod tools;
 
@@ -20,6 +21,7 @@ enum Command {
     Cluster(cluster::Args),
     Bench(bench::Args),
     Faults(faults::Args),
+    Fuzz(fuzz::Args),
     Certs(certs::Args),
     Tools(tools::Args),
 }
@@ -32,6 +34,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Cluster(args) => cluster::run(&args).await,
         Command::Bench(args) => bench::run(&args).await,
         Command::Faults(args) => faults::run(&args).await,
+        Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Certs(args) => certs::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }

@@ -3,6 +3,7 @@
 //! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to build,
 //! and each other choice would compile the dependencies once more.
 
+use crate::fuzz;
 use anyhow::{Context, Result, ensure};
 use std::{
     io::Write,
@@ -14,13 +15,13 @@ use testbed::{Tools, workspace};
 /// Tests that drive one control plane at a time: more would only wait for two cores, and time limits with them.
 const E2E_THREADS: &str = "--test-threads=4";
 
-/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation
+/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation, a short fuzzing
 #[derive(clap::Args)]
 #[command(
     after_help = "The end-to-end tests need Go to build Kubernetes once, or KUBERNETES_BIN: see `cargo xtask tools --help`."
 )]
 pub(crate) struct Args {
-    /// Leave out the end-to-end tests, and with them everything that needs Go
+    /// Leave out the end-to-end tests, and with them everything that needs Go; and fuzzing
     #[arg(long)]
     fast: bool,
 }
@@ -50,6 +51,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
             end_to_end().await
         };
         stages.push(stage("end-to-end", end_to_end).await);
+        stages.push(stage("fuzz", fuzz::short()).await);
     }
     summarize(&stages)?;
     Ok(if stages.iter().all(|stage| stage.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,6 +7,8 @@
 mod ca;
 mod chain;
 mod configmap;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod headers;
 mod options;
 pub(crate) mod review;

@@ -101,7 +101,7 @@ impl ConfigErrors {
 
     /// The line with a caret under the column, in rustc's style.
     fn snippet(&self, place: Place, path: &str, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(line) = self.text.lines().nth(place.line - 1) else { return Ok(()) };
+        let Some(line) = lines(&self.text).nth(place.line - 1) else { return Ok(()) };
         writeln!(f, "{:width$} |", "")?;
         if may_hold_a_secret(line, path) {
             return writeln!(f, "{:>width$} | (not shown: the line may hold a secret)", place.line);
@@ -132,6 +132,11 @@ fn show_help(problem: &Problem, width: usize, f: &mut fmt::Formatter<'_>) -> fmt
     problem.help.iter().try_for_each(|help| writeln!(f, "{:width$} = help: {help}", ""))
 }
 
+/// The lines as YAML counts them: a carriage return on its own ends one, too.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
 /// The part of a line around a column that fits a terminal, tabs made spaces, and the caret's offset in it.
 fn window(line: &str, column: usize) -> (String, usize) {
     const WIDTH: usize = 100;
@@ -157,7 +162,7 @@ pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> O
     let row = before.matches('\n').count();
     let column = before.rsplit('\n').next()?.chars().count();
     let mut quote = 0;
-    let mut written = source.lines().skip(place.line - 1);
+    let mut written = lines(source).skip(place.line - 1);
     for (number, line) in text.split('\n').take(row + 1).enumerate() {
         let mut rest = written.next()?.chars().skip(place.column - 1).collect::<String>();
         if number == 0 && rest.starts_with(['"', '\'']) {
@@ -207,6 +212,16 @@ mod tests {
         let errors = ConfigErrors::new("c.yaml", "metrics:\n- nmae: x\n", vec![problem]);
         let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  = help: did you mean `name`?\n\nc.yaml: 1 problem";
         assert_eq!(errors.to_string(), expected);
+    }
+
+    #[test]
+    fn lines_are_counted_as_yaml_counts_them() {
+        for text in ["a: 1\rnmae: x\nb: 2\n", "a: 1\nnmae: x\rb: 2\r", "a: 1\r\nnmae: x\r\n"] {
+            let errors = crate::config::check(text, "c", &|_| Ok(())).unwrap_err();
+            let place = Place { line: 2, column: 1 };
+            assert!(errors.problems().iter().any(|problem| problem.place == Some(place)), "{text:?}");
+            assert!(errors.to_string().contains("2 | nmae: x\n  | ^"), "{text:?}: {errors}");
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod backend;
 mod breaker;
 mod budget;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod metrics;
 mod notes;
 mod options;

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock.
 
 mod complexity;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod matcher;
 mod policy;
 mod promql;

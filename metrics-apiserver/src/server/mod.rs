@@ -9,6 +9,8 @@
 mod body;
 mod connection;
 mod documents;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod health;
 mod limits;

@@ -128,7 +128,8 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.ends_with("/fake.rs") || self.path.contains("/tests/")
+        ["/tests.rs", "/fake.rs", "fuzzing.rs"].iter().any(|end| self.path.ends_with(end))
+            || self.path.contains("/tests/")
     }
 
     /// The code that ships, without comments: tests may look into every room.

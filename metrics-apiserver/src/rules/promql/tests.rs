@@ -1,12 +1,11 @@
 //! Rendered queries are parsed again and every selector looked at.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::QueryTemplate;
+use crate::rules::{QueryTemplate, fuzzing};
 
 /// Selectors in every place where one can stand, and forms that are hard to print.
 const QUERIES: &[&str] = &[
@@ -69,32 +68,8 @@ static TEMPLATES: LazyLock<Vec<QueryTemplate>> = LazyLock::new(|| {
     QUERIES.iter().map(parse).collect()
 });
 
-/// Renders and parses again, without a look at how the template did it.
-fn rendered(template: &QueryTemplate, added: &[Matcher], value: &str) -> Query {
-    let values: BTreeMap<_, _> =
-        template.parameters().iter().map(|name| (name.clone(), value.to_owned())).collect();
-    let rendered = template.render(added, &values).unwrap();
-    Query::parse_printed(&rendered).unwrap_or_else(|error| panic!("{rendered}: {error}"))
-}
-
 fn carries(index: usize, added: &[Matcher], value: &str) {
-    let text = QUERIES[index];
-    let original = Query::parse(text).unwrap();
-    let query = rendered(&TEMPLATES[index], added, value);
-    let (before, after) = (original.selectors(), query.selectors());
-    assert_eq!(before.len(), after.len(), "{text}: the same selectors as before");
-    for (before, after) in before.iter().zip(&after) {
-        let own = before.iter().cloned().map(|mut matcher| {
-            if matches!(matcher.value.as_str(), "$app" | "$other") {
-                value.clone_into(&mut matcher.value);
-            }
-            matcher
-        });
-        let mut expected: Vec<_> = own.chain(added.iter().cloned()).collect();
-        expected.sort();
-        assert_eq!(after, &expected, "{text}");
-    }
-    assert_eq!(query.strings(), original.strings(), "{text}");
+    fuzzing::carries(QUERIES[index], &TEMPLATES[index], added, value);
 }
 
 #[test]

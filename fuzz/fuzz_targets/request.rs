@@ -1,0 +1,5 @@
+//! See `metrics_apiserver::fuzzing::request`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| metrics_apiserver::fuzzing::request(data));
