@@ -15,15 +15,18 @@ use testbed::{Tools, workspace};
 /// Tests that drive one control plane at a time: more would only wait for two cores, and time limits with them.
 const E2E_THREADS: &str = "--test-threads=4";
 
-/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation, a short fuzzing
+/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation
 #[derive(clap::Args)]
 #[command(
     after_help = "The end-to-end tests need Go to build Kubernetes once, or KUBERNETES_BIN: see `cargo xtask tools --help`."
 )]
 pub(crate) struct Args {
-    /// Leave out the end-to-end tests, and with them everything that needs Go; and fuzzing
+    /// Leave out the end-to-end tests, and with them everything that needs Go
     #[arg(long)]
     fast: bool,
+    /// After the others, run each fuzz target for some seconds; compiles the server once more
+    #[arg(long)]
+    fuzz: bool,
 }
 
 /// One stage that has ended.
@@ -51,6 +54,8 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
             end_to_end().await
         };
         stages.push(stage("end-to-end", end_to_end).await);
+    }
+    if args.fuzz {
         stages.push(stage("fuzz", fuzz::short()).await);
     }
     summarize(&stages)?;
