@@ -92,6 +92,7 @@ impl App {
         let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = authorizer(&options.authorization, authz_client)?;
+        background.spawn(Arc::clone(&authorizer).review_ahead());
         let tls = serving_tls(&options.serving, &mut background)?;
 
         let parts =

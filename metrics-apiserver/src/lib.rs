@@ -19,6 +19,7 @@ pub mod metric;
 pub mod prometheus;
 pub mod readiness;
 pub mod reload;
+mod rhythm;
 pub mod rules;
 pub mod server;
 pub mod shutdown;

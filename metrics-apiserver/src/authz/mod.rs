@@ -1,12 +1,17 @@
 //! May they. The group of cluster administrators, the paths open to everybody, and for all else the
 //! Kubernetes API's own answer (`SubjectAccessReview`). Without an answer: no.
+//!
+//! Answers are remembered for some seconds. Where the same is asked on a beat, as an HPA's reads do, the review is made anew
+//! shortly before ([`Authorizer::review_ahead`]), so that a read does not wait for it; no answer counts for longer by that.
 
+mod ahead;
 mod attributes;
 mod paths;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
@@ -16,9 +21,12 @@ use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use sha2::{Digest, Sha256};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::authn::UserInfo;
 use crate::authn::review::{self, ReviewError};
+
+use ahead::Expected;
 
 pub use attributes::{Attributes, attributes_of};
 pub use paths::{InvalidPath, OpenPaths};
@@ -27,6 +35,10 @@ pub use paths::{InvalidPath, OpenPaths};
 const MASTERS: &str = "system:masters";
 /// Decisions remembered, as in every aggregated API server. A decision takes about 200 bytes.
 const MAX_DECISIONS: u64 = 8192;
+/// Between two looks for reviews that are due: a fraction of the time they are made ahead.
+const TICK: Duration = Duration::from_millis(100);
+/// Reviews ahead of requests at one time: HPAs created together are no reason to burst into kube-apiserver.
+const REVIEWS_AHEAD_MAX: usize = 8;
 /// Length of a question in bytes, the user's part apart, above which the decision is not remembered: nobody
 /// shall push the others' decisions out with questions that will not come again.
 const MAX_REMEMBERED_LEN: usize = 10_000;
@@ -77,8 +89,13 @@ impl Default for AuthorizerOptions {
 pub struct Authorizer {
     api: Api<SubjectAccessReview>,
     open_paths: OpenPaths,
-    decisions: Cache<[u8; 32], Decision>,
+    decisions: Cache<Key, Decision>,
+    allowed_lifetime: Duration,
+    expected: Expected,
 }
+
+/// What a decision is remembered by.
+type Key = [u8; 32];
 
 impl Authorizer {
     /// An authorizer that asks the Kubernetes API behind `client`.
@@ -88,7 +105,13 @@ impl Authorizer {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Lifetimes { allowed: options.allowed_lifetime, denied: options.denied_lifetime })
             .build();
-        Self { api: Api::all(client), open_paths: options.open_paths, decisions }
+        Self {
+            api: Api::all(client),
+            open_paths: options.open_paths,
+            decisions,
+            allowed_lifetime: options.allowed_lifetime,
+            expected: Expected::default(),
+        }
     }
 
     /// `Ok` if `user` may do what `wanted` says.
@@ -99,8 +122,12 @@ impl Authorizer {
         let question = spec(user, wanted);
         let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
             // The same question at the same time is asked once.
-            let asked = self.ask(&question);
-            self.decisions.try_get_with(key(&question), asked).await
+            let (asked, key) = (self.ask(&question), key(&question));
+            let decision = self.decisions.try_get_with(key, asked).await;
+            if matches!(decision, Ok(Decision::Allowed)) {
+                self.expected.used(key, &question, self.allowed_lifetime, Instant::now());
+            }
+            decision
         } else {
             self.ask(&question).await.map_err(Arc::new)
         };
@@ -109,6 +136,27 @@ impl Authorizer {
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
             Err(source) => Err(AuthzError::ReviewFailed { source }),
         }
+    }
+
+    /// Reviews anew, shortly before it is asked again, what is asked on a beat; never ends.
+    pub async fn review_ahead(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.review_due(Instant::now()).await;
+        }
+    }
+
+    async fn review_due(&self, now: Instant) {
+        let reviews = self.expected.due(now).into_iter().map(async |(key, question)| {
+            match self.ask(&question).await {
+                Ok(decision) => self.decisions.insert(key, decision).await,
+                // The request that needs it asks for itself, and tells.
+                Err(error) => tracing::debug!(%error, "a review ahead of a request failed"),
+            }
+        });
+        stream::iter(reviews).buffer_unordered(REVIEWS_AHEAD_MAX).collect::<()>().await;
     }
 
     fn is_open(&self, wanted: &Attributes) -> bool {
@@ -147,18 +195,34 @@ struct Lifetimes {
     denied: Duration,
 }
 
-impl Expiry<[u8; 32], Decision> for Lifetimes {
-    fn expire_after_create(&self, _key: &[u8; 32], decision: &Decision, _at: Instant) -> Option<Duration> {
-        Some(match decision {
+impl Lifetimes {
+    fn of(&self, decision: &Decision) -> Duration {
+        match decision {
             Decision::Allowed => self.allowed,
             Decision::Denied { .. } => self.denied,
-        })
+        }
     }
 }
 
-/// What a decision is remembered by: the whole question. `Debug` quotes every string in it, so two questions
+impl Expiry<Key, Decision> for Lifetimes {
+    fn expire_after_create(&self, _: &Key, decision: &Decision, _: std::time::Instant) -> Option<Duration> {
+        Some(self.of(decision))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Key,
+        decision: &Decision,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(self.of(decision))
+    }
+}
+
+/// The whole question. `Debug` quotes every string in it, so two questions
 /// never look the same; the digest keeps the memory small whatever the user's groups.
-fn key(question: &SubjectAccessReviewSpec) -> [u8; 32] {
+fn key(question: &SubjectAccessReviewSpec) -> Key {
     Sha256::digest(format!("{question:?}")).into()
 }
 

@@ -197,3 +197,56 @@ async fn a_question_too_long_to_remember_is_asked_each_time() {
     }
     assert_eq!(api.requests().len(), 3);
 }
+
+/// As if `jane` had read the metric at these seconds.
+fn used(authorizer: &Authorizer, metric: &Attributes, start: Instant, seconds: &[u64]) {
+    let question = spec(&jane(), metric);
+    for second in seconds {
+        let now = start + Duration::from_secs(*second);
+        authorizer.expected.used(key(&question), &question, authorizer.allowed_lifetime, now);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_on_a_beat_is_reviewed_shortly_before_and_needs_no_review_then() {
+    let api = FakeApi::start(answer);
+    let (authorizer, start) = (authorizer(&api), Instant::now());
+    used(&authorizer, &metric("open"), start, &[0, 15]);
+    authorizer.review_due(start + Duration::from_millis(28_900)).await;
+    assert_eq!(api.requests().len(), 0, "too early");
+    authorizer.review_due(start + Duration::from_millis(29_100)).await;
+    authorizer.review_due(start + Duration::from_millis(29_200)).await;
+    assert_eq!(api.requests().len(), 1, "once a beat");
+    authorizer.authorize(&jane(), &metric("open")).await.unwrap();
+    assert_eq!(api.requests().len(), 1, "no review of its own");
+}
+
+#[tokio::test]
+async fn a_right_taken_away_is_noticed_by_the_review_ahead() {
+    let api = FakeApi::start(answer);
+    let (authorizer, start) = (authorizer(&api), Instant::now());
+    used(&authorizer, &metric("closed"), start, &[0, 15]);
+    authorizer.review_due(start + Duration::from_secs(30)).await;
+    assert_denied(&authorizer.authorize(&jane(), &metric("closed")).await);
+}
+
+#[tokio::test]
+async fn a_review_ahead_that_fails_decides_nothing() {
+    let api = failing(500);
+    let (authorizer, start) = (authorizer(&api), Instant::now());
+    used(&authorizer, &metric("open"), start, &[0, 15]);
+    authorizer.review_due(start + Duration::from_secs(30)).await;
+    let outcome = authorizer.authorize(&jane(), &metric("open")).await;
+    assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_asks_any_more_is_reviewed_no_more() {
+    let api = FakeApi::start(answer);
+    let (authorizer, start) = (authorizer(&api), Instant::now());
+    used(&authorizer, &metric("open"), start, &[0, 15]);
+    for second in 16..400 {
+        authorizer.review_due(start + Duration::from_secs(second)).await;
+    }
+    assert_eq!(api.requests().len(), 12, "one for each of twelve beats");
+}

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Reading;
 use super::flight::{Flight, Outcome};
-use super::rhythm::Rhythm;
+use crate::rhythm::Rhythm;
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);

@@ -11,7 +11,7 @@
 //!    timeout, and what it gives serves the next read.
 //!
 //! Where a question is read on a beat, as HPAs do, its fetches run ahead of its reads ([`Memory::run_ahead`]; how is told
-//! in `rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
+//! in `crate::rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
 //!
 //! A fetch is a task of its own on the runtime given to [`Memory::new`]: a client that goes away, or the end of
 //! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited and is not kept: the
@@ -28,7 +28,6 @@ mod entry;
 mod flight;
 mod metrics;
 mod query;
-mod rhythm;
 mod shelf;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -9,14 +9,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metric", &[]),
     ("rules", &["metric"]),
     ("catalog", &["metric", "rules"]),
-    ("memory", &["metric", "rules"]),
+    ("memory", &["metric", "rules", "rhythm"]),
     ("answer", &["metric", "rules", "catalog", "memory"]),
     ("prometheus", &["metric", "rules", "memory"]),
     ("objects", &["metric"]),
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "memory", "rules", "authn", "authz"]),
     ("authn", &[]),
-    ("authz", &["authn"]),
+    ("authz", &["authn", "rhythm"]),
+    ("rhythm", &[]),
     ("tls", &[]),
     (
         "server",

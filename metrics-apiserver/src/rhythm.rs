@@ -1,4 +1,5 @@
-//! The rhythm of a question's reads, and when to fetch so that the next read finds a young reading.
+//! The rhythm of a question's reads, and when to fetch so that the next read finds a young reading. Memory's questions have one,
+//! and so have the rights that reads are reviewed for.
 //!
 //! Not every read matters: while a reading is young enough it answers any number of them. What matters is the first
 //! read that the reading of the last one could not answer: a *demand*. A fetch sent `lead` before a demand answers all
@@ -32,7 +33,7 @@ const UNREAD_MAX: Duration = Duration::from_secs(600);
 
 /// When the last demand came, and how often the ones before.
 #[derive(Debug, Default)]
-pub(super) struct Rhythm {
+pub(crate) struct Rhythm {
     demand: Option<Instant>,
     /// In milliseconds, the latest last.
     gaps: [u32; GAPS],
@@ -45,7 +46,7 @@ pub(super) struct Rhythm {
 
 impl Rhythm {
     /// Takes note of a read now; whether it is a demand. A fetch takes about `lead`, margin included.
-    pub(super) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> bool {
+    pub(crate) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> bool {
         self.max_age = max_age;
         let gap = self.demand.map(|demand| now.saturating_duration_since(demand));
         if gap.is_some_and(|gap| gap <= max_age.saturating_sub(lead)) {
@@ -62,36 +63,36 @@ impl Rhythm {
     }
 
     /// When the fetch for the next demand is to be sent; none if no demand is expected.
-    pub(super) fn due(&self, lead: Duration) -> Option<Instant> {
+    pub(crate) fn due(&self, lead: Duration) -> Option<Instant> {
         let next = self.fetched + 1;
         let beat = self.beat.filter(|_| next <= SILENT_BEATS_MAX)?;
         self.demand?.checked_add(beat * next)?.checked_sub(lead)
     }
 
     /// The fetch for the next demand was begun.
-    pub(super) fn fetched(&mut self) {
+    pub(crate) fn fetched(&mut self) {
         self.fetched += 1;
     }
 
     /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
     /// stays young long enough to wait for a late reader.
-    pub(super) fn margin(&self) -> Duration {
+    pub(crate) fn margin(&self) -> Duration {
         let wanted = self.beat.unwrap_or_default() / 20;
         wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(self.max_age / 4)
     }
 
     /// How old a reading the last read would have taken.
-    pub(super) fn max_age(&self) -> Duration {
+    pub(crate) fn max_age(&self) -> Duration {
         self.max_age
     }
 
     /// How long a reading of this question can be of use to its readers, unread.
-    pub(super) fn silence_max(&self) -> Duration {
+    pub(crate) fn silence_max(&self) -> Duration {
         self.beat.map_or(UNREAD_MAX, |beat| beat * SILENT_BEATS_MAX).max(self.max_age)
     }
 
     /// Whether fetches run ahead of the reads.
-    pub(super) fn is_steady(&self) -> bool {
+    pub(crate) fn is_steady(&self) -> bool {
         self.beat.is_some() && self.fetched < SILENT_BEATS_MAX
     }
 
