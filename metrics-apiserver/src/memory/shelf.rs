@@ -204,37 +204,17 @@ impl Shard {
         Self { entries: HashMap::new(), capacity }
     }
 
+    /// One look into the map, unless the question is new.
     fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
-        let Some(entry) = self.entry(read) else { return Found::Busy };
-        let young = entry.read(read.now, read.max_age, read.spread);
-        let young = match (young, entry.in_flight()) {
-            (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
-                return Found::Reading(reading);
-            }
-            (None, Some(flight)) => return Found::Flight(flight.clone()),
-            (young, _) => young.map(|(reading, _)| reading),
-        };
-        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
-            return young.map_or(Found::Busy, Found::Reading);
-        };
-        let (launch, flight) = flight::begin(slot);
-        entry.take_off(flight.clone());
-        match young {
-            Some(reading) => Found::Ageing(reading, launch),
-            None => Found::Begun(launch, flight),
+        if let Some(entry) = self.entries.get_mut(read.question) {
+            return found(entry, read, slots);
         }
-    }
-
-    /// The question's entry, made if need be; `None` if the shard is full of fetches in flight. The common case is one
-    /// look into the map.
-    fn entry(&mut self, read: &Read<'_>) -> Option<&mut Entry> {
-        if !self.entries.contains_key(read.question) {
-            if self.entries.len() >= self.capacity && !self.forget_one() {
-                return None;
-            }
-            self.entries.insert(read.question.clone(), Entry::new(read.now, read.place));
+        if self.entries.len() >= self.capacity && !self.forget_one() {
+            // Full of fetches in flight.
+            return Found::Busy;
         }
-        self.entries.get_mut(read.question)
+        let new = || Entry::new(read.now, read.place);
+        found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
     /// Forgets the question read longest ago. One in flight stays: its fetch could not be found again and would be
@@ -243,6 +223,27 @@ impl Shard {
         let idle = self.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(question, _)| question.clone());
         oldest.is_some_and(|question| self.entries.remove(&question).is_some())
+    }
+}
+
+/// What a read finds in its question's entry.
+fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
+    let young = entry.read(read.now, read.max_age, read.spread);
+    let young = match (young, entry.in_flight()) {
+        (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
+            return Found::Reading(reading);
+        }
+        (None, Some(flight)) => return Found::Flight(flight.clone()),
+        (young, _) => young.map(|(reading, _)| reading),
+    };
+    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
+        return young.map_or(Found::Busy, Found::Reading);
+    };
+    let (launch, flight) = flight::begin(slot);
+    entry.take_off(flight.clone());
+    match young {
+        Some(reading) => Found::Ageing(reading, launch),
+        None => Found::Begun(launch, flight),
     }
 }
 
