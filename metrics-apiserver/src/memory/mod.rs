@@ -166,7 +166,7 @@ impl Memory {
         self.shelf.last_good(question, longest, Instant::now())
     }
 
-    /// Forgets all readings of a backend, those that are on their way included: it is another server from now on.
+    /// Forgets all of a backend, readings that are on their way included: it is another server from now on, or none.
     pub fn forget(&self, backend: &BackendName) {
         self.shelf.forget(backend);
     }

@@ -44,8 +44,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(1);
 /// How often refused content is checked again: what it lacks may be another file, mounted later than this one.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
-/// How long a backend outlives the last rule that named it. A read needs it for an instant; memory, which fetches
-/// ahead, until it has forgotten a question that nobody reads any more, some beats of an HPA later.
+/// How long a backend outlives the last rule that named it: ample for the reads that began with that rule. Then memory
+/// forgets its questions, lest it fetch ahead of reads that will not come.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
 /// What is kept up to date, and where it is told.
@@ -58,7 +58,7 @@ pub struct Parts {
     pub backends: Arc<Backends>,
     /// What a backend's client must know, from the configuration.
     pub client_options: fn(config::Backend) -> (BackendName, ClientOptions),
-    /// Forgets the readings of a backend that is another one from now on.
+    /// Forgets the readings of a backend that is another one from now on, or none.
     pub forget: Box<dyn Fn(&BackendName) + Send>,
     /// Where the generation served is noted.
     pub readiness: Readiness,

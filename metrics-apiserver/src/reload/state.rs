@@ -101,7 +101,8 @@ impl Reload {
         let still = still.filter(|(name, _)| !is_named(name));
         let together = backends.iter().chain(still).cloned().collect();
         self.parts.backends.replace(together).map_err(|error| causes(&error))?;
-        for (name, before) in &self.backends {
+        let before = self.backends.iter().chain(self.retired.iter().map(|retired| &retired.backend));
+        for (name, before) in before {
             if backends.iter().any(|(named, options)| named == name && options != before) {
                 (self.parts.forget)(name);
             }
@@ -152,10 +153,13 @@ impl Reload {
     /// Frees the rules of before, and the backends whose time is over.
     fn let_go(&mut self, now: Instant) {
         drop(self.replaced.take());
-        let before = self.retired.len();
-        self.retired.retain(|retired| now < retired.until);
-        if self.retired.len() == before {
+        let over: Vec<_> = self.retired.extract_if(.., |retired| now >= retired.until).collect();
+        if over.is_empty() {
             return;
+        }
+        for Retired { backend: (name, _), .. } in &over {
+            // Memory must not go on fetching ahead for reads of before.
+            (self.parts.forget)(name);
         }
         let retired = self.retired.iter().map(|retired| &retired.backend);
         let backends = self.backends.iter().chain(retired).cloned().collect();

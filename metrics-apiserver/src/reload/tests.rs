@@ -308,8 +308,10 @@ fn a_backend_outlives_the_last_rule_that_names_it_by_a_minute() {
     scene.settle(&mut reload);
     scene.look(&mut reload, 54);
     assert!(!scene.has_backend("new") && scene.has_backend("old") && scene.has_backend("newest"));
+    assert_eq!(*scene.forgotten.lock().unwrap(), ["new"], "nothing is fetched ahead from it any more");
     scene.look(&mut reload, 6);
     assert!(!scene.has_backend("old") && scene.has_backend("newest"));
+    assert_eq!(*scene.forgotten.lock().unwrap(), ["new", "old"]);
 }
 
 #[test]
@@ -322,6 +324,11 @@ fn the_readings_of_a_backend_with_another_address_are_forgotten() {
     scene.mount.swap(&text("http://127.0.0.1:2"));
     scene.settle(&mut reload);
     assert_eq!(*scene.forgotten.lock().unwrap(), ["default"]);
+    scene.mount.swap("metrics: []\n");
+    scene.settle(&mut reload);
+    scene.mount.swap(&text("http://127.0.0.1:3"));
+    scene.settle(&mut reload);
+    assert_eq!(*scene.forgotten.lock().unwrap(), ["default", "default"], "also one that had gone in between");
 }
 
 #[test]
