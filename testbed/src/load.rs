@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, api::ListParams};
 use std::{
     net::Ipv4Addr,
     sync::{
@@ -19,6 +20,9 @@ use tokio::{sync::watch, task::JoinSet};
 const TIMEOUT: Duration = Duration::from_secs(150);
 /// After a refusal, or while no pod is ready.
 const RETRY: Duration = Duration::from_millis(250);
+/// Between two looks at which pods are ready.
+const REFRESH: Duration = Duration::from_millis(200);
+
 /// Clients at work, each a task. Dropped, they end at once.
 #[derive(Debug)]
 pub struct Load {
@@ -70,6 +74,17 @@ impl Load {
     pub fn send_to(&self, addresses: Vec<Ipv4Addr>) {
         let addresses = addresses.into_iter().filter(Ipv4Addr::is_loopback).collect();
         *self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// Sends to the ready ones of these pods, as they come and go; never ends.
+    pub async fn follow(self, pods: Api<Pod>, which: ListParams) {
+        loop {
+            // While the API does not answer, the load goes where it went.
+            if let Ok(pods) = pods.list(&which).await {
+                self.send_to(pods.iter().filter_map(ready_address).collect());
+            }
+            tokio::time::sleep(REFRESH).await;
+        }
     }
 
     /// No further requests.

@@ -4,13 +4,10 @@
 //! and each takes as long as the queue before its pod is. Both values are far enough from where an HPA would do something
 //! (a third, a tenth) that a busy machine does not move them there; windows and lookbacks bridge lost scrapes.
 
-use crate::{
-    Cluster,
-    load::{Load, ready_address},
-};
+use crate::{Cluster, load::Load};
 use anyhow::Result;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::{Api, ResourceExt, api::ListParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use std::{ops::RangeInclusive, time::Duration};
 use tokio::task::JoinSet;
@@ -25,8 +22,6 @@ const MIN: i32 = 1;
 const MAX: i32 = 6;
 /// The one image of the node.
 pub(super) const IMAGE: &str = "inference-svc:faults";
-/// Between two looks at which pods are ready.
-const REFRESH: Duration = Duration::from_millis(200);
 /// Longer than any run.
 const LOAD_LIMIT: Duration = Duration::from_secs(3600);
 
@@ -159,22 +154,12 @@ pub(super) async fn is_up(client: &kube::Client) -> Result<Option<()>> {
 
 /// The clients of both workloads, which follow their pods until the set is dropped.
 pub(super) fn load(client: &kube::Client) -> Result<JoinSet<()>> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let loads = WORKLOADS.iter().map(|it| Ok((it.name, Load::start(it.clients, LOAD_LIMIT)?)));
-    let loads = loads.collect::<Result<Vec<_>>>()?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        loop {
-            // While the API does not answer, the load goes where it went.
-            if let Ok(pods) = pods.list(&ListParams::default()).await {
-                for (name, load) in &loads {
-                    let ours = pods.iter().filter(|it| it.labels().get("app").is_some_and(|app| app == name));
-                    load.send_to(ours.filter_map(ready_address).collect());
-                }
-            }
-            tokio::time::sleep(REFRESH).await;
-        }
-    });
+    for workload in WORKLOADS {
+        let pods = Api::namespaced(client.clone(), NAMESPACE);
+        let ours = ListParams::default().labels(&format!("app={}", workload.name));
+        tasks.spawn(Load::start(workload.clients, LOAD_LIMIT)?.follow(pods, ours));
+    }
     Ok(tasks)
 }
 

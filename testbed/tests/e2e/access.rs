@@ -97,8 +97,7 @@ fn a_token_reads_directly_the_one_metric_that_a_role_binding_names() {
 #[test]
 fn spoofed_headers_are_refused_unless_the_front_proxy_itself_sends_them() {
     with_fixture(|fixture| async move {
-        let spoof =
-            |caller: Caller| caller.with("x-remote-user", "admin").with("x-remote-group", "system:masters");
+        let spoof = Caller::for_admin;
         let showing =
             |identity| spoof(Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&identity), true));
         let credentials = fixture.cluster.credentials();

@@ -26,9 +26,7 @@ async fn raw(fixture: &Fixture, path: &str) -> anyhow::Result<Value> {
 /// A caller with the rights of `system:masters`, as kube-apiserver passes such a user on.
 fn admin(fixture: &Fixture) -> Caller {
     let identity = front_proxy(&fixture.cluster);
-    Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&identity), true)
-        .with("x-remote-user", "admin")
-        .with("x-remote-group", "system:masters")
+    Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&identity), true).for_admin()
 }
 
 #[test]

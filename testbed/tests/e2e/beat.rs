@@ -27,9 +27,7 @@ fn an_hpa_is_answered_from_memory_and_costs_one_query_a_beat() {
         let prometheus = Prometheus::start(options).await.unwrap();
         let server = registered(&cluster, prometheus.url()).await;
         autoscale(&cluster).await;
-        let reader = Caller::new(&server.url(), server.ca(), Some(&front_proxy(&cluster)), true)
-            .with("x-remote-user", "admin")
-            .with("x-remote-group", "system:masters");
+        let reader = Caller::new(&server.url(), server.ca(), Some(&front_proxy(&cluster)), true).for_admin();
 
         let warm = after(&reader, WARM_UP).await;
         let then = after(&reader, warm.reads() + READS).await;

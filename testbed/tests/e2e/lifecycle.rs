@@ -36,9 +36,7 @@ async fn start(fixture: &Fixture, name: &str, args: &[&str]) -> Server {
 
 /// kube-apiserver as it calls for somebody who may read everything.
 fn caller(fixture: &Fixture, server: &Server, roots: &str, keeps: bool) -> Caller {
-    Caller::new(&server.url(), roots, Some(&front_proxy(&fixture.cluster)), keeps)
-        .with("x-remote-user", "admin")
-        .with("x-remote-group", "system:masters")
+    Caller::new(&server.url(), roots, Some(&front_proxy(&fixture.cluster)), keeps).for_admin()
 }
 
 /// Callers that read until `done`, half of them on kept connections, half on new ones. Every read must be answered.

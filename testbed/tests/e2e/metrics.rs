@@ -62,8 +62,7 @@ fn reads_are_counted_by_metric_and_outcome() {
 
 fn admin(fixture: &Fixture) -> Caller {
     Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&front_proxy(&fixture.cluster)), true)
-        .with("x-remote-user", "admin")
-        .with("x-remote-group", "system:masters")
+        .for_admin()
 }
 
 /// The metrics of an `OpenMetrics` page, by the names of their families.

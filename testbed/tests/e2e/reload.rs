@@ -72,9 +72,7 @@ fn configuration(fixture: &Fixture, version: usize) -> String {
 }
 
 fn caller(fixture: &Fixture, server: &Server, keeps: bool) -> Caller {
-    Caller::new(&server.url(), server.ca(), Some(&front_proxy(&fixture.cluster)), keeps)
-        .with("x-remote-user", "admin")
-        .with("x-remote-group", "system:masters")
+    Caller::new(&server.url(), server.ca(), Some(&front_proxy(&fixture.cluster)), keeps).for_admin()
 }
 
 async fn value(caller: &Caller, metric: &str) -> String {

@@ -35,8 +35,7 @@ async fn is_followed(fixture: &Fixture, key: &str, new: &Authority, caller: Call
     };
     let front_proxy =
         Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&front_proxy(&fixture.cluster)), false)
-            .with("x-remote-user", "admin")
-            .with("x-remote-group", "system:masters");
+            .for_admin();
 
     assert_eq!(caller.get(&path).await.code, 401, "{key}");
     let before = maps.get(NAME).await.unwrap().data.unwrap()[key].clone();
@@ -56,9 +55,7 @@ fn showing(fixture: &Fixture, identity: &Identity) -> Caller {
 fn a_new_authority_of_the_front_proxy_is_believed_while_the_config_map_names_it() {
     with_fixture(|fixture| async move {
         let next = Authority::new("testbed-next-request-header-ca").unwrap();
-        let caller = showing(&fixture, &next.client("front-proxy-client", None).unwrap())
-            .with("x-remote-user", "admin")
-            .with("x-remote-group", "system:masters");
+        let caller = showing(&fixture, &next.client("front-proxy-client", None).unwrap()).for_admin();
         is_followed(&fixture, "requestheader-client-ca-file", &next, caller).await;
     });
 }

@@ -2,22 +2,20 @@
 
 use crate::fixture::{Fixture, IMAGE};
 use anyhow::{Context as _, Result};
-use futures_util::future::join_all;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition},
-    core::v1::Pod,
 };
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
-use testbed::{eventually, http};
-use tokio::{sync::watch, task::JoinSet};
+use testbed::{eventually, load::Load};
+use tokio::task::JoinSet;
 
 /// Controllers, scrapes and the HPA take seconds; a machine that compiles meanwhile gets more.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
-/// Between two looks at which pods are ready, and before a client tries again.
-const REFRESH: Duration = Duration::from_millis(200);
+/// Longer than any test.
+const LOAD_LIMIT: Duration = Duration::from_secs(600);
 
 /// A Deployment and its HPA, both named `web`, in a namespace of their own.
 pub(crate) struct Workload {
@@ -85,19 +83,10 @@ impl Workload {
 
     /// So many clients, each of which sends its next request when the last is answered, until the set is dropped.
     pub(crate) fn load(&self, clients: usize) -> JoinSet<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), self.namespace);
-        let (ready, known) = watch::channel(Vec::new());
-        let refresh = async move {
-            loop {
-                if let Ok(pods) = pods.list(&ListParams::default()).await {
-                    ready.send_replace(pods.items.iter().filter_map(ready_ip).collect());
-                }
-                tokio::time::sleep(REFRESH).await;
-            }
-        };
-        let clients = join_all((0..clients).map(|turn| client(turn, known.clone())));
+        let pods = Api::namespaced(self.client.clone(), self.namespace);
+        let load = Load::start(clients, LOAD_LIMIT).unwrap();
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { tokio::join!(refresh, clients).0 });
+        tasks.spawn(load.follow(pods, ListParams::default()));
         tasks
     }
 
@@ -114,32 +103,6 @@ impl Workload {
     async fn hpa(&self) -> Result<HorizontalPodAutoscaler> {
         Ok(Api::namespaced(self.client.clone(), self.namespace).get("web").await?)
     }
-}
-
-/// Takes turns among the pods that are ready, as a Service would.
-async fn client(mut turn: usize, ready: watch::Receiver<Vec<String>>) {
-    let client = http::client(None).unwrap();
-    loop {
-        let ip = {
-            let ready = ready.borrow();
-            ready.get(turn % ready.len().max(1)).cloned()
-        };
-        turn += 1;
-        // A pod that has just ended refuses; the next turn may find another.
-        let served = match ip {
-            Some(ip) => http::answers(&client, &format!("http://{ip}:8080/")).await.is_ok(),
-            None => false,
-        };
-        if !served {
-            tokio::time::sleep(REFRESH).await;
-        }
-    }
-}
-
-fn ready_ip(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let ready = status.conditions.iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True");
-    if ready && pod.metadata.deletion_timestamp.is_none() { status.pod_ip.clone() } else { None }
 }
 
 fn deployment(namespace: &str, replicas: i32) -> Value {
