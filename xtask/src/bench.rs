@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
 use std::{fs, io::Write, process::ExitCode};
 use testbed::{
-    bench::{self, Row},
+    bench::{self, Part, Row},
     workspace,
 };
 use tokio::process::Command;
@@ -17,6 +17,9 @@ pub(crate) struct Args {
     /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
+    /// Only this part of it: start, closed-loop, rates, memory, reload or hang; may be given several times
+    #[arg(long, value_name = "PART", conflicts_with = "soak", value_parser = part)]
+    only: Vec<Part>,
     /// See whether memory grows instead: 10,000 questions, 1,000 reads/s, reloads, restarts of Prometheus
     #[arg(long)]
     soak: bool,
@@ -36,10 +39,19 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
         tell(&report, &report.rows(), "bench-soak.json")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let report = bench::run(args.quick).await?;
+    let parts = if args.only.is_empty() { &Part::ALL[..] } else { &args.only };
+    let report = bench::run(args.quick, parts).await?;
     tell(&report, &report.rows(), "bench.json")?;
     // Another profile would have to be built for it.
-    if args.quick { Ok(ExitCode::SUCCESS) } else { inference().await }
+    if args.quick || !args.only.is_empty() { Ok(ExitCode::SUCCESS) } else { inference().await }
+}
+
+fn part(word: &str) -> Result<Part, String> {
+    let names = || Part::ALL.map(Part::name).join(", ");
+    Part::ALL
+        .into_iter()
+        .find(|part| part.name() == word)
+        .ok_or_else(|| format!("there is no such part; there are {}", names()))
 }
 
 /// Prints the table and writes it with all figures into cargo's output folder.

@@ -2,7 +2,9 @@
 
 use super::{
     Report,
+    hang::Hang,
     latency::Latency,
+    memory::Growth,
     rate::{ClosedLoop, Round},
     reload::Reload,
 };
@@ -67,13 +69,19 @@ impl Report {
             rate(round, &mut rows);
         }
         ratios(&self.rounds, &self.closed_loops, &mut rows);
-        for growth in &self.memory.rounds {
-            beat(growth, &mut rows);
+        if let Some(growth) = &self.memory {
+            for round in &growth.rounds {
+                beat(round, &mut rows);
+            }
+            one_or_fifty(&growth.rounds, &self.rounds, &mut rows);
+            memory(growth, &mut rows);
         }
-        one_or_fifty(self, &mut rows);
-        memory(self, &mut rows);
-        hang(self, &mut rows);
-        reload(&self.reload, &mut rows);
+        if let Some(measured) = &self.hang {
+            hang(measured, &mut rows);
+        }
+        if let Some(measured) = &self.reload {
+            reload(measured, &mut rows);
+        }
         if let Some(median) = self.first_answers_ms.get(self.first_answers_ms.len() / 2) {
             rows.push(Row::at_most("start → first correct answer (median)", "ms", *median, 100.0));
         }
@@ -179,9 +187,9 @@ fn beat(round: &Round, rows: &mut Vec<Row>) {
 }
 
 /// The same hundred questions, with one HPA each and with fifty.
-fn one_or_fifty(report: &Report, rows: &mut Vec<Row>) {
-    let one = report.memory.rounds.iter().find(|round| round.questions == 100);
-    let fifty = report.rounds.iter().find(|round| round.name == "333/s");
+fn one_or_fifty(one_each: &[Round], rates: &[Round], rows: &mut Vec<Row>) {
+    let one = one_each.iter().find(|round| round.questions == 100);
+    let fifty = rates.iter().find(|round| round.name == "333/s");
     let Some((one, fifty)) = one.zip(fifty) else { return };
     let (one, fifty) = (one.queries_per_question_and_beat, fifty.queries_per_question_and_beat);
     let what = "queries per question and beat: one HPA / fifty HPAs";
@@ -189,13 +197,12 @@ fn one_or_fifty(report: &Report, rows: &mut Vec<Row>) {
     rows.push(Row::met(what, text, "the same", (one - fifty).abs() <= 0.05));
 }
 
-fn memory(report: &Report, rows: &mut Vec<Row>) {
-    let idle = &report.memory.idle;
+fn memory(growth: &Growth, rows: &mut Vec<Row>) {
     let text = |memory: &super::Memory| {
         format!("{} MB ({} anonymous)", short(memory.resident_mb), short(memory.anonymous_mb))
     };
-    rows.push(Row::seen("memory, idle", text(idle)));
-    for round in &report.memory.rounds {
+    rows.push(Row::seen("memory, idle", text(&growth.idle)));
+    for round in &growth.rounds {
         let what = format!("memory, {}", round.name);
         let goal = match round.questions {
             1 => Some(12.0),
@@ -224,8 +231,7 @@ fn reload(reload: &Reload, rows: &mut Vec<Row>) {
     rows.push(Row::met("reload of 1,000 rules: taken", format!("{taken} of {sent}"), "all", all));
 }
 
-fn hang(report: &Report, rows: &mut Vec<Row>) {
-    let hang = &report.hang;
+fn hang(hang: &Hang, rows: &mut Vec<Row>) {
     rows.push(Row::at_most("Prometheus hangs: worst read", "ms", hang.breaker_closed.max_ms, 1_050.0));
     let what = "Prometheus hangs: worst read with the breaker open";
     rows.push(match &hang.breaker_open {

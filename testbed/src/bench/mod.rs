@@ -36,7 +36,42 @@ use std::{fs, io::Write as _, time::Duration};
 /// Connections of an open loop. More than reads that can be under way: 67 reads a second that all wait for their second.
 const CONNECTIONS: usize = 128;
 
-/// What was measured.
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// From the process' start to the first correct answer.
+    Start,
+    /// Reads as fast as they can be had.
+    ClosedLoop,
+    /// Reads on a beat.
+    Rates,
+    /// Memory with more and more questions.
+    Memory,
+    /// New configurations under load.
+    Reload,
+    /// Prometheus hangs.
+    Hang,
+}
+
+impl Part {
+    /// All parts, in the order in which they are measured.
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::ClosedLoop, Self::Rates, Self::Memory, Self::Reload, Self::Hang];
+
+    /// Its word on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::ClosedLoop => "closed-loop",
+            Self::Rates => "rates",
+            Self::Memory => "memory",
+            Self::Reload => "reload",
+            Self::Hang => "hang",
+        }
+    }
+}
+
+/// What was measured; parts that were not asked for are empty.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Where.
@@ -50,11 +85,11 @@ pub struct Report {
     /// Five connections that read as fast as they can.
     pub closed_loops: Vec<ClosedLoop>,
     /// One HPA for each question, with more and more questions.
-    pub memory: Growth,
+    pub memory: Option<Growth>,
     /// Prometheus hangs.
-    pub hang: Hang,
+    pub hang: Option<Hang>,
     /// New configurations under load.
-    pub reload: Reload,
+    pub reload: Option<Reload>,
     /// Sizes of our programs.
     pub programs: Vec<Program>,
 }
@@ -116,21 +151,31 @@ const QUICK: Pace = Pace {
     starts: 1,
 };
 
-/// Measures with the programs of the running profile.
-pub async fn run(quick: bool) -> Result<Report> {
+/// Measures `parts` with the programs of the running profile.
+pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     let pace = if quick { &QUICK } else { &FULL };
     let stage = Stage::start().await?;
-    let report = Report {
+    let mut report = Report {
         machine: Machine::look()?,
         quick,
-        first_answers_ms: start::first_answers(&stage, pace).await?,
-        closed_loops: rate::closed_loops(&stage, pace).await?,
-        rounds: rate::rounds(&stage, pace).await?,
-        memory: memory::growth(&stage, pace).await?,
-        reload: reload::reload(&stage, pace).await?,
-        hang: hang::hang(&stage, pace).await?,
+        first_answers_ms: Vec::new(),
+        rounds: Vec::new(),
+        closed_loops: Vec::new(),
+        memory: None,
+        hang: None,
+        reload: None,
         programs: programs()?,
     };
+    for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
+        match part {
+            Part::Start => report.first_answers_ms = start::first_answers(&stage, pace).await?,
+            Part::ClosedLoop => report.closed_loops = rate::closed_loops(&stage, pace).await?,
+            Part::Rates => report.rounds = rate::rounds(&stage, pace).await?,
+            Part::Memory => report.memory = Some(memory::growth(&stage, pace).await?),
+            Part::Reload => report.reload = Some(reload::reload(&stage, pace).await?),
+            Part::Hang => report.hang = Some(hang::hang(&stage, pace).await?),
+        }
+    }
     stage.cluster.shutdown().await?;
     Ok(report)
 }
