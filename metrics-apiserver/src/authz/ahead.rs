@@ -9,7 +9,8 @@ use std::time::Duration;
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use tokio::time::Instant;
 
-use super::{Key, MAX_DECISIONS};
+use super::MAX_DECISIONS;
+use super::key::Key;
 use crate::rhythm::Rhythm;
 
 /// How long before a request its review is made: a review takes milliseconds, a busy kube-apiserver's some hundred.
@@ -32,7 +33,7 @@ impl Expected {
     pub(super) fn used(
         &self,
         key: Key,
-        question: &SubjectAccessReviewSpec,
+        question: impl FnOnce() -> SubjectAccessReviewSpec,
         lifetime: Duration,
         now: Instant,
     ) {
@@ -41,7 +42,7 @@ impl Expected {
             return;
         }
         let asked = asked.entry(key).or_insert_with(|| Asked {
-            question: question.clone(),
+            question: question(),
             rhythm: Rhythm::default(),
             lead: LEAD.min(lifetime / 4),
             last: now,

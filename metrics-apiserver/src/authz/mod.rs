@@ -6,6 +6,7 @@
 
 mod ahead;
 mod attributes;
+mod key;
 mod paths;
 
 use std::sync::Arc;
@@ -20,13 +21,13 @@ use kube::{Api, Client};
 use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use sha2::{Digest, Sha256};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::authn::UserInfo;
 use crate::authn::review::{self, ReviewError};
 
 use ahead::Expected;
+use key::Key;
 
 pub use attributes::{Attributes, attributes_of};
 pub use paths::{InvalidPath, OpenPaths};
@@ -94,9 +95,6 @@ pub struct Authorizer {
     expected: Expected,
 }
 
-/// What a decision is remembered by.
-type Key = [u8; 32];
-
 impl Authorizer {
     /// An authorizer that asks the Kubernetes API behind `client`.
     pub fn new(client: Client, options: AuthorizerOptions) -> Self {
@@ -119,23 +117,32 @@ impl Authorizer {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
             return Ok(());
         }
-        let question = spec(user, wanted);
         let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
-            // The same question at the same time is asked once.
-            let (asked, key) = (self.ask(&question), key(&question));
-            let decision = self.decisions.try_get_with(key, asked).await;
-            if matches!(decision, Ok(Decision::Allowed)) {
-                self.expected.used(key, &question, self.allowed_lifetime, Instant::now());
-            }
-            decision
+            self.remembered(user, wanted).await
         } else {
-            self.ask(&question).await.map_err(Arc::new)
+            self.ask(&spec(user, wanted)).await.map_err(Arc::new)
         };
         match decision {
             Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
             Err(source) => Err(AuthzError::ReviewFailed { source }),
         }
+    }
+
+    /// The decision of the last seconds, or a new one.
+    async fn remembered(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+        let key = key::of(user, wanted);
+        let decision = if let Some(decision) = self.decisions.get(&key).await {
+            decision
+        } else {
+            // The same question at the same time is asked once.
+            let question = spec(user, wanted);
+            self.decisions.try_get_with(key, self.ask(&question)).await?
+        };
+        if decision == Decision::Allowed {
+            self.expected.used(key, || spec(user, wanted), self.allowed_lifetime, Instant::now());
+        }
+        Ok(decision)
     }
 
     /// Reviews anew, shortly before it is asked again, what is asked on a beat; never ends.
@@ -218,12 +225,6 @@ impl Expiry<Key, Decision> for Lifetimes {
     ) -> Option<Duration> {
         Some(self.of(decision))
     }
-}
-
-/// The whole question. `Debug` quotes every string in it, so two questions
-/// never look the same; the digest keeps the memory small whatever the user's groups.
-fn key(question: &SubjectAccessReviewSpec) -> Key {
-    Sha256::digest(format!("{question:?}")).into()
 }
 
 fn spec(user: &UserInfo, wanted: &Attributes) -> SubjectAccessReviewSpec {
