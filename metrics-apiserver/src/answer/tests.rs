@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::catalog::Catalog;
-use crate::memory::{Fetched, Limits, Query, QueryError, Question};
+use crate::memory::{Limits, Query, QueryError, Question, Reading};
 use crate::metric::{Labels, Quantity, Sample};
 use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode};
 
@@ -20,26 +20,26 @@ type Outcome = Result<Vec<f64>, QueryError>;
 
 /// Gives one outcome, after so long, and records what it was asked.
 struct Backend {
-    outcome: Mutex<Result<Fetched, QueryError>>,
+    outcome: Mutex<Result<Reading, QueryError>>,
     after: Duration,
     asked: Mutex<Vec<Question>>,
 }
 
 impl Query for Backend {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.asked.lock().unwrap().push(question);
-        let (outcome, after) = (self.outcome.lock().unwrap().clone(), self.after);
+        let (outcome, after, asked) = (self.outcome.lock().unwrap().clone(), self.after, Instant::now());
         async move {
             tokio::time::sleep(after).await;
-            outcome
+            outcome.map(|reading| Reading { asked, ..reading })
         }
         .boxed()
     }
 }
 
-fn fetched(values: Vec<f64>) -> Fetched {
+fn fetched(values: Vec<f64>) -> Reading {
     let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-    Fetched { samples: values.into_iter().map(sample).collect(), partial: None }
+    Reading { samples: values.into_iter().map(sample).collect(), partial: None, asked: Instant::now() }
 }
 
 struct Fixture {
@@ -77,7 +77,7 @@ impl Fixture {
     /// The same with the warning that it is not all.
     fn says_partially(&self, values: Vec<f64>) {
         let partial = Some("store thanos-7:10901 did not answer".into());
-        *self.backend.outcome.lock().unwrap() = Ok(Fetched { partial, ..fetched(values) });
+        *self.backend.outcome.lock().unwrap() = Ok(Reading { partial, ..fetched(values) });
     }
 
     async fn ask(&self, metric: &str, selector: &str) -> Result<Answer, AnswerError> {

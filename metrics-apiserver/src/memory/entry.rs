@@ -14,7 +14,7 @@ const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Since when it is known: a fetch sent before was for a backend that is forgotten.
+    /// Since when it is known: a fetch begun before was for a backend that is forgotten.
     since: Instant,
     last_read: Instant,
     kept: Option<Arc<Reading>>,
@@ -63,10 +63,9 @@ impl Entry {
         (age <= max_age).then(|| (Arc::clone(kept), is_ageing))
     }
 
-    /// Whether the fetch for the next read is to be sent now.
-    pub(super) fn is_due(&self, now: Instant, spread: Duration) -> bool {
-        let lead = self.lead(self.rhythm.max_age(), spread);
-        self.rhythm.due(lead).is_some_and(|due| due <= now)
+    /// When the fetch for the next read is to be sent.
+    pub(super) fn due(&self, spread: Duration) -> Option<Instant> {
+        self.rhythm.due(self.lead(self.rhythm.max_age(), spread))
     }
 
     /// The fetch for the next read need not, or can't, be sent a second time.
@@ -83,14 +82,14 @@ impl Entry {
         self.flight = Some(flight);
     }
 
-    /// Keeps what the fetch sent at `asked` gave by `now`; a failure leaves the reading before it in place.
-    pub(super) fn land(&mut self, asked: Instant, now: Instant, outcome: &Outcome) {
-        if asked < self.since {
+    /// Keeps what the fetch begun at `began` gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&mut self, began: Instant, now: Instant, outcome: &Outcome) {
+        if began < self.since {
             return;
         }
         self.flight = None;
         if let Ok(reading) = outcome {
-            let took = now.saturating_duration_since(asked);
+            let took = now.saturating_duration_since(began);
             self.took = took.max(self.took * 7 / 8);
             self.kept = Some(Arc::clone(reading));
         }

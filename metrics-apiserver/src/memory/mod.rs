@@ -21,8 +21,8 @@
 //! the question read longest ago is forgotten; when too many fetches are in flight, a read that would begin one more
 //! fails at once.
 //!
-//! Age runs on the monotonic clock from before the query is sent, so it is never understated; the wall clock only
-//! labels the reading.
+//! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a query
+//! waits for its turn at the backend is no age.
 
 mod entry;
 mod flight;
@@ -33,14 +33,13 @@ mod shelf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 pub use crate::rules::{BackendName, Question};
-pub use query::{Fetched, Query, QueryError, Reading};
+pub use query::{Query, QueryError, Reading};
 
 use flight::Launch;
 use metrics::Metrics;
@@ -54,8 +53,11 @@ pub const QUESTIONS_MAX: usize = 20_000;
 /// backend's timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
 pub const FETCHES_MAX: usize = 4_096;
 
-/// Between two looks for fetches that are due: a fraction of the margin they are sent ahead with.
+/// Between two looks for fetches that are due, at least: with 10,000 questions one is always due.
 const TICK: Duration = Duration::from_millis(25);
+
+/// The same at most: beats that are learned meanwhile. The least margin that fetches are sent ahead with.
+const TICK_MAX: Duration = Duration::from_millis(100);
 
 /// How much the memory may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,14 +147,15 @@ impl Memory {
 
     /// Sends fetches ahead of the reads that are expected, and forgets what nobody reads any more; never ends.
     pub async fn run_ahead(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            for (question, launch) in self.shelf.due(Instant::now()) {
+            let now = Instant::now();
+            let (due, next) = self.shelf.due(now);
+            for (question, launch) in due {
                 self.metrics.fetched_ahead.inc();
                 self.fly(question, launch);
             }
+            let next = next.unwrap_or(now + TICK_MAX);
+            tokio::time::sleep_until(next.clamp(now + TICK, now + TICK_MAX)).await;
         }
     }
 
@@ -191,7 +194,7 @@ impl Memory {
 }
 
 async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, launch: Launch) {
-    let (asked, asked_at) = (Instant::now(), Timestamp::now());
+    let began = Instant::now();
     let fetched = query.query(question.clone()).await;
     if let Err(error) = &fetched {
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
@@ -202,10 +205,9 @@ async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, lau
             tracing::warn!(backend, query, %error, detail, "query failed");
         }
     }
-    let outcome =
-        fetched.map(|Fetched { samples, partial }| Arc::new(Reading { samples, partial, asked_at, asked }));
+    let outcome = fetched.map(Arc::new);
     // First the shelf, then those who wait: a read that comes between finds the reading, not a fetch that is over.
-    shelf.land(&question, asked, Instant::now(), &outcome);
+    shelf.land(&question, began, Instant::now(), &outcome);
     launch.land(outcome);
 }
 

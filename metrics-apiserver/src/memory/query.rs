@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::metric::Sample;
@@ -13,17 +12,19 @@ use crate::rules::Question;
 /// Whoever can put a question to a backend: Prometheus over HTTP, or a test's fake.
 pub trait Query: Send + Sync + 'static {
     /// What the backend says to `question`; ends within the backend's own timeout.
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>>;
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>>;
 }
 
 /// What a backend says to one question.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Fetched {
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
     /// The samples.
     pub samples: Vec<Sample>,
     /// The backend's own warning that the answer is not whole: a part of its data could not be reached, so the numbers
     /// may be too small. In its words, cut short; for the log, never for the client, for they may name hosts.
     pub partial: Option<Arc<str>>,
+    /// When the query was sent, after it had waited for its turn: the samples are not older than this.
+    pub asked: Instant,
 }
 
 /// Why a backend gave no samples. Cloned to every read that waited for the same fetch.
@@ -72,17 +73,4 @@ impl QueryError {
             Self::TimedOut(_) | Self::TooMuch { .. } | Self::Open { .. } => "",
         }
     }
-}
-
-/// Prometheus' samples for a question, with the time they were asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// The samples.
-    pub samples: Vec<Sample>,
-    /// As in [`Fetched::partial`].
-    pub partial: Option<Arc<str>>,
-    /// When the query was sent: the reading is at least as fresh as this.
-    pub asked_at: Timestamp,
-    /// The same on the clock that is never set back, for ages.
-    pub asked: Instant,
 }

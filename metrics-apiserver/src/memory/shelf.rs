@@ -83,9 +83,9 @@ impl Shelf {
         self.shard(hash).look(&read, &self.slots)
     }
 
-    /// Keeps what the fetch of `question`, sent at `asked`, gave by `now`; a failure leaves the reading before it in place.
-    pub(super) fn land(&self, question: &Question, asked: Instant, now: Instant, outcome: &Outcome) {
-        self.change(question, |entry| entry.land(asked, now, outcome));
+    /// Keeps what the fetch of `question`, begun at `began`, gave by `now`; a failure leaves the reading before it in place.
+    pub(super) fn land(&self, question: &Question, began: Instant, now: Instant, outcome: &Outcome) {
+        self.change(question, |entry| entry.land(began, now, outcome));
     }
 
     /// Forgets everything of one backend.
@@ -95,19 +95,25 @@ impl Shelf {
         }
     }
 
-    /// The fetches to be sent now, ahead of reads, for the caller to fly; forgets what nobody reads.
-    pub(super) fn due(&self, now: Instant) -> Vec<(Question, Launch)> {
-        let (mut due, mut count, spread) = (Vec::new(), 0, self.spread());
+    /// The fetches to be sent now, ahead of reads, for the caller to fly, and when the next one will be due; forgets what
+    /// nobody reads.
+    pub(super) fn due(&self, now: Instant) -> (Vec<(Question, Launch)>, Option<Instant>) {
+        let (mut due, mut next, mut count, spread) = (Vec::new(), None::<Instant>, 0, self.spread());
         for shard in &self.shards {
             let mut shard = lock(shard);
             shard.entries.retain(|_, entry| !entry.is_forgotten(now));
             count += shard.entries.len();
             for (question, entry) in &mut shard.entries {
-                if !entry.is_due(now, spread) {
+                let Some(at) = entry.due(spread) else { continue };
+                if at > now {
+                    next = Some(next.map_or(at, |next| next.min(at)));
                     continue;
                 }
                 if entry.in_flight().is_none() {
-                    let Some(slot) = self.spare_slot() else { continue };
+                    let Some(slot) = self.spare_slot() else {
+                        next = Some(now);
+                        continue;
+                    };
                     let (launch, flight) = flight::begin(slot);
                     entry.take_off(flight);
                     due.push((question.clone(), launch));
@@ -116,7 +122,7 @@ impl Shelf {
             }
         }
         self.count.store(count, Ordering::Relaxed);
-        due
+        (due, next)
     }
 
     pub(super) fn census(&self) -> Census {

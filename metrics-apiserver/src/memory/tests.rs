@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::metric::{Labels, Sample};
 
@@ -18,6 +20,8 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 enum Play {
     /// Answers with the number of the query as value, after so long.
     Answer(Duration),
+    /// Lets it wait so long for its turn, and answers then.
+    Queue(Duration),
     Fail,
     Crash,
 }
@@ -28,22 +32,28 @@ struct Backend {
 }
 
 impl Query for Backend {
-    fn query(&self, _question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+    fn query(&self, _question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
-        match self.plays[number.min(self.plays.len() - 1)] {
-            Play::Answer(after) => async move {
-                tokio::time::sleep(after).await;
-                let value = f64::from(u32::try_from(number).unwrap());
-                let sample = Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-                Ok(Fetched { samples: vec![sample], partial: None })
-            }
-            .boxed(),
+        let play = self.plays[number.min(self.plays.len() - 1)];
+        match play {
+            Play::Answer(after) => answer(number, Duration::ZERO, after).boxed(),
+            Play::Queue(turn) => answer(number, turn, Duration::ZERO).boxed(),
             Play::Fail => {
                 async { Err(QueryError::Unavailable { detail: "connection refused".into() }) }.boxed()
             }
             Play::Crash => async { panic!("a fault in the backend client") }.boxed(),
         }
     }
+}
+
+/// Asked when its turn has come, and answered so long after it.
+async fn answer(number: usize, turn: Duration, after: Duration) -> Result<Reading, QueryError> {
+    tokio::time::sleep(turn).await;
+    let asked = Instant::now();
+    tokio::time::sleep(after).await;
+    let value = f64::from(u32::try_from(number).unwrap());
+    let sample = Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
+    Ok(Reading { samples: vec![sample], partial: None, asked })
 }
 
 struct Fixture {
@@ -102,6 +112,14 @@ async fn age_counts_from_when_the_query_was_sent() {
         Ok(1.0),
         "the first reading is 1.1 s old, though it came 0.6 s ago"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_at_the_backend_is_no_age() {
+    let fixture = Fixture::new(&[Play::Queue(SECOND / 2)]);
+    assert_eq!(fixture.read(SECOND).await, Ok(0.0));
+    tokio::time::advance(SECOND * 6 / 10).await;
+    assert_eq!(fixture.read(SECOND).await, Ok(0.0), "the reading is 0.6 s old");
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use super::client::{Answer, Client, Failed};
 use super::metrics::Counts;
 use super::remarks::Remarks;
 use super::{ClientOptions, SetupError, probe};
-use crate::memory::{BackendName, Fetched, QueryError};
+use crate::memory::{BackendName, QueryError, Reading};
 
 /// One backend and its health.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ impl Backend {
     }
 
     /// What an instant query gives, now.
-    pub(super) async fn query(&self, promql: &str) -> Result<Fetched, QueryError> {
+    pub(super) async fn query(&self, promql: &str) -> Result<Reading, QueryError> {
         let _in_flight = self.counts.begin();
         let began = Instant::now();
-        let fetched = self.try_each(promql, began).await.map(|answer| self.fetched(promql, answer));
+        let fetched = self.try_each(promql, began).await.map(|answer| self.reading(promql, answer));
         self.counts.ended(&fetched, began.elapsed());
         fetched
     }
@@ -80,10 +80,10 @@ impl Backend {
         probes.tasks.shutdown().await;
     }
 
-    fn fetched(&self, promql: &str, (samples, notes): Answer) -> Fetched {
+    fn reading(&self, promql: &str, Answer { asked, samples, notes }: Answer) -> Reading {
         self.counts.noted(&notes);
         self.remarks.say(&self.client.name, promql, &notes);
-        Fetched { samples, partial: notes.partial.map(Into::into) }
+        Reading { samples, partial: notes.partial.map(Into::into), asked }
     }
 
     async fn try_each(&self, promql: &str, began: Instant) -> Result<Answer, QueryError> {

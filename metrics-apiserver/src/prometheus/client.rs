@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
@@ -42,8 +43,18 @@ const FAILURE_BYTES_MAX: usize = 64 << 10;
 /// What of a backend's own words goes to the log.
 const DETAIL_CHARS_MAX: usize = 1000;
 
-/// The samples of an answer, and what it says besides.
-pub(super) type Answer = (Vec<Sample>, Notes);
+/// An answer to one query.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// When the query was sent.
+    pub(super) asked: Instant,
+    pub(super) samples: Vec<Sample>,
+    /// What it says besides.
+    pub(super) notes: Notes,
+}
+
+/// What the body of an answer holds.
+type Content = (Vec<Sample>, Notes);
 
 /// A query without an answer.
 #[derive(Debug)]
@@ -121,13 +132,15 @@ impl Client {
         allowed: Duration,
     ) -> Result<Answer, Failed> {
         let session = self.sessions.current().await;
+        let asked = Instant::now();
         let mut response = self.request(&session, server, promql, allowed).await?;
         if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             && let Some(renewed) = self.sessions.refused(&session).await
         {
             response = self.request(&renewed, server, promql, allowed).await?;
         }
-        read(server, response, allowed).await
+        let (samples, notes) = read(server, response, allowed).await?;
+        Ok(Answer { asked, samples, notes })
     }
 
     async fn request(
@@ -187,7 +200,7 @@ fn request(session: &Session, url: &Url, promql: &str, allowed: Duration) -> Req
 }
 
 /// Makes an answer or a failure of what came back.
-async fn read(server: &Server, response: Response, allowed: Duration) -> Result<Answer, Failed> {
+async fn read(server: &Server, response: Response, allowed: Duration) -> Result<Content, Failed> {
     let status = response.status();
     if !status.is_success() {
         let body = body(response, FAILURE_BYTES_MAX, None).await;
@@ -252,7 +265,7 @@ async fn body(
     }
 }
 
-async fn decode(Body { bytes, large }: Body) -> Result<Answer, WireError> {
+async fn decode(Body { bytes, large }: Body) -> Result<Content, WireError> {
     let Some(turn) = large else { return wire::answer(&bytes) };
     let decode = move || {
         let answer = wire::answer(&bytes);

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use super::Clients;
 use super::backend::Backend;
 use super::notes::Notes;
-use crate::memory::{Fetched, QueryError};
+use crate::memory::{QueryError, Reading};
 
 /// From a query that is answered from Prometheus' head to the longest timeout that makes sense for an HPA.
 const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -39,7 +39,7 @@ const BREAKER_OPEN: usize = 6;
 
 const KINDS: [&str; 3] = ["partial", "warning", "info"];
 
-fn outcome(fetched: &Result<Fetched, QueryError>) -> usize {
+fn outcome(fetched: &Result<Reading, QueryError>) -> usize {
     match fetched {
         Ok(_) => 0,
         Err(QueryError::TimedOut(_)) => 1,
@@ -69,7 +69,7 @@ impl Counts {
         InFlight(&self.in_flight)
     }
 
-    pub(super) fn ended(&self, fetched: &Result<Fetched, QueryError>, took: Duration) {
+    pub(super) fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) {
         let outcome = outcome(fetched);
         self.outcomes[outcome].inc();
         if outcome != BREAKER_OPEN {

@@ -28,7 +28,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::registry::Registry;
 
-use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
+use crate::memory::{BackendName, Query, QueryError, Question, Reading};
 
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
@@ -92,7 +92,7 @@ fn clients(backends: Vec<(BackendName, ClientOptions)>, before: &Clients) -> Res
 }
 
 impl Query for Backends {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
         let backend = self.current.load().get(&question.backend).map(|entry| Arc::clone(&entry.backend));
         async move {
             match backend {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::answer::Answers;
-use crate::memory::{Fetched, Limits, Memory, Query, QueryError, Question};
+use crate::memory::{Limits, Memory, Query, QueryError, Question, Reading};
 use crate::metric::{Labels, MetricName, Namespace, Sample, Selector};
 use crate::prometheus::Auth;
 use crate::readiness::Endpoint;
@@ -347,10 +347,10 @@ fn the_rules_of_before_are_freed_by_the_look_after() {
 struct Counting(AtomicUsize);
 
 impl Query for Counting {
-    fn query(&self, _: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+    fn query(&self, _: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let sample = Sample { labels: Labels::new(), value: 1.0, timestamp: Timestamp::now() };
-        async move { Ok(Fetched { samples: vec![sample], partial: None }) }.boxed()
+        async move { Ok(Reading { samples: vec![sample], partial: None, asked: Instant::now() }) }.boxed()
     }
 }
 

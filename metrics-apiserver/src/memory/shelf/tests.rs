@@ -15,7 +15,7 @@ fn reading() -> Arc<Reading> {
 }
 
 fn reading_of(asked: Instant) -> Arc<Reading> {
-    Arc::new(Reading { samples: Vec::new(), partial: None, asked_at: jiff::Timestamp::UNIX_EPOCH, asked })
+    Arc::new(Reading { samples: Vec::new(), partial: None, asked })
 }
 
 struct Fixture {

@@ -11,7 +11,7 @@ fn json(text: &str) -> Play {
 }
 
 /// What a client with `timeout` makes of `play`.
-async fn outcome(play: Play, timeout: Duration) -> Result<Fetched, QueryError> {
+async fn outcome(play: Play, timeout: Duration) -> Result<Reading, QueryError> {
     let server = Server::plain(play);
     query(&backends(ClientOptions { timeout, ..options(&server) }), "up").await
 }

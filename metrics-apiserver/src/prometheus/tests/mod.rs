@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Auth, Backends, ClientOptions};
-use crate::memory::{BackendName, Fetched, Query, QueryError, Question};
+use crate::memory::{BackendName, Query, QueryError, Question, Reading};
 
 use server::Server;
 
@@ -35,7 +35,7 @@ fn backends(options: ClientOptions) -> Backends {
     Backends::build(vec![(BackendName("default".into()), options)]).unwrap()
 }
 
-async fn query(backends: &Backends, promql: &str) -> Result<Fetched, QueryError> {
+async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
     backends.query(Question { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
 }
 
@@ -47,7 +47,7 @@ async fn files_become_due() {
 }
 
 #[track_caller]
-fn assert_value(result: Result<Fetched, QueryError>, value: f64) {
+fn assert_value(result: Result<Reading, QueryError>, value: f64) {
     let values: Vec<f64> = result.unwrap().samples.iter().map(|sample| sample.value).collect();
     assert_eq!(values, [value]);
 }

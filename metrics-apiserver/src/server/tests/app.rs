@@ -16,13 +16,14 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::answer::Answers;
 use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::memory::{Fetched, Limits, Memory, Query, QueryError, Question};
+use crate::memory::{Limits, Memory, Query, QueryError, Question, Reading};
 use crate::metric::{Labels, MetricName, Sample};
 use crate::readiness::Readiness;
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
@@ -270,19 +271,20 @@ fn rule(name: &str) -> Rule {
 struct Prometheus;
 
 impl Query for Prometheus {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Fetched, QueryError>> {
+    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
         async move {
-            let asked = |name: &str| question.promql.starts_with(name);
-            if asked("slow") {
+            let asked = Instant::now();
+            let is = |name: &str| question.promql.starts_with(name);
+            if is("slow") {
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
-            if asked("down") {
+            if is("down") {
                 return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
             }
             let labels = Labels::from([("asked".to_owned(), question.promql.to_string())]);
             let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
-            let samples = if asked("empty") { Vec::new() } else { vec![sample] };
-            Ok(Fetched { samples, partial: None })
+            let samples = if is("empty") { Vec::new() } else { vec![sample] };
+            Ok(Reading { samples, partial: None, asked })
         }
         .boxed()
     }
