@@ -87,7 +87,7 @@ impl Report {
         }
         for program in &self.programs {
             let what = format!("{}'s program, profile {}", program.name, program.profile);
-            rows.push(if program.name == "metrics-apiserver" && program.profile == "dist" {
+            rows.push(if program.name == "metrics-apiserver" && program.profile == "release" {
                 Row::at_most(&what, "MB", program.mb, 15.0)
             } else {
                 Row::seen(&what, format!("{} MB", short(program.mb)))

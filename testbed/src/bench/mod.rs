@@ -28,7 +28,7 @@ pub use reload::Reload;
 pub use soak::{Soak, soak};
 
 use crate::workspace;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use stage::Stage;
 use std::{fs, io::Write as _, time::Duration};
@@ -180,18 +180,15 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     Ok(report)
 }
 
-/// The programs of the running profile, and those that go into images if they have been built.
+/// The programs of the running profile.
 fn programs() -> Result<Vec<Program>> {
-    let mut programs = Vec::new();
-    for dir in [workspace::profile_dir()?, workspace::target_dir()?.join("dist")] {
-        let profile = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        for name in ["metrics-apiserver", "inference-svc"] {
-            if let Ok(file) = fs::metadata(dir.join(name)) {
-                programs.push(Program { name, profile: profile.clone(), mb: megabytes(file.len()) });
-            }
-        }
-    }
-    Ok(programs)
+    let dir = workspace::profile_dir()?;
+    let profile = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let program = |name| {
+        let file = fs::metadata(dir.join(name)).with_context(|| format!("looking at the size of {name}"))?;
+        Ok(Program { name, profile: profile.clone(), mb: megabytes(file.len()) })
+    };
+    ["metrics-apiserver", "inference-svc"].map(program).into_iter().collect()
 }
 
 /// How far it is; standard output is for the table.
