@@ -87,8 +87,7 @@ impl App {
         background.spawn(Arc::clone(&memory).run_ahead());
         readiness.configuration_loaded();
         background.spawn(reload.run(hangups));
-        let authn_client = kubernetes(options.authentication.kubeconfig.as_deref()).await?;
-        let authz_client = kubernetes(options.authorization.kubeconfig.as_deref()).await?;
+        let (authn_client, authz_client) = kubernetes_clients(&options).await?;
         let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = authorizer(&options.authorization, authz_client)?;
@@ -261,6 +260,14 @@ fn server_options(options: &Options, tls: rustls::ServerConfig) -> server::Optio
         read_deadline: options.read_deadline,
         max_in_flight: options.limits.max_requests_in_flight,
     }
+}
+
+/// For authentication and for authorization; one for both, with its connections, unless the flags name two.
+async fn kubernetes_clients(options: &Options) -> anyhow::Result<(Client, Client)> {
+    let (authn, authz) = (&options.authentication.kubeconfig, &options.authorization.kubeconfig);
+    let client = kubernetes(authn.as_deref()).await?;
+    let other = if authz == authn { client.clone() } else { kubernetes(authz.as_deref()).await? };
+    Ok((client, other))
 }
 
 /// A client of the Kubernetes API: by this kubeconfig, or as a pod does.

@@ -75,12 +75,6 @@ impl Connection {
         Self { target: Arc::clone(target), stream: None, received: Vec::new() }
     }
 
-    /// Opens it ahead of the first read.
-    pub(super) fn open(&mut self) -> io::Result<()> {
-        self.stream = Some(self.target.connect()?);
-        Ok(())
-    }
-
     /// Sends a whole request; gives the answer's code and body.
     pub(super) fn ask(&mut self, request: &[u8]) -> io::Result<(u16, &[u8])> {
         let was_open = self.stream.is_some();

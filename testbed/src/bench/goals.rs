@@ -238,6 +238,10 @@ fn hang(hang: &Hang, rows: &mut Vec<Row>) {
         Some(open) => Row::at_most(what, "ms", open.max_ms, 5.0),
         None => Row::missing(what, "≤ 5 ms"),
     });
+    if let Some(open) = &hang.breaker_open {
+        let text = format!("{} / {} / {} ms", short(open.p50_ms), short(open.p99_ms), short(open.p999_ms));
+        rows.push(Row::seen("Prometheus hangs: read p50 / p99 / p99.9 with the breaker open", text));
+    }
     let seconds =
         |time: Option<f64>| time.map_or_else(|| "not seen".into(), |time| format!("{} s", short(time)));
     rows.push(Row::seen("Prometheus hangs: until the breaker opens", seconds(hang.opened_after_seconds)));

@@ -1,7 +1,7 @@
 //! The longest read while Prometheus hangs: it takes queries and answers none.
 
 use super::{
-    CONNECTIONS, Pace,
+    AT_ONCE, Pace,
     beat::{Beat, Layout, Schedule},
     counters,
     latency::Latency,
@@ -47,7 +47,7 @@ pub(super) async fn hang(stage: &Stage, pace: &Pace) -> Result<Hang> {
     let stopped = pace.warm_up;
     let end = stopped + pace.hang + pace.beat * 3;
     let asks = world::asks(Source::Memory, world::RULES);
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, CONNECTIONS);
+    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, AT_ONCE);
     load.at(stopped).await;
     stage.prometheus.signal(Signal::SIGSTOP).await?;
     let opened = until(&load, &served, true, stopped + pace.hang).await;

@@ -3,6 +3,9 @@
 //! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited, and
 //! its HPA with it; a generator that would send it later and count from there would omit just the waits that matter.
 //! Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
+//!
+//! Of the idle connections the one used last is taken, as Go's HTTP client does and with it kube-apiserver: few reads at a
+//! time keep few connections busy, and the rest are closed as idle.
 
 use super::{
     beat::{Planned, Schedule},
@@ -18,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between the threads' start and the first read: connections come up.
+/// Between the start of the threads and the first read.
 const SETTING_UP: Duration = Duration::from_secs(1);
 /// The longest sleep at a time: how soon a load that is given up ends.
 const NAP: Duration = Duration::from_secs(1);
@@ -115,13 +118,13 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// Sends the reads of `schedule` that are planned within `time` over so many connections.
+    /// Sends the reads of `schedule` that are planned within `time`, so many at once.
     pub(super) fn start(
         target: &Arc<Target>,
         asks: &Arc<[Ask]>,
         schedule: Schedule,
         time: Duration,
-        connections: usize,
+        at_once: usize,
     ) -> Self {
         let started = Instant::now() + SETTING_UP;
         let stop = Arc::new(AtomicBool::new(false));
@@ -130,13 +133,15 @@ impl OpenLoop {
             time,
             schedule: Mutex::new(schedule),
             asks: Arc::clone(asks),
+            target: Arc::clone(target),
+            idle: Mutex::default(),
             stop: Arc::clone(&stop),
         });
         let thread = |_| {
-            let (shared, target) = (Arc::clone(&shared), Arc::clone(target));
-            thread::spawn(move || shared.work(&target))
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.work())
         };
-        Self { started, stop, threads: (0..connections).map(thread).collect() }
+        Self { started, stop, threads: (0..at_once).map(thread).collect() }
     }
 
     /// Waits until this time after the beginning.
@@ -177,16 +182,16 @@ struct Shared {
     time: Duration,
     schedule: Mutex<Schedule>,
     asks: Arc<[Ask]>,
+    target: Arc<Target>,
+    /// The one used last is the last.
+    idle: Mutex<Vec<Connection>>,
     stop: Arc<AtomicBool>,
 }
 
 impl Shared {
-    fn work(&self, target: &Arc<Target>) -> Outcome {
+    fn work(&self) -> Outcome {
         // Else the kernel may let a sleep take 50 µs more. Where that can't be set, latencies are so much longer.
         let _ = nix::sys::prctl::set_timerslack(1);
-        let mut connection = Connection::new(target);
-        // The first read tries once more, and tells.
-        let _ = connection.open();
         let mut outcome = Outcome::default();
         while let Some(Planned { at, question }) = self.next() {
             let due = self.started + at;
@@ -198,11 +203,20 @@ impl Shared {
             let (verdict, complaint) = if late > TOO_LATE {
                 (Verdict::Failed, Some(format!("not sent within {TOO_LATE:?}: all connections were waiting")))
             } else {
-                ask.put(&mut connection)
+                self.put(ask)
             };
             outcome.add(Read { planned: at, late, took: due.elapsed(), verdict }, complaint);
         }
         outcome
+    }
+
+    fn put(&self, ask: &Ask) -> (Verdict, Option<String>) {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = idle().pop();
+        let mut connection = last.unwrap_or_else(|| Connection::new(&self.target));
+        let put = ask.put(&mut connection);
+        idle().push(connection);
+        put
     }
 
     fn next(&self) -> Option<Planned> {

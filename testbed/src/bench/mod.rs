@@ -33,8 +33,9 @@ use serde::Serialize;
 use stage::Stage;
 use std::{fs, io::Write as _, time::Duration};
 
-/// Connections of an open loop. More than reads that can be under way: 67 reads a second that all wait for their second.
-const CONNECTIONS: usize = 128;
+/// Reads of an open loop at once, each on a connection. More than can be under way: 67 reads a second that all wait for
+/// their second.
+const AT_ONCE: usize = 128;
 
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Rounds of an open loop: so many HPAs on so many questions, for some beats.
 
 use super::{
-    CONNECTIONS, Pace,
+    AT_ONCE, Pace,
     beat::{Beat, Layout, Schedule},
     count,
     latency::Latency,
@@ -99,7 +99,7 @@ pub(super) async fn round(
     let warm_up = if source == Source::Live { pace.beat / 3 } else { pace.warm_up };
     let time = beat.mean() * pace.beats;
     let asks = world::asks(source, beat.questions);
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), warm_up + time, CONNECTIONS);
+    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), warm_up + time, AT_ONCE);
     load.at(warm_up).await;
     let before = stage.counts(served).await?;
     load.at(warm_up + time).await;

@@ -1,7 +1,7 @@
 //! A new configuration with a thousand rules, again and again, while HPAs read.
 
 use super::{
-    CONNECTIONS, Pace,
+    AT_ONCE, Pace,
     beat::{Beat, Layout, Schedule},
     count,
     latency::Latency,
@@ -51,7 +51,7 @@ pub(super) async fn reload(stage: &Stage, pace: &Pace) -> Result<Reload> {
     let times = u32::try_from(pace.reloads).unwrap_or_default();
     let end = pace.warm_up + PAUSE * (times + 1);
     let asks = world::asks(Source::Memory, world::RULES);
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, CONNECTIONS);
+    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, AT_ONCE);
     load.at(pace.warm_up).await;
     let before = served.reloads().await?;
     let mut signals = Vec::new();
