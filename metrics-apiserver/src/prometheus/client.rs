@@ -7,13 +7,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
+use super::long::LongAnswers;
 use super::notes::Notes;
 use super::session::{Session, Sessions, describe};
 use super::wire::{self, Failure, WireError};
@@ -80,6 +81,7 @@ pub(super) struct Client {
     pub(super) servers: Vec<Server>,
     headers: HeaderMap,
     sessions: Sessions,
+    long: LongAnswers,
 }
 
 /// One URL of a backend.
@@ -108,6 +110,7 @@ impl Client {
             servers: options.urls.iter().map(|url| Server::new(url)).collect::<Result<_, _>>()?,
             headers: headers(&options.headers)?,
             sessions: Sessions::new(name, options)?,
+            long: LongAnswers::default(),
         })
     }
 
@@ -139,7 +142,7 @@ impl Client {
         {
             response = self.request(&renewed, server, promql, allowed).await?;
         }
-        let (samples, notes) = read(server, response, allowed).await?;
+        let (samples, notes) = self.read(server, promql, response, allowed).await?;
         Ok(Answer { asked, samples, notes })
     }
 
@@ -150,12 +153,40 @@ impl Client {
         promql: &str,
         allowed: Duration,
     ) -> Result<Response, QueryError> {
+        let encoding = HeaderValue::from_static(if self.long.expects(promql) { "gzip" } else { "identity" });
         let request = request(session, &server.url, promql, allowed).headers(self.headers.clone());
+        let request = request.header(ACCEPT_ENCODING, encoding);
         let request = match &session.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
         };
         request.send().await.map_err(|error| QueryError::Unavailable { detail: transport(error) })
+    }
+
+    /// Makes an answer or a failure of what came back.
+    async fn read(
+        &self,
+        server: &Server,
+        promql: &str,
+        response: Response,
+        allowed: Duration,
+    ) -> Result<Content, Failed> {
+        let status = response.status();
+        if !status.is_success() {
+            let body = body(response, FAILURE_BYTES_MAX, None).await;
+            let failure = body.ok().and_then(|body| wire::failure(&body.bytes));
+            return Err(failed(status, failure, allowed).into());
+        }
+        let body = body(response, RESPONSE_BYTES_MAX, Some(&server.large)).await?;
+        self.long.note(promql, body.bytes.len());
+        decode(body).await.map_err(|error| match error {
+            WireError::Failure(failure) => failed(status, Some(failure), allowed).into(),
+            WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
+            WireError::Unfit(detail) => {
+                Failed { error: QueryError::Malformed { detail: short(detail) }, alive: true }
+            }
+            WireError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
+        })
     }
 }
 
@@ -197,25 +228,6 @@ fn request(session: &Session, url: &Url, promql: &str, allowed: Duration) -> Req
     } else {
         session.http.post(url.clone()).form(&parameters)
     }
-}
-
-/// Makes an answer or a failure of what came back.
-async fn read(server: &Server, response: Response, allowed: Duration) -> Result<Content, Failed> {
-    let status = response.status();
-    if !status.is_success() {
-        let body = body(response, FAILURE_BYTES_MAX, None).await;
-        let failure = body.ok().and_then(|body| wire::failure(&body.bytes));
-        return Err(failed(status, failure, allowed).into());
-    }
-    let body = body(response, RESPONSE_BYTES_MAX, Some(&server.large)).await?;
-    decode(body).await.map_err(|error| match error {
-        WireError::Failure(failure) => failed(status, Some(failure), allowed).into(),
-        WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
-        WireError::Unfit(detail) => {
-            Failed { error: QueryError::Malformed { detail: short(detail) }, alive: true }
-        }
-        WireError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
-    })
 }
 
 fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> QueryError {

@@ -12,6 +12,7 @@ mod budget;
 mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod long;
 mod metrics;
 mod notes;
 mod options;

@@ -28,7 +28,7 @@ async fn a_short_query_is_a_get_with_its_timeout() {
     let request = server.last();
     assert_eq!(request.line, "GET /prefix/api/v1/query?query=sum%28up%29+%2B+1&timeout=30000ms HTTP/1.1");
     assert_eq!(request.header("user-agent"), Some(concat!("metrics-apiserver/", env!("CARGO_PKG_VERSION"))));
-    assert_eq!(request.header("accept-encoding"), Some("gzip"));
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("authorization"), None);
 }
 
@@ -67,6 +67,22 @@ async fn an_answer_that_is_not_whole_says_so() {
     let fetched = outcome(json(&partial), PATIENT).await.unwrap();
     assert_eq!((fetched.samples.len(), fetched.partial.as_deref()), (1, Some("store 10.0.0.1 is away")));
     assert_eq!(outcome(json(ANSWER), PATIENT).await.unwrap().partial, None);
+}
+
+#[tokio::test]
+async fn a_query_whose_last_answer_was_long_is_asked_for_compressed() {
+    let server = Server::plain(json(&(ANSWER.to_owned() + &" ".repeat(64 << 10))));
+    let backends = backends(options(&server));
+    let encoding = async |promql: &str| {
+        assert_value(query(&backends, promql).await, 42.0);
+        server.last().header("accept-encoding").map(str::to_owned)
+    };
+    assert_eq!(encoding("up").await.as_deref(), Some("identity"));
+    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
+    assert_eq!(encoding("down").await.as_deref(), Some("identity"), "another query");
+    server.play(json(ANSWER));
+    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
+    assert_eq!(encoding("up").await.as_deref(), Some("identity"), "its last answer was short");
 }
 
 #[tokio::test]
