@@ -29,7 +29,7 @@ impl Budget {
     }
 
     /// Takes one token, waiting for it if there is none. Given up while waiting, the token is lost: as many as there are
-    /// slots at the server, a hundredth of a second's worth.
+    /// turns at the server, a hundredth of a second's worth.
     pub(super) async fn spend(&self) {
         let ready = self.take(Instant::now());
         sleep_until(ready).await;

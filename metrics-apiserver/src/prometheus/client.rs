@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::long::LongAnswers;
 use super::notes::Notes;
 use super::session::{Session, Sessions, describe};
+use super::turns::Turns;
 use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
 use crate::memory::{BackendName, QueryError};
@@ -88,7 +89,7 @@ pub(super) struct Client {
 pub(super) struct Server {
     pub(super) breaker: Breaker,
     url: Url,
-    slots: Semaphore,
+    turns: Arc<Turns>,
     large: Arc<Semaphore>,
     budget: Budget,
 }
@@ -121,8 +122,7 @@ impl Client {
         promql: &str,
         allowed: Duration,
     ) -> Result<Answer, Failed> {
-        // Never closed; an error would only mean that there is nothing to wait for.
-        let _slot = server.slots.acquire().await;
+        let _turn = server.turns.take().await;
         server.budget.spend().await;
         self.send(server, promql, allowed).await
     }
@@ -195,7 +195,7 @@ impl Server {
         Ok(Self {
             breaker: Breaker::new(),
             url: endpoint(url)?,
-            slots: Semaphore::new(QUERIES_MAX),
+            turns: Turns::new(QUERIES_MAX),
             large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
             budget: Budget::new(),
         })

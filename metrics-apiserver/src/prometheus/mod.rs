@@ -19,6 +19,7 @@ mod options;
 mod probe;
 mod remarks;
 mod session;
+mod turns;
 mod wire;
 
 use std::collections::HashMap;
