@@ -25,11 +25,26 @@ const TOLERANCE: u32 = 10;
 /// twelve beats in a row pass one by in 0.8 of a hundred cases.
 const SILENT_BEATS_MAX: u32 = 12;
 
-/// A longer gap is no beat: HPAs read every 15 s, patient ones every minute.
-const BEAT_MAX: Duration = Duration::from_secs(120);
+/// A reader that comes less often keeps no beat: HPAs read every 15 s, patient ones every minute.
+const READER_BEAT_MAX: Duration = Duration::from_secs(60);
+
+/// The same for gaps between demands, which are longer where one reading answers several reads: half of the reads may be
+/// seen by another replica.
+const GAP_MAX: Duration = Duration::from_secs(120);
 
 /// How long a question without a beat is kept, unread.
 const UNREAD_MAX: Duration = Duration::from_secs(600);
+
+/// What a read is to the rhythm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The reading fetched for the last demand can answer it.
+    Follower,
+    /// A demand that something was fetched ahead of.
+    Expected,
+    /// A demand that nothing was fetched ahead of.
+    Surprise,
+}
 
 /// When the last demand came, and how often the ones before.
 #[derive(Debug, Default)]
@@ -38,40 +53,56 @@ pub(crate) struct Rhythm {
     /// In milliseconds, the latest last.
     gaps: [u32; GAPS],
     beat: Option<Duration>,
-    /// Beats since the last demand for which a fetch was begun.
-    fetched: u32,
+    /// Beats since the last demand that have been provided for,
+    provided: u32,
+    /// and whether a fetch was begun for any of them.
+    fetched: bool,
     /// Of the last read.
     max_age: Duration,
 }
 
 impl Rhythm {
-    /// Takes note of a read now; whether it is a demand. A fetch takes about `lead`, margin included.
-    pub(crate) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> bool {
+    /// Takes note of a read now. A fetch takes about `lead`, margin included.
+    pub(crate) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> Role {
         self.max_age = max_age;
         let gap = self.demand.map(|demand| now.saturating_duration_since(demand));
         if gap.is_some_and(|gap| gap <= max_age.saturating_sub(lead)) {
-            return false;
+            return Role::Follower;
         }
         self.demand = Some(now);
-        self.fetched = 0;
+        let role = if self.fetched { Role::Expected } else { Role::Surprise };
+        (self.provided, self.fetched) = (0, false);
         match gap {
-            Some(gap) if gap <= self.beat.map_or(BEAT_MAX, |beat| beat * SILENT_BEATS_MAX) => self.learn(gap),
+            Some(gap) if gap <= self.beat.map_or(self.gap_max(), |beat| beat * SILENT_BEATS_MAX) => {
+                self.learn(gap);
+            }
             // The first read, or the first after a long silence: whoever reads now may have another beat.
             _ => (self.gaps, self.beat) = Default::default(),
         }
-        true
+        role
     }
 
-    /// When the fetch for the next demand is to be sent; none if no demand is expected.
-    pub(crate) fn due(&self, lead: Duration) -> Option<Instant> {
-        let next = self.fetched + 1;
+    /// When the next demand is expected that is not provided for; none if there is no beat.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let next = self.provided + 1;
         let beat = self.beat.filter(|_| next <= SILENT_BEATS_MAX)?;
-        self.demand?.checked_add(beat * next)?.checked_sub(lead)
+        self.demand?.checked_add(beat * next)
+    }
+
+    /// When the fetch for the next demand is to be sent.
+    pub(crate) fn due(&self, lead: Duration) -> Option<Instant> {
+        self.next()?.checked_sub(lead)
     }
 
     /// The fetch for the next demand was begun.
     pub(crate) fn fetched(&mut self) {
-        self.fetched += 1;
+        self.provided += 1;
+        self.fetched = true;
+    }
+
+    /// The next demand needs no fetch.
+    pub(crate) fn skip(&mut self) {
+        self.provided += 1;
     }
 
     /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
@@ -93,7 +124,7 @@ impl Rhythm {
 
     /// Whether fetches run ahead of the reads.
     pub(crate) fn is_steady(&self) -> bool {
-        self.beat.is_some() && self.fetched < SILENT_BEATS_MAX
+        self.beat.is_some() && self.provided < SILENT_BEATS_MAX
     }
 
     fn learn(&mut self, gap: Duration) {
@@ -101,7 +132,12 @@ impl Rhythm {
         if let Some(latest) = self.gaps.last_mut() {
             *latest = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX).max(1);
         }
-        self.beat = beat(&self.gaps).filter(|beat| *beat <= BEAT_MAX);
+        self.beat = beat(&self.gaps).filter(|beat| *beat <= self.gap_max());
+    }
+
+    /// A demand comes with the first read after `maxAge`.
+    fn gap_max(&self) -> Duration {
+        GAP_MAX.max(self.max_age.saturating_add(READER_BEAT_MAX))
     }
 }
 

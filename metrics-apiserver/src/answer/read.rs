@@ -32,8 +32,8 @@ pub(super) enum Source {
 /// Puts the question and makes values of the answer by the rule's policies.
 ///
 /// A reading that gave values with nothing put in their place is good. What is held is the last good reading of the
-/// *question*, which another rule may have called good: so it is judged anew by this rule, and is not served if this rule
-/// would not have served it fresh.
+/// *question*: one that was fetched ahead and that no read has used yet, or one that another rule may have called good. So it
+/// is judged anew by this rule, and is not served if this rule would not have served it fresh.
 pub(super) async fn read(
     memory: &Memory,
     rule: &Rule,
@@ -59,8 +59,9 @@ pub(super) async fn read(
         Err(doubt) => match doubt.fallback(&rule.policies) {
             Fallback::Hold { longest, .. } => {
                 let longest = rule.max_age + longest;
-                let held = memory.last_good(question, longest);
-                trouble.held_by(held, rule).map_or_else(|| trouble.after_hold(rule, longest), Ok)
+                let held =
+                    memory.stand_ins(question, longest).find_map(|reading| trouble.held_by(&reading, rule));
+                held.map_or_else(|| trouble.after_hold(rule, longest), Ok)
             }
             Fallback::Error | Fallback::Value(_) => Err(doubt.error(rule)),
         },
@@ -124,9 +125,8 @@ impl Trouble {
         Served { values, source: Source::Replaced(self.doubt.clone().error(rule)) }
     }
 
-    fn held_by(&self, good: Option<Arc<Reading>>, rule: &Rule) -> Option<Served> {
-        let good = good?;
-        let values = measured(rule, &good).ok()?;
+    fn held_by(&self, good: &Reading, rule: &Rule) -> Option<Served> {
+        let values = measured(rule, good).ok()?;
         let source = Source::Held(good.asked.elapsed(), self.doubt.clone().error(rule));
         Some(Served { values, source })
     }

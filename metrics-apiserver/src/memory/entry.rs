@@ -5,12 +5,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Reading;
 use super::flight::{Flight, Outcome};
-use crate::rhythm::Rhythm;
+use super::{QueryError, Reading};
+use crate::rhythm::{Rhythm, Role};
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
+
+/// How long a refusal is kept. Fifty HPAs on a question that Prometheus refuses cost one query on their beat, not fifty; what
+/// is mended meanwhile is seen with the next beat.
+const REFUSAL_KEPT: Duration = Duration::from_secs(5);
+
+/// What is to be done for the next read of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// Nothing, as far as can be seen now.
+    Nothing,
+    /// A fetch is to be sent then.
+    Later(Instant),
+    /// A fetch is to be sent now.
+    Now,
+}
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -20,7 +35,13 @@ pub(super) struct Entry {
     kept: Option<Arc<Reading>>,
     /// The last reading that a rule with a hold called good.
     good: Option<Arc<Reading>>,
+    /// Of both.
+    weight: usize,
     flight: Option<Flight>,
+    /// When the flight was begun.
+    took_off: Instant,
+    /// A failure of the question's own, and when it came.
+    refused: Option<(Instant, QueryError)>,
     rhythm: Rhythm,
     /// What the last fetches took at most; the longest are slowly forgotten.
     took: Duration,
@@ -35,7 +56,10 @@ impl Entry {
             last_read: now,
             kept: None,
             good: None,
+            weight: 0,
             flight: None,
+            took_off: now,
+            refused: None,
             rhythm: Rhythm::default(),
             took: Duration::ZERO,
             place,
@@ -56,21 +80,45 @@ impl Entry {
             return None;
         }
         let lead = self.lead(max_age, spread);
-        let is_demand = self.rhythm.read(now, max_age, lead);
+        let role = self.rhythm.read(now, max_age, lead);
         let kept = self.kept.as_ref()?;
         let age = now.saturating_duration_since(kept.asked);
-        let is_ageing = is_demand && age > max_age.saturating_sub(lead);
+        let is_ageing = role == Role::Surprise && age > max_age.saturating_sub(lead);
         (age <= max_age).then(|| (Arc::clone(kept), is_ageing))
     }
 
-    /// When the fetch for the next read is to be sent.
-    pub(super) fn due(&self, spread: Duration) -> Option<Instant> {
-        self.rhythm.due(self.lead(self.rhythm.max_age(), spread))
+    /// What is to be done for the next read.
+    pub(super) fn ahead(&mut self, now: Instant, spread: Duration) -> Ahead {
+        let lead = self.lead(self.rhythm.max_age(), spread);
+        while let Some(read) = self.rhythm.next() {
+            match read.checked_sub(lead) {
+                Some(due) if due > now => return Ahead::Later(due),
+                // Where the beat is half of what it was, or somebody read in between, what is there may do.
+                _ if self.will_be_young(read + self.rhythm.margin()) => self.rhythm.skip(),
+                // One at a time: a query that takes longer than half a beat is asked again when it has landed.
+                _ if self.in_flight().is_some() => return Ahead::Nothing,
+                _ => return Ahead::Now,
+            }
+        }
+        Ahead::Nothing
     }
 
-    /// The fetch for the next read need not, or can't, be sent a second time.
+    /// A fetch for the next read was begun.
     pub(super) fn fetched_ahead(&mut self) {
         self.rhythm.fetched();
+    }
+
+    /// Whether what is kept, or in flight, can answer a read at that time.
+    fn will_be_young(&self, at: Instant) -> bool {
+        let kept = self.kept.as_ref().map(|kept| kept.asked);
+        let in_flight = self.in_flight().map(|_| self.took_off);
+        kept.max(in_flight).is_some_and(|asked| asked + self.rhythm.max_age() >= at)
+    }
+
+    /// What the backend refused lately, and would refuse again.
+    pub(super) fn refused(&self, now: Instant, max_age: Duration) -> Option<&QueryError> {
+        let (at, error) = self.refused.as_ref()?;
+        (now.saturating_duration_since(*at) < REFUSAL_KEPT.min(max_age)).then_some(error)
     }
 
     /// The fetch in flight, if there is one.
@@ -78,32 +126,48 @@ impl Entry {
         self.flight.as_ref().filter(|flight| !flight.is_over())
     }
 
-    pub(super) fn take_off(&mut self, flight: Flight) {
+    pub(super) fn take_off(&mut self, now: Instant, flight: Flight) {
         self.flight = Some(flight);
+        self.took_off = now;
     }
 
-    /// Keeps what the fetch begun at `began` gave by `now`; a failure leaves the reading before it in place.
-    pub(super) fn land(&mut self, began: Instant, now: Instant, outcome: &Outcome) {
+    /// Keeps what the fetch begun at `began` gave by `now`; a failure leaves the reading before it in place. Gives what is
+    /// no longer kept.
+    pub(super) fn land(&mut self, began: Instant, now: Instant, outcome: &Outcome) -> Option<Arc<Reading>> {
         if began < self.since {
-            return;
+            return None;
         }
         self.flight = None;
-        if let Ok(reading) = outcome {
-            let took = now.saturating_duration_since(began);
-            self.took = took.max(self.took * 7 / 8);
-            self.kept = Some(Arc::clone(reading));
+        match outcome {
+            Ok(reading) => {
+                let took = now.saturating_duration_since(began);
+                self.took = took.max(self.took * 7 / 8);
+                self.refused = None;
+                let before = self.kept.replace(Arc::clone(reading));
+                self.weigh();
+                before
+            }
+            Err(error) => {
+                self.refused = error.is_final().then(|| (now, error.clone()));
+                None
+            }
         }
     }
 
-    /// Keeps a good reading, unless a newer one is kept.
-    pub(super) fn keep_good(&mut self, reading: &Arc<Reading>) {
-        if self.good.as_ref().is_none_or(|good| good.asked < reading.asked) {
-            self.good = Some(Arc::clone(reading));
+    /// Keeps a good reading, unless a newer one is kept. Gives what is no longer kept.
+    pub(super) fn keep_good(&mut self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
+        if self.good.as_ref().is_some_and(|good| good.asked >= reading.asked) {
+            return None;
         }
+        let before = self.good.replace(Arc::clone(reading));
+        self.weigh();
+        before
     }
 
-    pub(super) fn last_good(&self) -> Option<Arc<Reading>> {
-        self.good.clone()
+    /// What can stand in for a reading that is missing or no good, the newest first: a rule that holds has called the last
+    /// one good, or may do so with the reading that nobody has read yet.
+    pub(super) fn stand_ins(&self) -> [Option<Arc<Reading>>; 2] {
+        [self.kept.clone(), self.good.clone()]
     }
 
     pub(super) fn last_read(&self) -> Instant {
@@ -125,6 +189,18 @@ impl Entry {
     /// Samples kept.
     pub(super) fn samples(&self) -> usize {
         self.kept.as_ref().map_or(0, |reading| reading.samples.len())
+    }
+
+    /// The weight of the readings kept.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// The last reading and the last good one are mostly the same.
+    fn weigh(&mut self) {
+        let kept = self.kept.as_ref();
+        let good = self.good.as_ref().filter(|good| kept.is_none_or(|kept| !Arc::ptr_eq(kept, good)));
+        self.weight = kept.into_iter().chain(good).map(|reading| reading.weight()).sum();
     }
 
     /// How long before a read its fetch is to be sent: the time it takes, a margin, and this question's place within

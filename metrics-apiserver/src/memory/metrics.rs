@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -68,10 +68,13 @@ impl Collector for Content {
             ("questions", "Questions kept", census.questions),
             ("questions_ahead", "Questions whose fetches run ahead of their reads", census.ahead),
             ("samples", "Samples kept", census.samples),
+            ("labels", "Labels kept with them, each sample counting for one more", census.weight),
         ] {
             let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        let (name, help) = ("evictions", "Questions forgotten because the memory was full");
+        let evicted = ConstCounter::new(census.evicted);
+        evicted.encode(encoder.encode_descriptor(name, help, None, evicted.metric_type())?)
     }
 }

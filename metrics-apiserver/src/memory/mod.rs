@@ -14,11 +14,12 @@
 //! in `crate::rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
 //!
 //! A fetch is a task of its own on the runtime given to [`Memory::new`]: a client that goes away, or the end of
-//! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited and is not kept: the
-//! next read asks again. The reading before it stays, for those whose `maxAge` still allows it.
+//! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited, and the next read asks
+//! again; only what the backend refuses is kept for some seconds, since it would refuse it again. The reading before it stays,
+//! for those whose `maxAge` still allows it.
 //!
 //! A question that nobody reads for twelve of its beats is forgotten. Bounded by [`Limits`]: when the memory is full,
-//! the question read longest ago is forgotten; when too many fetches are in flight, a read that would begin one more
+//! the questions read longest ago are forgotten; when too many fetches are in flight, a read that would begin one more
 //! fails at once.
 //!
 //! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a query
@@ -49,6 +50,10 @@ use shelf::{Found, Shelf};
 /// about a kilobyte.
 pub const QUESTIONS_MAX: usize = 20_000;
 
+/// Labels of all readings kept, each sample counting for one more: some 75 MB of the 160 that the manifests allow. Enough
+/// for all questions with 24 labels each; without it, a hundred readings of the largest kind would end the process.
+pub const WEIGHT_MAX: usize = 500_000;
+
 /// Fetches in flight at most, waiting for their turn at the backend included. More could not be answered within a
 /// backend's timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
 pub const FETCHES_MAX: usize = 4_096;
@@ -64,13 +69,15 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Questions kept; an even share of them in each shard, so a little less may be reached.
     pub questions: usize,
+    /// The sum of all readings' weights ([`Reading::weight`]). It is passed for a tenth of a second at most.
+    pub weight: usize,
     /// Fetches in flight.
     pub fetches: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { questions: QUESTIONS_MAX, fetches: FETCHES_MAX }
+        Self { questions: QUESTIONS_MAX, weight: WEIGHT_MAX, fetches: FETCHES_MAX }
     }
 }
 
@@ -137,6 +144,10 @@ impl Memory {
                 self.fly(question.clone(), launch);
                 flight
             }
+            Found::Refused(error) => {
+                self.metrics.hits.inc();
+                return Err(error.into());
+            }
             Found::Busy => {
                 self.metrics.refused.inc();
                 return Err(ReadError::Busy);
@@ -164,9 +175,14 @@ impl Memory {
         self.shelf.keep_good(question, reading);
     }
 
-    /// The good reading kept, if its query was sent no longer than `longest` ago. Another rule may have called it good.
-    pub fn last_good(&self, question: &Question, longest: Duration) -> Option<Arc<Reading>> {
-        self.shelf.last_good(question, longest, Instant::now())
+    /// What can stand in for a reading that is missing or no good: the last one, which may be neither, and the last good one,
+    /// if their queries were sent no longer than `longest` ago. Another rule may have called it good.
+    pub fn stand_ins(
+        &self,
+        question: &Question,
+        longest: Duration,
+    ) -> impl Iterator<Item = Arc<Reading>> + use<> {
+        self.shelf.stand_ins(question, longest, Instant::now())
     }
 
     /// Forgets all of a backend, readings that are on their way included: it is another server from now on, or none.

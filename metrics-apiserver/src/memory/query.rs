@@ -27,6 +27,13 @@ pub struct Reading {
     pub asked: Instant,
 }
 
+impl Reading {
+    /// How much memory it takes, in labels of some 150 bytes; a sample without labels takes as much as one.
+    pub fn weight(&self) -> usize {
+        self.samples.iter().map(|sample| 1 + sample.labels.len()).sum()
+    }
+}
+
 /// Why a backend gave no samples. Cloned to every read that waited for the same fetch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
@@ -66,6 +73,11 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// Whether the fault lies in the question: the backend works, and would say the same a moment later.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::TooMuch { .. })
+    }
+
     /// What the log should say besides the message; may quote the backend's own words.
     pub fn detail(&self) -> &str {
         match self {

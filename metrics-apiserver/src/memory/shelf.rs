@@ -5,16 +5,16 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::entry::Entry;
+use super::entry::{Ahead, Entry};
 use super::flight::{self, Flight, Launch, Outcome};
-use super::{Limits, Reading};
+use super::{Limits, QueryError, Reading};
 use crate::rules::{BackendName, Question};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the questions
@@ -36,6 +36,8 @@ pub(super) enum Found {
     Flight(Flight),
     /// A fetch that the finder has to fly.
     Begun(Launch, Flight),
+    /// The backend has just refused the question.
+    Refused(QueryError),
     /// Too many fetches are in flight to begin one more.
     Busy,
 }
@@ -49,6 +51,10 @@ pub(super) struct Census {
     pub(super) ahead: usize,
     /// Samples of all readings.
     pub(super) samples: usize,
+    /// The weight of all readings, in labels.
+    pub(super) weight: usize,
+    /// Questions forgotten so far because there was no room.
+    pub(super) evicted: u64,
 }
 
 /// All questions kept.
@@ -60,6 +66,9 @@ pub(super) struct Shelf {
     reserve: usize,
     /// Questions kept, as far as it matters for the pace.
     count: AtomicUsize,
+    weight_max: usize,
+    /// Questions forgotten though they might be read again.
+    evicted: AtomicU64,
     hasher: RandomState,
 }
 
@@ -72,6 +81,8 @@ impl Shelf {
             slots: Arc::new(Semaphore::new(slots)),
             reserve: slots / 2,
             count: AtomicUsize::new(0),
+            weight_max: limits.weight,
+            evicted: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
@@ -80,58 +91,90 @@ impl Shelf {
     pub(super) fn look(&self, question: &Question, max_age: Duration, now: Instant) -> Found {
         let hash = self.hasher.hash_one(question);
         let read = Read { question, place: place(hash), max_age, now, spread: self.spread() };
-        self.shard(hash).look(&read, &self.slots)
+        self.shard(hash).look(&read, &self.slots, &self.evicted)
     }
 
     /// Keeps what the fetch of `question`, begun at `began`, gave by `now`; a failure leaves the reading before it in place.
     pub(super) fn land(&self, question: &Question, began: Instant, now: Instant, outcome: &Outcome) {
-        self.change(question, |entry| entry.land(began, now, outcome));
+        // A large reading takes milliseconds to free: not under the lock.
+        drop(self.change(question, |entry| entry.land(began, now, outcome)));
     }
 
     /// Forgets everything of one backend.
     pub(super) fn forget(&self, backend: &BackendName) {
         for shard in &self.shards {
-            lock(shard).entries.retain(|question, _| question.backend != *backend);
+            drop(lock(shard).take(|question, _| question.backend == *backend));
         }
     }
 
     /// The fetches to be sent now, ahead of reads, for the caller to fly, and when the next one will be due; forgets what
-    /// nobody reads.
+    /// nobody reads, and what there is no room for.
     pub(super) fn due(&self, now: Instant) -> (Vec<(Question, Launch)>, Option<Instant>) {
-        let (mut due, mut next, mut count, spread) = (Vec::new(), None::<Instant>, 0, self.spread());
+        let (mut due, mut next, mut count, mut weight) = (Vec::new(), None::<Instant>, 0, 0);
+        let spread = self.spread();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            shard.entries.retain(|_, entry| !entry.is_forgotten(now));
+            let forgotten = shard.take(|_, entry| entry.is_forgotten(now));
             count += shard.entries.len();
             for (question, entry) in &mut shard.entries {
-                let Some(at) = entry.due(spread) else { continue };
-                if at > now {
-                    next = Some(next.map_or(at, |next| next.min(at)));
-                    continue;
-                }
-                if entry.in_flight().is_none() {
-                    let Some(slot) = self.spare_slot() else {
-                        next = Some(now);
-                        continue;
-                    };
-                    let (launch, flight) = flight::begin(slot);
-                    entry.take_off(flight);
-                    due.push((question.clone(), launch));
-                }
-                entry.fetched_ahead();
+                weight += entry.weight();
+                let later = match entry.ahead(now, spread) {
+                    Ahead::Nothing => continue,
+                    Ahead::Later(at) => at,
+                    Ahead::Now => {
+                        if let Some(slot) = self.spare_slot() {
+                            let (launch, flight) = flight::begin(slot);
+                            entry.take_off(now, flight);
+                            entry.fetched_ahead();
+                            due.push((question.clone(), launch));
+                            continue;
+                        }
+                        now
+                    }
+                };
+                next = Some(next.map_or(later, |next| next.min(later)));
             }
+            drop(shard);
+            drop(forgotten);
         }
         self.count.store(count, Ordering::Relaxed);
+        if let Some(surplus) = weight.checked_sub(self.weight_max).filter(|surplus| *surplus > 0) {
+            self.make_room(surplus);
+        }
         (due, next)
     }
 
+    /// Forgets the questions read longest ago, until at least so much weight is gone.
+    fn make_room(&self, surplus: usize) {
+        let can_go = |entry: &Entry| entry.weight() > 0 && entry.in_flight().is_none();
+        let mut reads = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let idle = shard.entries.values().filter(|entry| can_go(entry));
+            reads.extend(idle.map(|entry| (entry.last_read(), entry.weight())));
+        }
+        reads.sort_unstable();
+        let mut gone = 0;
+        let is_enough = |(_, weight): &&(Instant, usize)| {
+            gone += weight;
+            gone >= surplus
+        };
+        let Some(&(until, _)) = reads.iter().find(is_enough).or(reads.last()) else { return };
+        for shard in &self.shards {
+            let gone = lock(shard).take(|_, entry| can_go(entry) && entry.last_read() <= until);
+            self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn census(&self) -> Census {
-        let mut census = Census::default();
+        let evicted = self.evicted.load(Ordering::Relaxed);
+        let mut census = Census { evicted, ..Census::default() };
         for shard in &self.shards {
             for entry in lock(shard).entries.values() {
                 census.questions += 1;
                 census.ahead += usize::from(entry.is_steady());
                 census.samples += entry.samples();
+                census.weight += entry.weight();
             }
         }
         census
@@ -139,18 +182,19 @@ impl Shelf {
 
     /// Keeps a good reading, unless a newer one is kept.
     pub(super) fn keep_good(&self, question: &Question, reading: &Arc<Reading>) {
-        self.change(question, |entry| entry.keep_good(reading));
+        drop(self.change(question, |entry| entry.keep_good(reading)));
     }
 
-    /// The good reading, unless it is older than `longest`.
-    pub(super) fn last_good(
+    /// What can stand in for a reading, no older than `longest`; the newest first.
+    pub(super) fn stand_ins(
         &self,
         question: &Question,
         longest: Duration,
         now: Instant,
-    ) -> Option<Arc<Reading>> {
-        let good = self.change(question, |entry| entry.last_good())??;
-        (now.saturating_duration_since(good.asked) <= longest).then_some(good)
+    ) -> impl Iterator<Item = Arc<Reading>> + use<> {
+        let readings = self.change(question, |entry| entry.stand_ins()).unwrap_or_default();
+        let is_young = move |reading: &Arc<Reading>| now.saturating_duration_since(reading.asked) <= longest;
+        readings.into_iter().flatten().filter(is_young)
     }
 
     /// No fetch begins from here on.
@@ -211,13 +255,16 @@ impl Shard {
     }
 
     /// One look into the map, unless the question is new.
-    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
+    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>, evicted: &AtomicU64) -> Found {
         if let Some(entry) = self.entries.get_mut(read.question) {
             return found(entry, read, slots);
         }
-        if self.entries.len() >= self.capacity && !self.forget_one() {
-            // Full of fetches in flight.
-            return Found::Busy;
+        if self.entries.len() >= self.capacity {
+            if !self.forget_one() {
+                // Full of fetches in flight.
+                return Found::Busy;
+            }
+            evicted.fetch_add(1, Ordering::Relaxed);
         }
         let new = || Entry::new(read.now, read.place);
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
@@ -229,6 +276,11 @@ impl Shard {
         let idle = self.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(question, _)| question.clone());
         oldest.is_some_and(|question| self.entries.remove(&question).is_some())
+    }
+
+    /// Takes entries out, for the caller to free when the lock is gone.
+    fn take(&mut self, which: impl Fn(&Question, &Entry) -> bool) -> Vec<Entry> {
+        self.entries.extract_if(|question, entry| which(question, entry)).map(|(_, entry)| entry).collect()
     }
 }
 
@@ -242,11 +294,14 @@ fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
         (None, Some(flight)) => return Found::Flight(flight.clone()),
         (young, _) => young.map(|(reading, _)| reading),
     };
+    if let (None, Some(error)) = (&young, entry.refused(read.now, read.max_age)) {
+        return Found::Refused(error.clone());
+    }
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         return young.map_or(Found::Busy, Found::Reading);
     };
     let (launch, flight) = flight::begin(slot);
-    entry.take_off(flight.clone());
+    entry.take_off(read.now, flight.clone());
     match young {
         Some(reading) => Found::Ageing(reading, launch),
         None => Found::Begun(launch, flight),

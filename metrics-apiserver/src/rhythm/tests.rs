@@ -11,7 +11,7 @@ fn after(reads: impl IntoIterator<Item = u64>) -> (Rhythm, Instant, Vec<u64>) {
     let (mut rhythm, start) = (Rhythm::default(), Instant::now());
     let mut demands = Vec::new();
     for read in reads {
-        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD) {
+        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD) != Role::Follower {
             demands.push(read);
         }
     }
@@ -117,4 +117,25 @@ fn the_margin_leaves_a_short_lived_reading_time_to_be_read() {
     rhythm.read(start, max_age, Duration::ZERO);
     rhythm.read(start + SECOND, max_age, Duration::ZERO);
     assert_eq!(rhythm.margin(), Duration::from_millis(50));
+}
+
+#[test]
+fn a_demand_is_expected_if_something_was_fetched_for_it() {
+    let (mut rhythm, start, _) = after([0, 15_000]);
+    rhythm.fetched();
+    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD), Role::Expected);
+    assert_eq!(rhythm.read(start + 31 * SECOND, MAX_AGE, LEAD), Role::Follower);
+    rhythm.skip();
+    assert_eq!(rhythm.next(), Some(start + 60 * SECOND));
+    assert_eq!(rhythm.read(start + 45 * SECOND, MAX_AGE, LEAD), Role::Surprise);
+}
+
+#[test]
+fn readings_that_serve_for_minutes_have_a_beat_of_their_own() {
+    let max_age = 120 * SECOND;
+    let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+    for read in 0..40 {
+        rhythm.read(start + read * 15 * SECOND, max_age, LEAD);
+    }
+    assert_eq!(rhythm.next(), Some(start + 600 * SECOND), "demands at 0 s, 120 s, ... 480 s");
 }

@@ -97,6 +97,7 @@ async fn once_the_hold_is_over_the_value_that_follows_is_served() {
     let fixture = Fixture::by(all(then(9)));
     fixture.says(Err(refused()));
     assert_eq!(fixture.milli("m").await, Ok(vec![9000]), "there is nothing to hold yet");
+    advance(5 * SECOND).await;
     fixture.says(Ok(vec![5.0]));
     assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
     for trouble in [Ok(vec![f64::NAN]), Err(refused())] {
@@ -205,4 +206,24 @@ async fn a_whole_reading_is_held_in_place_of_a_partial_one() {
     assert_eq!(fixture.milli("accepting").await, Ok(vec![3000]));
     let error = fixture.milli("strict").await.unwrap_err();
     assert!(error.contains("partial"), "what the other rule accepted is not held by this one: {error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_reading_fetched_ahead_stands_in_though_its_read_came_to_another_replica() {
+    let fixture = Fixture::by(all(HOLD));
+    let _ahead = tokio::spawn(Arc::clone(&fixture.answers.memory).run_ahead());
+    for _ in 0..2 {
+        assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
+        advance_slowly(15).await;
+    }
+    fixture.says(Ok(vec![6.0]));
+    advance_slowly(60).await;
+    fixture.says(Err(QueryError::TimedOut(SECOND)));
+    advance_slowly(15).await;
+    assert_eq!(fixture.milli("m").await, Ok(vec![6000]), "the reading used last is ninety seconds old");
+}
+
+/// Lets the tasks run that wake up meanwhile.
+async fn advance_slowly(seconds: u32) {
+    tokio::time::sleep(SECOND * seconds).await;
 }

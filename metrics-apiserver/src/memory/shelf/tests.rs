@@ -1,7 +1,10 @@
 //! What is kept, what is forgotten and what is refused.
 
+use jiff::Timestamp;
+
 use super::*;
 use crate::memory::QueryError;
+use crate::metric::Sample;
 use crate::rules::BackendName;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,7 +35,7 @@ impl Fixture {
     fn look(&mut self, promql: &str, second: u32) -> Found {
         let (question, now) = (question(promql), self.start + second * SECOND);
         let read = Read { question: &question, place: 0, max_age: 100 * SECOND, now, spread: Duration::ZERO };
-        self.shard.look(&read, &self.slots)
+        self.shard.look(&read, &self.slots, &AtomicU64::new(0))
     }
 
     fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
@@ -108,7 +111,7 @@ fn a_failure_leaves_the_reading_before_it() {
 
 #[test]
 fn the_whole_shelf_keeps_no_more_than_its_share() {
-    let shelf = Shelf::new(Limits { questions: 160, fetches: 10 });
+    let shelf = Shelf::new(Limits { questions: 160, fetches: 10, ..Limits::default() });
     let now = Instant::now();
     for number in 0..1_000 {
         let question = question(&number.to_string());
@@ -118,23 +121,94 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     }
     let kept: usize = shelf.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
     assert_eq!(kept, 160);
+    assert_eq!(shelf.census().evicted, 840);
+}
+
+/// A reading that weighs `weight`.
+fn heavy(weight: usize, asked: Instant) -> Arc<Reading> {
+    let labels = (1..weight).map(|label| (label.to_string(), String::new())).collect();
+    let sample = Sample { labels, value: 1.0, timestamp: Timestamp::UNIX_EPOCH };
+    Arc::new(Reading { samples: vec![sample], partial: None, asked })
 }
 
 #[test]
-fn the_newest_good_reading_is_kept_as_long_as_it_is_wanted() {
+fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
+    let start = Instant::now();
+    let shelf = Shelf::new(Limits { weight: 100, ..Limits::default() });
+    let at = |second: u32| start + second * SECOND;
+    let keep = |name: &str, weight, second| {
+        let now = at(second);
+        let Found::Begun(launch, _) = shelf.look(&question(name), 100 * SECOND, now) else {
+            panic!("{name} was kept already")
+        };
+        shelf.land(&question(name), now, now, &Ok(heavy(weight, now)));
+        launch.land(Ok(reading()));
+    };
+    keep("a", 40, 0);
+    keep("b", 30, 1);
+    keep("c", 20, 2);
+    assert!(matches!(shelf.look(&question("a"), 100 * SECOND, at(3)), Found::Reading(_)));
+    shelf.keep_good(&question("a"), &heavy(15, at(0)));
+    assert_eq!(
+        (shelf.census().questions, shelf.census().weight),
+        (3, 105),
+        "a good reading apart counts as well"
+    );
+    shelf.due(at(3));
+    assert_eq!((shelf.census().questions, shelf.census().evicted), (2, 1));
+    assert!(matches!(shelf.look(&question("b"), 100 * SECOND, at(3)), Found::Begun(..)), "b had to go");
+    assert!(matches!(shelf.look(&question("a"), 100 * SECOND, at(3)), Found::Reading(_)), "read after b");
+    shelf.due(at(3));
+    assert_eq!(shelf.census().evicted, 1, "what fits stays");
+}
+
+#[test]
+fn one_reading_heavier_than_all_may_weigh_goes_when_it_is_not_in_flight() {
+    let start = Instant::now();
+    let shelf = Shelf::new(Limits { weight: 100, ..Limits::default() });
+    let Found::Begun(launch, _) = shelf.look(&question("a"), SECOND, start) else { panic!("a is new") };
+    shelf.land(&question("a"), start, start, &Ok(heavy(101, start)));
+    launch.land(Ok(reading()));
+    shelf.due(start);
+    assert_eq!(shelf.census(), Census { evicted: 1, ..Census::default() });
+}
+
+#[test]
+fn the_newest_good_reading_stands_in_as_long_as_it_is_wanted() {
     let shelf = Shelf::new(Limits::default());
     let (question, start) = (question("a"), Instant::now());
     let (old, new) = (reading_of(start), reading_of(start + SECOND));
     shelf.keep_good(&question, &new);
-    assert!(shelf.last_good(&question, SECOND, start).is_none(), "nobody has read the question");
+    assert_eq!(shelf.stand_ins(&question, SECOND, start).count(), 0, "nobody has read the question");
     let Found::Begun(..) = shelf.look(&question, SECOND, start) else { panic!("the question is new") };
     shelf.keep_good(&question, &new);
     shelf.keep_good(&question, &old);
-    let good = |second| shelf.last_good(&question, 5 * SECOND, start + second * SECOND);
-    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)));
-    assert!(good(7).is_none());
-    shelf.land(&question, start + 3 * SECOND, start + 3 * SECOND, &Ok(reading_of(start + 3 * SECOND)));
-    assert!(good(6).is_some_and(|good| Arc::ptr_eq(&good, &new)), "a reading nobody called good is none");
+    let stand_ins = |second| -> Vec<_> {
+        shelf.stand_ins(&question, 5 * SECOND, start + second * SECOND).map(|reading| reading.asked).collect()
+    };
+    assert_eq!(stand_ins(6), [new.asked]);
+    assert_eq!(stand_ins(7), []);
+    let last = reading_of(start + 3 * SECOND);
+    shelf.land(&question, last.asked, last.asked, &Ok(Arc::clone(&last)));
+    assert_eq!(
+        stand_ins(6),
+        [last.asked, new.asked],
+        "the last one may be good, though nobody has read it yet"
+    );
+}
+
+#[test]
+fn what_the_backend_refuses_is_not_asked_again_at_once() {
+    let refusal = QueryError::Refused { detail: "many-to-many matching".into() };
+    let mut fixture = Fixture::new(10, 10);
+    let Found::Begun(launch, _) = fixture.look("a", 0) else { panic!("nothing was kept") };
+    fixture.land("a", 0, &Err(refusal.clone()));
+    drop(launch);
+    assert!(matches!(fixture.look("a", 4), Found::Refused(error) if error == refusal));
+    let Found::Begun(launch, _) = fixture.look("a", 5) else { panic!("five seconds are over") };
+    fixture.land("a", 5, &Err(QueryError::TimedOut(SECOND)));
+    drop(launch);
+    assert!(matches!(fixture.look("a", 5), Found::Begun(..)), "another failure may be over already");
 }
 
 #[test]

@@ -153,3 +153,104 @@ async fn fetches_for_questions_read_together_are_spread() {
     }
     panic!("the fetches never ran ahead");
 }
+
+/// What forty reads of an HPA cost and get.
+#[derive(Debug, PartialEq, Eq)]
+struct Course {
+    /// The reads that failed.
+    failed: Vec<u32>,
+    /// Queries for the second half of the reads.
+    queries: usize,
+}
+
+/// Forty reads of one HPA, `beat` apart, of a question that takes `query`.
+async fn course(beat: Duration, query: Duration, max_age: Duration) -> Course {
+    const READS: u32 = 40;
+    let (fixture, _tasks) = ahead(&[Play::Answer(query)]);
+    let (mut failed, mut half) = (Vec::new(), 0);
+    for number in 0..READS {
+        if number == READS / 2 {
+            half = fixture.asked();
+        }
+        let began = Instant::now();
+        if fixture.read(max_age).await.is_err() {
+            failed.push(number);
+        }
+        tokio::time::sleep(beat.saturating_sub(began.elapsed()) + late(number) / 20).await;
+    }
+    Course { failed, queries: fixture.asked() - half }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_was_fetched_ahead_of_costs_no_second_query() {
+    let ms = Duration::from_millis;
+    for (query, max_age) in [(ms(4_500), 10), (ms(3_000), 5), (ms(3_000), 6), (ms(250), 1)] {
+        let course = course(BEAT, query, max_age * SECOND).await;
+        assert!(course.failed.iter().all(|read| *read < 3), "{query:?}, {max_age} s: {course:?}");
+        assert!((19..=21).contains(&course.queries), "{query:?}, {max_age} s: {course:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_takes_more_than_half_a_beat_is_answered_as_well() {
+    for (beat, query) in [(15, 8), (10, 5)] {
+        let course = course(beat * SECOND, query * SECOND, MAX_AGE).await;
+        assert!(course.failed.iter().all(|read| *read < 4), "{query} s of {beat} s: {course:?}");
+        assert!((19..=21).contains(&course.queries), "{query} s of {beat} s: {course:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_query_whose_reading_serves_for_minutes_is_renewed_before_it_is_too_old() {
+    for minutes in [2, 3, 60] {
+        let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
+        let (mut failed, reads) = (Vec::new(), minutes * 40);
+        for number in 0..reads {
+            if fixture.read(minutes * 60 * SECOND).await.is_err() {
+                failed.push(number);
+            }
+            tokio::time::sleep(BEAT + late(number) / 20).await;
+        }
+        assert!(failed.iter().all(|read| *read <= reads / 5 + 1), "{minutes} min: reads {failed:?} failed");
+        assert!(fixture.asked() <= 14, "{minutes} min: {} queries", fixture.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_from_somebody_else_costs_at_most_one_more_query_a_beat() {
+    // kubectl reads ten seconds after the HPA: 5 s would explain every gap.
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    for number in 0..20 {
+        fixture.read(MAX_AGE).await.unwrap();
+        if number == 5 {
+            tokio::time::sleep(10 * SECOND).await;
+            fixture.read(MAX_AGE).await.unwrap();
+            tokio::time::sleep(5 * SECOND).await;
+        } else {
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+    assert!(fixture.asked() <= 20 + 1 + 7, "{} queries", fixture.asked());
+    let before = fixture.asked();
+    for _ in 0..10 {
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(BEAT).await;
+    }
+    assert!(fixture.asked() - before <= 11, "{} queries in ten beats", fixture.asked() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_changes_to_one_with_a_common_part_is_asked_no_more_often_than_readings_age() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    for _ in 0..6 {
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(20 * SECOND).await;
+    }
+    let (before, hits) = (fixture.asked(), fixture.hits());
+    for _ in 0..12 {
+        fixture.read(MAX_AGE).await.unwrap();
+        tokio::time::sleep(BEAT).await;
+    }
+    assert!(fixture.hits() - hits >= 11, "{} of 12 reads from memory", fixture.hits() - hits);
+    assert!(fixture.asked() - before <= 12 * 15 / 9, "{} queries in twelve beats", fixture.asked() - before);
+}
