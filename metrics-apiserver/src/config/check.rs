@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::backend::Backend;
-use super::file::{self, MAX_FILE_BYTES};
+use super::file::{self, MAX_FILE_BYTES, Value};
 use super::fingerprint::Fingerprint;
 use super::problem::{ConfigErrors, Place, Problem};
 use super::rules::check_metrics;
@@ -43,6 +43,11 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
                 .help("the file is not valid YAML here; the rest of it was not checked"),
         ])
     })?;
+    if matches!(node.value, Value::Null) {
+        // Truncated, and not yet written again: to serve nothing is a wish that has to be written.
+        let problem = Problem::new("", Place::default(), "the file is empty");
+        return Err(errors(vec![problem.help("to serve no metrics, write `metrics: []`")]));
+    }
     let mut problems = Vec::new();
     let Some(root) = Section::open(&Field::root(&node), &["backends", "metrics"], &mut problems) else {
         return Err(errors(problems));

@@ -43,10 +43,22 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 
 /// Reads a configuration file, no more of it than one can have.
 pub fn read(path: &Path) -> Result<String, ConfigErrors> {
-    let bound = u64::try_from(file::MAX_FILE_BYTES).unwrap_or(u64::MAX) + 1;
-    let mut text = String::new();
-    let read = fs::File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text));
-    read.map(|_| text).map_err(|error| ConfigErrors::unreadable(&path.display().to_string(), &error))
+    let (bound, name) = (file::MAX_FILE_BYTES + 1, path.display().to_string());
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(u64::try_from(bound).unwrap_or(u64::MAX)).read_to_end(&mut bytes))
+        .map_err(|error| ConfigErrors::unreadable(&name, &error))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        // Too large, and cut within a character: the check tells.
+        Err(error) if error.as_bytes().len() == bound => {
+            Ok(String::from_utf8_lossy(error.as_bytes()).into_owned())
+        }
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            Err(ConfigErrors::no_text(&name, &String::from_utf8_lossy(error.as_bytes()), valid))
+        }
+    }
 }
 
 /// Whether a file is there and readable, as a [`Files`].

@@ -76,6 +76,15 @@ impl ConfigErrors {
         Self::new(file, "", vec![problem])
     }
 
+    /// Of a file whose bytes stop to be UTF-8 after `valid` of them; `text` has a replacement character there.
+    pub(super) fn no_text(file: &str, text: &str, valid: usize) -> Self {
+        let before = text.get(..valid).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let problem = Problem::new("", Place { line, column }, "the file is not UTF-8 here");
+        Self::new(file, text, vec![problem.help("save it as UTF-8; nothing of it was checked")])
+    }
+
     /// The problems, in the file's order.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -297,10 +297,30 @@ fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
 
 #[test]
 fn a_file_without_metrics_is_served_with_a_warning() {
-    for text in ["", "# nothing\n", "metrics:\nbackends:\n", "metrics: []\n"] {
+    for text in ["metrics:\nbackends:\n", "metrics: []\n", "{}"] {
         let config = good(text);
         assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
     }
+}
+
+#[test]
+fn a_file_without_content_is_a_mistake_for_it_would_take_every_metric_away() {
+    for text in ["", "# nothing\n", "---\n", "null"] {
+        let shown = bad(text).to_string();
+        assert!(shown.contains("config.yaml:1:1") && shown.contains("write `metrics: []`"), "{shown}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_where() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    fs::write(&path, b"# \xc3\xa4\nmetrics: [{name: a\xff, query: up}]\n").unwrap();
+    let errors = load(&path).unwrap_err();
+    assert_eq!(errors.problems()[0].place, Some(Place { line: 2, column: 19 }), "{errors}");
+    assert!(errors.to_string().contains("not UTF-8"), "{errors}");
+    fs::write(&path, [b"x".repeat(file::MAX_FILE_BYTES), "ä".into()].concat()).unwrap();
+    assert!(load(&path).unwrap_err().to_string().contains("larger than"));
 }
 
 #[test]
