@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::answer::Answers;
-use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
+use crate::authn::{Authenticator, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions, OpenPaths};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
@@ -88,9 +88,11 @@ impl App {
         readiness.configuration_loaded();
         background.spawn(reload.run(hangups));
         let (authn_client, authz_client) = kubernetes_clients(&options).await?;
-        let authenticator = authenticator(&options.authentication, authn_client, &mut background).await?;
+        let reviews = Reviews::register(&mut registry);
+        let authenticator =
+            authenticator(&options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
-        let authorizer = authorizer(&options.authorization, authz_client)?;
+        let authorizer = authorizer(&options.authorization, authz_client, &reviews)?;
         background.spawn(Arc::clone(&authorizer).review_ahead());
         let tls = serving_tls(&options.serving, &mut background)?;
 
@@ -162,20 +164,24 @@ fn serving(
     let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
     memory.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
+    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&memory), registry));
     let parts = reload::Parts {
         file: options.config_file.clone(),
-        catalog: Arc::clone(&catalog),
+        catalog,
         backends: Arc::clone(&backends),
         client_options,
         forget: Box::new({
             let memory = Arc::clone(&memory);
             move |backend| memory.forget(backend)
         }),
+        prepare: Box::new({
+            let answers = Arc::clone(&answers);
+            move || answers.prepare()
+        }),
         readiness: readiness.clone(),
         metrics: reload::Metrics::register(registry),
     };
     let reload = Reload::new(parts, config.fingerprint, configured);
-    let answers = Arc::new(Answers::new(catalog, Arc::clone(&memory), registry));
     Ok(Serving { answers, memory, backends, reload })
 }
 
@@ -200,6 +206,7 @@ fn client_options(backend: config::Backend) -> (BackendName, ClientOptions) {
 async fn authenticator(
     options: &config::Authentication,
     client: Client,
+    reviews: &Reviews,
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<Authenticator>> {
     let trust = TrustStore::new(trust_options(options)).context("cannot learn whom to trust")?;
@@ -207,8 +214,8 @@ async fn authenticator(
     trust.look_up(&client).await.context("cannot learn whom to trust")?;
     background.spawn(Arc::clone(&trust).watch(client.clone()));
     background.spawn(Arc::clone(&trust).poll_files());
-    let tokens =
-        TokenReviewer::new(client, options.token_cache_ttl).context("cannot make a random secret")?;
+    let tokens = TokenReviewer::new(client, options.token_cache_ttl, reviews)
+        .context("cannot make a random secret")?;
     Ok(Arc::new(Authenticator::new(trust, tokens)))
 }
 
@@ -228,13 +235,17 @@ fn trust_options(options: &config::Authentication) -> TrustOptions {
     }
 }
 
-fn authorizer(options: &config::Authorization, client: Client) -> anyhow::Result<Arc<Authorizer>> {
+fn authorizer(
+    options: &config::Authorization,
+    client: Client,
+    reviews: &Reviews,
+) -> anyhow::Result<Arc<Authorizer>> {
     let options = AuthorizerOptions {
         open_paths: OpenPaths::parse(&options.always_allow_paths)?,
         allowed_lifetime: options.authorized_ttl,
         denied_lifetime: options.unauthorized_ttl,
     };
-    Ok(Arc::new(Authorizer::new(client, options)))
+    Ok(Arc::new(Authorizer::new(client, options, reviews)))
 }
 
 fn serving_tls(

@@ -22,7 +22,7 @@ use super::tally::Tally;
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::MetricName;
 
-/// Metrics with series of their own: a read one has some 25 to 30, and a Prometheus has better things to keep than more.
+/// Metrics with series of their own: a read one has some 40, and a Prometheus has better things to keep than more.
 pub(super) const OWN_SERIES_MAX: usize = 1_000;
 
 /// The label `metric` of all others that are served.
@@ -83,6 +83,11 @@ impl ReadMetrics {
         self.unknown.count(Outcome::Unknown, took);
     }
 
+    /// Makes the tallies of the catalog of now, and frees those of the one before.
+    pub(super) fn renew(&self) {
+        drop(self.tallies(&self.catalog.current()));
+    }
+
     /// The tallies of `catalog`, or of a newer one.
     fn tallies(&self, catalog: &Catalog) -> Arc<Tallies> {
         let tallies = self.served.load_full();
@@ -134,6 +139,7 @@ impl Collector for ReadMetrics {
             ("metrics_apiserver_reading_age_seconds", "Age of the reading that answered a read"),
             ages.map(|(metric, tally)| (*metric, &tally.ages)),
         )?;
+        encode_queries(&mut encoder, &all)?;
         let holding = tallies.own.iter().filter(|(_, own)| own.holds);
         let holding = holding.map(|(name, own)| (name.as_str(), own.tally.holds()));
         encode_holds(&mut encoder, holding.chain(tallies.other.holds().then_some((OTHER, true))))
@@ -163,6 +169,21 @@ fn encode_histograms<'a>(
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (metric, histogram) in series {
         histogram.encode(family.encode_family(&[("metric", metric)])?)?;
+    }
+    Ok(())
+}
+
+fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
+    let (name, help) = ("metrics_apiserver_queries", "Queries ended, by what came of them");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (metric, tally) in all {
+        tally.queries.encode_outcomes(("metric", metric), false, &mut family)?;
+    }
+    let (name, help) =
+        ("metrics_apiserver_query_duration_seconds", "Time of queries, waiting for their turn included");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (metric, tally) in all.iter().filter(|(_, tally)| tally.queries.any()) {
+        tally.queries.encode_durations(("metric", metric), &mut family)?;
     }
     Ok(())
 }

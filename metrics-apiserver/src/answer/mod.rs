@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::catalog::ServedCatalog;
-use crate::memory::{Memory, ReadError};
+use crate::memory::{Memory, QueryCounts, ReadError};
 use crate::metric::{MetricName, Namespace, Selector, Value};
 use crate::rules::{QuestionError, Rule, ValueError};
 
@@ -99,6 +99,11 @@ impl Answers {
         Self { catalog, memory, metrics }
     }
 
+    /// Makes what the first read by new rules would have to make.
+    pub fn prepare(&self) {
+        self.metrics.renew();
+    }
+
     /// The values of an external metric in one namespace, by `deadline`.
     pub async fn external(
         &self,
@@ -113,8 +118,9 @@ impl Answers {
             self.metrics.count_unknown(began.elapsed());
             return Err(AnswerError::Unknown { metric: metric.clone() });
         };
-        let read = self.read(rule, namespace, selector, deadline).await;
-        self.metrics.tally(&catalog, &rule.name).record(rule.name.as_str(), &read, began.elapsed());
+        let tally = self.metrics.tally(&catalog, &rule.name);
+        let read = self.read(rule, namespace, selector, &tally.queries, deadline).await;
+        tally.record(rule.name.as_str(), &read, began.elapsed());
         read.map(|served| Answer { metric: rule.name.clone(), values: served.values })
     }
 
@@ -123,12 +129,13 @@ impl Answers {
         rule: &Rule,
         namespace: &Namespace,
         selector: &Selector,
+        counts: &Arc<QueryCounts>,
         deadline: Instant,
     ) -> Result<Served, AnswerError> {
         let question = rule
             .question(namespace, selector)
             .map_err(|source| AnswerError::Question { metric: rule.name.clone(), source })?;
-        read::read(&self.memory, rule, &question, deadline).await
+        read::read(&self.memory, rule, &question, counts, deadline).await
     }
 }
 

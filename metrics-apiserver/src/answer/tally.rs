@@ -1,5 +1,6 @@
 //! What is counted of one metric's reads, and what the log is told of values that nobody measured.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use super::AnswerError;
 use super::outcome::Outcome;
 use super::read::{Served, Source};
+use crate::memory::QueryCounts;
 use crate::rules::ValueError;
 
 /// Seconds. From an answer out of memory (tens of microseconds) to the read deadline of 1 s and one that was raised.
@@ -27,6 +29,7 @@ pub(super) struct Tally {
     reads: [AtomicU64; Outcome::ALL.len()],
     pub(super) durations: Histogram,
     pub(super) ages: Histogram,
+    pub(super) queries: Arc<QueryCounts>,
     held: Spell,
     replaced: Spell,
     partial: Spell,
@@ -39,6 +42,7 @@ impl Tally {
             reads: std::array::from_fn(|_| AtomicU64::new(0)),
             durations: Histogram::new(DURATIONS),
             ages: Histogram::new(AGES),
+            queries: Arc::default(),
             held: Spell::default(),
             replaced: Spell::default(),
             partial: Spell::default(),

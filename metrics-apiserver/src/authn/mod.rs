@@ -12,6 +12,7 @@ pub(crate) mod fuzzing;
 mod headers;
 mod options;
 pub(crate) mod review;
+mod reviews;
 mod token;
 mod trust;
 
@@ -23,8 +24,11 @@ use rustls::pki_types::CertificateDer;
 pub use ca::CaError;
 pub use options::{FrontProxyFlags, TrustError, TrustOptions};
 pub use review::ReviewError;
+pub use reviews::Reviews;
 pub use token::TokenReviewer;
 pub use trust::TrustStore;
+
+pub(crate) use reviews::ReviewCounts;
 
 use chain::Chain;
 use trust::Trust;

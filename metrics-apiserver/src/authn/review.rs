@@ -7,6 +7,9 @@ use kube::Api;
 use kube::api::PostParams;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::ReviewCounts;
 
 /// How long a review may take with all its tries.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -36,13 +39,17 @@ pub enum ReviewError {
 ///
 /// The client should be made with `Config::default_retry` off: otherwise it repeats 429, 503 and 504 on its
 /// own as well, inside the same deadline.
-pub(crate) async fn create<K>(api: &Api<K>, review: &K) -> Result<K, ReviewError>
+pub(crate) async fn create<K>(api: &Api<K>, review: &K, counts: &ReviewCounts) -> Result<K, ReviewError>
 where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
-    tokio::time::timeout(DEADLINE, create_with_retries(api, review))
+    let began = Instant::now();
+    let answered = tokio::time::timeout(DEADLINE, create_with_retries(api, review))
         .await
-        .unwrap_or(Err(ReviewError::TimedOut(DEADLINE)))
+        .unwrap_or(Err(ReviewError::TimedOut(DEADLINE)));
+    if answered.is_ok() { &counts.success } else { &counts.failure }.inc();
+    counts.durations.observe(began.elapsed().as_secs_f64());
+    answered
 }
 
 async fn create_with_retries<K>(api: &Api<K>, review: &K) -> Result<K, ReviewError>

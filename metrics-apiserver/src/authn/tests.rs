@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::fake::{Ca, client_of_nobody};
 use super::{
-    Authenticator, AuthnError, Credentials, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore,
-    UserInfo,
+    Authenticator, AuthnError, Credentials, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions,
+    TrustStore, UserInfo,
 };
 
 type Header = (&'static str, &'static [u8]);
@@ -68,7 +68,8 @@ impl Rig {
 }
 
 fn authenticator(trust: &Arc<TrustStore>) -> Authenticator {
-    let tokens = TokenReviewer::new(client_of_nobody(), Duration::from_secs(10)).unwrap();
+    let tokens =
+        TokenReviewer::new(client_of_nobody(), Duration::from_secs(10), &Reviews::default()).unwrap();
     Authenticator::new(Arc::clone(trust), tokens)
 }
 

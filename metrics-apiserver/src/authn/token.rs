@@ -9,7 +9,7 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use super::review::{self, ReviewError};
-use super::{AuthnError, UserInfo};
+use super::{AuthnError, ReviewCounts, Reviews, UserInfo};
 
 /// Reviews remembered: more callers than that within one lifetime are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
@@ -20,12 +20,13 @@ pub struct TokenReviewer {
     /// `None`: the token is not valid. Failures to review are not in here.
     reviews: Cache<[u8; 32], Option<UserInfo>>,
     secret: [u8; 32],
+    counts: ReviewCounts,
 }
 
 impl TokenReviewer {
     /// A reviewer that believes an answer for `lifetime` (`--authentication-token-webhook-cache-ttl`).
     /// The error means that the machine has no random numbers.
-    pub fn new(client: Client, lifetime: Duration) -> Result<Self, rustls::Error> {
+    pub fn new(client: Client, lifetime: Duration, reviews: &Reviews) -> Result<Self, rustls::Error> {
         let mut secret = [0; 32];
         rustls::crypto::ring::default_provider()
             .secure_random
@@ -35,6 +36,7 @@ impl TokenReviewer {
             api: Api::all(client),
             reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(lifetime).build(),
             secret,
+            counts: reviews.token.clone(),
         })
     }
 
@@ -54,7 +56,7 @@ impl TokenReviewer {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
-        let answer = review::create(&self.api, &review).await?;
+        let answer = review::create(&self.api, &review, &self.counts).await?;
         answer.status.map(owner).ok_or(ReviewError::NoStatus)
     }
 

@@ -23,8 +23,8 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::authn::UserInfo;
 use crate::authn::review::{self, ReviewError};
+use crate::authn::{ReviewCounts, Reviews, UserInfo};
 
 use ahead::Expected;
 use key::Key;
@@ -93,11 +93,13 @@ pub struct Authorizer {
     decisions: Cache<Key, Decision>,
     allowed_lifetime: Duration,
     expected: Expected,
+    asked: ReviewCounts,
+    asked_ahead: ReviewCounts,
 }
 
 impl Authorizer {
     /// An authorizer that asks the Kubernetes API behind `client`.
-    pub fn new(client: Client, options: AuthorizerOptions) -> Self {
+    pub fn new(client: Client, options: AuthorizerOptions, reviews: &Reviews) -> Self {
         let decisions = Cache::builder()
             .max_capacity(MAX_DECISIONS)
             .eviction_policy(EvictionPolicy::lru())
@@ -109,6 +111,8 @@ impl Authorizer {
             decisions,
             allowed_lifetime: options.allowed_lifetime,
             expected: Expected::default(),
+            asked: reviews.access.clone(),
+            asked_ahead: reviews.access_ahead.clone(),
         }
     }
 
@@ -120,7 +124,7 @@ impl Authorizer {
         let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
             self.remembered(user, wanted).await
         } else {
-            self.ask(&spec(user, wanted)).await.map_err(Arc::new)
+            self.ask(&spec(user, wanted), &self.asked).await.map_err(Arc::new)
         };
         match decision {
             Ok(Decision::Allowed) => Ok(()),
@@ -137,7 +141,7 @@ impl Authorizer {
         } else {
             // The same question at the same time is asked once.
             let question = spec(user, wanted);
-            self.decisions.try_get_with(key, self.ask(&question)).await?
+            self.decisions.try_get_with(key, self.ask(&question, &self.asked)).await?
         };
         if decision == Decision::Allowed {
             self.expected.used(key, || spec(user, wanted), self.allowed_lifetime, Instant::now());
@@ -157,7 +161,7 @@ impl Authorizer {
 
     async fn review_due(&self, now: Instant) {
         let reviews = self.expected.due(now).into_iter().map(async |(key, question)| {
-            match self.ask(&question).await {
+            match self.ask(&question, &self.asked_ahead).await {
                 Ok(decision) => self.decisions.insert(key, decision).await,
                 // The request that needs it asks for itself, and tells.
                 Err(error) => tracing::debug!(%error, "a review ahead of a request failed"),
@@ -173,9 +177,13 @@ impl Authorizer {
         }
     }
 
-    async fn ask(&self, question: &SubjectAccessReviewSpec) -> Result<Decision, ReviewError> {
+    async fn ask(
+        &self,
+        question: &SubjectAccessReviewSpec,
+        counts: &ReviewCounts,
+    ) -> Result<Decision, ReviewError> {
         let question = SubjectAccessReview { spec: question.clone(), ..SubjectAccessReview::default() };
-        let answer = review::create(&self.api, &question).await?;
+        let answer = review::create(&self.api, &question, counts).await?;
         answer.status.map(Decision::from).ok_or(ReviewError::NoStatus)
     }
 }

@@ -54,7 +54,7 @@ fn failing(code: u16) -> FakeApi {
 }
 
 fn authorizer(api: &FakeApi) -> Authorizer {
-    Authorizer::new(api.client(), AuthorizerOptions::default())
+    Authorizer::new(api.client(), AuthorizerOptions::default(), &Reviews::default())
 }
 
 fn assert_denied(outcome: &Result<(), AuthzError>) {
@@ -118,7 +118,7 @@ async fn an_allowance_is_forgotten_after_its_own_lifetime() {
     let api = FakeApi::start(answer);
     let options =
         AuthorizerOptions { allowed_lifetime: Duration::from_millis(1), ..AuthorizerOptions::default() };
-    let authorizer = Authorizer::new(api.client(), options);
+    let authorizer = Authorizer::new(api.client(), options, &Reviews::default());
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
     let deadline = Instant::now() + Duration::from_secs(10);
     while api.requests().len() < 3 {
@@ -145,7 +145,7 @@ async fn a_failure_lets_nobody_in_and_is_not_remembered() {
     }
     assert_eq!(api.requests().len(), 2);
 
-    let nobody = Authorizer::new(client_of_nobody(), AuthorizerOptions::default());
+    let nobody = Authorizer::new(client_of_nobody(), AuthorizerOptions::default(), &Reviews::default());
     let outcome = nobody.authorize(&jane(), &metric("open")).await;
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
 }
@@ -180,7 +180,7 @@ async fn an_open_path_opens_no_resource() {
     let api = FakeApi::start(answer);
     let options =
         AuthorizerOptions { open_paths: OpenPaths::parse(["/*"]).unwrap(), ..AuthorizerOptions::default() };
-    let authorizer = Authorizer::new(api.client(), options);
+    let authorizer = Authorizer::new(api.client(), options, &Reviews::default());
     authorizer.authorize(&jane(), &page("/anything")).await.unwrap();
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::flight::{Flight, Outcome};
-use super::{QueryError, Reading};
+use super::{QueryCounts, QueryError, Reading};
 use crate::rhythm::{Rhythm, Role};
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
@@ -43,6 +43,8 @@ pub(super) struct Entry {
     /// A failure of the question's own, and when it came.
     refused: Option<(Instant, QueryError)>,
     rhythm: Rhythm,
+    /// Of the last read's metric.
+    pub(super) counts: Arc<QueryCounts>,
     /// What the last fetches took at most; the longest are slowly forgotten.
     took: Duration,
     /// Where in the window over which fetches are spread this question has its place, in 256ths.
@@ -50,7 +52,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, place: u8) -> Self {
+    pub(super) fn new(now: Instant, place: u8, counts: Arc<QueryCounts>) -> Self {
         Self {
             since: now,
             last_read: now,
@@ -61,6 +63,7 @@ impl Entry {
             took_off: now,
             refused: None,
             rhythm: Rhythm::default(),
+            counts,
             took: Duration::ZERO,
             place,
         }

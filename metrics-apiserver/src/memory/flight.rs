@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::{QueryError, ReadError, Reading};
+use super::{QueryCounts, QueryError, ReadError, Reading};
 
 /// How a fetch ended.
 pub(super) type Outcome = Result<Arc<Reading>, QueryError>;
@@ -18,14 +18,16 @@ pub(super) struct Flight(watch::Receiver<Option<Outcome>>);
 #[derive(Debug)]
 pub(super) struct Launch {
     outcome: watch::Sender<Option<Outcome>>,
+    /// Where it is counted.
+    pub(super) counts: Arc<QueryCounts>,
     /// Held as long as the fetch lasts: bounds how many there are.
     _slot: OwnedSemaphorePermit,
 }
 
 /// Both ends of a new fetch.
-pub(super) fn begin(slot: OwnedSemaphorePermit) -> (Launch, Flight) {
+pub(super) fn begin(slot: OwnedSemaphorePermit, counts: Arc<QueryCounts>) -> (Launch, Flight) {
     let (outcome, flight) = watch::channel(None);
-    (Launch { outcome, _slot: slot }, Flight(flight))
+    (Launch { outcome, counts, _slot: slot }, Flight(flight))
 }
 
 impl Launch {

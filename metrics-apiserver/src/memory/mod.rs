@@ -25,6 +25,7 @@
 //! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a query
 //! waits for its turn at the backend is no age.
 
+mod counts;
 mod entry;
 mod flight;
 mod metrics;
@@ -40,6 +41,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use crate::rules::{BackendName, Question};
+pub use counts::QueryCounts;
 pub use query::{Query, QueryError, Reading};
 
 use flight::Launch;
@@ -116,14 +118,15 @@ impl Memory {
         self.metrics.register(registry, Arc::clone(&self.shelf));
     }
 
-    /// A reading for `question` by the module's rules.
+    /// A reading for `question` by the module's rules. Its queries count in `counts` from now on, ahead of reads as well.
     pub async fn reading(
         &self,
         question: &Question,
         max_age: Duration,
+        counts: &Arc<QueryCounts>,
         deadline: Instant,
     ) -> Result<Arc<Reading>, ReadError> {
-        let flight = match self.shelf.look(question, max_age, Instant::now()) {
+        let flight = match self.shelf.look(question, max_age, counts, Instant::now()) {
             Found::Reading(reading) => {
                 self.metrics.hits.inc();
                 return Ok(reading);
@@ -212,6 +215,7 @@ impl Memory {
 async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, launch: Launch) {
     let began = Instant::now();
     let fetched = query.query(question.clone()).await;
+    launch.counts.ended(&fetched, began.elapsed());
     if let Err(error) = &fetched {
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
         // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.

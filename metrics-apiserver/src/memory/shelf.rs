@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::entry::{Ahead, Entry};
 use super::flight::{self, Flight, Launch, Outcome};
-use super::{Limits, QueryError, Reading};
+use super::{Limits, QueryCounts, QueryError, Reading};
 use crate::rules::{BackendName, Question};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the questions
@@ -88,9 +88,15 @@ impl Shelf {
     }
 
     /// What there is for `question`; takes note of the read.
-    pub(super) fn look(&self, question: &Question, max_age: Duration, now: Instant) -> Found {
+    pub(super) fn look(
+        &self,
+        question: &Question,
+        max_age: Duration,
+        counts: &Arc<QueryCounts>,
+        now: Instant,
+    ) -> Found {
         let hash = self.hasher.hash_one(question);
-        let read = Read { question, place: place(hash), max_age, now, spread: self.spread() };
+        let read = Read { question, place: place(hash), max_age, counts, now, spread: self.spread() };
         self.shard(hash).look(&read, &self.slots, &self.evicted)
     }
 
@@ -123,7 +129,7 @@ impl Shelf {
                     Ahead::Later(at) => at,
                     Ahead::Now => {
                         if let Some(slot) = self.spare_slot() {
-                            let (launch, flight) = flight::begin(slot);
+                            let (launch, flight) = flight::begin(slot, Arc::clone(&entry.counts));
                             entry.take_off(now, flight);
                             entry.fetched_ahead();
                             due.push((question.clone(), launch));
@@ -238,6 +244,7 @@ struct Read<'a> {
     question: &'a Question,
     place: u8,
     max_age: Duration,
+    counts: &'a Arc<QueryCounts>,
     now: Instant,
     spread: Duration,
 }
@@ -266,7 +273,7 @@ impl Shard {
             }
             evicted.fetch_add(1, Ordering::Relaxed);
         }
-        let new = || Entry::new(read.now, read.place);
+        let new = || Entry::new(read.now, read.place, Arc::clone(read.counts));
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
@@ -286,6 +293,9 @@ impl Shard {
 
 /// What a read finds in its question's entry.
 fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
+    if !Arc::ptr_eq(&entry.counts, read.counts) {
+        entry.counts = Arc::clone(read.counts);
+    }
     let young = entry.read(read.now, read.max_age, read.spread);
     let young = match (young, entry.in_flight()) {
         (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
@@ -300,7 +310,7 @@ fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         return young.map_or(Found::Busy, Found::Reading);
     };
-    let (launch, flight) = flight::begin(slot);
+    let (launch, flight) = flight::begin(slot, Arc::clone(&entry.counts));
     entry.take_off(read.now, flight.clone());
     match young {
         Some(reading) => Found::Ageing(reading, launch),

@@ -13,54 +13,22 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Clients;
 use super::backend::Backend;
 use super::notes::Notes;
-use crate::memory::{QueryError, Reading};
-
-/// From a query that is answered from Prometheus' head to the longest timeout that makes sense for an HPA.
-const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+use crate::memory::{QueryCounts, QueryError, Reading};
 
 /// The counts of one backend.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
-    outcomes: [Counter; OUTCOMES.len()],
+    queries: QueryCounts,
     annotations: [Counter; KINDS.len()],
-    durations: Histogram,
     in_flight: Gauge,
 }
 
-const OUTCOMES: [&str; 7] =
-    ["success", "timeout", "unavailable", "refused", "malformed", "too_much", "breaker_open"];
-const BREAKER_OPEN: usize = 6;
-
 const KINDS: [&str; 3] = ["partial", "warning", "info"];
-
-fn outcome(fetched: &Result<Reading, QueryError>) -> usize {
-    match fetched {
-        Ok(_) => 0,
-        Err(QueryError::TimedOut(_)) => 1,
-        Err(QueryError::Unavailable { .. }) => 2,
-        Err(QueryError::Refused { .. }) => 3,
-        Err(QueryError::Malformed { .. }) => 4,
-        Err(QueryError::TooMuch { .. }) => 5,
-        Err(QueryError::Open { .. }) => BREAKER_OPEN,
-    }
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            outcomes: Default::default(),
-            annotations: Default::default(),
-            durations: Histogram::new(BUCKETS),
-            in_flight: Gauge::default(),
-        }
-    }
-}
 
 impl Counts {
     /// A query begins; counted as in flight until what this gives is dropped.
@@ -70,11 +38,7 @@ impl Counts {
     }
 
     pub(super) fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) {
-        let outcome = outcome(fetched);
-        self.outcomes[outcome].inc();
-        if outcome != BREAKER_OPEN {
-            self.durations.observe(took.as_secs_f64());
-        }
+        self.queries.ended(fetched, took);
     }
 
     pub(super) fn noted(&self, notes: &Notes) {
@@ -122,15 +86,19 @@ impl Collector for Told {
             "queries",
             "Queries ended, by what came of them",
             MetricType::Counter,
-            &|name, backend, encoder| by("outcome", &OUTCOMES, &backend.counts.outcomes, name, encoder),
+            &|name, backend, encoder| {
+                backend.counts.queries.encode_outcomes(("backend", name), true, encoder)
+            },
         )?;
         let help = "Answers and parts of answers that came with a warning";
         tell("annotations", help, MetricType::Counter, &|name, backend, encoder| {
-            by("kind", &KINDS, &backend.counts.annotations, name, encoder)
+            KINDS.iter().zip(&backend.counts.annotations).try_for_each(|(kind, counter)| {
+                counter.encode(encoder.encode_family(&[("backend", name), ("kind", *kind)])?)
+            })
         })?;
         let help = "Time of queries that were sent, waiting for their turn included";
         tell("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
-            backend.counts.durations.encode(encoder.encode_family(&[("backend", name)])?)
+            backend.counts.queries.encode_durations(("backend", name), encoder)
         })?;
         tell(
             "queries_in_flight",
@@ -151,17 +119,4 @@ impl Collector for Told {
             ConstGauge::new(down).encode(encoder.encode_family(&[("backend", name)])?)
         })
     }
-}
-
-/// One series of the backend for each value of a label.
-fn by(
-    label: &str,
-    values: &[&str],
-    counters: &[Counter],
-    backend: &str,
-    encoder: &mut MetricEncoder<'_>,
-) -> fmt::Result {
-    values.iter().zip(counters).try_for_each(|(value, counter)| {
-        counter.encode(encoder.encode_family(&[("backend", backend), (label, *value)])?)
-    })
 }

@@ -47,6 +47,17 @@ pub struct Identity {
     pub key_file: PathBuf,
 }
 
+impl ClientOptions {
+    /// Whether what the other one reaches has the same data: the same servers, asked as the same user or tenant.
+    pub fn has_the_data_of(&self, other: &Self) -> bool {
+        let data = |options: &Self| {
+            let Self { urls, headers, auth, identity, timeout: _, ca_file: _ } = options.clone();
+            (urls, headers, auth, identity)
+        };
+        data(self) == data(other)
+    }
+}
+
 impl fmt::Debug for ClientOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name, "[redacted]")).collect();

@@ -60,6 +60,8 @@ pub struct Parts {
     pub client_options: fn(config::Backend) -> (BackendName, ClientOptions),
     /// Forgets the readings of a backend that is another one from now on, or none.
     pub forget: Box<dyn Fn(&BackendName) + Send>,
+    /// Makes what the first read by new rules would have to make, with the others waiting.
+    pub prepare: Box<dyn Fn() + Send>,
     /// Where the generation served is noted.
     pub readiness: Readiness,
     /// Where outcomes are counted.

@@ -103,13 +103,14 @@ impl Reload {
         self.parts.backends.replace(together).map_err(|error| causes(&error))?;
         let before = self.backends.iter().chain(self.retired.iter().map(|retired| &retired.backend));
         for (name, before) in before {
-            if backends.iter().any(|(named, options)| named == name && options != before) {
+            if backends.iter().any(|(named, options)| named == name && !options.has_the_data_of(before)) {
                 (self.parts.forget)(name);
             }
         }
 
         self.replaced = Some(self.parts.catalog.current());
         self.parts.catalog.replace(Catalog::new(rules));
+        (self.parts.prepare)();
         self.retired.retain(|retired| !is_named(&retired.backend.0));
         self.retired.extend(leaving);
         (self.served, self.backends, self.refused) = (fingerprint, backends, None);

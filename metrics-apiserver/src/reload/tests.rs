@@ -76,6 +76,8 @@ struct Scene {
     registry: Registry,
     /// The backends whose readings were to be forgotten.
     forgotten: Arc<Mutex<Vec<String>>>,
+    /// The generations whose first read was prepared.
+    prepared: Arc<Mutex<Vec<u64>>>,
     now: Instant,
 }
 
@@ -91,6 +93,7 @@ impl Scene {
             readiness: Readiness::default(),
             registry: Registry::default(),
             forgotten: Arc::default(),
+            prepared: Arc::default(),
             now: Instant::now(),
             mount,
         };
@@ -104,6 +107,10 @@ impl Scene {
             forget: Box::new({
                 let forgotten = Arc::clone(&scene.forgotten);
                 move |backend| forgotten.lock().unwrap().push(backend.0.to_string())
+            }),
+            prepare: Box::new({
+                let (prepared, catalog) = (Arc::clone(&scene.prepared), Arc::clone(&scene.catalog));
+                move || prepared.lock().unwrap().push(catalog.current().generation())
             }),
             readiness: scene.readiness.clone(),
             metrics: Metrics::register(&mut scene.registry),
@@ -321,6 +328,14 @@ fn the_readings_of_a_backend_with_another_address_are_forgotten() {
     scene.mount.swap(&(text("http://127.0.0.1:1") + "# nothing else\n"));
     scene.settle(&mut reload);
     assert!(scene.forgotten.lock().unwrap().is_empty(), "the same server");
+    let patient = text("http://127.0.0.1:1").replace("\"}}", "\", timeout: 20s}}");
+    scene.mount.swap(&patient);
+    scene.settle(&mut reload);
+    assert_eq!(scene.catalog.current().generation(), 3);
+    assert!(
+        scene.forgotten.lock().unwrap().is_empty(),
+        "what is held through an outage outlives a longer timeout"
+    );
     scene.mount.swap(&text("http://127.0.0.1:2"));
     scene.settle(&mut reload);
     assert_eq!(*scene.forgotten.lock().unwrap(), ["default"]);

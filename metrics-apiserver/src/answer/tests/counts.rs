@@ -168,3 +168,18 @@ async fn no_name_of_a_metric_breaks_the_page() {
     fixture.shows(&counted("a\\\"b\\\\c\\nd", "ok", 1));
     fixture.hides("_unknown");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_queries_of_a_metric_are_counted_by_what_came_of_them() {
+    let fixture = Fixture::with(Ok(vec![1.0]), Duration::ZERO, vec![named("m", Policies::default())]);
+    fixture.hides("metrics_apiserver_queries_total{");
+    for _ in 0..2 {
+        fixture.ask("m", "").await.unwrap();
+    }
+    fixture.says(Err(QueryError::TimedOut(Duration::from_secs(10))));
+    advance(Duration::from_secs(11)).await;
+    fixture.ask("m", "").await.unwrap_err();
+    fixture.shows("metrics_apiserver_queries_total{metric=\"m\",outcome=\"success\"} 1");
+    fixture.shows("metrics_apiserver_queries_total{metric=\"m\",outcome=\"timeout\"} 1");
+    fixture.shows("metrics_apiserver_query_duration_seconds_count{metric=\"m\"} 2");
+}

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::authn::Reviews;
 use crate::authn::fake::{Answer, FakeApi, Request};
 
 const JANE: Header = ("authorization", b"Bearer janes-token");
@@ -10,7 +11,7 @@ const JANE: Header = ("authorization", b"Bearer janes-token");
 fn rig(api: &FakeApi, lifetime: Duration) -> Authenticator {
     let options = TrustOptions { skip_lookup: true, ..TrustOptions::default() };
     let trust = Arc::new(TrustStore::new(options).unwrap());
-    Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime).unwrap())
+    Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime, &Reviews::default()).unwrap())
 }
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
@@ -159,7 +160,7 @@ async fn what_is_no_bearer_token_is_not_looked_at() {
 async fn a_good_token_makes_up_for_a_bad_certificate() {
     let api = FakeApi::start(answer);
     let rig = Rig::new();
-    let tokens = TokenReviewer::new(api.client(), TEN_SECONDS).unwrap();
+    let tokens = TokenReviewer::new(api.client(), TEN_SECONDS, &Reviews::default()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
     let peer = Ca::new("stranger").client("mallory");
     assert_eq!(ask(&authenticator, &peer, &[JANE]).await.unwrap().name, "jane");

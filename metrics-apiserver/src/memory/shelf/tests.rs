@@ -21,6 +21,10 @@ fn reading_of(asked: Instant) -> Arc<Reading> {
     Arc::new(Reading { samples: Vec::new(), partial: None, asked })
 }
 
+fn look(shelf: &Shelf, question: &Question, max_age: Duration, now: Instant) -> Found {
+    shelf.look(question, max_age, &Arc::default(), now)
+}
+
 struct Fixture {
     shard: Shard,
     slots: Arc<Semaphore>,
@@ -34,7 +38,14 @@ impl Fixture {
 
     fn look(&mut self, promql: &str, second: u32) -> Found {
         let (question, now) = (question(promql), self.start + second * SECOND);
-        let read = Read { question: &question, place: 0, max_age: 100 * SECOND, now, spread: Duration::ZERO };
+        let read = Read {
+            question: &question,
+            place: 0,
+            max_age: 100 * SECOND,
+            counts: &Arc::default(),
+            now,
+            spread: Duration::ZERO,
+        };
         self.shard.look(&read, &self.slots, &AtomicU64::new(0))
     }
 
@@ -115,7 +126,7 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     let now = Instant::now();
     for number in 0..1_000 {
         let question = question(&number.to_string());
-        let Found::Begun(launch, _) = shelf.look(&question, SECOND, now) else { panic!("{number} is new") };
+        let Found::Begun(launch, _) = look(&shelf, &question, SECOND, now) else { panic!("{number} is new") };
         shelf.land(&question, now, now, &Ok(reading()));
         launch.land(Ok(reading()));
     }
@@ -138,7 +149,7 @@ fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
     let at = |second: u32| start + second * SECOND;
     let keep = |name: &str, weight, second| {
         let now = at(second);
-        let Found::Begun(launch, _) = shelf.look(&question(name), 100 * SECOND, now) else {
+        let Found::Begun(launch, _) = look(&shelf, &question(name), 100 * SECOND, now) else {
             panic!("{name} was kept already")
         };
         shelf.land(&question(name), now, now, &Ok(heavy(weight, now)));
@@ -147,7 +158,7 @@ fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
     keep("a", 40, 0);
     keep("b", 30, 1);
     keep("c", 20, 2);
-    assert!(matches!(shelf.look(&question("a"), 100 * SECOND, at(3)), Found::Reading(_)));
+    assert!(matches!(look(&shelf, &question("a"), 100 * SECOND, at(3)), Found::Reading(_)));
     shelf.keep_good(&question("a"), &heavy(15, at(0)));
     assert_eq!(
         (shelf.census().questions, shelf.census().weight),
@@ -156,8 +167,8 @@ fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
     );
     shelf.due(at(3));
     assert_eq!((shelf.census().questions, shelf.census().evicted), (2, 1));
-    assert!(matches!(shelf.look(&question("b"), 100 * SECOND, at(3)), Found::Begun(..)), "b had to go");
-    assert!(matches!(shelf.look(&question("a"), 100 * SECOND, at(3)), Found::Reading(_)), "read after b");
+    assert!(matches!(look(&shelf, &question("b"), 100 * SECOND, at(3)), Found::Begun(..)), "b had to go");
+    assert!(matches!(look(&shelf, &question("a"), 100 * SECOND, at(3)), Found::Reading(_)), "read after b");
     shelf.due(at(3));
     assert_eq!(shelf.census().evicted, 1, "what fits stays");
 }
@@ -166,7 +177,7 @@ fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
 fn one_reading_heavier_than_all_may_weigh_goes_when_it_is_not_in_flight() {
     let start = Instant::now();
     let shelf = Shelf::new(Limits { weight: 100, ..Limits::default() });
-    let Found::Begun(launch, _) = shelf.look(&question("a"), SECOND, start) else { panic!("a is new") };
+    let Found::Begun(launch, _) = look(&shelf, &question("a"), SECOND, start) else { panic!("a is new") };
     shelf.land(&question("a"), start, start, &Ok(heavy(101, start)));
     launch.land(Ok(reading()));
     shelf.due(start);
@@ -180,7 +191,7 @@ fn the_newest_good_reading_stands_in_as_long_as_it_is_wanted() {
     let (old, new) = (reading_of(start), reading_of(start + SECOND));
     shelf.keep_good(&question, &new);
     assert_eq!(shelf.stand_ins(&question, SECOND, start).count(), 0, "nobody has read the question");
-    let Found::Begun(..) = shelf.look(&question, SECOND, start) else { panic!("the question is new") };
+    let Found::Begun(..) = look(&shelf, &question, SECOND, start) else { panic!("the question is new") };
     shelf.keep_good(&question, &new);
     shelf.keep_good(&question, &old);
     let stand_ins = |second| -> Vec<_> {
@@ -215,19 +226,21 @@ fn what_the_backend_refuses_is_not_asked_again_at_once() {
 fn a_forgotten_backend_leaves_no_reading_not_even_one_on_its_way() {
     let shelf = Shelf::new(Limits::default());
     let (question, start) = (question("a"), Instant::now());
-    let Found::Begun(_before, _) = shelf.look(&question, SECOND, start) else {
+    let Found::Begun(_before, _) = look(&shelf, &question, SECOND, start) else {
         panic!("the question is new")
     };
     shelf.forget(&BackendName("other".into()));
-    assert!(matches!(shelf.look(&question, SECOND, start), Found::Flight(_)));
+    assert!(matches!(look(&shelf, &question, SECOND, start), Found::Flight(_)));
     shelf.forget(&question.backend);
-    let Found::Begun(launch, _) = shelf.look(&question, SECOND, start + SECOND) else { panic!("forgotten") };
+    let Found::Begun(launch, _) = look(&shelf, &question, SECOND, start + SECOND) else {
+        panic!("forgotten")
+    };
     shelf.land(&question, start, start + SECOND, &Ok(reading_of(start)));
     assert!(
-        matches!(shelf.look(&question, SECOND, start + SECOND), Found::Flight(_)),
+        matches!(look(&shelf, &question, SECOND, start + SECOND), Found::Flight(_)),
         "the old backend's reading"
     );
     shelf.land(&question, start + SECOND, start + SECOND, &Ok(reading_of(start + SECOND)));
     launch.land(Ok(reading_of(start + SECOND)));
-    assert!(matches!(shelf.look(&question, SECOND, start + SECOND), Found::Reading(_)));
+    assert!(matches!(look(&shelf, &question, SECOND, start + SECOND), Found::Reading(_)));
 }

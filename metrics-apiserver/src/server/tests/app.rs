@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answers;
 use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
-use crate::authn::{Authenticator, FrontProxyFlags, TokenReviewer, TrustOptions, TrustStore};
+use crate::authn::{Authenticator, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::memory::{Limits, Memory, Query, QueryError, Question, Reading};
@@ -244,13 +244,13 @@ fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Par
     let memory = Memory::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
     let catalog = Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty"].map(rule).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
-    let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10)).unwrap();
+    let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10), &Reviews::default()).unwrap();
     let mut registry = Registry::default();
     let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
         answers: Arc::new(Answers::new(catalog, Arc::new(memory), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
-        authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default())),
+        authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default(), &Reviews::default())),
         readiness,
         registry,
     }

@@ -1,0 +1,69 @@
+//! What `/metrics` tells of the reviews that the Kubernetes API is asked for.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds. From an idle kube-apiserver (a millisecond or two) to the longest a review may take.
+const DURATIONS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+/// Counts reviews, by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Reviews {
+    /// Whose token a request shows.
+    pub(super) token: ReviewCounts,
+    /// Whether a user may, asked because a request waits for it.
+    pub(crate) access: ReviewCounts,
+    /// The same, asked ahead of the request that is expected.
+    pub(crate) access_ahead: ReviewCounts,
+}
+
+/// Counts the reviews of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct ReviewCounts {
+    pub(super) success: Counter,
+    pub(super) failure: Counter,
+    pub(super) durations: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+impl Default for ReviewCounts {
+    fn default() -> Self {
+        Self { success: Counter::default(), failure: Counter::default(), durations: histogram() }
+    }
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(DURATIONS)
+}
+
+impl Reviews {
+    /// Registers them, with nothing counted yet.
+    pub fn register(registry: &mut Registry) -> Self {
+        let ended = Family::<Ended, Counter>::default();
+        let took = Family::<Kind, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
+        let counts = |kind| ReviewCounts {
+            success: ended.get_or_create_owned(&Ended { kind, outcome: "success" }),
+            failure: ended.get_or_create_owned(&Ended { kind, outcome: "failure" }),
+            durations: took.get_or_create_owned(&Kind { kind }),
+        };
+        let reviews =
+            Self { token: counts("token"), access: counts("access"), access_ahead: counts("access_ahead") };
+        let own = registry.sub_registry_with_prefix("metrics_apiserver");
+        own.register("reviews", "Reviews asked of the Kubernetes API, by whether it answered", ended);
+        own.register("review_duration_seconds", "Time of reviews, repeated tries included", took);
+        reviews
+    }
+}
