@@ -96,17 +96,19 @@ impl TrustStore {
         }
     }
 
-    /// Reads the files that flags name; what was read before a failure is in use.
+    /// Reads the files that flags name. One that fails does not keep the other from being used.
     pub fn reload_files(&self) -> Result<(), TrustError> {
-        if let Some(path) = &self.options.client_ca_file {
+        let client = self.options.client_ca_file.as_ref().map_or(Ok(()), |path| {
             let set = read_ca(path)?;
             self.update(|trust| trust.set_client(Arc::clone(&set)));
-        }
-        if let Some(flags) = &self.options.front_proxy {
+            Ok(())
+        });
+        let front_proxy = self.options.front_proxy.as_ref().map_or(Ok(()), |flags| {
             let set = read_ca(&flags.client_ca_file)?;
             self.update(|trust| trust.set_front_proxy(Arc::clone(&set), flags.names()));
-        }
-        Ok(())
+            Ok(())
+        });
+        client.and(front_proxy)
     }
 
     /// The trust of this moment.

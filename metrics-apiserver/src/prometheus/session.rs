@@ -2,8 +2,8 @@
 //!
 //! Mounted secrets change by a swap of symlinks, which a watch on the file does not survive. So the files are read
 //! again, at most every [`FILES_CHECK_INTERVAL`], before a query, and compared by content; also at once when a backend
-//! refuses what they hold. What cannot be used (gone, half written, a key that does not fit) leaves the last good ones in
-//! place and is tried again.
+//! refuses what they hold. What cannot be used (gone, half written, a key that does not fit) leaves the last good one in
+//! place and is tried again; it does not keep the other files from being used.
 
 use std::io::Read;
 use std::path::Path;
@@ -19,11 +19,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::client::QUERIES_MAX;
-use super::{Auth, ClientOptions, SetupError};
+use super::{Auth, ClientOptions, Identity, SetupError};
 use crate::memory::BackendName;
 
 /// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
 pub(super) const FILES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// New content is read once more before it counts.
+pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
 /// A token that is replaced when it is already invalid is found by the refusal; a rule that may not be asked at all must
 /// not make us read files for each of its queries.
@@ -50,8 +53,8 @@ pub(super) struct Sessions {
     backend: BackendName,
     options: Arc<ClientOptions>,
     current: ArcSwap<Session>,
-    /// When the files were read last; held by the one who reads them.
-    checked_at: Mutex<Instant>,
+    /// Held by the one who reads the files.
+    look: Mutex<Look>,
 }
 
 impl Sessions {
@@ -60,18 +63,18 @@ impl Sessions {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let session = Arc::new(Session::open(&options, Files::read(&options)?, None)?);
         let current = ArcSwap::new(session);
-        let checked_at = Mutex::new(Instant::now());
-        Ok(Self { backend: backend.clone(), options: Arc::new(options), current, checked_at })
+        let look = Mutex::new(Look { at: Instant::now(), new: None });
+        Ok(Self { backend: backend.clone(), options: Arc::new(options), current, look })
     }
 
     /// The session to use now; looks at the files if it is time to.
     pub(super) async fn current(&self) -> Arc<Session> {
         if self.options.has_files()
             // Should the files hang, only one query waits for them.
-            && let Ok(mut checked_at) = self.checked_at.try_lock()
-            && checked_at.elapsed() >= FILES_CHECK_INTERVAL
+            && let Ok(mut look) = self.look.try_lock()
+            && look.at.elapsed() >= if look.new.is_some() { SETTLE } else { FILES_CHECK_INTERVAL }
         {
-            self.renew(&mut checked_at).await;
+            self.renew(&mut look, false).await;
         }
         self.current.load_full()
     }
@@ -81,45 +84,83 @@ impl Sessions {
         if !self.options.has_files() {
             return None;
         }
-        let mut checked_at = self.checked_at.lock().await;
-        if Arc::ptr_eq(&self.current.load(), used) && checked_at.elapsed() >= REFUSED_CHECK_INTERVAL {
-            self.renew(&mut checked_at).await;
+        let mut look = self.look.lock().await;
+        if Arc::ptr_eq(&self.current.load(), used) && look.at.elapsed() >= REFUSED_CHECK_INTERVAL {
+            self.renew(&mut look, true).await;
         }
         Some(self.current.load_full()).filter(|current| !Arc::ptr_eq(current, used))
     }
 
-    async fn renew(&self, checked_at: &mut Instant) {
+    /// Takes up what is new in the files. Unless the backend refuses what there is, it has to be the same in two looks: a token
+    /// that is being written could be half of a good one.
+    async fn renew(&self, look: &mut Look, is_refused: bool) {
         // Set first: whoever is given up while the files hang has still tried.
-        *checked_at = Instant::now();
-        match self.renewed().await {
-            Ok(None) => {}
-            Ok(Some(session)) => {
-                tracing::info!(backend = &*self.backend.0, "credentials replaced");
-                self.current.store(Arc::new(session));
-            }
-            Err(error) => {
-                let (backend, cause) = (&*self.backend.0, describe(&error));
-                tracing::warn!(backend, cause, "credentials not replaced, the old ones stay");
-            }
-        }
-    }
-
-    async fn renewed(&self) -> Result<Option<Session>, SetupError> {
-        let (options, before) = (Arc::clone(&self.options), self.current.load_full());
-        let renew = move || {
-            let files = Files::read(&options)?;
-            if files == before.files {
-                Ok(None)
-            } else {
-                Session::open(&options, files, Some(&before)).map(Some)
-            }
-        };
+        look.at = Instant::now();
+        let (options, before, seen) = (Arc::clone(&self.options), self.current.load_full(), look.new.take());
+        let renew = move || before.renewed(&options, seen, is_refused);
         // Fails only if the runtime ends, and this query with it.
-        tokio::task::spawn_blocking(renew).await.unwrap_or(Ok(None))
+        let Ok(renewed) = tokio::task::spawn_blocking(renew).await else { return };
+        let backend = &*self.backend.0;
+        for error in &renewed.problems {
+            tracing::warn!(
+                backend,
+                cause = describe(error),
+                "a credential file is not used, what it held before stays"
+            );
+        }
+        if let Some(session) = renewed.session {
+            tracing::info!(backend, "credentials replaced");
+            self.current.store(Arc::new(session));
+        }
+        look.new = renewed.unsettled;
     }
 }
 
+/// A look at the files.
+struct Look {
+    at: Instant,
+    /// What it found, if that was new.
+    new: Option<Files>,
+}
+
+/// What a look comes to.
+#[derive(Default)]
+struct Renewed {
+    /// With all that is new and of use.
+    session: Option<Session>,
+    /// What is to be found once more before it counts.
+    unsettled: Option<Files>,
+    problems: Vec<SetupError>,
+}
+
 impl Session {
+    /// What the files hold now comes to; `seen` is what was new in the look before.
+    fn renewed(&self, options: &ClientOptions, seen: Option<Files>, at_once: bool) -> Renewed {
+        let mut renewed = Renewed::default();
+        let files = self.files.read_over(options, &mut renewed.problems);
+        if files == self.files {
+            return renewed;
+        }
+        if !at_once && seen.as_ref() != Some(&files) {
+            renewed.unsettled = Some(files);
+            return renewed;
+        }
+        // One after the other: a CA bundle that is of no use must not keep a new token away.
+        for take in [Files::take_ca, Files::take_identity, Files::take_secret] {
+            let base = renewed.session.as_ref().unwrap_or(self);
+            let mut next = base.files.clone();
+            take(&mut next, &files);
+            if next == base.files {
+                continue;
+            }
+            match Self::open(options, next, Some(base)) {
+                Ok(session) => renewed.session = Some(session),
+                Err(error) => renewed.problems.push(error),
+            }
+        }
+        renewed
+    }
+
     /// Takes over the HTTP client, and its connections, of the session `before` if only the secret changed.
     fn open(options: &ClientOptions, files: Files, before: Option<&Self>) -> Result<Self, SetupError> {
         let same =
@@ -185,7 +226,7 @@ fn trim_line_end(mut secret: &[u8]) -> &[u8] {
 }
 
 /// The contents of all files of a backend; empty where there is none. Not `Debug`: they are secrets.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Files {
     ca: Vec<u8>,
     identity: Vec<u8>,
@@ -194,16 +235,46 @@ struct Files {
 
 impl Files {
     fn read(options: &ClientOptions) -> Result<Self, SetupError> {
-        let ca = options.ca_file.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        let identity = match &options.identity {
-            Some(identity) => [read_file(&identity.cert_file)?, read_file(&identity.key_file)?].join(&b'\n'),
-            None => Vec::new(),
+        let mut problems = Vec::new();
+        let nothing = Self { ca: Vec::new(), identity: Vec::new(), secret: Vec::new() };
+        let files = nothing.read_over(options, &mut problems);
+        problems.pop().map_or(Ok(files), Err)
+    }
+
+    /// What the files hold now; what can't be read is as it was.
+    fn read_over(&self, options: &ClientOptions, problems: &mut Vec<SetupError>) -> Self {
+        let mut or = |read: Result<Vec<u8>, SetupError>, before: &[u8]| {
+            read.unwrap_or_else(|problem| {
+                problems.push(problem);
+                before.to_owned()
+            })
         };
+        let ca = options.ca_file.as_deref().map_or(Ok(Vec::new()), read_file);
+        let pair = options.identity.as_ref();
+        let identity = pair.map_or(Ok(Vec::new()), |Identity { cert_file, key_file }| {
+            Ok([read_file(cert_file)?, read_file(key_file)?].join(&b'\n'))
+        });
         let secret = match &options.auth {
-            Auth::None => Vec::new(),
-            Auth::BearerTokenFile(path) | Auth::Basic { password_file: path, .. } => read_file(path)?,
+            Auth::None => Ok(Vec::new()),
+            Auth::BearerTokenFile(path) | Auth::Basic { password_file: path, .. } => read_file(path),
         };
-        Ok(Self { ca, identity, secret })
+        Self {
+            ca: or(ca, &self.ca),
+            identity: or(identity, &self.identity),
+            secret: or(secret, &self.secret),
+        }
+    }
+
+    fn take_ca(&mut self, files: &Self) {
+        self.ca.clone_from(&files.ca);
+    }
+
+    fn take_identity(&mut self, files: &Self) {
+        self.identity.clone_from(&files.identity);
+    }
+
+    fn take_secret(&mut self, files: &Self) {
+        self.secret.clone_from(&files.secret);
     }
 }
 

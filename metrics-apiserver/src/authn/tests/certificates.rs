@@ -118,3 +118,19 @@ async fn one_ca_for_clients_and_front_proxy_is_dangerous_only_if_any_name_is_all
         assert_eq!(rig.trust.current().is_shared(), dangerous);
     }
 }
+
+#[tokio::test]
+async fn a_broken_bundle_does_not_keep_the_front_proxy_s_new_one_away() {
+    let rig = Rig::new();
+    std::fs::write(rig.files.path().join("client.pem"), "no certificate").unwrap();
+    let next = Ca::new("front-proxy-next");
+    std::fs::write(rig.files.path().join("proxy.pem"), next.pem()).unwrap();
+    rig.trust.reload_files().unwrap_err();
+    let user = rig.ask(&next.client("aggregator"), &[("x-remote-user", b"jane")]).await.unwrap();
+    assert_eq!(user.name, "jane");
+    assert_eq!(
+        rig.ask(&rig.client_ca.client("jack"), &[]).await.unwrap().name,
+        "jack",
+        "the last good one stays"
+    );
+}

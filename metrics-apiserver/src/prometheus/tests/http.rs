@@ -248,7 +248,16 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
     std::fs::write(&path, "first\n").unwrap();
     let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
     let mut expected = Vec::new();
-    for (content, token) in [("first\n", "first"), ("second", "second"), ("", "second"), ("a\0b", "second")] {
+    for (content, token) in [
+        ("first\n", "first"),
+        ("sec", "first"),
+        ("second", "first"),
+        ("second", "second"),
+        ("", "second"),
+        ("", "second"),
+        ("a\0b", "second"),
+        ("a\0b", "second"),
+    ] {
         std::fs::write(&path, content).unwrap();
         files_become_due().await;
         assert_value(query(&backends, "up").await, 42.0);
@@ -262,6 +271,27 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
     let sent: Vec<&str> = requests.iter().filter_map(|request| request.header("authorization")).collect();
     assert_eq!(sent, expected);
     assert!(requests.iter().all(|request| request.connection == 0), "a new token needs no new connection");
+}
+
+#[tokio::test]
+async fn a_file_that_is_of_no_use_does_not_keep_the_others_away() {
+    let server = Server::plain(json(ANSWER));
+    let dir = TempDir::new().unwrap();
+    let (token, ca) = (dir.path().join("token"), dir.path().join("ca.crt"));
+    std::fs::write(&token, "first").unwrap();
+    std::fs::write(&ca, crate::authn::fake::Ca::new("backend").pem()).unwrap();
+    let (auth, ca_file) = (Auth::BearerTokenFile(token.clone()), Some(ca.clone()));
+    let backends = backends(ClientOptions { auth, ca_file, ..options(&server) });
+    for (number, damage) in [Some("no certificate"), None].into_iter().enumerate() {
+        match damage {
+            Some(text) => std::fs::write(&ca, text).unwrap(),
+            None => std::fs::remove_file(&ca).unwrap(),
+        }
+        std::fs::write(&token, format!("next-{number}")).unwrap();
+        files_settle(&backends).await;
+        assert_value(query(&backends, "up").await, 42.0);
+        assert_eq!(server.last().header("authorization"), Some(&*format!("Bearer next-{number}")));
+    }
 }
 
 #[tokio::test]

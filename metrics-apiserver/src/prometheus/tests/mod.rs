@@ -41,8 +41,19 @@ async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError>
 
 /// Lets the clock jump, so that the files are looked at again by the next query.
 async fn files_become_due() {
+    jump(super::session::FILES_CHECK_INTERVAL).await;
+}
+
+/// The same, after a query that has seen what is new in them.
+async fn files_settle(backends: &Backends) {
+    files_become_due().await;
+    let _ = query(backends, "up").await;
+    jump(super::session::SETTLE).await;
+}
+
+async fn jump(time: Duration) {
     tokio::time::pause();
-    tokio::time::advance(super::session::FILES_CHECK_INTERVAL).await;
+    tokio::time::advance(time).await;
     tokio::time::resume();
 }
 

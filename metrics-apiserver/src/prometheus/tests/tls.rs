@@ -123,25 +123,25 @@ async fn replaced_certificates_are_used_and_half_written_ones_are_not() {
 
     let key = std::fs::read(&files.key).unwrap();
     std::fs::write(&files.key, &key[..key.len() / 2]).unwrap();
-    files_become_due().await;
+    files_settle(&backends).await;
     assert_value(query(&backends, "up").await, 42.0);
 
     std::fs::write(&files.key, Authority::new().issue().1.serialize_pem()).unwrap();
-    files_become_due().await;
+    files_settle(&backends).await;
     assert_value(query(&backends, "up").await, 42.0);
 
     let (first, second) = (new.0.pem(), old.0.pem());
     std::fs::write(&files.ca, format!("{first}{}", &second[..second.len() / 2])).unwrap();
-    files_become_due().await;
+    files_settle(&backends).await;
     assert_value(query(&backends, "up").await, 42.0);
     assert!(server.requests().iter().all(|request| request.connection == 0), "the old client stays");
 
     files.write_ca(&new);
     files.write_identity(&new);
     server.present(new.server(Some(&new)));
-    files_become_due().await;
+    files_settle(&backends).await;
     assert_value(query(&backends, "up").await, 42.0);
-    assert_eq!(server.last().connection, 1);
+    assert_ne!(server.last().connection, 0);
 }
 
 #[test]
