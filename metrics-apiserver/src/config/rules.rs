@@ -11,6 +11,7 @@ use super::section::{Field, Section};
 use crate::metric::MetricName;
 use crate::rules::{
     BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, SelectorMode, is_label_name,
+    with_large_stack,
 };
 
 /// Discovery and memory are measured up to here.
@@ -49,16 +50,22 @@ pub(super) fn check_metrics(
         problems.push(one_too_many.problem(format!("more than {MAX_RULES} metrics")));
         return Vec::new();
     }
-    let mut seen = Seen::new();
-    let mut around = Around { backends, source, seen: &mut seen };
-    let mut rules = Vec::with_capacity(items.len());
-    for item in &items {
-        if problems.len() >= ENOUGH {
-            break;
+    let checked = with_large_stack(|| {
+        let mut seen = Seen::new();
+        let mut around = Around { backends, source, seen: &mut seen };
+        let mut rules = Vec::with_capacity(items.len());
+        for item in &items {
+            if problems.len() >= ENOUGH {
+                break;
+            }
+            rules.extend(check_rule(item, &mut around, problems));
         }
-        rules.extend(check_rule(item, &mut around, problems));
-    }
-    rules
+        rules
+    });
+    checked.unwrap_or_else(|error| {
+        problems.push(root.problem(format!("the queries cannot be read: {error}")));
+        Vec::new()
+    })
 }
 
 /// The names so far, and where each was given.

@@ -10,6 +10,7 @@ mod policy;
 mod promql;
 mod question;
 mod rule;
+mod stack;
 mod template;
 
 pub use matcher::is_label_name;
@@ -17,4 +18,5 @@ pub use policy::{Combine, Fallback, Partial, Policies, ValueError};
 pub use promql::PromqlError;
 pub use question::{BackendName, Question, QuestionError};
 pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};
+pub use stack::with_large_stack;
 pub use template::QueryTemplate;

@@ -116,9 +116,14 @@ impl Query {
         outcome.map(|()| Self(query))
     }
 
+    /// The query as text that may not mean the same.
+    pub(super) fn unchecked(&self) -> String {
+        self.0.to_string()
+    }
+
     /// The query as text; fails if the text would not mean the same as the tree.
     pub(super) fn print(&self) -> Result<String, PromqlError> {
-        let text = self.0.to_string();
+        let text = self.unchecked();
         let again = Self::parse_printed(&text)?;
         if again.is_same_as(self) {
             Ok(text)

@@ -6,18 +6,16 @@
 //! with the same matchers means, is checked with hostile values for every query before it is served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::catch_unwind;
 
 use super::complexity::STRAY_PARAMETER;
 use super::matcher::{Comparison, Matcher, is_label_name, write_quoted};
 use super::promql::Query;
+use super::stack::with_large_stack;
 use super::{PromqlError, QuestionError};
 
 /// Values for the check of a query: whatever could end a string, a selector or a line.
 const HOSTILE: [&str; 3] = ["\"}) or vector(1) # \\", "\n\\\"`'{}$\u{fffd}\u{0}é", "plain"];
-
-/// Stack of the thread that parses: 40 KiB for each level of the deepest tree, some twenty times what a debug build
-/// takes.
-const PARSER_STACK: usize = 16 * 1024 * 1024;
 
 /// A query that was read, checked and cut into pieces.
 #[derive(Debug, Clone)]
@@ -50,22 +48,18 @@ impl QueryTemplate {
     /// Reads a query. `$name` as the whole value of a matcher with `=` or `!=` is a parameter; anywhere else it is an
     /// error, because a value pasted into a longer text or a regular expression would mean more than itself.
     ///
-    /// Works on a thread of its own, whose stack is large enough for the deepest tree that is let through.
+    /// Works on a thread of its own, unless it is called [`with_large_stack`].
     pub fn parse(text: &str) -> Result<Self, PromqlError> {
         let failed = |what: &str| PromqlError::somewhere(format!("the query cannot be read: {what}"));
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().name("promql".to_owned()).stack_size(PARSER_STACK);
-            match builder.spawn_scoped(scope, || Self::parse_here(text)) {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(failed("the parser failed"))),
-                Err(error) => Err(failed(&error.to_string())),
-            }
-        })
+        with_large_stack(|| catch_unwind(|| Self::parse_here(text)))
+            .map_err(|error| failed(&error.to_string()))?
+            .unwrap_or_else(|_| Err(failed("the parser failed")))
     }
 
     fn parse_here(text: &str) -> Result<Self, PromqlError> {
         let query = Query::parse(text)?;
         let parameters = parameters(&query)?;
-        let marks = Marks::unused_in(&format!("{text}{}", query.print()?), &parameters);
+        let marks = Marks::unused_in(&format!("{text}{}", query.unchecked()), &parameters);
         let slot =
             Matcher { label: marks.slot.clone(), operator: Comparison::Equal, value: marks.slot.clone() };
         let marked =
@@ -114,12 +108,17 @@ impl QueryTemplate {
 
     /// Compares what is rendered with the tree that the same matchers were put into.
     fn check(&self, query: &Query) -> Result<(), PromqlError> {
-        for value in HOSTILE {
-            let matcher = |operator| Matcher { label: "_".to_owned(), operator, value: value.to_owned() };
+        let matchers = [Comparison::Equal, Comparison::NotEqual].into_iter().flat_map(|operator| {
+            HOSTILE.map(|value| Matcher { label: "_".to_owned(), operator, value: value.to_owned() })
+        });
+        let matchers: Vec<_> = matchers.collect();
+        // Without parameters one value is as good as three.
+        let needed = if self.parameters.is_empty() { 1 } else { HOSTILE.len() };
+        for value in HOSTILE.into_iter().take(needed) {
             let values = self.parameters.iter().map(|name| (name.clone(), value.to_owned())).collect();
-            for added in [vec![], vec![matcher(Comparison::Equal), matcher(Comparison::NotEqual)]] {
-                let expected = query.with(&added, |matcher| fill(matcher, &values))?;
-                let rendered = self.render(&added, &values).unwrap_or_default();
+            for added in [&[], &matchers[..]] {
+                let expected = query.with(added, |matcher| fill(matcher, &values))?;
+                let rendered = self.render(added, &values).unwrap_or_default();
                 if !Query::parse_printed(&rendered).is_ok_and(|rendered| rendered.is_same_as(&expected)) {
                     return Err(PromqlError::somewhere(
                         "namespace and selector cannot be bound into the query safely",
