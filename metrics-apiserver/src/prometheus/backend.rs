@@ -4,7 +4,8 @@
 //! at other moments and with other gaps. So one query is answered by one of them, and the next ones by the same, for as
 //! long as it answers: a rate that was read here and there would jump. When it fails, the query is put to the next one
 //! within the same time, of which each try has an even part lest a server that hangs use up all of it, and queries stay
-//! there. A query's own fault (refused, too long an answer) is the same everywhere and is not tried again.
+//! with the one that answers. A query that none answers, or that fails where others are answered, leads no others away.
+//! A query's own fault (refused, too long an answer) is the same everywhere and is not tried again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,7 +90,7 @@ impl Backend {
     async fn try_each(&self, promql: &str, began: Instant) -> Result<Answer, QueryError> {
         let servers = self.urls();
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failure = None;
+        let (mut failure, mut pardoned) = (None, false);
         for tried in 0..servers {
             let at = (first + tried) % servers;
             if let Some(cause) = self.client.servers[at].breaker.cause() {
@@ -98,13 +99,24 @@ impl Backend {
                 continue;
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
+            let sent = Instant::now();
             match self.attempt(at, promql, left / self.worth_trying(first, tried)).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if !pardoned {
+                        // Another query may have led on already.
+                        let _ =
+                            self.preferred.compare_exchange(first, at, Ordering::Relaxed, Ordering::Relaxed);
+                    }
+                    return Ok(answer);
+                }
                 Err(Failed { error, alive: true }) => return Err(error),
                 Err(Failed { error: QueryError::Open { cause }, .. }) => {
                     failure.get_or_insert(QueryError::Open { cause });
                 }
-                Err(Failed { error, .. }) => failure = Some(error),
+                Err(Failed { error, .. }) => {
+                    pardoned |= self.failed(at, sent, &error) == Verdict::Pardoned;
+                    failure = Some(error);
+                }
             }
         }
         // There is at least one server, and each that was passed over has left its failure.
@@ -120,7 +132,7 @@ impl Backend {
 
     async fn attempt(&self, at: usize, promql: &str, allowed: Duration) -> Result<Answer, Failed> {
         let server = &self.client.servers[at];
-        let (sent, said) = (Instant::now(), rounded(allowed));
+        let said = rounded(allowed);
         let answered = tokio::select! {
             biased;
             // Who waits for a server that is found to be down need not wait on.
@@ -129,25 +141,15 @@ impl Backend {
                 answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
             }
         };
-        match &answered {
-            Err(failed) if !failed.alive => self.failed(at, sent, &failed.error),
-            _ => {
-                if server.breaker.answered(Instant::now()) {
-                    tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
-                }
-            }
+        let is_alive = answered.as_ref().map_or_else(|failed| failed.alive, |_| true);
+        if is_alive && server.breaker.answered(Instant::now()) {
+            tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
         }
         answered
     }
 
-    fn failed(&self, at: usize, sent: Instant, error: &QueryError) {
+    fn failed(&self, at: usize, sent: Instant, error: &QueryError) -> Verdict {
         let verdict = self.client.servers[at].breaker.failed(sent, &error.to_string());
-        if verdict == Verdict::Pardoned {
-            return;
-        }
-        let next = (at + 1) % self.urls();
-        // Another query may have led on already.
-        let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
         if verdict == Verdict::Opened {
             let (backend, detail) = (&*self.client.name.0, error.detail());
             tracing::warn!(
@@ -159,6 +161,7 @@ impl Backend {
             );
             self.keep_probing(at);
         }
+        verdict
     }
 
     /// Begins to probe a server, unless that is being done.

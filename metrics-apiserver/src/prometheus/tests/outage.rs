@@ -2,6 +2,7 @@
 
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::server::{Play, reply};
 use super::*;
@@ -40,6 +41,29 @@ async fn told(backends: &Backends, line: &str) {
     assert!(in_time.is_ok(), "{line} not in\n{}", scrape(backends));
 }
 
+/// How often a server was asked this.
+fn asked(server: &Server, promql: &str) -> usize {
+    let query = format!("query={promql}&");
+    server.requests().iter().filter(|request| request.line.contains(&query)).count()
+}
+
+/// Waits until a server was asked this so often.
+async fn arrived(server: &Server, promql: &str, times: usize) {
+    let arrived = async {
+        while asked(server, promql) < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENT, arrived).await;
+    assert!(in_time.is_ok(), "{times} times {promql} not in {:?}", server.requests());
+}
+
+/// Puts a query and does not wait for it.
+fn begin(backends: &Arc<Backends>, promql: &'static str) -> JoinHandle<Result<Reading, QueryError>> {
+    let backends = Arc::clone(backends);
+    tokio::spawn(async move { query(&backends, promql).await })
+}
+
 async fn open(backends: &Backends) {
     for _ in 0..FAILURES_TO_OPEN {
         assert!(matches!(query(backends, "up").await, Err(QueryError::Unavailable { .. })));
@@ -60,8 +84,7 @@ async fn a_server_that_failed_several_times_is_not_asked_and_the_answer_comes_at
         assert!(error.to_string().starts_with("prometheus is not reachable; "), "{error}");
     }
     assert!(fastest < Duration::from_millis(5), "{fastest:?}");
-    let own = |line: &str| line.contains("query=up");
-    assert_eq!(server.requests().iter().filter(|r| own(&r.line)).count(), FAILURES_TO_OPEN as usize);
+    assert_eq!(asked(&server, "up"), FAILURES_TO_OPEN as usize);
 }
 
 #[tokio::test]
@@ -80,13 +103,8 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
 async fn who_waits_for_a_server_that_is_found_to_be_down_waits_no_longer() {
     let server = Server::plain(Play::Hang);
     let backends = Arc::new(backends(options(&server)));
-    let waiting = tokio::spawn({
-        let backends = Arc::clone(&backends);
-        async move { query(&backends, "slow").await }
-    });
-    while server.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = begin(&backends, "slow");
+    arrived(&server, "slow", 1).await;
     server.play(dead());
     open(&backends).await;
     let ended = tokio::time::timeout(PATIENT / 2, waiting).await.expect("it waits on").unwrap();
@@ -126,6 +144,40 @@ async fn the_other_server_of_a_pair_answers_and_is_asked_from_then_on() {
     assert_value(query(&backends, "up").await, 42.0);
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(second.requests().len(), 4, "garbage leads back to the first");
+}
+
+#[tokio::test]
+async fn a_cut_connection_does_not_lead_to_a_server_that_is_down() {
+    let (first, second) = (Server::plain(dead()), Server::plain(dead()));
+    let backends = pair(&first, &second, PATIENT);
+    open(&backends).await;
+    first.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "urls_down{backend=\"default\"} 1").await;
+    assert_value(query(&backends, "up").await, 42.0);
+    first.play(dead());
+    assert!(query(&backends, "up").await.is_err(), "there is no other to answer");
+    first.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(&backends, "up").await, 42.0);
+    second.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "urls_down{backend=\"default\"} 0").await;
+    assert_value(query(&backends, "later").await, 42.0);
+    assert_eq!(asked(&second, "later"), 0, "the first answered all the time since");
+}
+
+#[tokio::test]
+async fn a_query_that_no_server_answers_leads_no_others_away() {
+    let (first, second) = (Server::plain(Play::Hang), Server::plain(Play::Hang));
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    let slow = begin(&backends, "slow");
+    arrived(&second, "slow", 1).await;
+    for server in [&first, &second] {
+        server.play(Play::Json(ANSWER.to_owned()));
+    }
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (1, 0));
+    assert!(matches!(slow.await.unwrap(), Err(QueryError::TimedOut(_))));
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (2, 0));
 }
 
 #[tokio::test]
