@@ -114,7 +114,8 @@ impl Backend {
                     failure.get_or_insert(QueryError::Open { cause });
                 }
                 Err(Failed { error, .. }) => {
-                    pardoned |= self.failed(at, sent, &error) == Verdict::Pardoned;
+                    // Pardoned once, it counts nowhere: the next server answers nobody else who could speak for it.
+                    pardoned = pardoned || self.failed(at, sent, &error) == Verdict::Pardoned;
                     failure = Some(error);
                 }
             }

@@ -7,7 +7,8 @@
 //! What must not happen is that one slow rule, or three, take a healthy server away from all others:
 //!
 //! - A failure counts only if the server has answered nothing else since that query was sent. While a slow query uses up
-//!   its 10 s, other rules of the backend are answered, and that shows where the fault lies.
+//!   its 10 s, other rules of the backend are answered, and that shows where the fault lies, also when the query is put to
+//!   another server next, which answers nobody else.
 //! - Any answer ends the row. So does one that refuses the query or is too long to read: the server works.
 //! - The probe is a query that costs nothing, not the next query that happens to come, and the first one is sent at
 //!   once. Should only slow queries have failed, with no other query between, the breaker is open for milliseconds.

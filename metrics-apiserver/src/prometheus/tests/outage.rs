@@ -180,6 +180,41 @@ async fn a_query_that_no_server_answers_leads_no_others_away() {
     assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (2, 0));
 }
 
+/// Puts as many slow queries as open a breaker to a pair of which the first server answers another one meanwhile.
+async fn slow_among_others(
+    backends: &Arc<Backends>,
+    first: &Server,
+) -> Vec<JoinHandle<Result<Reading, QueryError>>> {
+    let times = FAILURES_TO_OPEN as usize;
+    let slow = (0..times).map(|_| begin(backends, "slow")).collect();
+    arrived(first, "slow", times).await;
+    first.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(backends, "fast").await, 42.0);
+    slow
+}
+
+#[tokio::test]
+async fn slow_queries_among_others_do_not_count_on_the_other_server_either() {
+    let (first, second) = (Server::plain(Play::Hang), Server::plain(Play::Hang));
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    for slow in slow_among_others(&backends, &first).await {
+        assert!(matches!(slow.await.unwrap(), Err(QueryError::TimedOut(_))));
+    }
+    assert_eq!((asked(&second, "slow"), asked(&second, "vector%281%29")), (3, 0));
+    assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 0"), "{}", scrape(&backends));
+}
+
+#[tokio::test]
+async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
+    let (first, second) = (Server::plain(Play::Hang), answering());
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    for slow in slow_among_others(&backends, &first).await {
+        assert_value(slow.await.unwrap(), 42.0);
+    }
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!(asked(&second, "fast"), 0, "the first answers it");
+}
+
 #[tokio::test]
 async fn a_server_that_hangs_leaves_the_other_half_of_the_time() {
     let (first, second) = (Server::plain(Play::Hang), answering());
