@@ -5,7 +5,8 @@
 //! long as it answers: a rate that was read here and there would jump. When it fails, the query is put to the next one
 //! within the same time, of which each try has an even part lest a server that hangs use up all of it, and queries stay
 //! with the one that answers. A query that none answers, or that fails where others are answered, leads no others away.
-//! A query's own fault (refused, too long an answer) is the same everywhere and is not tried again.
+//! A query's own fault (refused by Prometheus, too long an answer) is the same everywhere and is not tried again. What a
+//! gateway refuses, before one server, may be let in before another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::breaker::Verdict;
-use super::client::{Answer, Client, Failed};
+use super::client::{Answer, Client, Failed, Fault};
 use super::metrics::Counts;
 use super::remarks::Remarks;
 use super::{ClientOptions, SetupError, probe};
@@ -95,7 +96,7 @@ impl Backend {
             let at = (first + tried) % servers;
             if let Some(cause) = self.client.servers[at].breaker.cause() {
                 self.keep_probing(at);
-                failure.get_or_insert(QueryError::Open { cause });
+                keep(&mut failure, QueryError::Open { cause });
                 continue;
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
@@ -109,14 +110,11 @@ impl Backend {
                     }
                     return Ok(answer);
                 }
-                Err(Failed { error, alive: true }) => return Err(error),
-                Err(Failed { error: QueryError::Open { cause }, .. }) => {
-                    failure.get_or_insert(QueryError::Open { cause });
-                }
-                Err(Failed { error, .. }) => {
+                Err(Failed { error, fault: Fault::Query }) => return Err(error),
+                Err(failed) => {
                     // Pardoned once, it counts nowhere: the next server answers nobody else who could speak for it.
-                    pardoned = pardoned || self.failed(at, sent, &error) == Verdict::Pardoned;
-                    failure = Some(error);
+                    pardoned = pardoned || self.pardons(at, sent, &failed);
+                    keep(&mut failure, failed.error);
                 }
             }
         }
@@ -142,15 +140,24 @@ impl Backend {
                 answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
             }
         };
-        let is_alive = answered.as_ref().map_or_else(|failed| failed.alive, |_| true);
-        if is_alive && server.breaker.answered(Instant::now()) {
+        let has_answered = answered.as_ref().map_or_else(|failed| failed.fault == Fault::Query, |_| true);
+        if has_answered && server.breaker.answered(Instant::now()) {
             tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
         }
         answered
     }
 
-    fn failed(&self, at: usize, sent: Instant, error: &QueryError) -> Verdict {
-        let verdict = self.client.servers[at].breaker.failed(sent, &error.to_string());
+    /// Takes note of a failure that may not be the query's own; says whether it is, for the server answers others.
+    fn pardons(&self, at: usize, sent: Instant, Failed { error, fault }: &Failed) -> bool {
+        let breaker = &self.client.servers[at].breaker;
+        if *fault == Fault::Gateway {
+            return breaker.answered_since(sent);
+        }
+        if matches!(error, QueryError::Open { .. }) {
+            // Given up because of others.
+            return false;
+        }
+        let verdict = breaker.failed(sent, &error.to_string());
         if verdict == Verdict::Opened {
             let (backend, detail) = (&*self.client.name.0, error.detail());
             tracing::warn!(
@@ -162,7 +169,7 @@ impl Backend {
             );
             self.keep_probing(at);
         }
-        verdict
+        verdict == Verdict::Pardoned
     }
 
     /// Begins to probe a server, unless that is being done.
@@ -182,6 +189,14 @@ impl Backend {
 
     fn probes(&self) -> std::sync::MutexGuard<'_, Probes> {
         self.probes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps of several failures the one to tell: the last one, but a refusal says most and an open breaker least.
+fn keep(failure: &mut Option<QueryError>, error: QueryError) {
+    match (&failure, &error) {
+        (Some(QueryError::Refused { .. }), _) | (Some(_), QueryError::Open { .. }) => {}
+        _ => *failure = Some(error),
     }
 }
 
