@@ -100,6 +100,10 @@ impl Backend {
                 continue;
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                // It would fail without having been asked.
+                break;
+            }
             let sent = Instant::now();
             match self.attempt(at, promql, left / self.worth_trying(first, tried)).await {
                 Ok(answer) => {
@@ -118,8 +122,7 @@ impl Backend {
                 }
             }
         }
-        // There is at least one server, and each that was passed over has left its failure.
-        Err(failure.unwrap_or_else(|| QueryError::Unavailable { detail: "the backend has no url".into() }))
+        Err(failure.unwrap_or(QueryError::TimedOut(self.client.timeout)))
     }
 
     /// How many of the servers not yet tried have a closed breaker, the next one included.
@@ -205,4 +208,42 @@ fn rounded(allowed: Duration) -> Duration {
     let step = if allowed >= Duration::from_millis(900) { 100_000 } else { 1_000 };
     let micros = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(micros.max(1).div_ceil(step).saturating_mul(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::super::Auth;
+    use super::super::breaker::FAILURES_TO_OPEN;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_for_which_no_time_is_left_has_not_failed() {
+        // Takes connections and answers nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ClientOptions {
+            urls: vec![format!("http://{}", silent.local_addr().unwrap()); 2],
+            timeout: Duration::from_secs(10),
+            headers: Vec::new(),
+            auth: Auth::None,
+            ca_file: None,
+            identity: None,
+        };
+        let backend = Backend::new(&BackendName("default".into()), options, Arc::default()).unwrap();
+        let second = &backend.client.servers[1].breaker;
+        for _ in 0..FAILURES_TO_OPEN {
+            second.failed(Instant::now(), "down");
+        }
+        let mut query = pin!(backend.query("up"));
+        assert!(poll!(&mut query).is_pending(), "the first server has all the time while the second is down");
+        second.probed();
+        assert_eq!(query.await, Err(QueryError::TimedOut(Duration::from_secs(10))));
+        for _ in 1..FAILURES_TO_OPEN {
+            assert_eq!(second.failed(Instant::now(), "down again"), Verdict::Counted);
+        }
+    }
 }
