@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::long::LongAnswers;
 use super::notes::Notes;
 use super::session::{Session, Sessions, describe};
+use super::slow::SlowQueries;
 use super::turns::Turns;
 use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
@@ -94,6 +95,7 @@ pub(super) struct Client {
     headers: HeaderMap,
     sessions: Sessions,
     long: LongAnswers,
+    slow: SlowQueries,
 }
 
 /// One URL of a backend.
@@ -123,6 +125,7 @@ impl Client {
             headers: headers(&options.headers)?,
             sessions: Sessions::new(name, options)?,
             long: LongAnswers::default(),
+            slow: SlowQueries::default(),
         })
     }
 
@@ -133,9 +136,12 @@ impl Client {
         promql: &str,
         allowed: Duration,
     ) -> Result<Answer, Failed> {
-        let _turn = server.turns.take().await;
+        let _turn = server.turns.take(self.slow.pace(promql)).await;
         server.budget.spend().await;
-        self.send(server, promql, allowed).await
+        let under_way = self.slow.sent(promql, allowed);
+        let answer = self.send(server, promql, allowed).await?;
+        under_way.answered();
+        Ok(answer)
     }
 
     /// Puts a query now.

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use super::server::{Play, reply};
 use super::*;
 use crate::prometheus::breaker::FAILURES_TO_OPEN;
+use crate::prometheus::client::QUERIES_MAX;
 use crate::prometheus::session::REFUSED_CHECK_INTERVAL;
 
 /// As it is in a URL.
@@ -223,6 +224,28 @@ async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
     }
     assert_value(query(&backends, "fast").await, 42.0);
     assert_eq!(asked(&second, "fast"), 0, "the first answers it");
+}
+
+#[tokio::test]
+async fn queries_that_timed_out_leave_turns_to_others() {
+    let server = Server::plain(Play::Hang);
+    let timeout = Duration::from_secs(2);
+    let backends = Arc::new(backends(ClientOptions { timeout, ..options(&server) }));
+    for slow in (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>() {
+        assert!(slow.await.unwrap().is_err());
+    }
+    server.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    server.play(Play::Hang);
+    let slow = (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>();
+    told(&backends, "queries_in_flight{backend=\"default\"} 10").await;
+    arrived(&server, "slow", QUERIES_MAX + QUERIES_MAX / 2).await;
+    server.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!(asked(&server, "slow"), QUERIES_MAX + QUERIES_MAX / 2, "the others still wait");
+    for slow in slow {
+        slow.abort();
+    }
 }
 
 #[tokio::test]
