@@ -4,7 +4,9 @@
 //! at other moments and with other gaps. So one query is answered by one of them, and the next ones by the same, for as
 //! long as it answers: a rate that was read here and there would jump. When it fails, the query is put to the next one
 //! within the same time, of which each try has an even part lest a server that hangs use up all of it, and queries stay
-//! there. A query's own fault (refused, too long an answer) is the same everywhere and is not tried again.
+//! with the one that answers. A query that none answers, or that fails where others are answered, leads no others away.
+//! A query's own fault (refused by Prometheus, too long an answer) is the same everywhere and is not tried again. What a
+//! gateway refuses, before one server, may be let in before another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::breaker::Verdict;
-use super::client::{Answer, Client, Failed};
+use super::client::{Answer, Client, Failed, Fault};
 use super::metrics::Counts;
 use super::remarks::Remarks;
 use super::{ClientOptions, SetupError, probe};
@@ -89,26 +91,38 @@ impl Backend {
     async fn try_each(&self, promql: &str, began: Instant) -> Result<Answer, QueryError> {
         let servers = self.urls();
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut failure = None;
+        let (mut failure, mut pardoned) = (None, false);
         for tried in 0..servers {
             let at = (first + tried) % servers;
             if let Some(cause) = self.client.servers[at].breaker.cause() {
                 self.keep_probing(at);
-                failure.get_or_insert(QueryError::Open { cause });
+                keep(&mut failure, QueryError::Open { cause });
                 continue;
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
+            if left.is_zero() {
+                // It would fail without having been asked.
+                break;
+            }
+            let sent = Instant::now();
             match self.attempt(at, promql, left / self.worth_trying(first, tried)).await {
-                Ok(answer) => return Ok(answer),
-                Err(Failed { error, alive: true }) => return Err(error),
-                Err(Failed { error: QueryError::Open { cause }, .. }) => {
-                    failure.get_or_insert(QueryError::Open { cause });
+                Ok(answer) => {
+                    if !pardoned {
+                        // Another query may have led on already.
+                        let _ =
+                            self.preferred.compare_exchange(first, at, Ordering::Relaxed, Ordering::Relaxed);
+                    }
+                    return Ok(answer);
                 }
-                Err(Failed { error, .. }) => failure = Some(error),
+                Err(Failed { error, fault: Fault::Query }) => return Err(error),
+                Err(failed) => {
+                    // Pardoned once, it counts nowhere: the next server answers nobody else who could speak for it.
+                    pardoned = pardoned || self.pardons(at, sent, &failed);
+                    keep(&mut failure, failed.error);
+                }
             }
         }
-        // There is at least one server, and each that was passed over has left its failure.
-        Err(failure.unwrap_or_else(|| QueryError::Unavailable { detail: "the backend has no url".into() }))
+        Err(failure.unwrap_or(QueryError::TimedOut(self.client.timeout)))
     }
 
     /// How many of the servers not yet tried have a closed breaker, the next one included.
@@ -120,7 +134,7 @@ impl Backend {
 
     async fn attempt(&self, at: usize, promql: &str, allowed: Duration) -> Result<Answer, Failed> {
         let server = &self.client.servers[at];
-        let (sent, said) = (Instant::now(), rounded(allowed));
+        let said = rounded(allowed);
         let answered = tokio::select! {
             biased;
             // Who waits for a server that is found to be down need not wait on.
@@ -129,25 +143,24 @@ impl Backend {
                 answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
             }
         };
-        match &answered {
-            Err(failed) if !failed.alive => self.failed(at, sent, &failed.error),
-            _ => {
-                if server.breaker.answered(Instant::now()) {
-                    tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
-                }
-            }
+        let has_answered = answered.as_ref().map_or_else(|failed| failed.fault == Fault::Query, |_| true);
+        if has_answered && server.breaker.answered(Instant::now()) {
+            tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
         }
         answered
     }
 
-    fn failed(&self, at: usize, sent: Instant, error: &QueryError) {
-        let verdict = self.client.servers[at].breaker.failed(sent, &error.to_string());
-        if verdict == Verdict::Pardoned {
-            return;
+    /// Takes note of a failure that may not be the query's own; says whether it is, for the server answers others.
+    fn pardons(&self, at: usize, sent: Instant, Failed { error, fault }: &Failed) -> bool {
+        let breaker = &self.client.servers[at].breaker;
+        if *fault == Fault::Gateway {
+            return breaker.answered_since(sent);
         }
-        let next = (at + 1) % self.urls();
-        // Another query may have led on already.
-        let _ = self.preferred.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+        if matches!(error, QueryError::Open { .. }) {
+            // Given up because of others.
+            return false;
+        }
+        let verdict = breaker.failed(sent, &error.to_string());
         if verdict == Verdict::Opened {
             let (backend, detail) = (&*self.client.name.0, error.detail());
             tracing::warn!(
@@ -159,6 +172,7 @@ impl Backend {
             );
             self.keep_probing(at);
         }
+        verdict == Verdict::Pardoned
     }
 
     /// Begins to probe a server, unless that is being done.
@@ -181,9 +195,55 @@ impl Backend {
     }
 }
 
+/// Keeps of several failures the one to tell: the last one, but a refusal says most and an open breaker least.
+fn keep(failure: &mut Option<QueryError>, error: QueryError) {
+    match (&failure, &error) {
+        (Some(QueryError::Refused { .. }), _) | (Some(_), QueryError::Open { .. }) => {}
+        _ => *failure = Some(error),
+    }
+}
+
 /// As it is said to people and servers: what is left of 10 s after 1 ms is 10 s, and nothing is 1 ms.
 fn rounded(allowed: Duration) -> Duration {
     let step = if allowed >= Duration::from_millis(900) { 100_000 } else { 1_000 };
     let micros = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(micros.max(1).div_ceil(step).saturating_mul(step))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::super::Auth;
+    use super::super::breaker::FAILURES_TO_OPEN;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_for_which_no_time_is_left_has_not_failed() {
+        // Takes connections and answers nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let options = ClientOptions {
+            urls: vec![format!("http://{}", silent.local_addr().unwrap()); 2],
+            timeout: Duration::from_secs(10),
+            headers: Vec::new(),
+            auth: Auth::None,
+            ca_file: None,
+            identity: None,
+        };
+        let backend = Backend::new(&BackendName("default".into()), options, Arc::default()).unwrap();
+        let second = &backend.client.servers[1].breaker;
+        for _ in 0..FAILURES_TO_OPEN {
+            second.failed(Instant::now(), "down");
+        }
+        let mut query = pin!(backend.query("up"));
+        assert!(poll!(&mut query).is_pending(), "the first server has all the time while the second is down");
+        second.probed();
+        assert_eq!(query.await, Err(QueryError::TimedOut(Duration::from_secs(10))));
+        for _ in 1..FAILURES_TO_OPEN {
+            assert_eq!(second.failed(Instant::now(), "down again"), Verdict::Counted);
+        }
+    }
 }

@@ -7,8 +7,10 @@
 //! What must not happen is that one slow rule, or three, take a healthy server away from all others:
 //!
 //! - A failure counts only if the server has answered nothing else since that query was sent. While a slow query uses up
-//!   its 10 s, other rules of the backend are answered, and that shows where the fault lies.
-//! - Any answer ends the row. So does one that refuses the query or is too long to read: the server works.
+//!   its 10 s, other rules of the backend are answered, and that shows where the fault lies, also when the query is put to
+//!   another server next, which answers nobody else.
+//! - Any answer ends the row. So does one that refuses the query or is too long to read: the server works. What a gateway
+//!   refuses before the server has seen it says nothing of the server: it neither counts nor ends the row.
 //! - The probe is a query that costs nothing, not the next query that happens to come, and the first one is sent at
 //!   once. Should only slow queries have failed, with no other query between, the breaker is open for milliseconds.
 //!
@@ -85,7 +87,7 @@ impl Breaker {
     /// A query that was sent at `sent` got no answer, with this message.
     pub(super) fn failed(&self, sent: Instant, message: &str) -> Verdict {
         let mut row = self.row();
-        if row.answered_at.is_some_and(|at| at >= sent) {
+        if row.answered_since(sent) {
             return Verdict::Pardoned;
         }
         row.failures += 1;
@@ -95,6 +97,11 @@ impl Breaker {
         row.openings = row.openings.saturating_add(1);
         self.open.send_replace(Some(message.into()));
         Verdict::Opened
+    }
+
+    /// Whether a query was answered since then.
+    pub(super) fn answered_since(&self, sent: Instant) -> bool {
+        self.row().answered_since(sent)
     }
 
     /// How often it opened since a query was answered.
@@ -110,6 +117,12 @@ impl Breaker {
 
     fn row(&self) -> std::sync::MutexGuard<'_, Row> {
         self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    fn answered_since(&self, sent: Instant) -> bool {
+        self.answered_at.is_some_and(|at| at >= sent)
     }
 }
 

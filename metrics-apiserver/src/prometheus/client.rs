@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::long::LongAnswers;
 use super::notes::Notes;
 use super::session::{Session, Sessions, describe};
+use super::slow::SlowQueries;
 use super::turns::Turns;
 use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
@@ -62,14 +63,25 @@ type Content = (Vec<Sample>, Notes);
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: QueryError,
-    /// Whether the server did its part: it refuses the query, or gives what cannot be used.
-    pub(super) alive: bool,
+    pub(super) fault: Fault,
+}
+
+/// Whose fault it is that a query has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The server's: it is not there, not able to work, or not understood.
+    Server,
+    /// That of what lets us to the server, or does not: a gateway refuses us, or knows no way. It says nothing of the
+    /// server behind it, and another one may have another gateway.
+    Gateway,
+    /// The query's own: the server did its part, and each other one would do the same.
+    Query,
 }
 
 impl From<QueryError> for Failed {
     fn from(error: QueryError) -> Self {
-        let alive = matches!(error, QueryError::Refused { .. } | QueryError::TooMuch { .. });
-        Self { error, alive }
+        let fault = if matches!(error, QueryError::TooMuch { .. }) { Fault::Query } else { Fault::Server };
+        Self { error, fault }
     }
 }
 
@@ -83,6 +95,7 @@ pub(super) struct Client {
     headers: HeaderMap,
     sessions: Sessions,
     long: LongAnswers,
+    slow: SlowQueries,
 }
 
 /// One URL of a backend.
@@ -112,6 +125,7 @@ impl Client {
             headers: headers(&options.headers)?,
             sessions: Sessions::new(name, options)?,
             long: LongAnswers::default(),
+            slow: SlowQueries::default(),
         })
     }
 
@@ -122,9 +136,12 @@ impl Client {
         promql: &str,
         allowed: Duration,
     ) -> Result<Answer, Failed> {
-        let _turn = server.turns.take().await;
+        let _turn = server.turns.take(self.slow.pace(promql)).await;
         server.budget.spend().await;
-        self.send(server, promql, allowed).await
+        let under_way = self.slow.sent(promql, allowed);
+        let answer = self.send(server, promql, allowed).await?;
+        under_way.answered();
+        Ok(answer)
     }
 
     /// Puts a query now.
@@ -175,15 +192,15 @@ impl Client {
         if !status.is_success() {
             let body = body(response, FAILURE_BYTES_MAX, None).await;
             let failure = body.ok().and_then(|body| wire::failure(&body.bytes));
-            return Err(failed(status, failure, allowed).into());
+            return Err(failed(status, failure, allowed));
         }
         let body = body(response, RESPONSE_BYTES_MAX, Some(&server.large)).await?;
         self.long.note(promql, body.bytes.len());
         decode(body).await.map_err(|error| match error {
-            WireError::Failure(failure) => failed(status, Some(failure), allowed).into(),
+            WireError::Failure(failure) => failed(status, Some(failure), allowed),
             WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
             WireError::Unfit(detail) => {
-                Failed { error: QueryError::Malformed { detail: short(detail) }, alive: true }
+                Failed { error: QueryError::Malformed { detail: short(detail) }, fault: Fault::Query }
             }
             WireError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
         })
@@ -230,7 +247,7 @@ fn request(session: &Session, url: &Url, promql: &str, allowed: Duration) -> Req
     }
 }
 
-fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> QueryError {
+fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Failed {
     let Failure { kind, message } = failure.unwrap_or_default();
     let detail = short(&if status.is_redirection() {
         format!("{status}: redirects are not followed, set the backend's url to the final address")
@@ -238,12 +255,16 @@ fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Qu
         format!("{status}: {kind}: {message}")
     });
     match kind.as_str() {
-        "timeout" => QueryError::TimedOut(allowed),
-        "canceled" | "internal" | "unavailable" => QueryError::Unavailable { detail },
+        "timeout" => QueryError::TimedOut(allowed).into(),
+        "canceled" | "internal" | "unavailable" => QueryError::Unavailable { detail }.into(),
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            QueryError::Unavailable { detail }
+            QueryError::Unavailable { detail }.into()
         }
-        _ => QueryError::Refused { detail },
+        // Prometheus says of what kind its errors are. Some that speak PromQL do not, but refuse with its statuses.
+        "" if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
+            Failed { error: QueryError::Refused { detail }, fault: Fault::Gateway }
+        }
+        _ => Failed { error: QueryError::Refused { detail }, fault: Fault::Query },
     }
 }
 

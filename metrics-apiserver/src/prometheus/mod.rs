@@ -13,12 +13,14 @@ mod client;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod long;
+mod marks;
 mod metrics;
 mod notes;
 mod options;
 mod probe;
 mod remarks;
 mod session;
+mod slow;
 mod turns;
 mod wire;
 

@@ -3,11 +3,29 @@
 //! While a server keeps up, nobody waits and the order does not matter. When it does not, first come first served would
 //! serve nobody: all wait until their time is nearly over, and are sent when it no longer suffices. The last to come has
 //! all its time before it, and a reader who still waits. The first to come gives up unsent, which costs the server nothing.
+//!
+//! One slow rule in ten namespaces would keep all turns for ten seconds, and every other rule waiting. So slow queries get
+//! half of the turns at most while there are others, and all of them when there are none: what is kept free for nobody
+//! would only make a server that is slow at everything do half of what it can.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long turns are kept free after a quick query came: four beats of an HPA, for memory may answer some of its reads.
+const QUICK_EXPECTED: Duration = Duration::from_secs(60);
+
+/// How long a query is expected to keep its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Not long, or nobody knows.
+    Quick,
+    /// Long enough for others to miss their time.
+    Slow,
+}
 
 /// The turns of one server.
 #[derive(Debug)]
@@ -15,31 +33,50 @@ pub(super) struct Turns(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
+    at_once: usize,
     free: usize,
-    /// Those who wait, by when they came. They are only here as long as they wait.
-    waiting: BTreeMap<u64, oneshot::Sender<Turn>>,
+    /// Turns that slow queries have.
+    slow: usize,
+    quick_came_at: Option<Instant>,
+    waiting_quick: Waiting,
+    waiting_slow: Waiting,
     came: u64,
 }
 
+/// Those who wait, by when they came. They are only here as long as they wait.
+type Waiting = BTreeMap<u64, oneshot::Sender<Turn>>;
+
 /// A turn; over when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<Turns>);
+pub(super) struct Turn {
+    turns: Arc<Turns>,
+    pace: Pace,
+}
 
 /// One who waits. Dropped, it waits no more.
 struct Waiter<'a> {
     turns: &'a Turns,
+    pace: Pace,
     came: u64,
 }
 
 impl Turns {
     pub(super) fn new(at_once: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { free: at_once, waiting: BTreeMap::new(), came: 0 })))
+        Arc::new(Self(Mutex::new(State {
+            at_once,
+            free: at_once,
+            slow: 0,
+            quick_came_at: None,
+            waiting_quick: Waiting::new(),
+            waiting_slow: Waiting::new(),
+            came: 0,
+        })))
     }
 
     /// Waits for a turn.
-    pub(super) async fn take(self: &Arc<Self>) -> Turn {
+    pub(super) async fn take(self: &Arc<Self>, pace: Pace) -> Turn {
         loop {
-            let (waiter, given) = match self.wait() {
+            let (waiter, given) = match self.wait(pace) {
                 Ok(turn) => return turn,
                 Err(waits) => waits,
             };
@@ -52,42 +89,88 @@ impl Turns {
         }
     }
 
-    fn wait(self: &Arc<Self>) -> Result<Turn, (Waiter<'_>, oneshot::Receiver<Turn>)> {
+    fn wait(self: &Arc<Self>, pace: Pace) -> Result<Turn, (Waiter<'_>, oneshot::Receiver<Turn>)> {
         let mut state = self.state();
-        if let Some(left) = state.free.checked_sub(1) {
-            state.free = left;
-            return Ok(Turn(Arc::clone(self)));
+        if pace == Pace::Quick {
+            state.quick_came_at = Some(Instant::now());
+        }
+        if state.may_go(pace) {
+            state.begin(pace);
+            return Ok(self.turn(pace));
         }
         let (give, given) = oneshot::channel();
         let came = state.came;
         state.came += 1;
-        state.waiting.insert(came, give);
-        Err((Waiter { turns: self, came }, given))
+        state.waiting(pace).insert(came, give);
+        Err((Waiter { turns: self, pace, came }, given))
+    }
+
+    fn turn(self: &Arc<Self>, pace: Pace) -> Turn {
+        Turn { turns: Arc::clone(self), pace }
+    }
+
+    /// Who goes next, if one may. The lock is free again when this returns: should the next one be gone, its turn comes
+    /// back and is dropped.
+    fn next(&self) -> Option<(Pace, oneshot::Sender<Turn>)> {
+        self.state().next()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock cannot leave the count and the map apart: each is changed by one statement.
+        // Nothing that is done under the lock panics half-way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn may_go(&self, pace: Pace) -> bool {
+        self.free > 0 && (pace == Pace::Quick || self.slow < self.slow_max())
+    }
+
+    fn slow_max(&self) -> usize {
+        let has_others = self.quick_came_at.is_some_and(|came| came.elapsed() < QUICK_EXPECTED);
+        if has_others { self.at_once.div_ceil(2) } else { self.at_once }
+    }
+
+    fn begin(&mut self, pace: Pace) {
+        self.free -= 1;
+        self.slow += usize::from(pace == Pace::Slow);
+    }
+
+    fn end(&mut self, pace: Pace) {
+        self.free += 1;
+        self.slow -= usize::from(pace == Pace::Slow);
+    }
+
+    fn waiting(&mut self, pace: Pace) -> &mut Waiting {
+        match pace {
+            Pace::Quick => &mut self.waiting_quick,
+            Pace::Slow => &mut self.waiting_slow,
+        }
+    }
+
+    fn next(&mut self) -> Option<(Pace, oneshot::Sender<Turn>)> {
+        let last = |waiting: &Waiting| waiting.last_key_value().map(|(came, _)| *came);
+        let quick = last(&self.waiting_quick).filter(|_| self.may_go(Pace::Quick));
+        let slow = last(&self.waiting_slow).filter(|_| self.may_go(Pace::Slow));
+        let pace = if slow > quick { Pace::Slow } else { Pace::Quick };
+        let came = quick.max(slow)?;
+        let give = self.waiting(pace).remove(&came)?;
+        self.begin(pace);
+        Some((pace, give))
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.turns.state().waiting.remove(&self.came);
+        self.turns.state().waiting(self.pace).remove(&self.came);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut state = self.0.state();
-        let next = state.waiting.pop_last();
-        if next.is_none() {
-            state.free += 1;
-        }
-        // Before the turn is passed on: should the next one be gone, it comes back and is dropped again.
-        drop(state);
-        if let Some((_, give)) = next {
-            let _ = give.send(Self(Arc::clone(&self.0)));
+        self.turns.state().end(self.pace);
+        while let Some((pace, give)) = self.turns.next() {
+            let _ = give.send(self.turns.turn(pace));
         }
     }
 }
@@ -101,13 +184,14 @@ mod tests {
     use futures_util::poll;
     use tokio::time::{sleep, timeout};
 
+    use super::super::slow::SlowQueries;
     use super::*;
 
     #[tokio::test]
     async fn as_many_have_a_turn_as_may_and_the_last_to_come_is_the_next() {
         let turns = Turns::new(2);
-        let (first, second) = (turns.take().await, turns.take().await);
-        let (mut third, mut fourth) = (pin!(turns.take()), pin!(turns.take()));
+        let (first, second) = (turns.take(Pace::Quick).await, turns.take(Pace::Quick).await);
+        let (mut third, mut fourth) = (pin!(turns.take(Pace::Quick)), pin!(turns.take(Pace::Quick)));
         assert!(poll!(&mut third).is_pending() && poll!(&mut fourth).is_pending());
         drop(first);
         assert!(poll!(&mut third).is_pending());
@@ -119,40 +203,104 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_leaves_nothing_behind_and_loses_no_turn() {
         let turns = Turns::new(1);
-        let turn = turns.take().await;
-        let mut patient = pin!(turns.take());
+        let turn = turns.take(Pace::Quick).await;
+        let mut patient = pin!(turns.take(Pace::Quick));
         assert!(poll!(&mut patient).is_pending());
         {
-            let mut hasty = pin!(turns.take());
+            let mut hasty = pin!(turns.take(Pace::Quick));
             assert!(poll!(&mut hasty).is_pending());
         }
-        assert_eq!(turns.state().waiting.len(), 1);
+        assert_eq!(turns.state().waiting_quick.len(), 1);
         // One that is given the turn and gives up before it looks.
-        let mut late = Box::pin(turns.take());
+        let mut late = Box::pin(turns.take(Pace::Quick));
         assert!(poll!(&mut late).is_pending());
         drop(turn);
         drop(late);
         let Poll::Ready(turn) = poll!(&mut patient) else { panic!("the turn was lost") };
         drop(turn);
         let state = turns.state();
-        assert_eq!((state.free, state.waiting.len()), (1, 0));
+        assert_eq!((state.free, state.waiting_quick.len()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn slow_ones_leave_half_of_the_turns_to_others() {
+        let turns = Turns::new(4);
+        drop(turns.take(Pace::Quick).await);
+        let (first, _second) = (turns.take(Pace::Slow).await, turns.take(Pace::Slow).await);
+        let mut third = pin!(turns.take(Pace::Slow));
+        assert!(poll!(&mut third).is_pending());
+        let (_quick, other) = (turns.take(Pace::Quick).await, turns.take(Pace::Quick).await);
+        drop(other);
+        assert!(poll!(&mut third).is_pending(), "a turn of the others");
+        drop(first);
+        assert!(poll!(&mut third).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_ones_have_all_turns_when_no_others_come_any_more() {
+        let turns = Turns::new(2);
+        drop(turns.take(Pace::Quick).await);
+        let first = turns.take(Pace::Slow).await;
+        let (mut second, mut third) = (pin!(turns.take(Pace::Slow)), pin!(turns.take(Pace::Slow)));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        tokio::time::advance(QUICK_EXPECTED).await;
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        drop(first);
+        assert!(poll!(&mut second).is_ready() && poll!(&mut third).is_ready());
+    }
+
+    /// What came of a query that keeps its turn for so long, and gives up after ten seconds.
+    async fn ask(turns: Arc<Turns>, slow: Arc<SlowQueries>, promql: String, service: Duration) -> bool {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let answered = async {
+            let _turn = turns.take(slow.pace(&promql)).await;
+            let under_way = slow.sent(&promql, TIMEOUT);
+            sleep(service).await;
+            under_way.answered();
+        };
+        timeout(TIMEOUT, answered).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_rule_in_many_namespaces_keeps_no_fast_one_waiting() {
+        let (turns, slow) = (Turns::new(10), Arc::new(SlowQueries::default()));
+        let mut queries = tokio::task::JoinSet::new();
+        for beat in 0..20 {
+            for namespace in 0..12 {
+                let promql = format!("slow{{namespace=\"{namespace}\"}}");
+                queries.spawn(ask(Arc::clone(&turns), Arc::clone(&slow), promql, Duration::from_secs(10)));
+            }
+            sleep(Duration::from_secs(1)).await;
+            let fast =
+                ask(Arc::clone(&turns), Arc::clone(&slow), "fast".to_owned(), Duration::from_millis(50));
+            let in_time = timeout(Duration::from_secs(1), fast).await;
+            // Nobody knows on the first beat that the others are slow.
+            assert!(beat == 0 || in_time == Ok(true), "beat {beat}");
+            sleep(Duration::from_secs(13)).await;
+        }
+    }
+
+    /// How many of so many arrivals are answered by a server asked twice as much as it can do: a hundred questions on a
+    /// beat of 15 s, each of which takes it 3 s.
+    async fn answered_of(arrivals: usize, turns: &Arc<Turns>, slow: &Arc<SlowQueries>) -> usize {
+        let service = Duration::from_secs(3);
+        let mut queries = tokio::task::JoinSet::new();
+        for arrival in 0..arrivals {
+            let promql = format!("query {}", arrival % 100);
+            queries.spawn(ask(Arc::clone(turns), Arc::clone(slow), promql, service));
+            sleep(service / 20).await;
+        }
+        queries.join_all().await.into_iter().filter(|answered| *answered).count()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_asked_twice_as_much_as_it_can_do_does_what_it_can() {
         const ARRIVALS: usize = 800;
-        let (turns, patience, service) = (Turns::new(10), Duration::from_secs(10), Duration::from_secs(3));
-        let mut queries = tokio::task::JoinSet::new();
-        for _ in 0..ARRIVALS {
-            let turns = Arc::clone(&turns);
-            let query = async move {
-                let _turn = turns.take().await;
-                sleep(service).await;
-            };
-            queries.spawn(timeout(patience, query));
-            sleep(service / 20).await;
-        }
-        let answered = queries.join_all().await.into_iter().flatten().count();
+        let (turns, slow) = (Turns::new(10), Arc::default());
+        // At first none of them is known to be slow; then half of the turns are kept for a minute, should others come.
+        let answered = answered_of(ARRIVALS, &turns, &slow).await;
+        assert!(answered >= ARRIVALS / 3, "only {answered} of {ARRIVALS} were answered at first");
+        let answered = answered_of(ARRIVALS, &turns, &slow).await;
         assert!(answered >= ARRIVALS / 2, "only {answered} of {ARRIVALS} were answered");
     }
 
@@ -163,7 +311,7 @@ mod tests {
         for _ in 0..200 {
             let (turns, most) = (Arc::clone(&turns), Arc::clone(&most));
             served.spawn(async move {
-                let _turn = turns.take().await;
+                let _turn = turns.take(Pace::Quick).await;
                 {
                     let mut most = most.lock().unwrap();
                     most.0 += 1;

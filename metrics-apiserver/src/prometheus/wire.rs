@@ -96,10 +96,9 @@ struct Head<'a> {
     status: Cow<'a, str>,
     #[serde(borrow)]
     data: Option<DataHead<'a>>,
-    #[serde(rename = "errorType", default)]
-    error_type: String,
-    #[serde(default)]
-    error: String,
+    #[serde(rename = "errorType")]
+    error_type: Option<String>,
+    error: Option<String>,
     #[serde(default)]
     warnings: Warnings,
     #[serde(default)]
@@ -116,7 +115,8 @@ struct DataHead<'a> {
 
 impl Head<'_> {
     fn failure(&self) -> Option<Failure> {
-        let failure = Failure { kind: self.error_type.clone(), message: self.error.clone() };
+        let said = |text: &Option<String>| text.clone().unwrap_or_default();
+        let failure = Failure { kind: said(&self.error_type), message: said(&self.error) };
         (self.status != "success").then_some(failure)
     }
 
@@ -143,7 +143,7 @@ enum Vector {
 
 impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(VectorVisitor)
+        deserializer.deserialize_any(VectorVisitor)
     }
 }
 
@@ -154,6 +154,11 @@ impl<'de> Visitor<'de> for VectorVisitor {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of series")
+    }
+
+    /// No data, as Prometheus 2.0, old Thanos and Google's frontend say it.
+    fn visit_unit<E>(self) -> Result<Vector, E> {
+        Ok(Vector::Samples(Vec::new()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vector, A::Error> {

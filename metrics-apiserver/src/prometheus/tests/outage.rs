@@ -2,11 +2,16 @@
 
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::server::{Play, reply};
 use super::*;
 use crate::prometheus::breaker::FAILURES_TO_OPEN;
+use crate::prometheus::client::QUERIES_MAX;
 use crate::prometheus::session::REFUSED_CHECK_INTERVAL;
+
+/// As it is in a URL.
+const PROBE: &str = "vector%281%29";
 
 fn answering() -> Server {
     Server::plain(Play::Json(ANSWER.to_owned()))
@@ -40,6 +45,36 @@ async fn told(backends: &Backends, line: &str) {
     assert!(in_time.is_ok(), "{line} not in\n{}", scrape(backends));
 }
 
+/// How often a server was asked this.
+fn asked(server: &Server, promql: &str) -> usize {
+    let query = format!("query={promql}&");
+    server.requests().iter().filter(|request| request.line.contains(&query)).count()
+}
+
+/// Waits until a server was asked this so often.
+async fn arrived(server: &Server, promql: &str, times: usize) {
+    let arrived = async {
+        while asked(server, promql) < times {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENT, arrived).await;
+    assert!(in_time.is_ok(), "{times} times {promql} not in {:?}", server.requests());
+}
+
+/// Puts a query and does not wait for it.
+fn begin(backends: &Arc<Backends>, promql: &'static str) -> JoinHandle<Result<Reading, QueryError>> {
+    let backends = Arc::clone(backends);
+    tokio::spawn(async move { query(&backends, promql).await })
+}
+
+/// Lets the clock jump, so that the files are looked at again by the next query that is refused.
+async fn refusals_become_due() {
+    tokio::time::pause();
+    tokio::time::advance(REFUSED_CHECK_INTERVAL).await;
+    tokio::time::resume();
+}
+
 async fn open(backends: &Backends) {
     for _ in 0..FAILURES_TO_OPEN {
         assert!(matches!(query(backends, "up").await, Err(QueryError::Unavailable { .. })));
@@ -60,8 +95,7 @@ async fn a_server_that_failed_several_times_is_not_asked_and_the_answer_comes_at
         assert!(error.to_string().starts_with("prometheus is not reachable; "), "{error}");
     }
     assert!(fastest < Duration::from_millis(5), "{fastest:?}");
-    let own = |line: &str| line.contains("query=up");
-    assert_eq!(server.requests().iter().filter(|r| own(&r.line)).count(), FAILURES_TO_OPEN as usize);
+    assert_eq!(asked(&server, "up"), FAILURES_TO_OPEN as usize);
 }
 
 #[tokio::test]
@@ -72,7 +106,7 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
     told(&backends, "breaker_open{backend=\"default\"} 1").await;
     server.play(Play::Json(ANSWER.to_owned()));
     told(&backends, "breaker_open{backend=\"default\"} 0").await;
-    assert!(server.last().line.contains("query=vector%281%29"), "{}", server.last().line);
+    assert!(server.last().line.contains(PROBE), "{}", server.last().line);
     assert_value(query(&backends, "up").await, 42.0);
 }
 
@@ -80,13 +114,8 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
 async fn who_waits_for_a_server_that_is_found_to_be_down_waits_no_longer() {
     let server = Server::plain(Play::Hang);
     let backends = Arc::new(backends(options(&server)));
-    let waiting = tokio::spawn({
-        let backends = Arc::clone(&backends);
-        async move { query(&backends, "slow").await }
-    });
-    while server.requests().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = begin(&backends, "slow");
+    arrived(&server, "slow", 1).await;
     server.play(dead());
     open(&backends).await;
     let ended = tokio::time::timeout(PATIENT / 2, waiting).await.expect("it waits on").unwrap();
@@ -129,6 +158,97 @@ async fn the_other_server_of_a_pair_answers_and_is_asked_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_cut_connection_does_not_lead_to_a_server_that_is_down() {
+    let (first, second) = (Server::plain(dead()), Server::plain(dead()));
+    let backends = pair(&first, &second, PATIENT);
+    open(&backends).await;
+    first.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "urls_down{backend=\"default\"} 1").await;
+    assert_value(query(&backends, "up").await, 42.0);
+    first.play(dead());
+    assert!(query(&backends, "up").await.is_err(), "there is no other to answer");
+    first.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(&backends, "up").await, 42.0);
+    second.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "urls_down{backend=\"default\"} 0").await;
+    assert_value(query(&backends, "later").await, 42.0);
+    assert_eq!(asked(&second, "later"), 0, "the first answered all the time since");
+}
+
+#[tokio::test]
+async fn a_query_that_no_server_answers_leads_no_others_away() {
+    let (first, second) = (Server::plain(Play::Hang), Server::plain(Play::Hang));
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    let slow = begin(&backends, "slow");
+    arrived(&second, "slow", 1).await;
+    for server in [&first, &second] {
+        server.play(Play::Json(ANSWER.to_owned()));
+    }
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (1, 0));
+    assert!(matches!(slow.await.unwrap(), Err(QueryError::TimedOut(_))));
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (2, 0));
+}
+
+/// Puts as many slow queries as open a breaker to a pair of which the first server answers another one meanwhile.
+async fn slow_among_others(
+    backends: &Arc<Backends>,
+    first: &Server,
+) -> Vec<JoinHandle<Result<Reading, QueryError>>> {
+    let times = FAILURES_TO_OPEN as usize;
+    let slow = (0..times).map(|_| begin(backends, "slow")).collect();
+    arrived(first, "slow", times).await;
+    first.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(backends, "fast").await, 42.0);
+    slow
+}
+
+#[tokio::test]
+async fn slow_queries_among_others_do_not_count_on_the_other_server_either() {
+    let (first, second) = (Server::plain(Play::Hang), Server::plain(Play::Hang));
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    for slow in slow_among_others(&backends, &first).await {
+        assert!(matches!(slow.await.unwrap(), Err(QueryError::TimedOut(_))));
+    }
+    assert_eq!((asked(&second, "slow"), asked(&second, PROBE)), (3, 0));
+    assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 0"), "{}", scrape(&backends));
+}
+
+#[tokio::test]
+async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
+    let (first, second) = (Server::plain(Play::Hang), answering());
+    let backends = Arc::new(pair(&first, &second, Duration::from_secs(2)));
+    for slow in slow_among_others(&backends, &first).await {
+        assert_value(slow.await.unwrap(), 42.0);
+    }
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!(asked(&second, "fast"), 0, "the first answers it");
+}
+
+#[tokio::test]
+async fn queries_that_timed_out_leave_turns_to_others() {
+    let server = Server::plain(Play::Hang);
+    let timeout = Duration::from_secs(2);
+    let backends = Arc::new(backends(ClientOptions { timeout, ..options(&server) }));
+    for slow in (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>() {
+        assert!(slow.await.unwrap().is_err());
+    }
+    server.play(Play::Json(ANSWER.to_owned()));
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    server.play(Play::Hang);
+    let slow = (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>();
+    told(&backends, "queries_in_flight{backend=\"default\"} 10").await;
+    arrived(&server, "slow", QUERIES_MAX + QUERIES_MAX / 2).await;
+    server.play(Play::Json(ANSWER.to_owned()));
+    assert_value(query(&backends, "fast").await, 42.0);
+    assert_eq!(asked(&server, "slow"), QUERIES_MAX + QUERIES_MAX / 2, "the others still wait");
+    for slow in slow {
+        slow.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_leaves_the_other_half_of_the_time() {
     let (first, second) = (Server::plain(Play::Hang), answering());
     let backends = pair(&first, &second, Duration::from_secs(2));
@@ -143,10 +263,75 @@ async fn a_server_that_hangs_leaves_the_other_half_of_the_time() {
 
 #[tokio::test]
 async fn a_query_at_fault_is_not_put_to_the_other_server() {
-    let (first, second) = (Server::plain(Play::Raw(reply("422 Unprocessable Entity", b"", ""))), answering());
+    let error = br#"{"status":"error","errorType":"bad_data","error":"x"}"#;
+    for refusal in [
+        reply("422 Unprocessable Entity", b"", ""),
+        reply("400 Bad Request", b"", ""),
+        reply("404 Not Found", error, ""),
+        reply("200 OK", error, ""),
+    ] {
+        let (first, second) = (Server::plain(Play::Raw(refusal)), answering());
+        let backends = pair(&first, &second, PATIENT);
+        assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+        assert!(second.requests().is_empty());
+    }
+}
+
+/// What a gateway says before Prometheus has seen the query.
+fn refusal(status: &str) -> Play {
+    Play::Raw(reply(status, br#"{"status":"error","message":"no"}"#, ""))
+}
+
+#[tokio::test]
+async fn what_a_gateway_refuses_is_put_to_the_other_server_and_queries_stay_there() {
+    for status in
+        ["401 Unauthorized", "403 Forbidden", "404 Not Found", "302 Found", "405 Method Not Allowed"]
+    {
+        let (first, second) = (Server::plain(refusal(status)), answering());
+        let backends = pair(&first, &second, PATIENT);
+        for _ in 0..2 {
+            assert_value(query(&backends, "up").await, 42.0);
+        }
+        assert_eq!((first.requests().len(), second.requests().len()), (1, 2), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_pair_behind_gateways_that_refuse_is_asked_and_not_probed() {
+    let (first, second) = (Server::plain(refusal("403 Forbidden")), Server::plain(refusal("404 Not Found")));
     let backends = pair(&first, &second, PATIENT);
-    assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
-    assert!(second.requests().is_empty());
+    let times = 3 * FAILURES_TO_OPEN as usize;
+    for _ in 0..times {
+        let error = query(&backends, "up").await.unwrap_err();
+        assert!(matches!(error, QueryError::Refused { .. }), "{error:?}");
+        assert!(error.detail().starts_with("403 Forbidden"), "{error:?}");
+    }
+    assert_eq!((asked(&first, "up"), asked(&second, "up")), (times, times));
+    assert_eq!((first.requests().len(), second.requests().len()), (times, times), "no probes");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_though_the_other_server_fails() {
+    let (first, second) = (Server::plain(refusal("401 Unauthorized")), Server::plain(dead()));
+    let backends = pair(&first, &second, PATIENT);
+    for _ in 0..2 * FAILURES_TO_OPEN {
+        assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
+    }
+    assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 1"), "{}", scrape(&backends));
+}
+
+#[tokio::test]
+async fn a_probe_that_a_gateway_refuses_closes_no_breaker() {
+    let server = Server::plain(dead());
+    let backends = backends(options(&server));
+    open(&backends).await;
+    server.play(refusal("404 Not Found"));
+    let before = asked(&server, PROBE);
+    // The second one is sent because the first one closed nothing.
+    arrived(&server, PROBE, before + 2).await;
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Open { .. })));
+    server.play(Play::Raw(reply("422 Unprocessable Entity", b"", "")));
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
 }
 
 #[tokio::test]
@@ -171,15 +356,33 @@ async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
     std::fs::write(&path, "old").unwrap();
     let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
     std::fs::write(&path, "new").unwrap();
-    tokio::time::pause();
-    tokio::time::advance(REFUSED_CHECK_INTERVAL).await;
-    tokio::time::resume();
+    refusals_become_due().await;
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     std::fs::write(&path, "newer").unwrap();
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     let requests = server.requests();
     let sent: Vec<&str> = requests.iter().filter_map(|request| request.header("authorization")).collect();
     assert_eq!(sent, ["Bearer old", "Bearer new", "Bearer new"]);
+}
+
+#[tokio::test]
+async fn a_pair_is_asked_with_a_token_read_again_before_the_other_server_is() {
+    let (first, second) = (Server::plain(refusal("401 Unauthorized")), answering());
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "old").unwrap();
+    let urls = vec![first.url.clone(), second.url.clone()];
+    let auth = Auth::BearerTokenFile(path.clone());
+    let backends = backends(ClientOptions { urls, auth, ..options(&first) });
+    std::fs::write(&path, "new").unwrap();
+    refusals_become_due().await;
+    assert_value(query(&backends, "up").await, 42.0);
+    let tokens = |server: &Server| -> Vec<String> {
+        let requests = server.requests();
+        requests.iter().filter_map(|request| request.header("authorization").map(str::to_owned)).collect()
+    };
+    assert_eq!(tokens(&first), ["Bearer old", "Bearer new"]);
+    assert_eq!(tokens(&second), ["Bearer new"]);
 }
 
 #[tokio::test]

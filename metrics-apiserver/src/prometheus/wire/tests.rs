@@ -57,7 +57,21 @@ fn numbers_that_are_none_are_kept_for_the_policies() {
 
 #[test]
 fn no_series_are_no_samples() {
-    assert_eq!(samples(answer("vector", "[]").as_bytes()), Ok(Vec::new()));
+    for result in ["[]", "null"] {
+        assert_eq!(samples(answer("vector", result).as_bytes()), Ok(Vec::new()), "{result}");
+    }
+    malformed(r#"{"status":"success","data":{"resultType":"vector"}}"#, "missing field `result`");
+    malformed(&answer("scalar", "null"), "null");
+}
+
+#[test]
+fn what_is_null_is_not_said() {
+    let more = r#""error":null,"errorType":null,"warnings":null,"infos":null"#;
+    assert_eq!(notes(more), Notes::default());
+    let body = format!(r#"{{"status":"error","data":null,{more}}}"#);
+    assert_eq!(failure(body.as_bytes()), Some(Failure::default()));
+    let body = br#"{"status":"error","data":null,"errorType":"execution","error":"boom","warnings":null,"infos":null}"#;
+    assert_eq!(failure(body).unwrap().message, "boom");
 }
 
 #[test]
