@@ -7,6 +7,7 @@ use super::{
     memory::Growth,
     rate::{ClosedLoop, Round},
     reload::Reload,
+    tally::Tally,
 };
 use serde::Serialize;
 
@@ -82,9 +83,11 @@ impl Report {
         if let Some(measured) = &self.reload {
             reload(measured, &mut rows);
         }
-        if let Some(median) = self.first_answers_ms.get(self.first_answers_ms.len() / 2) {
+        let starts = self.start.as_ref().map(|starts| &starts.first_answers_ms);
+        if let Some(median) = starts.and_then(|starts| starts.get(starts.len() / 2)) {
             rows.push(Row::at_most("start → first correct answer (median)", "ms", *median, 100.0));
         }
+        rows.push(none_wrong(self.all()));
         for program in &self.programs {
             let what = format!("{}'s program, profile {}", program.name, program.profile);
             rows.push(if program.name == "metrics-apiserver" && program.profile == "release" {
@@ -144,6 +147,11 @@ fn from_memory(round: &Round) -> Row {
 fn none_failed(what: &str, latency: &Latency) -> Row {
     let text = format!("{} of {}, {} wrong", latency.failed, latency.reads, latency.wrong);
     Row::met(what, text, "none", latency.failed + latency.wrong == 0)
+}
+
+fn none_wrong(all: Tally) -> Row {
+    let text = format!("{} of {} reads", all.wrong, all.reads);
+    Row::met("wrong numbers, in all parts", text, "0", all.wrong == 0)
 }
 
 /// Memory beside the live baseline of the same run.
@@ -246,5 +254,12 @@ fn hang(hang: &Hang, rows: &mut Vec<Row>) {
         |time: Option<f64>| time.map_or_else(|| "not seen".into(), |time| format!("{} s", short(time)));
     rows.push(Row::seen("Prometheus hangs: until the breaker opens", seconds(hang.opened_after_seconds)));
     rows.push(Row::seen("Prometheus goes on: until the breaker closes", seconds(hang.closed_after_seconds)));
+    rows.push(Row::seen(
+        "Prometheus goes on: until the first right answer",
+        seconds(hang.right_after_seconds),
+    ));
+    let recovering = &hang.recovering;
+    let text = format!("{} of {}, {} wrong", recovering.failed, recovering.reads, recovering.wrong);
+    rows.push(Row::seen("Prometheus goes on: failed reads from then to the end", text));
     rows.push(none_failed("Prometheus goes on: failed reads in the last beat", &hang.after));
 }

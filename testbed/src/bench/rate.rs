@@ -9,6 +9,7 @@ use super::{
     proc::Memory,
     say,
     stage::{Served, Stage},
+    tally::Tally,
     world::{self, Source},
 };
 use anyhow::Result;
@@ -33,6 +34,8 @@ pub struct Round {
     pub reads_per_second: f64,
     /// How long the reads took.
     pub latency: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// The server's processor time for 20 s of it.
     pub cpu_seconds_per_20s: f64,
     /// Queries that Prometheus answered, for each question and beat.
@@ -58,6 +61,8 @@ pub struct ClosedLoop {
     pub cpu_ms_per_1000_reads: f64,
     /// How long the reads took.
     pub latency: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// Some of the failures' messages.
     pub complaints: Vec<String>,
 }
@@ -120,6 +125,7 @@ pub(super) async fn round(
         questions: beat.questions,
         reads_per_second: count(latency.reads) / seconds,
         latency,
+        all: Tally::of(&outcome.reads),
         cpu_seconds_per_20s: (after.cpu_seconds - before.cpu_seconds) * CPU_TIME / seconds,
         queries_per_question_and_beat: queries / count(beat.questions) / f64::from(pace.beats),
         from_memory,
@@ -136,7 +142,7 @@ pub(super) async fn closed_loops(stage: &Stage, pace: &Pace) -> Result<Vec<Close
         say(&format!("closed loop, {}", source.name()));
         let asks = world::asks(source, world::RULES);
         let warm_up = Duration::from_secs(1);
-        load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, warm_up).await?;
+        let warmed = load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, warm_up).await?;
         let before = stage.counts(&served).await?.cpu_seconds;
         let outcome =
             load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, pace.closed_loop).await?;
@@ -148,6 +154,7 @@ pub(super) async fn closed_loops(stage: &Stage, pace: &Pace) -> Result<Vec<Close
             reads_per_core: count(latency.reads) / cpu.max(0.01),
             cpu_ms_per_1000_reads: cpu * 1e6 / count(latency.reads.max(1)),
             latency,
+            all: Tally::of(warmed.reads.iter().chain(&outcome.reads)),
             complaints: outcome.complaints,
         });
     }
