@@ -100,8 +100,8 @@ pub(super) async fn round(
     pace: &Pace,
 ) -> Result<Round> {
     say(&format!("{name}: {} HPAs on {} questions", beat.hpas, beat.questions));
-    // Nothing is learned where nothing is remembered.
-    let warm_up = if source == Source::Live { pace.beat / 3 } else { pace.warm_up };
+    // For live reads too: nothing of them is remembered, but the beat of their reviews is learned as well.
+    let warm_up = pace.warm_up;
     let time = beat.mean() * pace.beats;
     let asks = world::asks(source, beat.questions);
     let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), warm_up + time, AT_ONCE);
