@@ -5,7 +5,7 @@ use super::{
     hang::Hang,
     latency::Latency,
     memory::Growth,
-    rate::{ClosedLoop, Round},
+    rate::{ClosedLoop, LIVE_BACKENDS, Round},
     reload::Reload,
     tally::Tally,
 };
@@ -171,11 +171,19 @@ fn ratios(rounds: &[Round], loops: &[ClosedLoop], rows: &mut Vec<Row>) {
             let what = format!("{name}: for each core of the server");
             rows.push(Row::at_least(&what, "reads/s", measured.reads_per_core, 15_000.0));
         } else {
-            rows.push(Row::seen(&name, format!("{} reads/s", short(measured.reads_per_second))));
+            let what = format!("{name}, over {LIVE_BACKENDS} backends");
+            rows.push(Row::seen(&what, format!("{} reads/s", short(measured.reads_per_second))));
         }
         let text = format!("{} ms", short(measured.cpu_ms_per_1000_reads));
         rows.push(Row::seen(&format!("{name}: processor time for 1,000 reads"), text));
         rows.push(none_failed(&format!("{name}: failed reads"), &measured.latency));
+    }
+    let speed = |source: &str| {
+        loops.iter().find(|measured| measured.source == source).map(|measured| measured.reads_per_second)
+    };
+    if let Some((memory, live)) = speed("memory").zip(speed("live")) {
+        let text = format!("{:.1} times as many", memory / live.max(1e-6));
+        rows.push(Row::seen("closed loop, 5 connections: memory beside live", text));
     }
 }
 
@@ -200,7 +208,7 @@ fn one_or_fifty(one_each: &[Round], rates: &[Round], rows: &mut Vec<Row>) {
     let fifty = rates.iter().find(|round| round.name == "333/s");
     let Some((one, fifty)) = one.zip(fifty) else { return };
     let (one, fifty) = (one.queries_per_question_and_beat, fifty.queries_per_question_and_beat);
-    let what = "queries per question and beat: one HPA / fifty HPAs";
+    let what = "queries per question and beat: one HPA / fifty HPAs created together";
     let text = format!("{} / {}", short(one), short(fifty));
     rows.push(Row::met(what, text, "the same", (one - fifty).abs() <= 0.05));
 }

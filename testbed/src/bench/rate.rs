@@ -10,7 +10,7 @@ use super::{
     say,
     stage::{Served, Stage},
     tally::Tally,
-    world::{self, Source},
+    world::{self, Configuration, Source},
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// As prometheus-adapter was measured.
 const CLOSED_LOOP_CONNECTIONS: usize = 5;
+/// So many budgets of 1,000 queries a second each are more than five connections can spend.
+pub(super) const LIVE_BACKENDS: usize = 10;
 /// The time to which processor time is scaled, as prometheus-adapter's was measured.
 const CPU_TIME: f64 = 20.0;
 
@@ -136,7 +138,9 @@ pub(super) async fn round(
 
 /// The closed loops, from memory and live.
 pub(super) async fn closed_loops(stage: &Stage, pace: &Pace) -> Result<Vec<ClosedLoop>> {
-    let served = stage.serve("bench-closed-loop", &[]).await?;
+    // With one backend its budget would be measured, whatever the server could do.
+    let configuration = Configuration { live_backends: LIVE_BACKENDS, ..stage.configuration() };
+    let served = stage.start_server(stage.plan("bench-closed-loop", &configuration, &[])?).await?;
     let mut loops = Vec::new();
     for source in [Source::Memory, Source::Live] {
         say(&format!("closed loop, {}", source.name()));
