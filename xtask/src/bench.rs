@@ -11,7 +11,8 @@ use tokio::process::Command;
 
 /// Measure the server and the inference service in a release build; a table, and figures in target/bench.json
 ///
-/// Takes about a quarter of an hour and wants the machine for itself: docs/performance.md says what is measured and how.
+/// Takes about seventeen minutes and wants the machine for itself: docs/performance.md says what is measured and how. Less than
+/// the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
@@ -41,9 +42,16 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     }
     let parts = if args.only.is_empty() { &Part::ALL[..] } else { &args.only };
     let report = bench::run(args.quick, parts).await?;
-    tell(&report, &report.rows(), "bench.json")?;
+    tell(&report, &report.rows(), &file(&args.only, args.quick))?;
     // Another profile would have to be built for it.
     if args.quick || !args.only.is_empty() { Ok(ExitCode::SUCCESS) } else { inference().await }
+}
+
+/// Where the figures go. The file of whole runs is kept from those that say less.
+fn file(only: &[Part], quick: bool) -> String {
+    let parts = only.iter().map(|part| part.name());
+    let words: Vec<_> = ["bench"].into_iter().chain(parts).chain(quick.then_some("quick")).collect();
+    format!("{}.json", words.join("-"))
 }
 
 fn part(word: &str) -> Result<Part, String> {
@@ -100,4 +108,17 @@ async fn cargo(args: &[&str]) -> Result<ExitCode> {
 async fn exit_code(command: &mut Command) -> Result<ExitCode> {
     let status = command.kill_on_drop(true).status().await.context("starting a program")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_run_writes_the_file_of_whole_runs() {
+        assert_eq!(file(&[], false), "bench.json");
+        assert_eq!(file(&[Part::Hang], false), "bench-hang.json");
+        assert_eq!(file(&[Part::Rates, Part::ClosedLoop], false), "bench-rates-closed-loop.json");
+        assert_eq!(file(&[], true), "bench-quick.json");
+    }
 }

@@ -5,8 +5,9 @@ use super::{
     hang::Hang,
     latency::Latency,
     memory::Growth,
-    rate::{ClosedLoop, Round},
+    rate::{ClosedLoop, LIVE_BACKENDS, Round},
     reload::Reload,
+    tally::Tally,
 };
 use serde::Serialize;
 
@@ -82,9 +83,11 @@ impl Report {
         if let Some(measured) = &self.reload {
             reload(measured, &mut rows);
         }
-        if let Some(median) = self.first_answers_ms.get(self.first_answers_ms.len() / 2) {
+        let starts = self.start.as_ref().map(|starts| &starts.first_answers_ms);
+        if let Some(median) = starts.and_then(|starts| starts.get(starts.len() / 2)) {
             rows.push(Row::at_most("start → first correct answer (median)", "ms", *median, 100.0));
         }
+        rows.push(none_wrong(self.all()));
         for program in &self.programs {
             let what = format!("{}'s program, profile {}", program.name, program.profile);
             rows.push(if program.name == "metrics-apiserver" && program.profile == "release" {
@@ -146,6 +149,11 @@ fn none_failed(what: &str, latency: &Latency) -> Row {
     Row::met(what, text, "none", latency.failed + latency.wrong == 0)
 }
 
+fn none_wrong(all: Tally) -> Row {
+    let text = format!("{} of {} reads", all.wrong, all.reads);
+    Row::met("wrong numbers, in all parts", text, "0", all.wrong == 0)
+}
+
 /// Memory beside the live baseline of the same run.
 fn ratios(rounds: &[Round], loops: &[ClosedLoop], rows: &mut Vec<Row>) {
     let find = |name: &str| rounds.iter().find(|round| round.name == name);
@@ -163,11 +171,19 @@ fn ratios(rounds: &[Round], loops: &[ClosedLoop], rows: &mut Vec<Row>) {
             let what = format!("{name}: for each core of the server");
             rows.push(Row::at_least(&what, "reads/s", measured.reads_per_core, 15_000.0));
         } else {
-            rows.push(Row::seen(&name, format!("{} reads/s", short(measured.reads_per_second))));
+            let what = format!("{name}, over {LIVE_BACKENDS} backends");
+            rows.push(Row::seen(&what, format!("{} reads/s", short(measured.reads_per_second))));
         }
         let text = format!("{} ms", short(measured.cpu_ms_per_1000_reads));
         rows.push(Row::seen(&format!("{name}: processor time for 1,000 reads"), text));
         rows.push(none_failed(&format!("{name}: failed reads"), &measured.latency));
+    }
+    let speed = |source: &str| {
+        loops.iter().find(|measured| measured.source == source).map(|measured| measured.reads_per_second)
+    };
+    if let Some((memory, live)) = speed("memory").zip(speed("live")) {
+        let text = format!("{:.1} times as many", memory / live.max(1e-6));
+        rows.push(Row::seen("closed loop, 5 connections: memory beside live", text));
     }
 }
 
@@ -192,7 +208,7 @@ fn one_or_fifty(one_each: &[Round], rates: &[Round], rows: &mut Vec<Row>) {
     let fifty = rates.iter().find(|round| round.name == "333/s");
     let Some((one, fifty)) = one.zip(fifty) else { return };
     let (one, fifty) = (one.queries_per_question_and_beat, fifty.queries_per_question_and_beat);
-    let what = "queries per question and beat: one HPA / fifty HPAs";
+    let what = "queries per question and beat: one HPA / fifty HPAs created together";
     let text = format!("{} / {}", short(one), short(fifty));
     rows.push(Row::met(what, text, "the same", (one - fifty).abs() <= 0.05));
 }
@@ -246,5 +262,12 @@ fn hang(hang: &Hang, rows: &mut Vec<Row>) {
         |time: Option<f64>| time.map_or_else(|| "not seen".into(), |time| format!("{} s", short(time)));
     rows.push(Row::seen("Prometheus hangs: until the breaker opens", seconds(hang.opened_after_seconds)));
     rows.push(Row::seen("Prometheus goes on: until the breaker closes", seconds(hang.closed_after_seconds)));
+    rows.push(Row::seen(
+        "Prometheus goes on: until the first right answer",
+        seconds(hang.right_after_seconds),
+    ));
+    let recovering = &hang.recovering;
+    let text = format!("{} of {}, {} wrong", recovering.failed, recovering.reads, recovering.wrong);
+    rows.push(Row::seen("Prometheus goes on: failed reads from then to the end", text));
     rows.push(none_failed("Prometheus goes on: failed reads in the last beat", &hang.after));
 }

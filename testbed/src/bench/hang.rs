@@ -5,9 +5,10 @@ use super::{
     beat::{Beat, Layout, Schedule},
     counters,
     latency::Latency,
-    load::OpenLoop,
+    load::{OpenLoop, Read, Verdict},
     say,
     stage::{Served, Stage},
+    tally::Tally,
     world::{self, Configuration, Source},
 };
 use anyhow::Result;
@@ -33,8 +34,14 @@ pub struct Hang {
     pub opened_after_seconds: Option<f64>,
     /// How long it went on until the breaker closed.
     pub closed_after_seconds: Option<f64>,
+    /// Reads planned from when it went on to the end.
+    pub recovering: Latency,
+    /// How long it went on until a read got the right number.
+    pub right_after_seconds: Option<f64>,
     /// Reads planned in the last beat, when all should be as before.
     pub after: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// Some of the failures' messages.
     pub complaints: Vec<String>,
 }
@@ -70,9 +77,18 @@ pub(super) async fn hang(stage: &Stage, pace: &Pace) -> Result<Hang> {
         breaker_open: opened.map(|opened| within(opened, resumed)),
         opened_after_seconds: opened.map(|opened| opened.saturating_sub(stopped).as_secs_f64()),
         closed_after_seconds: closed.map(|closed| closed.saturating_sub(resumed).as_secs_f64()),
+        recovering: within(resumed, end),
+        right_after_seconds: first_right(&outcome.reads, resumed).map(|after| after.as_secs_f64()),
         after: within(end.saturating_sub(pace.beat), end),
+        all: Tally::of(&outcome.reads),
         complaints: outcome.complaints,
     })
+}
+
+/// How long after `from` the first right answer came. While Prometheus hangs there is none: memory is too old by then.
+fn first_right(reads: &[Read], from: Duration) -> Option<Duration> {
+    let right = reads.iter().filter(|read| read.verdict == Verdict::Right);
+    right.filter_map(|read| (read.planned + read.took).checked_sub(from)).min()
 }
 
 /// When the breaker is first seen to be open, or closed; `None` if it is not by `limit`.
@@ -86,4 +102,28 @@ async fn until(load: &OpenLoop, served: &Served, open: bool, limit: Duration) ->
         tokio::time::sleep(LOOK).await;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_right_answer_is_the_one_that_comes_first_not_the_one_planned_first() {
+        let read = |planned, took, verdict| Read {
+            planned: Duration::from_secs(planned),
+            late: Duration::ZERO,
+            took: Duration::from_secs(took),
+            verdict,
+        };
+        let reads = [
+            read(1, 1, Verdict::Right),
+            read(9, 1, Verdict::Failed),
+            read(10, 5, Verdict::Right),
+            read(11, 2, Verdict::Right),
+            read(11, 1, Verdict::Wrong),
+        ];
+        assert_eq!(first_right(&reads, Duration::from_secs(10)), Some(Duration::from_secs(3)));
+        assert_eq!(first_right(&reads, Duration::from_secs(20)), None);
+    }
 }

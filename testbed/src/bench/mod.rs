@@ -16,6 +16,7 @@ mod reload;
 mod soak;
 mod stage;
 mod start;
+mod tally;
 mod world;
 
 pub use goals::Row;
@@ -26,6 +27,8 @@ pub use proc::{Machine, Memory};
 pub use rate::{ClosedLoop, Round};
 pub use reload::Reload;
 pub use soak::{Soak, soak};
+pub use start::Starts;
+pub use tally::Tally;
 
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -79,8 +82,8 @@ pub struct Report {
     pub machine: Machine,
     /// Whether it was only to see that all of it works.
     pub quick: bool,
-    /// Some starts: from the process' start until a read has its first correct answer; the quickest first.
-    pub first_answers_ms: Vec<f64>,
+    /// Some starts.
+    pub start: Option<Starts>,
     /// HPAs at 67 and 333 reads a second.
     pub rounds: Vec<Round>,
     /// Five connections that read as fast as they can.
@@ -159,7 +162,7 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     let mut report = Report {
         machine: Machine::look()?,
         quick,
-        first_answers_ms: Vec::new(),
+        start: None,
         rounds: Vec::new(),
         closed_loops: Vec::new(),
         memory: None,
@@ -169,7 +172,7 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     };
     for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
         match part {
-            Part::Start => report.first_answers_ms = start::first_answers(&stage, pace).await?,
+            Part::Start => report.start = Some(start::starts(&stage, pace).await?),
             Part::ClosedLoop => report.closed_loops = rate::closed_loops(&stage, pace).await?,
             Part::Rates => report.rounds = rate::rounds(&stage, pace).await?,
             Part::Memory => report.memory = Some(memory::growth(&stage, pace).await?),
@@ -179,6 +182,21 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     }
     stage.cluster.shutdown().await?;
     Ok(report)
+}
+
+impl Report {
+    /// The reads of all parts.
+    pub fn all(&self) -> Tally {
+        let memory = self.memory.iter().flat_map(|growth| &growth.rounds);
+        let rounds = self.rounds.iter().chain(memory).map(|round| round.all);
+        let loops = self.closed_loops.iter().map(|measured| measured.all);
+        let others = [
+            self.start.as_ref().map(|starts| starts.all),
+            self.hang.as_ref().map(|hang| hang.all),
+            self.reload.as_ref().map(|reload| reload.all),
+        ];
+        rounds.chain(loops).chain(others.into_iter().flatten()).sum()
+    }
 }
 
 /// The programs of the running profile.

@@ -9,7 +9,8 @@ use super::{
     proc::Memory,
     say,
     stage::{Served, Stage},
-    world::{self, Source},
+    tally::Tally,
+    world::{self, Configuration, Source},
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 /// As prometheus-adapter was measured.
 const CLOSED_LOOP_CONNECTIONS: usize = 5;
+/// So many budgets of 1,000 queries a second each are more than five connections can spend.
+pub(super) const LIVE_BACKENDS: usize = 10;
 /// The time to which processor time is scaled, as prometheus-adapter's was measured.
 const CPU_TIME: f64 = 20.0;
 
@@ -33,6 +36,8 @@ pub struct Round {
     pub reads_per_second: f64,
     /// How long the reads took.
     pub latency: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// The server's processor time for 20 s of it.
     pub cpu_seconds_per_20s: f64,
     /// Queries that Prometheus answered, for each question and beat.
@@ -58,6 +63,8 @@ pub struct ClosedLoop {
     pub cpu_ms_per_1000_reads: f64,
     /// How long the reads took.
     pub latency: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// Some of the failures' messages.
     pub complaints: Vec<String>,
 }
@@ -95,8 +102,8 @@ pub(super) async fn round(
     pace: &Pace,
 ) -> Result<Round> {
     say(&format!("{name}: {} HPAs on {} questions", beat.hpas, beat.questions));
-    // Nothing is learned where nothing is remembered.
-    let warm_up = if source == Source::Live { pace.beat / 3 } else { pace.warm_up };
+    // For live reads too: nothing of them is remembered, but the beat of their reviews is learned as well.
+    let warm_up = pace.warm_up;
     let time = beat.mean() * pace.beats;
     let asks = world::asks(source, beat.questions);
     let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), warm_up + time, AT_ONCE);
@@ -120,6 +127,7 @@ pub(super) async fn round(
         questions: beat.questions,
         reads_per_second: count(latency.reads) / seconds,
         latency,
+        all: Tally::of(&outcome.reads),
         cpu_seconds_per_20s: (after.cpu_seconds - before.cpu_seconds) * CPU_TIME / seconds,
         queries_per_question_and_beat: queries / count(beat.questions) / f64::from(pace.beats),
         from_memory,
@@ -130,13 +138,15 @@ pub(super) async fn round(
 
 /// The closed loops, from memory and live.
 pub(super) async fn closed_loops(stage: &Stage, pace: &Pace) -> Result<Vec<ClosedLoop>> {
-    let served = stage.serve("bench-closed-loop", &[]).await?;
+    // With one backend its budget would be measured, whatever the server could do.
+    let configuration = Configuration { live_backends: LIVE_BACKENDS, ..stage.configuration() };
+    let served = stage.start_server(stage.plan("bench-closed-loop", &configuration, &[])?).await?;
     let mut loops = Vec::new();
     for source in [Source::Memory, Source::Live] {
         say(&format!("closed loop, {}", source.name()));
         let asks = world::asks(source, world::RULES);
         let warm_up = Duration::from_secs(1);
-        load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, warm_up).await?;
+        let warmed = load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, warm_up).await?;
         let before = stage.counts(&served).await?.cpu_seconds;
         let outcome =
             load::closed_loop(&served.target, &asks, CLOSED_LOOP_CONNECTIONS, pace.closed_loop).await?;
@@ -148,6 +158,7 @@ pub(super) async fn closed_loops(stage: &Stage, pace: &Pace) -> Result<Vec<Close
             reads_per_core: count(latency.reads) / cpu.max(0.01),
             cpu_ms_per_1000_reads: cpu * 1e6 / count(latency.reads.max(1)),
             latency,
+            all: Tally::of(warmed.reads.iter().chain(&outcome.reads)),
             complaints: outcome.complaints,
         });
     }

@@ -8,6 +8,7 @@ use super::{
     load::OpenLoop,
     say,
     stage::Stage,
+    tally::Tally,
     world::{self, Configuration, Source},
 };
 use crate::eventually;
@@ -39,6 +40,8 @@ pub struct Reload {
     pub around: Latency,
     /// Reads planned at other times.
     pub else_: Latency,
+    /// All reads, the warm-up's too.
+    pub all: Tally,
     /// Some of the failures' messages.
     pub complaints: Vec<String>,
 }
@@ -81,6 +84,7 @@ pub(super) async fn reload(stage: &Stage, pace: &Pace) -> Result<Reload> {
         reloads: (pace.reloads, taken),
         around: Latency::of(counted().filter(|read| is_around(read.planned))),
         else_: Latency::of(counted().filter(|read| !is_around(read.planned))),
+        all: Tally::of(&outcome.reads),
         complaints: outcome.complaints,
     })
 }

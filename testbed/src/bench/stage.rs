@@ -65,7 +65,13 @@ impl Stage {
 
     /// The usual configuration.
     pub(super) fn configuration(&self) -> Configuration<'_> {
-        Configuration { url: self.prometheus.url(), rules: world::RULES, timeout: QUERY_TIMEOUT, version: 0 }
+        Configuration {
+            url: self.prometheus.url(),
+            rules: world::RULES,
+            live_backends: 1,
+            timeout: QUERY_TIMEOUT,
+            version: 0,
+        }
     }
 
     /// Prepares all that a server needs, except the server.

@@ -6,9 +6,11 @@ use super::{
     load::Verdict,
     millis, say,
     stage::Stage,
+    tally::Tally,
     world::{self, Source},
 };
 use anyhow::{Result, bail};
+use serde::Serialize;
 use std::{
     sync::Arc,
     thread,
@@ -20,30 +22,44 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// As long as the server may take to be ready.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Some starts, each in milliseconds, the quickest first.
-pub(super) async fn first_answers(stage: &Stage, pace: &Pace) -> Result<Vec<f64>> {
-    let mut took = Vec::new();
+/// Some starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct Starts {
+    /// How long each took from the process' start until a read had its first correct answer; the quickest first.
+    pub first_answers_ms: Vec<f64>,
+    /// All reads that were answered with a number.
+    pub all: Tally,
+}
+
+pub(super) async fn starts(stage: &Stage, pace: &Pace) -> Result<Starts> {
+    let (mut first_answers_ms, mut all) = (Vec::new(), Vec::new());
     for start in 0..pace.starts {
         say(&format!("start {}", start + 1));
         let planned = stage.plan(&format!("bench-start-{start}"), &stage.configuration(), &[])?;
         let (target, started) = (Arc::clone(&planned.target), Instant::now());
         let answer = tokio::task::spawn_blocking(move || until_answered(&target, started));
         let served = stage.start_server(planned).await;
-        took.push(millis(answer.await??));
+        let (took, reads) = answer.await??;
+        first_answers_ms.push(millis(took));
+        all.push(reads);
         drop(served?);
     }
-    took.sort_by(f64::total_cmp);
-    Ok(took)
+    first_answers_ms.sort_by(f64::total_cmp);
+    Ok(Starts { first_answers_ms, all: all.into_iter().sum() })
 }
 
-fn until_answered(target: &Arc<Target>, started: Instant) -> Result<Duration> {
+fn until_answered(target: &Arc<Target>, started: Instant) -> Result<(Duration, Tally)> {
     let mut connection = Connection::new(target);
     let ask = world::ask(Source::Memory, 0);
+    let mut wrong = 0;
     loop {
-        let complaint = match ask.put(&mut connection) {
-            (Verdict::Right, _) => return Ok(started.elapsed()),
-            (_, complaint) => complaint.unwrap_or_default(),
-        };
+        let (verdict, complaint) = ask.put(&mut connection);
+        match verdict {
+            Verdict::Right => return Ok((started.elapsed(), Tally { reads: wrong + 1, wrong })),
+            Verdict::Wrong => wrong += 1,
+            Verdict::Failed => {}
+        }
+        let complaint = complaint.unwrap_or_default();
         if started.elapsed() > LIMIT {
             bail!("no correct answer after {LIMIT:?}: {complaint}");
         }

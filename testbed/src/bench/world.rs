@@ -89,6 +89,9 @@ pub(super) struct Configuration<'a> {
     pub(super) url: &'a str,
     /// How many rules it has besides the live ones, at least those that are read.
     pub(super) rules: usize,
+    /// Over how many backends the live rules are spread, all of them the one Prometheus: the server sends no backend more
+    /// than 1,000 queries a second, and that can't be configured.
+    pub(super) live_backends: usize,
     /// How long a query may take.
     pub(super) timeout: Duration,
     /// Makes the content another one without changing what is read.
@@ -98,8 +101,13 @@ pub(super) struct Configuration<'a> {
 impl Configuration<'_> {
     pub(super) fn text(&self) -> String {
         let timeout = self.timeout.as_secs();
-        let mut text =
-            format!("backends:\n  default:\n    url: {}\n    timeout: {timeout}s\nmetrics:\n", self.url);
+        let mut text = String::from("backends:\n");
+        let live_backends = self.live_backends.max(1);
+        for index in 0..live_backends {
+            let (name, url) = (backend(index), self.url);
+            let _ = writeln!(text, "  {name}:\n    url: {url}\n    timeout: {timeout}s");
+        }
+        text.push_str("metrics:\n");
         for rule in 0..self.rules.max(RULES) {
             let _ = writeln!(
                 text,
@@ -107,14 +115,21 @@ impl Configuration<'_> {
             );
         }
         for rule in 0..RULES {
+            let backend = backend(rule % live_backends);
             let _ = writeln!(
                 text,
-                "- name: live_{rule}\n  query: max(last_over_time(bench{{rule=\"{rule}\"}}[2h]))\n  maxAge: 0s"
+                "- name: live_{rule}\n  backend: {backend}\n  \
+                 query: max(last_over_time(bench{{rule=\"{rule}\"}}[2h]))\n  maxAge: 0s"
             );
         }
         let _ = writeln!(text, "- name: version_{}\n  query: sum(bench)", self.version);
         text
     }
+}
+
+/// The first is the one that a rule asks if it names none.
+fn backend(index: usize) -> String {
+    if index == 0 { "default".to_owned() } else { format!("live-{index}") }
 }
 
 #[cfg(test)]
@@ -128,5 +143,17 @@ mod tests {
         assert_eq!(asks.iter().map(|ask| &ask.request).collect::<HashSet<_>>().len(), QUESTIONS);
         assert_eq!(asks.iter().map(|ask| &ask.expected).collect::<HashSet<_>>().len(), QUESTIONS);
         assert_eq!(samples().lines().count(), 2 * QUESTIONS + 2);
+    }
+
+    #[test]
+    fn live_rules_are_spread_evenly_over_their_backends_and_the_others_ask_the_first() {
+        let timeout = Duration::from_secs(10);
+        let configuration =
+            Configuration { url: "http://prometheus", rules: RULES, live_backends: 10, timeout, version: 0 };
+        let text = configuration.text();
+        let count = |line: &str| text.lines().filter(|it| *it == line).count();
+        assert_eq!(count("    url: http://prometheus"), 10);
+        assert_eq!((count("  backend: default"), count("  backend: live-9")), (RULES / 10, RULES / 10));
+        assert_eq!(text.matches("  backend: ").count(), RULES);
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 /// How much longer a fault lasts when the HPA has not said its cause yet: its beat and the read deadline take two seconds.
 const UNSAID: Duration = Duration::from_secs(15);
 
-/// Does what the round is about, and undoes it.
+/// Does what the round is about, and undoes it: at the end nothing is away any more.
 pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> Result<()> {
     match round.kind {
         Kind::Stopped => {
@@ -36,12 +36,10 @@ pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> R
         }
         Kind::Restarted => {
             stage.prometheus.stop().await?;
-            sleep(length / 2).await;
-            stage.prometheus.start_again().await?;
-            sleep(length / 2).await;
-            Ok(())
+            dwell(stage, round, length / 2).await;
+            stage.prometheus.start_again().await
         }
-        Kind::Killed => kill(stage, length).await,
+        Kind::Killed => kill(stage, round, length).await,
         Kind::Rolled => roll(stage, length).await,
         Kind::BrokenConfig => {
             stage.break_config().await?;
@@ -52,14 +50,13 @@ pub(super) async fn act(stage: &mut Stage, round: &Round, length: Duration) -> R
     }
 }
 
-async fn kill(stage: &mut Stage, length: Duration) -> Result<()> {
+async fn kill(stage: &mut Stage, round: &Round, length: Duration) -> Result<()> {
     let servers = stage.servers();
     stage.kill_servers()?;
-    sleep(length / 2).await;
+    dwell(stage, round, length / 2).await;
     for _ in 0..servers {
         stage.add_server().await?;
     }
-    sleep(length / 2).await;
     Ok(())
 }
 

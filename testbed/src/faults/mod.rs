@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use report::Times;
 use stage::Stage;
 use std::time::{Duration, Instant};
+use tokio::time::sleep;
 
 /// How the rounds are to be.
 #[derive(Clone, Debug)]
@@ -57,6 +58,7 @@ async fn play(stage: &mut Stage, round: &Round, options: &Options) -> Result<Rou
     let ended = Instant::now();
     stage.well().await?;
     let times = Times { begun, ended, well: Instant::now() };
+    sleep(round.kind.watched_after(options.length)).await;
     let (record, reads) = (stage.watch.record(), stage.reader.reads());
     let queries = stage.proxy.queries() - queries;
     Ok(RoundReport::new(round, options, times, &record, &reads, queries))

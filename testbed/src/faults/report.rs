@@ -142,6 +142,7 @@ impl RoundReport {
         let lasted = times.ended.saturating_duration_since(times.begun);
         for (name, hpa) in &record.hpas {
             let memory = if name == QUEUE { SHORT_MEMORY } else { options.max_age };
+            let memory = if round.kind.leaves_memory() { memory } else { Duration::ZERO };
             let said = hpa.causes(times.begun, times.well);
             // A slow Prometheus may be bridged from the first read on.
             let bridged = round.kind == Kind::Injected(Fault::Slow(SLOW)) && memory > SLOW;

@@ -39,6 +39,16 @@ impl Kind {
         matches!(self, Self::Rolled | Self::BrokenConfig | Self::Rotated)
     }
 
+    /// How long to look on when all is well again: what comes back empty fills by and by, and a wrong number could come then.
+    pub(super) fn watched_after(self, length: Duration) -> Duration {
+        if matches!(self, Self::Restarted | Self::Killed) { length / 2 } else { Duration::ZERO }
+    }
+
+    /// Whether readings outlive the fault: not the server that remembers them.
+    pub(super) fn leaves_memory(self) -> bool {
+        self != Self::Killed
+    }
+
     /// Whether the `APIService` must be Available all the time: not while nobody serves it.
     pub(super) fn stays_available(self) -> bool {
         self != Self::Killed
@@ -47,8 +57,8 @@ impl Kind {
 
 /// All rounds, in their order.
 pub const ROUNDS: [Round; 22] = [
-    prometheus('a', "stopped", "Prometheus is stopped", Kind::Stopped, "not reachable"),
-    prometheus('b', "hung", "Prometheus hangs (SIGSTOP)", Kind::Hung, "did not answer"),
+    told('a', "stopped", "Prometheus is stopped", Kind::Stopped, "not reachable"),
+    told('b', "hung", "Prometheus hangs (SIGSTOP)", Kind::Hung, "did not answer"),
     injected('c', "error-500", "HTTP 500", Fault::InternalError, "not reachable"),
     injected('d', "empty", "no series", Fault::Empty, "no data"),
     injected('e', "nan", "NaN", Fault::Value("NaN"), "NaN"),
@@ -64,11 +74,11 @@ pub const ROUNDS: [Round; 22] = [
     injected('h', "partial", "half of each value, and a warning", Fault::Partial, "its answer is partial"),
     injected('i', "slow", "answers take 3 s", Fault::Slow(SLOW), "did not answer"),
     injected('i', "silent", "no answer at all", Fault::Silence, "did not answer"),
-    other('j', "restarted", "Prometheus is away for a while", Kind::Restarted),
-    other('k', "killed", "every server killed, started again", Kind::Killed),
-    other('l', "rolled", "two replicas replaced by SIGTERM", Kind::Rolled),
-    other('m', "broken-config", "a broken configuration", Kind::BrokenConfig),
-    other('n', "rotated", "a new serving certificate and CA", Kind::Rotated),
+    told('j', "restarted", "Prometheus is away for a while", Kind::Restarted, "not reachable"),
+    told('k', "killed", "every server killed, started again", Kind::Killed, "unable to handle the request"),
+    unnoticed('l', "rolled", "two replicas replaced by SIGTERM", Kind::Rolled),
+    unnoticed('m', "broken-config", "a broken configuration", Kind::BrokenConfig),
+    unnoticed('n', "rotated", "a new serving certificate and CA", Kind::Rotated),
 ];
 
 /// The rounds of this name or letter.
@@ -77,7 +87,8 @@ pub fn named(name: &str) -> Vec<Round> {
     ROUNDS.into_iter().filter(is).collect()
 }
 
-const fn prometheus(
+/// A round whose cause an HPA must be told.
+const fn told(
     letter: char,
     name: &'static str,
     what: &'static str,
@@ -94,9 +105,10 @@ const fn injected(
     fault: Fault,
     cause: &'static str,
 ) -> Round {
-    prometheus(letter, name, what, Kind::Injected(fault), cause)
+    told(letter, name, what, Kind::Injected(fault), cause)
 }
 
-const fn other(letter: char, name: &'static str, what: &'static str, kind: Kind) -> Round {
+/// A round that no HPA may notice.
+const fn unnoticed(letter: char, name: &'static str, what: &'static str, kind: Kind) -> Round {
     Round { letter, name, what, kind, cause: None }
 }

@@ -34,9 +34,9 @@ fn an_hpa_is_answered_from_memory_and_costs_one_query_a_beat() {
         let (reads, hits) = (then.reads() - warm.reads(), then.hits - warm.hits);
         let queries = then.queries - warm.queries;
         println!("{hits} of {reads} reads from memory, {queries} queries");
-        // 99 of 100 on a machine that has nothing else to do, see docs/performance.md; here others compile.
-        assert!(hits * 10 >= reads * 9, "{warm:?} {then:?}");
-        assert!(queries <= reads + 2, "{warm:?} {then:?}");
+        // The goals are 99 of 100 reads and 1.05 queries a beat; of so few, one more may lie beyond the edge.
+        assert!(hits + 1 >= reads, "{warm:?} {then:?}");
+        assert!(queries * 100 <= reads * 105 + 100, "{warm:?} {then:?}");
         drop(server);
         prometheus.stop().await.unwrap();
         cluster.shutdown().await.unwrap();

@@ -97,6 +97,28 @@ fn a_slow_prometheus_must_be_bridged_where_memory_is_long_enough() {
 }
 
 #[test]
+fn a_prometheus_that_is_away_for_a_while_must_be_named_by_the_hpa_with_the_short_memory() {
+    Played::new("restarted", 10, None).has_problem("queue did not say \"not reachable\"");
+    Played::new("restarted", 10, Some("prometheus is not reachable")).is_right();
+}
+
+#[test]
+fn killed_servers_must_be_noticed_by_both_hpas_for_memory_is_killed_with_them() {
+    let away = "the server is currently unable to handle the request";
+    let mut killed = Played::new("killed", 10, Some(away));
+    killed.has_problem("latency did not say \"unable to handle the request\"");
+    killed.says("latency", 2, Some(away));
+    killed.is_right();
+}
+
+#[test]
+fn only_what_comes_back_empty_is_watched_after_all_is_well() {
+    let watched: Vec<_> =
+        super::super::ROUNDS.iter().filter(|it| !it.kind.watched_after(MAX_AGE).is_zero()).collect();
+    assert_eq!(watched.iter().map(|it| it.letter).collect::<Vec<_>>(), ['j', 'k']);
+}
+
+#[test]
 fn late_reads_lost_reads_and_an_api_that_is_away_are_problems_where_they_may_not_be() {
     let mut rolled = Played::new("rolled", 4, None);
     rolled.is_right();
@@ -107,7 +129,7 @@ fn late_reads_lost_reads_and_an_api_that_is_away_are_problems_where_they_may_not
     rolled.has_problem("a read took 4000 ms");
     rolled.has_problem("1 reads failed, the first: 503");
     rolled.has_problem("the APIService was not Available");
-    let mut killed = Played::new("killed", 4, None);
+    let mut killed = Played::new("killed", 4, Some("the server is currently unable to handle the request"));
     killed.record.available.push((away, false));
     killed.reads = Reads { failed: 1, failure: Some("503".into()), ..Reads::default() };
     killed.is_right();
