@@ -4,8 +4,8 @@
 //! quarter so that replicas do not knock together. A probe that hangs is given up after three seconds. So a server that
 //! is back is asked again after eight seconds at most, before the next beat of an HPA (15 s), whoever reads or not.
 //!
-//! A gateway that refuses a probe shows nothing of the server behind it, so that closes no breaker. It is logged, once: the
-//! failure that opened the breaker may be long over by then.
+//! A gateway that refuses the probe shows nothing of the server behind it, but might refuse this query alone, and for ever. So
+//! that closes the breaker as well: queries show what they get, and one that is refused so is put to the next server.
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;
@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::client::{Client, Failed, Fault};
-use crate::memory::QueryError;
+use super::client::{Client, Fault};
 
 /// Costs a server nothing, needs no data, and is understood by all that speak PromQL.
 const QUERY: &str = "vector(1)";
@@ -30,29 +29,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
     let server = &client.servers[at];
     let random = RandomState::new();
-    let mut is_told = false;
     let mut pauses = server.breaker.openings().saturating_sub(1);
     while server.breaker.cause().is_some() {
         sleep(pause(pauses, random.hash_one(pauses))).await;
         pauses = pauses.saturating_add(1);
         let allowed = TIMEOUT.min(client.timeout);
-        let failed = match timeout(allowed, client.send(server, QUERY, allowed)).await {
-            Ok(answered) => answered.err(),
-            Err(_) => Some(QueryError::TimedOut(allowed).into()),
+        let is_over = match timeout(allowed, client.send(server, QUERY, allowed)).await {
+            Ok(answered) => answered.err().is_none_or(|failed| failed.fault != Fault::Server),
+            Err(_) => false,
         };
-        let backend = &*client.name.0;
-        match failed {
-            None | Some(Failed { fault: Fault::Query, .. }) => {
-                if server.breaker.probed() {
-                    tracing::info!(backend, server = at, "prometheus answers again");
-                }
-            }
-            Some(Failed { error, fault: Fault::Gateway }) if !is_told => {
-                is_told = true;
-                let detail = error.detail();
-                tracing::warn!(backend, server = at, detail, "the probe is refused, and not by prometheus");
-            }
-            Some(_) => {}
+        if is_over && server.breaker.probed() {
+            tracing::info!(backend = &*client.name.0, server = at, "prometheus answers again");
         }
     }
 }
