@@ -24,8 +24,10 @@ pub struct Latency {
     pub p99_ms: f64,
     /// All but one in a thousand.
     pub p999_ms: f64,
-    /// The slowest.
+    /// The slowest,
     pub max_ms: f64,
+    /// and how late that one was sent, which is no fault of the server's.
+    pub max_sent_late_ms: f64,
     /// Of all this, how late 99 of 100 were sent at most: the load generator's own part.
     pub sent_late_p99_ms: f64,
 }
@@ -49,6 +51,10 @@ impl Latency {
             p99_ms: quantile(&took, 990),
             p999_ms: quantile(&took, 999),
             max_ms: quantile(&took, 1_000),
+            max_sent_late_ms: reads
+                .iter()
+                .max_by_key(|read| read.took)
+                .map_or(0.0, |slowest| millis(slowest.late)),
             sent_late_p99_ms: quantile(&late, 990),
         }
     }
@@ -68,7 +74,7 @@ mod tests {
     fn a_quantile_is_a_time_that_a_read_took() {
         let read = |millis| Read {
             planned: Duration::ZERO,
-            late: Duration::ZERO,
+            late: Duration::from_millis(millis / 100),
             took: Duration::from_millis(millis),
             verdict: if millis == 200 { Verdict::Failed } else { Verdict::Right },
         };
@@ -76,6 +82,7 @@ mod tests {
         let latency = Latency::of(&reads);
         let times = [latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.p999_ms, latency.max_ms];
         assert_eq!(times.map(f64::round).map(|time| format!("{time}")), ["100", "180", "198", "200", "200"]);
+        assert_eq!(format!("{}", latency.max_sent_late_ms), "2");
         assert_eq!((latency.reads, latency.failed, latency.wrong), (200, 1, 0));
         assert_eq!(format!("{}", Latency::of(&[]).max_ms), "0");
     }
