@@ -93,6 +93,10 @@ impl Entry {
     /// What is to be done for the next read.
     pub(super) fn ahead(&mut self, now: Instant, spread: Duration) -> Ahead {
         let lead = self.lead(self.rhythm.max_age(), spread);
+        if self.took >= self.rhythm.max_age() {
+            // It would be too old when it comes.
+            return Ahead::Nothing;
+        }
         while let Some(read) = self.rhythm.next() {
             match read.checked_sub(lead) {
                 Some(due) if due > now => return Ahead::Later(due),

@@ -50,10 +50,8 @@ impl QueryTemplate {
     ///
     /// Works on a thread of its own, unless it is called [`with_large_stack`].
     pub fn parse(text: &str) -> Result<Self, PromqlError> {
-        let failed = |what: &str| PromqlError::somewhere(format!("the query cannot be read: {what}"));
-        with_large_stack(|| catch_unwind(|| Self::parse_here(text)))
-            .map_err(|error| failed(&error.to_string()))?
-            .unwrap_or_else(|_| Err(failed("the parser failed")))
+        with_large_stack(|| catch_unwind(|| Self::parse_here(text)))?
+            .unwrap_or_else(|_| Err(PromqlError::somewhere("the query cannot be read: the parser failed")))
     }
 
     fn parse_here(text: &str) -> Result<Self, PromqlError> {

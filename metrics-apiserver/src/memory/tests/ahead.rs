@@ -254,3 +254,18 @@ async fn a_beat_that_changes_to_one_with_a_common_part_is_asked_no_more_often_th
     assert!(fixture.hits() - hits >= 11, "{} of 12 reads from memory", fixture.hits() - hits);
     assert!(fixture.asked() - before <= 12 * 15 / 9, "{} queries in twelve beats", fixture.asked() - before);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_when_it_comes_is_not_asked_ahead() {
+    const BEATS: u32 = 10;
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND * 6 / 5)]);
+    for _ in 0..BEATS {
+        for _ in 0..50 {
+            // Each read is a task of its own: its second does not hold up the next one.
+            tokio::spawn(read(Arc::clone(&fixture.memory), "up", SECOND));
+            tokio::time::sleep(SECOND / 25).await;
+        }
+        tokio::time::sleep(13 * SECOND).await;
+    }
+    assert!(fixture.asked() <= 2 * BEATS as usize, "{} queries in {BEATS} beats", fixture.asked());
+}
