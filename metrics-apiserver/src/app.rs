@@ -94,7 +94,7 @@ impl App {
         readiness.authentication_config_synced();
         let authorizer = authorizer(&options.authorization, authz_client, &reviews)?;
         background.spawn(Arc::clone(&authorizer).review_ahead());
-        let tls = serving_tls(&options.serving, &mut background)?;
+        let tls = serving_tls(&options.serving, &mut registry, &mut background)?;
 
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
@@ -250,11 +250,13 @@ fn authorizer(
 
 fn serving_tls(
     options: &config::Serving,
+    registry: &mut Registry,
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<rustls::ServerConfig> {
     let certificate = ServingCertificate::load(options.cert_file.clone(), options.key_file.clone())
         .context("cannot load the serving certificate")?;
     let certificate = Arc::new(certificate);
+    certificate.register(registry);
     background.spawn(Arc::clone(&certificate).poll_files());
     let minimum = match options.min_tls {
         TlsVersion::Tls12 => MinVersion::Tls12,

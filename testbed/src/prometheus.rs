@@ -2,12 +2,13 @@
 
 mod config;
 
-pub use config::{Options, StaticJob};
+pub use config::{Https, Options, StaticJob};
 
 use crate::{Process, Tools, http, pki, ports, rundir::RunDir};
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use nix::sys::signal::Signal;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
 use tokio::sync::Mutex;
 
@@ -34,6 +35,23 @@ pub struct Sample {
     pub time: f64,
     /// The value, which may be NaN or infinite.
     pub value: f64,
+}
+
+/// What came of an alerting rule when it was last evaluated.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertingRule {
+    /// The alert.
+    pub name: String,
+    /// `inactive`, `pending` until it has lasted, then `firing`.
+    pub state: String,
+    /// `ok`, `err`, or `unknown` before the first time.
+    pub health: String,
+    /// What went wrong, if anything.
+    #[serde(default)]
+    pub last_error: String,
+    /// When that was.
+    pub last_evaluation: Timestamp,
 }
 
 impl Prometheus {
@@ -106,13 +124,22 @@ impl Prometheus {
 
     /// Asks one query, for now.
     pub async fn instant(&self, promql: &str) -> Result<Vec<Sample>> {
-        let request =
-            http::client(None)?.get(format!("{}/api/v1/query", self.url)).query(&[("query", promql)]);
+        self.get::<Data>("query", &[("query", promql)]).await?.samples()
+    }
+
+    /// The alerting rules of [`Options::rule_files`].
+    pub async fn alerting_rules(&self) -> Result<Vec<AlertingRule>> {
+        let rules: Rules = self.get("rules", &[("type", "alert")]).await?;
+        Ok(rules.groups.into_iter().flat_map(|group| group.rules).collect())
+    }
+
+    async fn get<T: DeserializeOwned + Default>(&self, path: &str, query: &[(&str, &str)]) -> Result<T> {
+        let request = http::client(None)?.get(format!("{}/api/v1/{path}", self.url)).query(query);
         let answer = request.send().await?.bytes().await?;
-        let answer: Answer = serde_json::from_slice(&answer)
+        let answer: Answer<T> = serde_json::from_slice(&answer)
             .with_context(|| format!("reading the answer {}", String::from_utf8_lossy(&answer)))?;
-        ensure!(answer.status == "success", "prometheus refused `{promql}`: {}", answer.error);
-        answer.data.unwrap_or_default().samples()
+        ensure!(answer.status == "success", "prometheus refused {path} of {query:?}: {}", answer.error);
+        Ok(answer.data.unwrap_or_default())
     }
 }
 
@@ -132,11 +159,21 @@ async fn import(tools: &Tools, dir: &RunDir, text: &str, data: &Path) -> Result<
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Answer<T> {
     status: String,
     #[serde(default)]
     error: String,
-    data: Option<Data>,
+    data: Option<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    rules: Vec<AlertingRule>,
 }
 
 /// Only the two types that metrics have: a string or a matrix is an error.

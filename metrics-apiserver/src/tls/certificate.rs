@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
@@ -57,13 +60,25 @@ pub struct ServingCertificate {
     certificate_path: PathBuf,
     key_path: PathBuf,
     current: ArcSwap<CertifiedKey>,
+    expiration: Gauge,
 }
 
 impl ServingCertificate {
     /// Reads the pair for the first time.
     pub fn load(certificate_path: PathBuf, key_path: PathBuf) -> Result<Self, LoadError> {
         let pair = read_pair(&certificate_path, &key_path)?;
-        Ok(Self { certificate_path, key_path, current: ArcSwap::from_pointee(pair) })
+        let expiration = Gauge::default();
+        expiration.set(expires(&pair.cert));
+        Ok(Self { certificate_path, key_path, current: ArcSwap::from_pointee(pair), expiration })
+    }
+
+    /// Tells at `/metrics` when the certificate in use expires.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.sub_registry_with_prefix("metrics_apiserver_serving_certificate").register(
+            "expiration_timestamp_seconds",
+            "When the serving certificate in use expires, in seconds since 1970",
+            self.expiration.clone(),
+        );
     }
 
     /// Reads the files again every ten seconds until dropped.
@@ -84,6 +99,7 @@ impl ServingCertificate {
     /// Reads the files once more; whether there is another certificate in them.
     pub fn reload(&self) -> Result<bool, LoadError> {
         let pair = read_pair(&self.certificate_path, &self.key_path)?;
+        self.expiration.set(expires(&pair.cert));
         let before = self.current.swap(Arc::new(pair));
         Ok(before.cert != self.current.load().cert)
     }
@@ -117,6 +133,13 @@ fn read_pair(certificate_path: &Path, key_path: &Path) -> Result<CertifiedKey, L
         key: key_path.to_owned(),
         source,
     })
+}
+
+/// When the first of these certificates expires, since the chain is of no use from then on; in seconds since 1970. An
+/// unreadable one says nothing, and if all of them do, 0 makes somebody look.
+fn expires(chain: &[CertificateDer<'_>]) -> i64 {
+    let readable = chain.iter().filter_map(|certificate| X509Certificate::from_der(certificate).ok());
+    readable.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min().unwrap_or_default()
 }
 
 /// Small local files: read on the spot, as waiting for a thread would take longer.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use prometheus_client::registry::Registry;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use tempfile::TempDir;
@@ -23,9 +24,15 @@ impl Rig {
     }
 
     fn issue(&self) -> Issued {
+        self.issue_for(3600)
+    }
+
+    /// One that expires after so many seconds.
+    fn issue_for(&self, lifetime: i64) -> Issued {
         self.ca.issue(&Wanted {
             cn: "server",
             usage: rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+            lifetime,
             ..Wanted::default()
         })
     }
@@ -181,6 +188,33 @@ fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
     std::fs::remove_file(rig.path("tls.key")).unwrap();
     assert!(matches!(certificate.reload(), Err(LoadError::Unreadable { .. })));
     assert_eq!(shown(), new.chain);
+}
+
+#[test]
+fn the_metric_tells_when_the_certificate_in_use_expires() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let mut registry = Registry::default();
+    certificate.register(&mut registry);
+    let left = || {
+        let mut page = String::new();
+        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        let name = "metrics_apiserver_serving_certificate_expiration_timestamp_seconds ";
+        let told = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        told.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
+    };
+    assert!((3500..=3600).contains(&left()), "at the start: {}", left());
+    rig.write(&rig.issue_for(7200));
+    certificate.reload().unwrap();
+    assert!((7100..=7200).contains(&left()), "after a change: {}", left());
+    std::fs::write(rig.path("tls.crt"), rig.issue_for(60).pem).unwrap();
+    certificate.reload().unwrap_err();
+    assert!((7100..=7200).contains(&left()), "of a pair that is not used: {}", left());
+    let mut chain = rig.issue_for(7200);
+    chain.pem += &rig.issue_for(1800).pem;
+    rig.write(&chain);
+    certificate.reload().unwrap();
+    assert!((1700..=1800).contains(&left()), "of the chain: {}", left());
 }
 
 #[test]

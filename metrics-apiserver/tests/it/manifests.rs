@@ -119,7 +119,8 @@ fn every_document_is_what_its_kind_says() {
             ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
             // Custom resources: their schemas are not ours to have. They stand in components, which a cluster
             // without their definitions does not need.
-            ("monitoring.coreos.com/v1", "PodMonitor") | ("cert-manager.io/v1", "Issuer" | "Certificate") => {
+            ("monitoring.coreos.com/v1", "PodMonitor" | "ServiceMonitor" | "PrometheusRule")
+            | ("cert-manager.io/v1", "Issuer" | "Certificate") => {
                 assert!(document.file.starts_with(root().join("components")), "{}", document.file.display());
             }
             (version, kind) => panic!("{}: unknown kind {version} {kind}", document.file.display()),
@@ -287,4 +288,47 @@ fn the_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
     assert_eq!(target.name, service.metadata.name);
     assert_eq!(target.namespace, service.metadata.namespace);
     assert_eq!(target.port, Some(service.spec.unwrap().ports.unwrap()[0].port));
+}
+
+#[test]
+fn prometheus_is_led_to_the_servers_metrics_and_may_read_nothing_else() {
+    let monitor = only::<Value>("components/monitoring/service-monitor.yaml");
+    let service: Service = only("base/service.yaml");
+    let endpoint = &monitor["spec"]["endpoints"][0];
+    let name = service.metadata.name.unwrap();
+    let host = format!("{name}.{}.svc", service.metadata.namespace.unwrap());
+    assert_eq!(endpoint["tlsConfig"]["serverName"], host);
+    let ports = service.spec.unwrap().ports.unwrap();
+    assert_eq!(endpoint["port"].as_str(), ports[0].name.as_deref());
+    // The base labels its Service, and no other, with what is selected.
+    let labels = &parse(&root().join("base/kustomization.yaml")).remove(0).value["labels"][0]["pairs"];
+    for (label, value) in monitor["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&labels[label], value);
+    }
+    let pod = only::<Deployment>("base/deployment.yaml").spec.unwrap().template.spec.unwrap();
+    let mut secrets = pod.volumes.unwrap().into_iter().filter_map(|volume| volume.secret);
+    let secret = &endpoint["tlsConfig"]["ca"]["secret"];
+    assert_eq!(secret["name"].as_str(), secrets.next().unwrap().secret_name.as_deref());
+
+    let binding: ClusterRoleBinding = only("components/monitoring/cluster-role-binding.yaml");
+    assert_eq!(binding.role_ref.name, "metrics-apiserver-metrics-reader");
+}
+
+#[test]
+fn every_alert_and_every_metric_it_looks_at_is_documented() {
+    let documentation = include_str!("../../../docs/metrics.md");
+    let rules = only::<Value>("components/monitoring/prometheus-rule.yaml");
+    let rules = rules["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let rows: Vec<&str> = documentation.lines().filter_map(|line| line.strip_prefix("| `External")).collect();
+    let alerts: Vec<&str> = rules.iter().map(|rule| rule["alert"].as_str().unwrap()).collect();
+    let documented: Vec<String> =
+        rows.iter().map(|row| format!("External{}", row.split('`').next().unwrap())).collect();
+    assert_eq!(documented, alerts, "in this order");
+    for rule in rules {
+        let words = rule["expr"].as_str().unwrap().split(|c: char| !c.is_alphanumeric() && c != '_');
+        for metric in words.filter(|word| word.starts_with("metrics_apiserver_")) {
+            let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(documentation.contains(&format!("| `{metric}` |")), "{}: {metric}", rule["alert"]);
+        }
+    }
 }

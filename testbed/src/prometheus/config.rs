@@ -19,6 +19,8 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// Targets that are known beforehand.
     pub jobs: Vec<StaticJob>,
+    /// Files with rules, which are evaluated as often as targets are scraped.
+    pub rule_files: Vec<PathBuf>,
     /// Samples in the `OpenMetrics` format, each with its time in seconds, that it has from the start; ends with `# EOF`.
     pub openmetrics: Option<String>,
     /// Further flags.
@@ -26,7 +28,7 @@ pub struct Options {
 }
 
 /// Targets that are scraped under one job name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StaticJob {
     /// The label `job`.
     pub name: String,
@@ -34,6 +36,19 @@ pub struct StaticJob {
     pub targets: Vec<String>,
     /// Labels that every series gets.
     pub labels: Vec<(String, String)>,
+    /// How it scrapes by HTTPS; plain HTTP without.
+    pub https: Option<Https>,
+}
+
+/// Whom a job trusts, and who it is itself.
+#[derive(Clone, Debug)]
+pub struct Https {
+    /// The authorities (PEM).
+    pub ca_file: PathBuf,
+    /// The name that the targets' certificates must have.
+    pub server_name: String,
+    /// The bearer token that is sent to the targets.
+    pub token_file: PathBuf,
 }
 
 impl Default for Options {
@@ -43,6 +58,7 @@ impl Default for Options {
             scrape_interval: Duration::from_secs(1),
             kubeconfig: None,
             jobs: Vec::new(),
+            rule_files: Vec::new(),
             openmetrics: None,
             args: Vec::new(),
         }
@@ -65,7 +81,9 @@ impl Options {
             "global": {
                 "scrape_interval": millis(self.scrape_interval),
                 "scrape_timeout": millis(self.scrape_interval.min(SCRAPE_TIMEOUT_MAX)),
+                "evaluation_interval": millis(self.scrape_interval),
             },
+            "rule_files": self.rule_files,
             "scrape_configs": jobs,
         });
         Ok(serde_json::to_string_pretty(&file)?)
@@ -75,7 +93,14 @@ impl Options {
 impl StaticJob {
     fn section(&self) -> Value {
         let labels: Value = self.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        json!({"job_name": self.name, "static_configs": [{"targets": self.targets, "labels": labels}]})
+        let mut section =
+            json!({"job_name": self.name, "static_configs": [{"targets": self.targets, "labels": labels}]});
+        if let Some(Https { ca_file, server_name, token_file }) = &self.https {
+            section["scheme"] = json!("https");
+            section["tls_config"] = json!({"ca_file": ca_file, "server_name": server_name});
+            section["authorization"] = json!({"credentials_file": token_file});
+        }
+        section
     }
 }
 

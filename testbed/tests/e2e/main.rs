@@ -22,6 +22,7 @@ mod hpa;
 mod lifecycle;
 mod manifests;
 mod metrics;
+mod monitoring;
 mod node;
 mod outage;
 mod prometheus;

@@ -152,5 +152,8 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
         place.comes_and_goes(&manifests("components/pod-monitor")).await;
         let pod_monitor = [("resources", "inference"), ("components", "components/pod-monitor")];
         place.comes_and_goes(&place.kustomization("pod-monitor", &pod_monitor)).await;
+        place.comes_and_goes(&manifests("components/monitoring")).await;
+        let monitoring = [("resources", "base"), ("components", "components/monitoring")];
+        place.comes_and_goes(&place.kustomization("monitoring", &monitoring)).await;
     });
 }

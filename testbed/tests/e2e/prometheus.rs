@@ -46,7 +46,7 @@ fn it_scrapes_static_targets_and_can_be_made_to_hang() {
         let prometheus = Prometheus::start(Options::default()).await.unwrap();
         let target = prometheus.url().trim_start_matches("http://").to_owned();
         let labels = vec![("namespace".into(), "monitoring".into())];
-        let jobs = vec![StaticJob { name: "other".into(), targets: vec![target], labels }];
+        let jobs = vec![StaticJob { name: "other".into(), targets: vec![target], labels, https: None }];
         let scraping = Prometheus::start(Options { jobs, ..Options::default() }).await.unwrap();
         let up = eventually("the target to be up", SOON, || async {
             let samples = scraping.instant("up{job=\"other\",namespace=\"monitoring\"} == 1").await?;
