@@ -73,7 +73,7 @@ impl Rhythm {
         let role = if self.fetched { Role::Expected } else { Role::Surprise };
         (self.provided, self.fetched) = (0, false);
         match gap {
-            Some(gap) if gap <= self.beat.map_or(self.gap_max(), |beat| beat * SILENT_BEATS_MAX) => {
+            Some(gap) if gap <= self.beat.map_or_else(|| self.gap_max(), |beat| beat * SILENT_BEATS_MAX) => {
                 self.learn(gap);
             }
             // The first read, or the first after a long silence: whoever reads now may have another beat.

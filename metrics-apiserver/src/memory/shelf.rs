@@ -165,7 +165,7 @@ impl Shelf {
             gone += weight;
             gone >= surplus
         };
-        let Some(&(until, _)) = reads.iter().find(is_enough).or(reads.last()) else { return };
+        let Some(&(until, _)) = reads.iter().find(is_enough).or_else(|| reads.last()) else { return };
         for shard in &self.shards {
             let gone = lock(shard).take(|_, entry| can_go(entry) && entry.last_read() <= until);
             self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);

@@ -97,7 +97,7 @@ impl Sessions {
         // Set first: whoever is given up while the files hang has still tried.
         look.at = Instant::now();
         let (options, before, seen) = (Arc::clone(&self.options), self.current.load_full(), look.new.take());
-        let renew = move || before.renewed(&options, seen, is_refused);
+        let renew = move || before.renewed(&options, seen.as_ref(), is_refused);
         // Fails only if the runtime ends, and this query with it.
         let Ok(renewed) = tokio::task::spawn_blocking(renew).await else { return };
         let backend = &*self.backend.0;
@@ -135,13 +135,13 @@ struct Renewed {
 
 impl Session {
     /// What the files hold now comes to; `seen` is what was new in the look before.
-    fn renewed(&self, options: &ClientOptions, seen: Option<Files>, at_once: bool) -> Renewed {
+    fn renewed(&self, options: &ClientOptions, seen: Option<&Files>, at_once: bool) -> Renewed {
         let mut renewed = Renewed::default();
         let files = self.files.read_over(options, &mut renewed.problems);
         if files == self.files {
             return renewed;
         }
-        if !at_once && seen.as_ref() != Some(&files) {
+        if !at_once && seen != Some(&files) {
             renewed.unsettled = Some(files);
             return renewed;
         }
