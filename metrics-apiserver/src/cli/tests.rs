@@ -32,6 +32,7 @@ fn what_is_not_typed_has_its_default() {
     assert_eq!(options.authorization.always_allow_paths, ["/healthz", "/readyz", "/livez"]);
     assert_eq!(options.read_deadline, Duration::from_secs(1));
     assert_eq!((options.logging.level, options.logging.format), (LogLevel::Info, LogFormat::Text));
+    assert_eq!(options.tracing, None);
     assert_eq!(options.limits.max_requests_in_flight, 400);
     assert_eq!(options.limits.request_timeout, Duration::from_secs(60));
     assert_eq!(options.limits.shutdown_delay, Duration::ZERO);
@@ -64,6 +65,8 @@ fn every_flag_arrives() {
         "--read-deadline=500ms",
         "-v=6",
         "--logging-format=json",
+        "--otlp-endpoint=http://collector:4318/",
+        "--otlp-sampling-rate-per-million=100",
         "--max-requests-inflight=10",
         "--request-timeout=1m30s",
         "--shutdown-delay-duration=5s",
@@ -82,6 +85,9 @@ fn every_flag_arrives() {
     assert_eq!(options.authorization.authorized_ttl, Duration::from_secs(300));
     assert_eq!(options.read_deadline, Duration::from_millis(500));
     assert_eq!((options.logging.level, options.logging.format), (LogLevel::Debug, LogFormat::Json));
+    let tracing = options.tracing.unwrap();
+    assert_eq!(tracing.endpoint.as_str(), "http://collector:4318");
+    assert_eq!(tracing.sampling_rate_per_million, 100);
     assert_eq!(options.limits.request_timeout, Duration::from_secs(90));
     assert_eq!(options.limits.shutdown_delay, Duration::from_secs(5));
 }
@@ -102,6 +108,34 @@ fn positional_arguments_are_ignored_with_a_note() {
     assert!(options.authentication.skip_lookup);
     assert_eq!(options.notes.len(), 2);
     assert!(options.notes[0].contains("/adapter"));
+}
+
+#[test]
+fn traces_go_to_a_url_that_is_whole_and_holds_no_secret() {
+    for url in ["http://c:4318", "https://c", "http://[::1]:4318/otlp/", "https://c/api/v1/otlp"] {
+        let tracing = options(&[&format!("--otlp-endpoint={url}")]).tracing.unwrap();
+        assert_eq!(tracing.endpoint.as_str(), url.trim_end_matches('/'));
+        assert_eq!(tracing.sampling_rate_per_million, 0, "by default only callers decide");
+    }
+    assert_eq!(options(&["--otlp-endpoint=http://c"]).notes, [""; 0]);
+    let without = options(&["--otlp-sampling-rate-per-million=1000000"]);
+    assert!(without.tracing.is_none() && without.notes[0].contains("without --otlp-endpoint"));
+    for (flag, advice) in [
+        ("--otlp-endpoint=", "must begin with http:// or https://"),
+        ("--otlp-endpoint=collector:4318", "must begin with http:// or https://"),
+        ("--otlp-endpoint=grpc://c:4317", "must begin with http:// or https://"),
+        ("--otlp-endpoint=http://user:s3cret@c", "the url must not hold credentials\n"),
+        ("--otlp-endpoint=http://c?token=s3cret", "the url must not have a query or a fragment\n"),
+        ("--otlp-endpoint=http://c/v1/traces", "must end before /v1/traces"),
+        ("--otlp-endpoint=http://c/v1/traces/", "must end before /v1/traces"),
+        ("--otlp-endpoint=http://c:0", "port"),
+        ("--otlp-sampling-rate-per-million=1000001", "0..=1000000"),
+        ("--otlp-sampling-rate-per-million=-1", "0..=1000000"),
+        ("--otlp-sampling-rate-per-million=0.5", "invalid"),
+    ] {
+        let text = refusal(&[flag]);
+        assert!(text.contains(advice) && !text.contains("s3cret"), "{flag}: {text}");
+    }
 }
 
 #[test]

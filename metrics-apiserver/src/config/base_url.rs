@@ -1,4 +1,4 @@
-//! The address of a backend.
+//! The address of a backend, or of another server that is asked over HTTP.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -33,8 +33,14 @@ pub enum ParseUrlError {
 }
 
 impl BaseUrl {
-    /// Checks a URL.
+    /// Checks a backend's URL.
     pub fn parse(text: &str) -> Result<Self, ParseUrlError> {
+        let url = Self::parse_any(text)?;
+        if format!("{}/", url.as_str()).contains("/api/v1/") { Err(ParseUrlError::Api) } else { Ok(url) }
+    }
+
+    /// Checks a URL that may have any path.
+    pub fn parse_any(text: &str) -> Result<Self, ParseUrlError> {
         let rest = ["http://", "https://"]
             .iter()
             .find_map(|scheme| text.strip_prefix(scheme))
@@ -92,10 +98,7 @@ fn is_host(host: &str) -> bool {
 fn check_path(path: &str) -> Result<(), ParseUrlError> {
     let allowed =
         |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}');
-    if !path.chars().all(allowed) {
-        return Err(ParseUrlError::Path);
-    }
-    if format!("{path}/").contains("/api/v1/") { Err(ParseUrlError::Api) } else { Ok(()) }
+    if path.chars().all(allowed) { Ok(()) } else { Err(ParseUrlError::Path) }
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub struct Flags {
     #[command(flatten)]
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
+    pub(super) tracing: TracingFlags,
+    #[command(flatten)]
     pub(super) limits: LimitFlags,
 }
 
@@ -150,6 +152,20 @@ pub(super) struct LoggingFlags {
     /// How log lines look
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) logging_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Tracing")]
+pub(super) struct TracingFlags {
+    /// Send traces to the OTLP/HTTP collector with this base URL, as in `http://otel-collector.monitoring:4318`; the
+    /// server adds /v1/traces; without it, there are no traces
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp_endpoint: Option<String>,
+    /// Of a million requests whose caller says nothing of a trace, how many are traced; with 0, only those whose
+    /// caller's traceparent says so
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(super) otlp_sampling_rate_per_million: u32,
 }
 
 #[derive(Debug, Clone, Args)]

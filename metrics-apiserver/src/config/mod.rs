@@ -32,6 +32,7 @@ pub use fingerprint::Fingerprint;
 pub use flags::{Flags, LogFormat, TlsVersion};
 pub use options::{
     Authentication, Authorization, FlagErrors, Limits, LogLevel, Logging, Options, RequestHeader, Serving,
+    Tracing,
 };
 pub use problem::{ConfigErrors, Place, Problem};
 pub use sample::SampleRequest;

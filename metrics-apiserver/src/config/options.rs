@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::base_url::{BaseUrl, ParseUrlError};
 use super::flags::{
     AuthenticationFlags, AuthorizationFlags, Flags, LimitFlags, LogFormat, ServingFlags, TlsVersion,
+    TracingFlags,
 };
 
 /// What the server needs to know besides its configuration file.
@@ -23,6 +25,8 @@ pub struct Options {
     pub read_deadline: Duration,
     /// How to log.
     pub logging: Logging,
+    /// Where traces go; none: nowhere.
+    pub tracing: Option<Tracing>,
     /// What bounds the server.
     pub limits: Limits,
     /// What was typed without effect, for the log.
@@ -109,6 +113,15 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Where traces go, and how many are begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tracing {
+    /// The base URL of a collector that takes OTLP over HTTP.
+    pub endpoint: BaseUrl,
+    /// Of a million requests whose caller says nothing of a trace, so many are traced.
+    pub sampling_rate_per_million: u32,
+}
+
 /// What bounds the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -128,6 +141,9 @@ pub struct FlagErrors(pub Vec<String>);
 /// Longer than any deadline between client and server, so a larger one is a slip.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
 
+/// What an OTLP collector takes traces at, below its base URL.
+const TRACES_PATH: &str = "/v1/traces";
+
 impl Options {
     /// Checks the flags; every problem is listed.
     pub fn check(flags: Flags, positional: &[String]) -> Result<Self, FlagErrors> {
@@ -140,6 +156,7 @@ impl Options {
             authentication(flags.authentication, kubeconfig.clone(), &mut notes, &mut errors);
         let authorization = authorization(flags.authorization, kubeconfig, &mut errors);
         let read_deadline = deadline("read-deadline", flags.configuration.read_deadline, &mut errors);
+        let tracing = tracing(flags.tracing, &mut notes, &mut errors);
         let limits = limits(&flags.limits, &mut errors);
         let level = match flags.logging.verbosity {
             0..=3 => LogLevel::Info,
@@ -155,6 +172,7 @@ impl Options {
                 config_file,
                 read_deadline,
                 logging,
+                tracing,
                 limits,
                 notes,
             }),
@@ -266,6 +284,35 @@ fn authorization(
         always_allow_paths,
         authorized_ttl: flags.authorization_webhook_cache_authorized_ttl,
         unauthorized_ttl: flags.authorization_webhook_cache_unauthorized_ttl,
+    }
+}
+
+fn tracing(flags: TracingFlags, notes: &mut Vec<String>, errors: &mut Vec<String>) -> Option<Tracing> {
+    let sampling_rate_per_million = flags.otlp_sampling_rate_per_million;
+    let Some(url) = flags.otlp_endpoint else {
+        if sampling_rate_per_million > 0 {
+            notes.push("--otlp-sampling-rate-per-million has no effect without --otlp-endpoint".into());
+        }
+        return None;
+    };
+    match endpoint(&url) {
+        Ok(endpoint) => Some(Tracing { endpoint, sampling_rate_per_million }),
+        Err(problem) => {
+            errors.push(format!("--otlp-endpoint: {problem}"));
+            None
+        }
+    }
+}
+
+fn endpoint(url: &str) -> Result<BaseUrl, String> {
+    match BaseUrl::parse_any(url) {
+        Ok(url) if url.as_str().ends_with(TRACES_PATH) => {
+            Err(format!("the url must end before {TRACES_PATH}: the server adds that itself"))
+        }
+        // What else they say is for backends.
+        Err(ParseUrlError::Credentials) => Err("the url must not hold credentials".into()),
+        Err(ParseUrlError::Query) => Err("the url must not have a query or a fragment".into()),
+        checked => checked.map_err(|error| error.to_string()),
     }
 }
 
