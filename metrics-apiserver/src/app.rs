@@ -22,6 +22,7 @@ use crate::readiness::Readiness;
 use crate::reload::{self, Hangups, Reload};
 use crate::rules::BackendName;
 use crate::shutdown::{self, Ending};
+use crate::telemetry::{Exporting, TraceOptions, Traces};
 use crate::tls::{self, MinVersion, ServingCertificate};
 use crate::{server, telemetry};
 
@@ -37,6 +38,7 @@ pub struct App {
     signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
+    exporting: Exporting,
 }
 
 /// The signals of this process.
@@ -55,8 +57,9 @@ impl Signals {
     }
 }
 
-/// Sends the log to standard error as the flags say.
-pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
+/// Sends the log to standard error, and traces to where the flags say, if they do.
+pub fn init_telemetry(options: &Options) -> anyhow::Result<Exporting> {
+    let logging = options.logging;
     let format = match logging.format {
         LogFormat::Text => telemetry::Format::Text,
         LogFormat::Json => telemetry::Format::Json,
@@ -66,13 +69,26 @@ pub fn init_log(logging: config::Logging) -> anyhow::Result<()> {
         LogLevel::Debug => telemetry::Verbosity::Requests,
         LogLevel::Trace => telemetry::Verbosity::Everything,
     };
-    telemetry::init(verbosity, format).context("cannot start logging")
+    let traces = options.tracing.as_ref().map(|tracing| {
+        Traces::new(&TraceOptions {
+            endpoint: tracing.endpoint.as_str().to_owned(),
+            sampling_rate_per_million: tracing.sampling_rate_per_million,
+        })
+    });
+    let traces = traces.transpose().context("cannot send traces")?;
+    let export = telemetry::init(verbosity, format, traces).context("cannot start logging")?;
+    Ok(Exporting::begin(export))
 }
 
 impl App {
     /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
     /// server that cannot work never listens.
-    pub async fn build(options: Options, config: Config, signals: Signals) -> anyhow::Result<Self> {
+    pub async fn build(
+        options: Options,
+        config: Config,
+        signals: Signals,
+        exporting: Exporting,
+    ) -> anyhow::Result<Self> {
         let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
             tracing::warn!("{note}");
@@ -109,12 +125,14 @@ impl App {
             signals,
             shutdown_delay: options.limits.shutdown_delay,
             background,
+            exporting,
         })
     }
 
     /// Serves until a signal has ended it, or a background task has failed.
     pub async fn run(self) -> anyhow::Result<Ending> {
-        let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, mut background } = self;
+        let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, .. } = self;
+        let (mut background, mut exporting) = (self.background, self.exporting);
         let serving = shutdown::until_signalled(
             async || signals.next().await,
             &readiness,
@@ -124,10 +142,14 @@ impl App {
         let ending = tokio::select! {
             ending = serving => ending.context("the server ended")?,
             failure = first_failure(&mut background) => return Err(failure),
+            failure = first_failure(exporting.tasks()) => return Err(failure),
         };
         background.shutdown().await;
         memory.shutdown().await;
         backends.shutdown().await;
+        if ending == Ending::Drained {
+            exporting.flush().await;
+        }
         tracing::info!("stopped");
         Ok(ending)
     }

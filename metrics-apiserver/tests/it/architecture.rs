@@ -11,7 +11,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("catalog", &["metric", "rules"]),
     ("memory", &["metric", "rules", "rhythm"]),
     ("answer", &["metric", "rules", "catalog", "memory"]),
-    ("prometheus", &["metric", "rules", "memory"]),
+    // telemetry for the trace that a query belongs to.
+    ("prometheus", &["metric", "rules", "memory", "telemetry"]),
     ("objects", &["metric"]),
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "memory", "rules", "authn", "authz"]),
@@ -74,14 +75,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["server"]),
     ("actix_tls", &["server"]),
     ("promql_parser", &["rules/promql.rs"]),
-    ("reqwest", &["prometheus"]),
+    ("reqwest", &["prometheus", "telemetry"]),
     ("clap", &["config", "cli"]),
     ("serde", &["prometheus", "api", "authn/review.rs", "config"]),
     ("serde_json", &["prometheus", "api", "authn/configmap.rs", "server"]),
     ("serde_saphyr", &["config"]),
     ("kube", &["objects", "authn", "authz", "app"]),
     ("k8s_openapi", &["api", "objects", "authn", "authz"]),
-    ("rustls", &["tls", "authn", "prometheus", "server", "app"]),
+    ("rustls", &["tls", "authn", "prometheus", "server", "app", "telemetry"]),
     ("x509_parser", &["authn", "tls"]),
     ("moka", &["memory", "authn", "authz"]),
     // Each edge owns its metrics.
@@ -100,6 +101,10 @@ const CRATES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tracing_subscriber", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
     ("anyhow", &["app"]),
     ("arc_swap", &["catalog", "answer", "tls", "authn", "authz", "prometheus"]),
 ];
@@ -120,7 +125,8 @@ const IMPURE: &[&str] = &[
 
 const MAX_FILE_LINES: usize = 500;
 const MAX_MAIN_LINES: usize = 60;
-const MAX_DEPENDENCIES: usize = 30;
+/// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md).
+const MAX_DEPENDENCIES: usize = 31;
 
 struct Source {
     /// Relative to `src`, with `/`.

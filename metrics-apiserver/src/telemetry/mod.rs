@@ -1,10 +1,14 @@
-//! The process' own voice: log lines on standard error and metrics about the process.
+//! The process' own voice: log lines on standard error, metrics about the process, and traces where they are wanted.
 //!
 //! Nothing here sees a header or a token; who logs a request logs who asked and what was answered.
+
+mod export;
+mod traces;
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use opentelemetry_otlp::SpanExporter;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -12,9 +16,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+pub use export::{Export, Exporting};
+pub use traces::{TraceError, TraceOptions, Traces, continue_trace, traceparent};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,20 +46,37 @@ pub enum Verbosity {
     Everything,
 }
 
-/// Sends log lines to standard error. The libraries below us speak only of warnings, until everything is wanted.
-pub fn init(verbosity: Verbosity, format: Format) -> Result<(), TryInitError> {
+/// Sends log lines to standard error. The libraries below us speak only of warnings, until everything is wanted. Spans of
+/// traces are no part of the log; with `traces` they go into what is returned, for [`Exporting`].
+pub fn init(
+    verbosity: Verbosity,
+    format: Format,
+    traces: Option<Traces>,
+) -> Result<Option<Export<SpanExporter>>, TryInitError> {
+    let filter = filter(verbosity);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        Format::Text => lines.with_ansi(false).boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let lines = tracing_subscriber::registry().with(lines.with_filter(filter));
+    match traces.map(Traces::split) {
+        None => lines.try_init().map(|()| None),
+        Some((layer, export)) => lines.with(layer).try_init().map(|()| Some(export)),
+    }
+}
+
+/// What the log shows.
+fn filter(verbosity: Verbosity) -> Targets {
     let (own, others) = match verbosity {
         Verbosity::Operator => (LevelFilter::INFO, LevelFilter::WARN),
         Verbosity::Requests => (LevelFilter::DEBUG, LevelFilter::WARN),
         Verbosity::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
-    let filter = Targets::new().with_target("metrics_apiserver", own).with_default(others);
-    let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    match format {
-        Format::Text => registry.with(lines.with_ansi(false)).try_init(),
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
-    }
+    Targets::new()
+        .with_target("metrics_apiserver", own)
+        .with_target(traces::TARGET, LevelFilter::OFF)
+        .with_default(others)
 }
 
 /// Registers what is worth knowing of any process.
@@ -130,7 +155,19 @@ fn open_files() -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Registry, register_process_metrics};
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_span_costs_only_those_who_asked_for_it() {
+        let is_on = |verbosity, target, level| filter(verbosity).would_enable(target, &level);
+        assert!(!is_on(Verbosity::Operator, "metrics_apiserver::server::observe", Level::DEBUG));
+        assert!(is_on(Verbosity::Requests, "metrics_apiserver::server::observe", Level::DEBUG));
+        for verbosity in [Verbosity::Operator, Verbosity::Requests, Verbosity::Everything] {
+            assert!(!is_on(verbosity, traces::TARGET, Level::ERROR), "{verbosity:?}");
+        }
+    }
 
     #[test]
     fn the_process_tells_its_memory_time_and_files() {

@@ -1,0 +1,201 @@
+//! Traces by OTLP: which spans they are made of, and how a trace comes in and goes on. Off unless a collector is named.
+//!
+//! A span of a trace has the target [`TARGET`] (`info_span!(target: "traces", …)`) and is made of nothing else; the log
+//! does not show it. The rooms name no OpenTelemetry: `otel.kind`, `otel.name` and `otel.status_code` are fields that the
+//! layer understands. Where traces are off such a span is disabled, which costs a read one comparison.
+//!
+//! Whether a trace is kept is decided at its root: by kube-apiserver, whose `traceparent` says so, or else by the rate.
+
+use opentelemetry::Context;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+};
+use opentelemetry_otlp::{ExporterBuildError, Protocol, RetryPolicy, SpanExporter};
+use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanExporter as _};
+use reqwest::redirect;
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, Subscriber};
+use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt as _};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::export::{Export, export};
+
+/// The target of the spans that traces are made of.
+pub(super) const TARGET: &str = "traces";
+
+/// Where traces go, and how many are begun here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// The base URL of a collector that takes OTLP over HTTP, without a slash at its end.
+    pub endpoint: String,
+    /// Of a million requests whose caller says nothing of a trace, so many begin one.
+    pub sampling_rate_per_million: u32,
+}
+
+/// Why no traces can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The client cannot be made: TLS, most likely.
+    #[error("cannot make an http client for the collector of traces")]
+    Client(#[from] reqwest::Error),
+    /// The exporter does not accept its settings.
+    #[error("cannot make an exporter of traces")]
+    Exporter(#[from] ExporterBuildError),
+}
+
+/// Makes spans for the collector and takes them there.
+#[derive(Debug)]
+pub struct Traces {
+    tracer: SdkTracer,
+    export: Export<SpanExporter>,
+}
+
+impl Traces {
+    /// Prepares both ends; connects to nobody yet.
+    pub fn new(options: &TraceOptions) -> Result<Self, TraceError> {
+        let resource = Resource::builder()
+            .with_service_name(env!("CARGO_PKG_NAME"))
+            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(http_client(&options.endpoint)?)
+            .with_endpoint(format!("{}/v1/traces", options.endpoint))
+            .with_protocol(Protocol::HttpBinary)
+            // What a collector does not take now is lost: to keep it would only delay what comes next.
+            .with_retry_policy(RetryPolicy::disabled())
+            .build()?;
+        exporter.set_resource(&resource);
+        let (queue, export) = export(exporter);
+        let rate = f64::from(options.sampling_rate_per_million) / 1e6;
+        let provider = SdkTracerProvider::builder()
+            .with_span_processor(queue)
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(rate))))
+            .build();
+        Ok(Self { tracer: provider.tracer(env!("CARGO_PKG_NAME")), export })
+    }
+
+    /// What makes the spans, and what sends them.
+    pub(super) fn split<S>(self) -> (impl Layer<S> + Send + Sync, Export<SpanExporter>)
+    where
+        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        let layer = OpenTelemetryLayer::new(self.tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_level(false)
+            .with_tracked_inactivity(false)
+            .with_context_activation(false)
+            .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
+        (layer, self.export)
+    }
+}
+
+fn http_client(endpoint: &str) -> Result<reqwest::Client, reqwest::Error> {
+    // reqwest panics without one. Fails if there is one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none());
+    // Without TLS the system's CAs are not needed.
+    if endpoint.starts_with("http:") { builder.tls_certs_only([]).build() } else { builder.build() }
+}
+
+/// Makes `span`, not entered yet, a part of the trace that a `traceparent` header names. Anybody can send one: what is not
+/// exactly as it should be counts as none.
+pub fn continue_trace(span: &Span, traceparent: &[u8]) {
+    if let Some(caller) = caller(traceparent) {
+        // Fails only if the span is none of a trace.
+        let _ = span.set_parent(Context::new().with_remote_span_context(caller));
+    }
+}
+
+/// The `traceparent` for a request that is sent now, if it belongs to a trace that is kept.
+pub fn traceparent() -> Option<String> {
+    let context = Span::current().context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_sampled().then(|| format!("00-{}-{}-01", span.trace_id(), span.span_id()))
+}
+
+/// `00-` trace id `-` span id `-` flags, in lower-case hexadecimal digits.
+const TRACEPARENT_BYTES: usize = 55;
+
+fn caller(traceparent: &[u8]) -> Option<SpanContext> {
+    let is_well_formed = traceparent.len() == TRACEPARENT_BYTES
+        && traceparent.iter().enumerate().all(|(at, byte)| match at {
+            2 | 35 | 52 => *byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        });
+    let text = str::from_utf8(traceparent).ok().filter(|text| is_well_formed && text.starts_with("00"))?;
+    let trace = TraceId::from_hex(&text[3..35]).ok()?;
+    let span = SpanId::from_hex(&text[36..52]).ok()?;
+    let flags = u8::from_str_radix(&text[53..], 16).ok()?;
+    let flags = TraceFlags::new(flags) & TraceFlags::SAMPLED;
+    let caller = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    caller.is_valid().then_some(caller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn a_traceparent_names_trace_span_and_whether_it_is_kept() {
+        let parent = caller(GOOD.as_bytes()).unwrap();
+        assert_eq!(parent.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(parent.span_id().to_string(), "b7ad6b7169203331");
+        assert!(parent.is_sampled() && parent.is_remote());
+        let (sampled, flags) = (|flags: &str| format!("{}{flags}", &GOOD[..53]), ["00", "02", "ff", "03"]);
+        let kept = flags.map(|flags| caller(sampled(flags).as_bytes()).unwrap().is_sampled());
+        assert_eq!(kept, [false, false, true, true], "only the lowest bit counts");
+    }
+
+    #[test]
+    fn what_is_no_traceparent_is_none() {
+        let zeros = |range: std::ops::Range<usize>| {
+            let mut text = GOOD.to_owned();
+            text.replace_range(range.clone(), &"0".repeat(range.len()));
+            text
+        };
+        for text in [
+            "",
+            "00",
+            "garbage",
+            &GOOD.to_uppercase(),
+            &GOOD[..54],
+            &format!("{GOOD}0"),
+            &format!("{GOOD}-more"),
+            &GOOD.replace('-', "_"),
+            &GOOD.replace("0af", "+af"),
+            &GOOD.replace("0af", "0\u{e9}"),
+            &GOOD.replacen("00", "ff", 1),
+            &GOOD.replacen("00", "01", 1),
+            &zeros(3..35),
+            &zeros(36..52),
+            &GOOD.repeat(10_000),
+        ] {
+            assert!(caller(text.as_bytes()).is_none(), "{}", &text[..text.len().min(80)]);
+        }
+        assert!(caller(&[0xff; TRACEPARENT_BYTES]).is_none());
+    }
+
+    #[test]
+    fn a_collector_may_speak_tls_and_have_a_path() {
+        for endpoint in ["http://collector:4318", "https://collector", "https://[::1]:4318/otlp"] {
+            Traces::new(&TraceOptions { endpoint: endpoint.to_owned(), sampling_rate_per_million: 1 })
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn outside_a_trace_nothing_is_told_on() {
+        assert_eq!(traceparent(), None);
+        continue_trace(&Span::none(), GOOD.as_bytes());
+    }
+}
