@@ -14,6 +14,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use crate::catalog::ServedCatalog;
 use crate::memory::{Memory, QueryCounts, ReadError};
@@ -119,7 +121,10 @@ impl Answers {
             return Err(AnswerError::Unknown { metric: metric.clone() });
         };
         let tally = self.metrics.tally(&catalog, &rule.name);
-        let read = self.read(rule, namespace, selector, &tally.queries, deadline).await;
+        let (name, space) = (rule.name.as_str(), namespace.as_str());
+        // Memory says so if the read waits.
+        let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);
+        let read = self.read(rule, namespace, selector, &tally.queries, deadline).instrument(span).await;
         tally.record(rule.name.as_str(), &read, began.elapsed());
         read.map(|served| Answer { metric: rule.name.clone(), values: served.values })
     }

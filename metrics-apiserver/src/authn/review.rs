@@ -3,11 +3,14 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use k8s_openapi::Resource;
 use kube::Api;
 use kube::api::PostParams;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use super::ReviewCounts;
 
@@ -41,12 +44,17 @@ pub enum ReviewError {
 /// own as well, inside the same deadline.
 pub(crate) async fn create<K>(api: &Api<K>, review: &K, counts: &ReviewCounts) -> Result<K, ReviewError>
 where
-    K: Clone + Debug + DeserializeOwned + Serialize,
+    K: Clone + Debug + DeserializeOwned + Serialize + Resource,
 {
     let began = Instant::now();
+    let span = info_span!(target: "traces", "review", otel.kind = "client", otel.name = K::KIND, otel.status_code = Empty);
     let answered = tokio::time::timeout(DEADLINE, create_with_retries(api, review))
+        .instrument(span.clone())
         .await
         .unwrap_or(Err(ReviewError::TimedOut(DEADLINE)));
+    if answered.is_err() {
+        span.record("otel.status_code", "ERROR");
+    }
     if answered.is_ok() { &counts.success } else { &counts.failure }.inc();
     counts.durations.observe(began.elapsed().as_secs_f64());
     answered

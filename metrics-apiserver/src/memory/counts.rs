@@ -29,8 +29,8 @@ impl Default for QueryCounts {
 }
 
 impl QueryCounts {
-    /// A query ended after so long.
-    pub fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) {
+    /// A query ended after so long; says how.
+    pub fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) -> &'static str {
         let outcome = match fetched {
             Ok(_) => 0,
             Err(QueryError::TimedOut(_)) => 1,
@@ -44,6 +44,7 @@ impl QueryCounts {
         if !matches!(fetched, Err(QueryError::Open { .. })) {
             self.durations.observe(took.as_secs_f64());
         }
+        OUTCOMES[outcome]
     }
 
     /// Whether any has ended.

@@ -39,6 +39,8 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info_span};
 
 pub use crate::rules::{BackendName, Question};
 pub use counts::QueryCounts;
@@ -156,6 +158,7 @@ impl Memory {
                 return Err(ReadError::Busy);
             }
         };
+        Span::current().record("waited", true);
         flight.outcome(deadline).await
     }
 
@@ -200,7 +203,10 @@ impl Memory {
         fetches.shutdown().await;
     }
 
+    /// Begins a fetch. In a trace it is a child of the read that began it, or a root if none did.
     fn fly(&self, question: Question, launch: Launch) {
+        let backend = &*question.backend.0;
+        let span = info_span!(target: "traces", "query", otel.kind = "client", backend, outcome = Empty, otel.status_code = Empty);
         let fetch = fetch(Arc::clone(&self.query), Arc::clone(&self.shelf), question, launch);
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(ended) = fetches.try_join_next() {
@@ -208,15 +214,17 @@ impl Memory {
                 tracing::error!(%error, "a fetch crashed; please report it");
             }
         }
-        fetches.spawn_on(fetch, &self.runtime);
+        fetches.spawn_on(fetch.instrument(span), &self.runtime);
     }
 }
 
 async fn fetch(query: Arc<dyn Query>, shelf: Arc<Shelf>, question: Question, launch: Launch) {
     let began = Instant::now();
     let fetched = query.query(question.clone()).await;
-    launch.counts.ended(&fetched, began.elapsed());
+    let span = Span::current();
+    span.record("outcome", launch.counts.ended(&fetched, began.elapsed()));
     if let Err(error) = &fetched {
+        span.record("otel.status_code", "ERROR");
         let (backend, query, detail) = (&*question.backend.0, &*question.promql, error.detail());
         // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.
         if matches!(error, QueryError::Open { .. }) {

@@ -23,6 +23,7 @@ use super::wire::{self, Failure, WireError};
 use super::{ClientOptions, SetupError};
 use crate::memory::{BackendName, QueryError};
 use crate::metric::Sample;
+use crate::telemetry;
 
 /// Queries at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
 pub(super) const QUERIES_MAX: usize = 10;
@@ -175,6 +176,10 @@ impl Client {
         let request = request.header(ACCEPT_ENCODING, encoding);
         let request = match &session.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        };
+        let request = match telemetry::traceparent() {
+            Some(value) => request.header("traceparent", value),
             None => request,
         };
         request.send().await.map_err(|error| QueryError::Unavailable { detail: transport(error) })

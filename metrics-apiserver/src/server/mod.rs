@@ -20,6 +20,7 @@ mod reply;
 mod request;
 mod routes;
 mod scrape;
+mod trace;
 
 use std::io;
 use std::net::SocketAddr;

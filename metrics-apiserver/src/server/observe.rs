@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::body::refuse_body;
 use super::request::Request;
 use super::routes::Route;
-use super::{Shared, guard, reply};
+use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
@@ -33,15 +33,17 @@ pub(super) async fn serve(
     let started = Instant::now();
     let audit_id = audit_id(&request);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
+    let route = Route::of(request.uri().path());
+    let name = route.as_ref().map_or(Route::Unknown.name(), Route::name);
+    let trace = trace::begin(&request, name, &audit_id);
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let (route, answered) = match Route::of(request.uri().path()) {
+    let answered = match &route {
         Ok(route) => {
-            let handled =
-                AssertUnwindSafe(admitted(&shared, &request, &route)).catch_unwind().instrument(span.clone());
-            let name = route.name();
-            (name, handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into())))
+            let handled = AssertUnwindSafe(admitted(&shared, &request, route)).catch_unwind();
+            let handled = handled.instrument(span.clone()).instrument(trace.clone());
+            handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()))
         }
-        Err(error) => (Route::Unknown.name(), Err(error.into())),
+        Err(error) => Err(error.clone().into()),
     };
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
@@ -50,7 +52,8 @@ pub(super) async fn serve(
         // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
-    let record = Record { method: request.method(), route, code: response.status().as_u16() };
+    let record = Record { method: request.method(), route: name, code: response.status().as_u16() };
+    trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
     span.in_scope(|| record.log(request.uri(), started.elapsed()));
     refuse_body(&request, body, response)
@@ -152,19 +155,19 @@ impl Record<'_> {
             "request answered"
         );
     }
+}
 
-    /// The method, if it is a known one: anybody can invent methods.
-    fn verb(&self) -> &'static str {
-        match *self.method {
-            Method::GET => "GET",
-            Method::HEAD => "HEAD",
-            Method::POST => "POST",
-            Method::PUT => "PUT",
-            Method::PATCH => "PATCH",
-            Method::DELETE => "DELETE",
-            Method::OPTIONS => "OPTIONS",
-            _ => "other",
-        }
+/// The method, if it is a known one: anybody can invent methods.
+pub(super) fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 
@@ -209,8 +212,8 @@ impl Metrics {
     }
 
     fn observe(&self, record: &Record<'_>, took: Duration) {
-        let Record { route: resource, code, .. } = *record;
-        self.requests.get_or_create(&RequestLabels { verb: record.verb(), resource, code }).inc();
+        let Record { method, route: resource, code } = *record;
+        self.requests.get_or_create(&RequestLabels { verb: verb(method), resource, code }).inc();
         self.durations.get_or_create(&DurationLabels { resource }).observe(took.as_secs_f64());
     }
 }

@@ -8,5 +8,7 @@
 
 mod architecture;
 mod config_samples;
+mod http;
 mod manifests;
 mod quantity_go;
+mod traces;
