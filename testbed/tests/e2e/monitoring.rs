@@ -58,7 +58,7 @@ async fn token(cluster: &Cluster) -> String {
     cluster.request_service_account_token(namespace, name).await.unwrap()
 }
 
-/// What the operator makes of the ServiceMonitor, for one server on this machine.
+/// What the operator makes of the `ServiceMonitor`, for one server on this machine.
 fn job(server: &Server, token_file: PathBuf) -> StaticJob {
     let endpoint = &component("service-monitor.yaml")["spec"]["endpoints"][0];
     assert_eq!(endpoint["scheme"], "https");
