@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,8 +67,6 @@ pub(super) struct Shelf {
     /// Questions kept, as far as it matters for the pace.
     count: AtomicUsize,
     weight_max: usize,
-    /// Questions forgotten though they might be read again.
-    evicted: AtomicU64,
     hasher: RandomState,
 }
 
@@ -82,7 +80,6 @@ impl Shelf {
             reserve: slots / 2,
             count: AtomicUsize::new(0),
             weight_max: limits.weight,
-            evicted: AtomicU64::new(0),
             hasher: RandomState::new(),
         }
     }
@@ -97,7 +94,7 @@ impl Shelf {
     ) -> Found {
         let hash = self.hasher.hash_one(question);
         let read = Read { question, place: place(hash), max_age, counts, now, spread: self.spread() };
-        self.shard(hash).look(&read, &self.slots, &self.evicted)
+        self.shard(hash).look(&read, &self.slots)
     }
 
     /// Keeps what the fetch of `question`, begun at `began`, gave by `now`; a failure leaves the reading before it in place.
@@ -109,7 +106,9 @@ impl Shelf {
     /// Forgets everything of one backend.
     pub(super) fn forget(&self, backend: &BackendName) {
         for shard in &self.shards {
-            drop(lock(shard).take(|question, _| question.backend == *backend));
+            // Two statements: in one, the lock would outlive what is freed.
+            let gone = lock(shard).take(|question, _| question.backend == *backend);
+            drop(gone);
         }
     }
 
@@ -167,16 +166,20 @@ impl Shelf {
         };
         let Some(&(until, _)) = reads.iter().find(is_enough).or_else(|| reads.last()) else { return };
         for shard in &self.shards {
-            let gone = lock(shard).take(|_, entry| can_go(entry) && entry.last_read() <= until);
-            self.evicted.fetch_add(gone.len() as u64, Ordering::Relaxed);
+            let mut shard = lock(shard);
+            let gone = shard.take(|_, entry| can_go(entry) && entry.last_read() <= until);
+            shard.evicted += gone.len() as u64;
+            drop(shard);
+            drop(gone);
         }
     }
 
     pub(super) fn census(&self) -> Census {
-        let evicted = self.evicted.load(Ordering::Relaxed);
-        let mut census = Census { evicted, ..Census::default() };
+        let mut census = Census::default();
         for shard in &self.shards {
-            for entry in lock(shard).entries.values() {
+            let shard = lock(shard);
+            census.evicted += shard.evicted;
+            for entry in shard.entries.values() {
                 census.questions += 1;
                 census.ahead += usize::from(entry.is_steady());
                 census.samples += entry.samples();
@@ -254,24 +257,23 @@ struct Read<'a> {
 struct Shard {
     entries: HashMap<Question, Entry>,
     capacity: usize,
+    /// Questions forgotten though they might be read again.
+    evicted: u64,
 }
 
 impl Shard {
     fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity }
+        Self { entries: HashMap::new(), capacity, evicted: 0 }
     }
 
     /// One look into the map, unless the question is new.
-    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>, evicted: &AtomicU64) -> Found {
+    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
         if let Some(entry) = self.entries.get_mut(read.question) {
             return found(entry, read, slots);
         }
-        if self.entries.len() >= self.capacity {
-            if !self.forget_one() {
-                // Full of fetches in flight.
-                return Found::Busy;
-            }
-            evicted.fetch_add(1, Ordering::Relaxed);
+        if self.entries.len() >= self.capacity && !self.forget_one() {
+            // Full of fetches in flight.
+            return Found::Busy;
         }
         let new = || Entry::new(read.now, read.place, Arc::clone(read.counts));
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
@@ -282,7 +284,9 @@ impl Shard {
     fn forget_one(&mut self) -> bool {
         let idle = self.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(question, _)| question.clone());
-        oldest.is_some_and(|question| self.entries.remove(&question).is_some())
+        let forgotten = oldest.is_some_and(|question| self.entries.remove(&question).is_some());
+        self.evicted += u64::from(forgotten);
+        forgotten
     }
 
     /// Takes entries out, for the caller to free when the lock is gone.

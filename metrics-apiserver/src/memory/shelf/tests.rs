@@ -46,7 +46,7 @@ impl Fixture {
             now,
             spread: Duration::ZERO,
         };
-        self.shard.look(&read, &self.slots, &AtomicU64::new(0))
+        self.shard.look(&read, &self.slots)
     }
 
     fn land(&mut self, promql: &str, second: u32, outcome: &Outcome) {
