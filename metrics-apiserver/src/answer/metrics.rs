@@ -140,6 +140,12 @@ impl Collector for ReadMetrics {
             ages.map(|(metric, tally)| (*metric, &tally.ages)),
         )?;
         encode_queries(&mut encoder, &all)?;
+        let queries = all.iter().filter(|(_, tally)| tally.queries.any());
+        encode_histograms(
+            &mut encoder,
+            ("metrics_apiserver_query_duration_seconds", "Time of queries, waiting for their turn included"),
+            queries.map(|(metric, tally)| (*metric, tally.queries.durations())),
+        )?;
         let holding = tallies.own.iter().filter(|(_, own)| own.holds);
         let holding = holding.map(|(name, own)| (name.as_str(), own.tally.holds()));
         encode_holds(&mut encoder, holding.chain(tallies.other.holds().then_some((OTHER, true))))
@@ -178,12 +184,6 @@ fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> 
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (metric, tally) in all {
         tally.queries.encode_outcomes(("metric", metric), false, &mut family)?;
-    }
-    let (name, help) =
-        ("metrics_apiserver_query_duration_seconds", "Time of queries, waiting for their turn included");
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    for (metric, tally) in all.iter().filter(|(_, tally)| tally.queries.any()) {
-        tally.queries.encode_durations(("metric", metric), &mut family)?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ impl QueryCounts {
         self.outcomes.iter().any(|counter| counter.get() > 0)
     }
 
-    /// Writes how many ended in each way, with `labels` and the label `outcome`; those that never happened only if `all`.
+    /// Writes how many ended in each way, with this label and the label `outcome`; ways that never happened only if `all`.
     pub fn encode_outcomes(
         &self,
         (name, value): (&str, &str),
@@ -65,8 +65,8 @@ impl QueryCounts {
         })
     }
 
-    /// Writes how long they took.
-    pub fn encode_durations(&self, label: (&str, &str), encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        self.durations.encode(encoder.encode_family(&[label])?)
+    /// How long those took that were sent, in seconds.
+    pub fn durations(&self) -> &Histogram {
+        &self.durations
     }
 }

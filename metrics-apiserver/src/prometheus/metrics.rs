@@ -98,7 +98,7 @@ impl Collector for Told {
         })?;
         let help = "Time of queries that were sent, waiting for their turn included";
         tell("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
-            backend.counts.queries.encode_durations(("backend", name), encoder)
+            backend.counts.queries.durations().encode(encoder.encode_family(&[("backend", name)])?)
         })?;
         tell(
             "queries_in_flight",

@@ -214,16 +214,11 @@ async fn a_good_reading_fetched_ahead_stands_in_though_its_read_came_to_another_
     let _ahead = tokio::spawn(Arc::clone(&fixture.answers.memory).run_ahead());
     for _ in 0..2 {
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
-        advance_slowly(15).await;
+        tokio::time::sleep(15 * SECOND).await;
     }
     fixture.says(Ok(vec![6.0]));
-    advance_slowly(60).await;
+    tokio::time::sleep(60 * SECOND).await;
     fixture.says(Err(QueryError::TimedOut(SECOND)));
-    advance_slowly(15).await;
+    tokio::time::sleep(15 * SECOND).await;
     assert_eq!(fixture.milli("m").await, Ok(vec![6000]), "the reading used last is ninety seconds old");
-}
-
-/// Lets the tasks run that wake up meanwhile.
-async fn advance_slowly(seconds: u32) {
-    tokio::time::sleep(SECOND * seconds).await;
 }
