@@ -22,7 +22,7 @@ use crate::readiness::Readiness;
 use crate::reload::{self, Hangups, Reload};
 use crate::rules::BackendName;
 use crate::shutdown::{self, Ending};
-use crate::telemetry::{Exporting, TraceOptions, Traces};
+use crate::telemetry::{Exporting, Log, TraceOptions, Traces};
 use crate::tls::{self, MinVersion, ServingCertificate};
 use crate::{server, telemetry};
 
@@ -38,6 +38,13 @@ pub struct App {
     signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
+    telemetry: Telemetry,
+}
+
+/// What the process tells of itself. The log's last lines are written when this value ends.
+#[derive(Debug)]
+pub struct Telemetry {
+    log: Log,
     exporting: Exporting,
 }
 
@@ -58,7 +65,7 @@ impl Signals {
 }
 
 /// Sends the log to standard error, and traces to where the flags say, if they do.
-pub fn init_telemetry(options: &Options) -> anyhow::Result<Exporting> {
+pub fn init_telemetry(options: &Options) -> anyhow::Result<Telemetry> {
     let logging = options.logging;
     let format = match logging.format {
         LogFormat::Text => telemetry::Format::Text,
@@ -76,8 +83,8 @@ pub fn init_telemetry(options: &Options) -> anyhow::Result<Exporting> {
         })
     });
     let traces = traces.transpose().context("cannot send traces")?;
-    let export = telemetry::init(verbosity, format, traces).context("cannot start logging")?;
-    Ok(Exporting::begin(export))
+    let (log, export) = telemetry::init(verbosity, format, traces).context("cannot start logging")?;
+    Ok(Telemetry { log, exporting: Exporting::begin(export) })
 }
 
 impl App {
@@ -87,7 +94,7 @@ impl App {
         options: Options,
         config: Config,
         signals: Signals,
-        exporting: Exporting,
+        telemetry: Telemetry,
     ) -> anyhow::Result<Self> {
         let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
@@ -97,6 +104,8 @@ impl App {
         let mut background = JoinSet::new();
         let mut registry = Registry::default();
         telemetry::register_process_metrics(&mut registry);
+        telemetry.log.register(&mut registry);
+        telemetry.exporting.register(&mut registry);
 
         let Serving { answers, memory, backends, reload } =
             serving(&options, config, &readiness, &mut registry)?;
@@ -125,14 +134,14 @@ impl App {
             signals,
             shutdown_delay: options.limits.shutdown_delay,
             background,
-            exporting,
+            telemetry,
         })
     }
 
     /// Serves until a signal has ended it, or a background task has failed.
     pub async fn run(self) -> anyhow::Result<Ending> {
         let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, .. } = self;
-        let (mut background, mut exporting) = (self.background, self.exporting);
+        let (mut background, Telemetry { log, mut exporting }) = (self.background, self.telemetry);
         let serving = shutdown::until_signalled(
             async || signals.next().await,
             &readiness,
@@ -151,6 +160,7 @@ impl App {
             exporting.flush().await;
         }
         tracing::info!("stopped");
+        drop(log);
         Ok(ending)
     }
 }

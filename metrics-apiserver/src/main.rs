@@ -43,8 +43,8 @@ async fn serve(options: Options) -> ExitCode {
 }
 
 async fn run(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
-    let exporting = app::init_telemetry(&options)?;
-    App::build(options, config, signals, exporting).await?.run().await
+    let telemetry = app::init_telemetry(&options)?;
+    App::build(options, config, signals, telemetry).await?.run().await
 }
 
 fn fail(code: u8, message: &dyn std::fmt::Display) -> ExitCode {

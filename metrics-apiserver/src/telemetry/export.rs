@@ -3,13 +3,13 @@
 //! Not the SDK's batch processor: its thread has no runtime, which the HTTP client needs, cannot be joined while a collector
 //! hangs, and says every time that an export failed. A task of our runtime is joined as all others are.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -37,7 +37,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Queue {
     spans: mpsc::Sender<SpanData>,
-    lost: Arc<AtomicU64>,
+    lost: Counter,
 }
 
 /// The other end.
@@ -46,16 +46,16 @@ pub struct Export<E> {
     exporter: E,
     spans: mpsc::Receiver<SpanData>,
     batch: Vec<SpanData>,
-    /// Spans lost since this was last reported.
-    lost: Arc<AtomicU64>,
-    reported: Option<Instant>,
+    lost: Counter,
+    /// When and how many of them were last reported.
+    reported: Option<(Instant, u64)>,
 }
 
 /// Both ends of a new queue.
 pub(super) fn export<E>(exporter: E) -> (Queue, Export<E>) {
     let (sender, spans) = mpsc::channel(QUEUE_SPANS_MAX);
-    let lost = Arc::<AtomicU64>::default();
-    let queue = Queue { spans: sender, lost: Arc::clone(&lost) };
+    let lost = Counter::default();
+    let queue = Queue { spans: sender, lost: lost.clone() };
     (queue, Export { exporter, spans, batch: Vec::new(), lost, reported: None })
 }
 
@@ -64,7 +64,7 @@ impl SpanProcessor for Queue {
 
     fn on_end(&self, span: SpanData) {
         if self.spans.try_send(span).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lost.inc();
         }
     }
 
@@ -121,17 +121,19 @@ impl<E: SpanExporter> Export<E> {
             Err(_) => Some(format!("no answer within {EXPORT_TIMEOUT:?}")),
         };
         if failure.is_some() {
-            self.lost.fetch_add(spans, Ordering::Relaxed);
+            self.lost.inc_by(spans);
         }
         self.report(failure.as_deref().unwrap_or("spans come faster than the collector takes them"));
     }
 
     /// Says that spans are lost, if any are, unless it was said a moment ago.
     fn report(&mut self, cause: &str) {
-        let is_new = self.reported.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL);
-        if is_new && self.lost.load(Ordering::Relaxed) > 0 {
-            self.reported = Some(Instant::now());
-            let lost = self.lost.swap(0, Ordering::Relaxed);
+        let known = self.reported.map_or(0, |(_, lost)| lost);
+        let is_new = self.reported.is_none_or(|(at, _)| at.elapsed() >= REPORT_INTERVAL);
+        let lost = self.lost.get();
+        if is_new && lost > known {
+            self.reported = Some((Instant::now(), lost));
+            let lost = lost - known;
             tracing::warn!(cause, lost, "traces do not reach the collector; their spans are dropped");
         }
     }
@@ -150,6 +152,7 @@ enum Filled {
 pub struct Exporting {
     tasks: JoinSet<()>,
     stop: oneshot::Sender<()>,
+    lost: Counter,
 }
 
 impl Exporting {
@@ -157,10 +160,17 @@ impl Exporting {
     pub fn begin<E: SpanExporter + 'static>(export: Option<Export<E>>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
+        let lost = export.as_ref().map(|export| export.lost.clone()).unwrap_or_default();
         if let Some(export) = export {
             tasks.spawn(export.run(stopped));
         }
-        Self { tasks, stop }
+        Self { tasks, stop, lost }
+    }
+
+    /// Registers how many spans were lost.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Spans that reached no collector";
+        registry.register("metrics_apiserver_trace_spans_lost", help, self.lost.clone());
     }
 
     /// The task, for whoever looks after the tasks of the process.
@@ -170,7 +180,7 @@ impl Exporting {
 
     /// Sends what is left, for two seconds at most; for when no more spans are made.
     pub async fn flush(self) {
-        let Self { mut tasks, stop } = self;
+        let Self { mut tasks, stop, .. } = self;
         drop(stop);
         if timeout(FLUSH_TIMEOUT, tasks.join_next()).await.is_err() {
             tracing::warn!("the last traces did not reach the collector in time");

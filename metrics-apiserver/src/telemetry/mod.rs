@@ -1,188 +1,33 @@
-//! The process' own voice: log lines on standard error, metrics about the process, and traces where they are wanted.
+//! The process' own voice: its log, metrics about the process, and traces where they are wanted.
 //!
 //! Nothing here sees a header or a token; who logs a request logs who asked and what was answered.
 
 mod export;
+mod log;
+mod process;
 mod traces;
 
-use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use opentelemetry_otlp::SpanExporter;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 pub use export::{Export, Exporting};
+pub use log::{Format, Log, Verbosity};
+pub use process::register_process_metrics;
 pub use traces::{TraceError, TraceOptions, Traces, continue_trace, traceparent};
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verbosity {
-    /// What an operator wants to know.
-    #[default]
-    Operator,
-    /// Every request and query too.
-    Requests,
-    /// Everything, the libraries below us included.
-    Everything,
-}
-
-/// Sends log lines to standard error. The libraries below us speak only of warnings, until everything is wanted. Spans of
-/// traces are no part of the log; with `traces` they go into what is returned, for [`Exporting`].
+/// Begins to log to standard error. Spans of traces are no part of the log; with `traces` they go into what is returned, for
+/// [`Exporting`].
 pub fn init(
     verbosity: Verbosity,
     format: Format,
     traces: Option<Traces>,
-) -> Result<Option<Export<SpanExporter>>, TryInitError> {
-    let filter = filter(verbosity);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
-        Format::Text => lines.with_ansi(false).boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
-    };
-    let lines = tracing_subscriber::registry().with(lines.with_filter(filter));
-    match traces.map(Traces::split) {
+) -> Result<(Log, Option<Export<SpanExporter>>), TryInitError> {
+    let (lines, log) = log::begin(std::io::stderr(), verbosity, format);
+    let lines = tracing_subscriber::registry().with(lines);
+    let export = match traces.map(Traces::split) {
         None => lines.try_init().map(|()| None),
         Some((layer, export)) => lines.with(layer).try_init().map(|()| Some(export)),
-    }
-}
-
-/// What the log shows.
-fn filter(verbosity: Verbosity) -> Targets {
-    let (own, others) = match verbosity {
-        Verbosity::Operator => (LevelFilter::INFO, LevelFilter::WARN),
-        Verbosity::Requests => (LevelFilter::DEBUG, LevelFilter::WARN),
-        Verbosity::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
     };
-    Targets::new()
-        .with_target("metrics_apiserver", own)
-        .with_target(traces::TARGET, LevelFilter::OFF)
-        .with_default(others)
-}
-
-/// Registers what is worth knowing of any process.
-pub fn register_process_metrics(registry: &mut Registry) {
-    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("metrics_apiserver_build", "The version that runs", version);
-    registry.register_collector(Box::new(Process { started_at: seconds_since_epoch() }));
-}
-
-fn seconds_since_epoch() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// Reads `/proc` when it is scraped; where there is none, the numbers are left out.
-#[derive(Debug)]
-struct Process {
-    started_at: f64,
-}
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut write = |name, help, metric: &dyn Encode| metric.encode(&mut encoder, name, help);
-        write(
-            "process_start_time_seconds",
-            "When the process started, in seconds since 1970",
-            &ConstGauge::new(self.started_at),
-        )?;
-        if let Some(bytes) = resident_bytes() {
-            write("process_resident_memory_bytes", "Memory in use", &ConstGauge::new(bytes))?;
-        }
-        if let Some(seconds) = cpu_seconds() {
-            write("process_cpu_seconds", "Processor time spent", &ConstCounter::new(seconds))?;
-        }
-        if let Some(count) = open_files() {
-            write("process_open_fds", "Files and sockets open", &ConstGauge::new(count))?;
-        }
-        Ok(())
-    }
-}
-
-/// [`EncodeMetric`] with its descriptor, so that gauges and counters fit one list.
-trait Encode {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result;
-}
-
-impl<M: EncodeMetric> Encode for M {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result {
-        let metric = encoder.encode_descriptor(name, help, None, self.metric_type())?;
-        EncodeMetric::encode(self, metric)
-    }
-}
-
-fn resident_bytes() -> Option<i64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
-}
-
-/// Linux counts in hundredths of a second for every program outside the kernel.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-fn cpu_seconds() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets and may hold spaces; utime and stime are fields 14 and 15.
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut ticks = fields.split(' ').skip(11);
-    let user: f64 = ticks.next()?.parse().ok()?;
-    let system: f64 = ticks.next()?.parse().ok()?;
-    Some((user + system) / TICKS_PER_SECOND)
-}
-
-fn open_files() -> Option<i64> {
-    i64::try_from(fs::read_dir("/proc/self/fd").ok()?.count()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use tracing::Level;
-
-    use super::*;
-
-    #[test]
-    fn a_span_costs_only_those_who_asked_for_it() {
-        let is_on = |verbosity, target, level| filter(verbosity).would_enable(target, &level);
-        assert!(!is_on(Verbosity::Operator, "metrics_apiserver::server::observe", Level::DEBUG));
-        assert!(is_on(Verbosity::Requests, "metrics_apiserver::server::observe", Level::DEBUG));
-        for verbosity in [Verbosity::Operator, Verbosity::Requests, Verbosity::Everything] {
-            assert!(!is_on(verbosity, traces::TARGET, Level::ERROR), "{verbosity:?}");
-        }
-    }
-
-    #[test]
-    fn the_process_tells_its_memory_time_and_files() {
-        let mut registry = Registry::default();
-        register_process_metrics(&mut registry);
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        for name in [
-            "metrics_apiserver_build_info{version=",
-            "process_start_time_seconds ",
-            "process_resident_memory_bytes ",
-            "process_cpu_seconds_total ",
-            "process_open_fds ",
-        ] {
-            assert!(text.contains(name), "{name} in\n{text}");
-        }
-    }
+    Ok((log, export?))
 }

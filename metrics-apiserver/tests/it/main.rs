@@ -9,6 +9,8 @@
 mod architecture;
 mod config_samples;
 mod http;
+mod log;
 mod manifests;
 mod quantity_go;
+mod stage;
 mod traces;

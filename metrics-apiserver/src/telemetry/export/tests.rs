@@ -1,7 +1,7 @@
 //! The queue and its task on a paused clock, with collectors that misbehave.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::error::OTelSdkError;
@@ -124,7 +124,7 @@ async fn what_is_left_is_sent_at_the_end() {
     exporting.flush().await;
     assert_eq!(collector.sizes(), [BATCH_SPANS_MAX, 1]);
     end(&queue, 1);
-    assert_eq!(queue.lost.load(Ordering::Relaxed), 1, "and what ends later is lost");
+    assert_eq!(queue.lost.get(), 1, "and what ends later is lost");
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn a_collector_that_hangs_costs_spans_and_neither_time_nor_memory() {
     tokio::time::sleep(BATCH_DELAY + BATCH_DELAY / 2).await;
     end(&queue, QUEUE_SPANS_MAX + 9);
     assert_eq!(queue.spans.capacity(), 0);
-    assert_eq!(queue.lost.load(Ordering::Relaxed), 9);
+    assert_eq!(queue.lost.get(), 9);
     tokio::time::sleep(EXPORT_TIMEOUT).await;
     let lines = log.lines();
     assert!(lines.len() == 1 && lines[0].contains("lost=10"), "{lines:?}");

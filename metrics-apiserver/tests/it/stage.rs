@@ -1,0 +1,142 @@
+//! The real executable between a Prometheus and a Kubernetes of this process.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::Certificate;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::http::{Answer, Request, Server};
+
+const METRICS: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop";
+/// Whoever reads is carol, with this token.
+pub(crate) const TOKEN: &str = "a-secret-token";
+/// How long a test waits for anything before it fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// No read of these tests takes a hundredth of it.
+const READ_MAX: Duration = Duration::from_secs(2);
+/// The two seconds that the last traces have, and what a busy machine takes to end a process.
+const END_MAX: Duration = Duration::from_secs(5);
+
+/// A server process, with the metrics `queue_depth` and `broken`.
+pub(crate) struct Stage {
+    pub(crate) prometheus: Server,
+    address: String,
+    http: reqwest::Client,
+    pid: Pid,
+    /// Each line of the log after that it serves.
+    pub(crate) log: Receiver<String>,
+    ended: Receiver<ExitStatus>,
+    _kubernetes: Server,
+    _directory: TempDir,
+}
+
+impl Stage {
+    /// With these flags besides those that all need. No more of the log is read than `log_lines_max` ahead of the test.
+    pub(crate) fn start(flags: &[&str], log_lines_max: usize) -> Self {
+        let (prometheus, kubernetes) = (Server::start(query), Server::start(review));
+        let directory = tempfile::tempdir().unwrap();
+        let certificate = write_files(directory.path(), &prometheus.url(), &kubernetes.url());
+        let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
+            .current_dir(&directory)
+            .args(["--bind-address=127.0.0.1", "--secure-port=0", "--config=config.yaml"])
+            .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
+            .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (told, log) = mpsc::sync_channel(log_lines_max);
+        // Both end with the process; a test that is over does not want to know.
+        std::thread::spawn(move || lines.for_each(|line| drop(told.send(line))));
+        let (tell, ended) = mpsc::channel();
+        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        // reqwest panics without one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
+        let address = loop {
+            let line = log.recv_timeout(PATIENCE).expect("it serves");
+            if let Some((_, address)) = line.split_once("serving address=") {
+                break address.to_owned();
+            }
+        };
+        Self { prometheus, address, http, pid, log, ended, _kubernetes: kubernetes, _directory: directory }
+    }
+
+    /// Reads a metric; gives the status.
+    pub(crate) async fn read(&self, metric: &str, traceparent: &str) -> u16 {
+        let request = self
+            .http
+            .get(format!("https://{}{METRICS}/{metric}?labelSelector=app%3Dtill", self.address))
+            .timeout(READ_MAX)
+            .bearer_auth(TOKEN)
+            .header("Audit-ID", "an-audit-id");
+        let request =
+            if traceparent.is_empty() { request } else { request.header("traceparent", traceparent) };
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Ends the server and waits for that, which it has to be quick about.
+    pub(crate) fn end(&self) {
+        let began = Instant::now();
+        kill(self.pid, Signal::SIGTERM).unwrap();
+        let status = self.ended.recv_timeout(PATIENCE).unwrap();
+        assert!(status.success(), "{status}");
+        assert!(began.elapsed() < END_MAX, "{:?}", began.elapsed());
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Gone already, unless the test failed.
+        let _ = kill(self.pid, Signal::SIGKILL);
+    }
+}
+
+/// The configuration, the kubeconfig, and a serving certificate with its key.
+fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) -> Certificate {
+    let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
+    let metric = |name: &str| json!({"name": name, "query": name});
+    let metrics = [metric("queue_depth"), metric("broken")];
+    let config = json!({"backends": {"default": {"url": prometheus}}, "metrics": metrics});
+    write("config.yaml", &config.to_string());
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    write("tls.crt", &made.cert.pem());
+    write("tls.key", &made.signing_key.serialize_pem());
+    let kubeconfig = json!({
+        "current-context": "fake",
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        "clusters": [{"name": "fake", "cluster": {"server": kubernetes, "certificate-authority": "tls.crt"}}],
+        "users": [{"name": "fake", "user": {}}],
+    });
+    write("kubeconfig.json", &kubeconfig.to_string());
+    Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
+}
+
+/// Prometheus: 2.5, unless something is broken.
+fn query(request: &Request) -> Answer {
+    if request.line.contains("broken") {
+        return Answer::Json(503, String::new());
+    }
+    let vector = json!({"resultType": "vector", "result": [{"metric": {}, "value": [0, "2.5"]}]});
+    Answer::Json(200, json!({"status": "success", "data": vector}).to_string())
+}
+
+/// Kubernetes: the token is carol's, who may do everything.
+fn review(request: &Request) -> Answer {
+    let mut review: Value = serde_json::from_slice(&request.body).unwrap();
+    review["status"] = if request.line.contains("tokenreviews") {
+        json!({"authenticated": review["spec"]["token"] == TOKEN, "user": {"username": "carol"}})
+    } else {
+        json!({"allowed": true})
+    };
+    Answer::Json(201, review.to_string())
+}
