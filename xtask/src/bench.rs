@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
-    /// Only this part of it: start, closed-loop, rates, memory, reload or hang; may be given several times
+    /// Only this part of it: start, closed-loop, rates, echo, memory, reload or hang; may be given several times
     #[arg(long, value_name = "PART", conflicts_with = "soak", value_parser = part)]
     only: Vec<Part>,
     /// See whether memory grows instead: 10,000 questions, 1,000 reads/s, reloads, restarts of Prometheus

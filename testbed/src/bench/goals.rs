@@ -2,6 +2,7 @@
 
 use super::{
     Report,
+    echo::Echo,
     hang::Hang,
     latency::Latency,
     memory::Growth,
@@ -75,6 +76,7 @@ impl Report {
             rate(round, &mut rows);
         }
         ratios(&self.rounds, &self.closed_loops, &mut rows);
+        rows.extend(self.echoes.iter().map(echo));
         if let Some(growth) = &self.memory {
             for round in &growth.rounds {
                 beat(round, &mut rows);
@@ -140,6 +142,13 @@ fn rate(round: &Round, rows: &mut Vec<Row>) {
     if !is_live {
         rows.push(from_memory(round));
     }
+}
+
+/// What no server could be better than, on this machine and in this run.
+fn echo(echo: &Echo) -> Row {
+    let latency = &echo.latency;
+    let what = format!("{}/s to a bare TLS echo: p50 / p99 / worst", echo.rate);
+    Row::seen(&what, format!("{} / {} / {}", short(latency.p50_ms), short(latency.p99_ms), slowest(latency)))
 }
 
 fn from_memory(round: &Round) -> Row {

@@ -5,6 +5,7 @@
 mod beat;
 mod connection;
 mod counters;
+mod echo;
 mod goals;
 mod hang;
 mod latency;
@@ -19,6 +20,7 @@ mod start;
 mod tally;
 mod world;
 
+pub use echo::Echo;
 pub use goals::Row;
 pub use hang::Hang;
 pub use latency::Latency;
@@ -49,6 +51,8 @@ pub enum Part {
     ClosedLoop,
     /// Reads on a beat.
     Rates,
+    /// The same beat sent to a bare echo: what the machine makes of it.
+    Echo,
     /// Memory with more and more questions.
     Memory,
     /// New configurations under load.
@@ -59,8 +63,8 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are measured.
-    pub const ALL: [Self; 6] =
-        [Self::Start, Self::ClosedLoop, Self::Rates, Self::Memory, Self::Reload, Self::Hang];
+    pub const ALL: [Self; 7] =
+        [Self::Start, Self::ClosedLoop, Self::Rates, Self::Echo, Self::Memory, Self::Reload, Self::Hang];
 
     /// Its word on a command line.
     pub fn name(self) -> &'static str {
@@ -68,6 +72,7 @@ impl Part {
             Self::Start => "start",
             Self::ClosedLoop => "closed-loop",
             Self::Rates => "rates",
+            Self::Echo => "echo",
             Self::Memory => "memory",
             Self::Reload => "reload",
             Self::Hang => "hang",
@@ -86,6 +91,8 @@ pub struct Report {
     pub start: Option<Starts>,
     /// HPAs at 67 and 333 reads a second.
     pub rounds: Vec<Round>,
+    /// The same rates sent to a bare TLS echo.
+    pub echoes: Vec<Echo>,
     /// Five connections that read as fast as they can.
     pub closed_loops: Vec<ClosedLoop>,
     /// One HPA for each question, with more and more questions.
@@ -164,6 +171,7 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
         quick,
         start: None,
         rounds: Vec::new(),
+        echoes: Vec::new(),
         closed_loops: Vec::new(),
         memory: None,
         hang: None,
@@ -175,6 +183,7 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
             Part::Start => report.start = Some(start::starts(&stage, pace).await?),
             Part::ClosedLoop => report.closed_loops = rate::closed_loops(&stage, pace).await?,
             Part::Rates => report.rounds = rate::rounds(&stage, pace).await?,
+            Part::Echo => report.echoes = echo::echoes(&stage, pace).await?,
             Part::Memory => report.memory = Some(memory::growth(&stage, pace).await?),
             Part::Reload => report.reload = Some(reload::reload(&stage, pace).await?),
             Part::Hang => report.hang = Some(hang::hang(&stage, pace).await?),

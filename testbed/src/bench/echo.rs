@@ -1,0 +1,142 @@
+//! The machine's own part: the same beat sent to a server that does nothing but TLS.
+//!
+//! What a read waits for here no server could spare it: sleeps that end late, processors that wake up slowly or are busy
+//! with kube-apiserver and Prometheus, and the two ends of a TLS connection. The server blocks, a thread a connection, which
+//! is the shortest way there is.
+
+use super::{
+    AT_ONCE, Pace,
+    beat::{Beat, Layout, Schedule},
+    connection::Target,
+    latency::Latency,
+    load::{Ask, OpenLoop},
+    say,
+    stage::Stage,
+    world,
+};
+use crate::{Server, pki::Identity};
+use anyhow::{Result, ensure};
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use serde::Serialize;
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// As long as the answer to a read.
+const BODY: usize = 400;
+
+/// What reads cost when no server has anything to do.
+#[derive(Debug, Clone, Serialize)]
+pub struct Echo {
+    /// Reads a second.
+    pub rate: usize,
+    /// How long they took.
+    pub latency: Latency,
+}
+
+/// The beats of the rounds, for as long as those count.
+pub(super) async fn echoes(stage: &Stage, pace: &Pace) -> Result<Vec<Echo>> {
+    let mut echoes = Vec::new();
+    for rate in [67, 333] {
+        echoes.push(echo(stage, rate, pace).await?);
+    }
+    Ok(echoes)
+}
+
+async fn echo(stage: &Stage, rate: usize, pace: &Pace) -> Result<Echo> {
+    say(&format!("{rate}/s to a bare TLS echo"));
+    let listener = Listener::start(&Server::identity(&stage.cluster)?)?;
+    let credentials = stage.cluster.credentials();
+    let ca = credentials.serving_ca.pem();
+    let target = Arc::new(Target::new(&credentials.files().front_proxy, &ca, listener.port)?);
+    let body = "0".repeat(BODY);
+    let asks = (0..world::RULES).map(|question| Ask {
+        request: world::ask(world::Source::Memory, question).request,
+        expected: body.clone(),
+    });
+    let beat = Beat::at_rate(rate, pace.beat, world::RULES, Layout::Together);
+    // Until connections are open.
+    let warm_up = pace.beat;
+    let end = warm_up + beat.mean() * pace.beats;
+    let load = OpenLoop::start(&target, &asks.collect(), Schedule::new(beat), end, AT_ONCE);
+    let outcome = load.finish().await?;
+    ensure!(outcome.complaints.is_empty(), "the echo failed: {:?}", outcome.complaints);
+    let latency = Latency::of(outcome.reads.iter().filter(|read| read.planned >= warm_up));
+    Ok(Echo { rate, latency })
+}
+
+/// Answers every request with the same bytes. It ends with this value, once its clients are gone.
+struct Listener {
+    port: u16,
+    stop: Arc<AtomicBool>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    fn start(identity: &Identity) -> Result<Self> {
+        crate::install_crypto();
+        let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
+        let tls = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain.collect::<Result<_, _>>()?, key)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = listener.local_addr()?.port();
+        let stop = Arc::<AtomicBool>::default();
+        let accepting = thread::spawn({
+            let (stop, tls) = (Arc::clone(&stop), Arc::new(tls));
+            move || accept(&listener, &tls, &stop)
+        });
+        Ok(Self { port, stop, accepting: Some(accepting) })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, tls: &Arc<ServerConfig>, stop: &AtomicBool) {
+    thread::scope(|scope| {
+        while let Ok((tcp, _)) = listener.accept() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            // A client that goes away is no failure of the echo's; one that gets no answer counts it.
+            scope.spawn(|| answer(tcp, Arc::clone(tls)));
+        }
+    });
+}
+
+fn answer(tcp: TcpStream, tls: Arc<ServerConfig>) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let mut stream = StreamOwned::new(ServerConnection::new(tls).map_err(io::Error::other)?, tcp);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY}\r\n\r\n{}", "0".repeat(BODY));
+    let (mut received, mut chunk) = (Vec::new(), [0; 2048]);
+    loop {
+        match stream.read(&mut chunk)? {
+            0 => return Ok(()),
+            length => received.extend_from_slice(chunk.get(..length).unwrap_or_default()),
+        }
+        if received.ends_with(b"\r\n\r\n") {
+            received.clear();
+            stream.write_all(answer.as_bytes())?;
+            stream.flush()?;
+        }
+    }
+}
