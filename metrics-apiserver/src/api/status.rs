@@ -41,6 +41,16 @@ pub enum Error {
     Answer(#[from] AnswerError),
 }
 
+impl Error {
+    /// Whether the log has it already: whoever finds out that a backend is down says so, once.
+    pub fn is_told(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::Open { .. }), .. })
+        )
+    }
+}
+
 /// What can be wrong with a request before anything is looked up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {

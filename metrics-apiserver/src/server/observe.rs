@@ -83,7 +83,7 @@ fn refusal(request: &HttpRequest, error: &Error, span: &tracing::Span) -> HttpRe
     let status = Status::from(error);
     span.in_scope(|| {
         let causes = Causes(error);
-        if status.code >= 500 {
+        if status.code >= 500 && !error.is_told() {
             tracing::warn!(http.path = request.uri().path(), http.code = status.code, error = %causes, "request failed");
         } else {
             tracing::debug!(http.code = status.code, error = %causes, "request refused");

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,7 @@ const END_MAX: Duration = Duration::from_secs(5);
 /// A server process, with the metrics `queue_depth` and `broken`.
 pub(crate) struct Stage {
     pub(crate) prometheus: Server,
+    is_down: Arc<AtomicBool>,
     address: String,
     http: reqwest::Client,
     pid: Pid,
@@ -40,7 +43,12 @@ pub(crate) struct Stage {
 impl Stage {
     /// With these flags besides those that all need. No more of the log is read than `log_lines_max` ahead of the test.
     pub(crate) fn start(flags: &[&str], log_lines_max: usize) -> Self {
-        let (prometheus, kubernetes) = (Server::start(query), Server::start(review));
+        let is_down = Arc::<AtomicBool>::default();
+        let prometheus = Server::start({
+            let is_down = Arc::clone(&is_down);
+            move |request| query(request, is_down.load(Ordering::SeqCst))
+        });
+        let kubernetes = Server::start(review);
         let directory = tempfile::tempdir().unwrap();
         let certificate = write_files(directory.path(), &prometheus.url(), &kubernetes.url());
         let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
@@ -68,7 +76,17 @@ impl Stage {
                 break address.to_owned();
             }
         };
-        Self { prometheus, address, http, pid, log, ended, _kubernetes: kubernetes, _directory: directory }
+        Self {
+            prometheus,
+            is_down,
+            address,
+            http,
+            pid,
+            log,
+            ended,
+            _kubernetes: kubernetes,
+            _directory: directory,
+        }
     }
 
     /// Reads a metric; gives the status.
@@ -82,6 +100,11 @@ impl Stage {
         let request =
             if traceparent.is_empty() { request } else { request.header("traceparent", traceparent) };
         request.send().await.unwrap().status().as_u16()
+    }
+
+    /// From now on Prometheus answers no query.
+    pub(crate) fn take_prometheus_down(&self) {
+        self.is_down.store(true, Ordering::SeqCst);
     }
 
     /// Ends the server and waits for that, which it has to be quick about.
@@ -122,8 +145,8 @@ fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) -> Certific
 }
 
 /// Prometheus: 2.5, unless something is broken.
-fn query(request: &Request) -> Answer {
-    if request.line.contains("broken") {
+fn query(request: &Request, is_down: bool) -> Answer {
+    if is_down || request.line.contains("broken") {
         return Answer::Json(503, String::new());
     }
     let vector = json!({"resultType": "vector", "result": [{"metric": {}, "value": [0, "2.5"]}]});
