@@ -61,7 +61,13 @@ impl ServedCatalog {
     }
 
     /// Serves `catalog` from the next request on.
-    pub fn replace(&self, catalog: Catalog) {
+    pub fn replace(&self, mut catalog: Catalog) {
+        let before = self.current();
+        for (name, rule) in &mut catalog.rules {
+            if let Some((rule, before)) = Arc::get_mut(rule).zip(before.rules.get(name)) {
+                rule.replace(before);
+            }
+        }
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         self.current.store(Arc::new(Catalog { generation, ..catalog }));
     }
@@ -69,6 +75,8 @@ impl ServedCatalog {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
 
@@ -96,6 +104,23 @@ mod tests {
         let catalog = Catalog::new(vec![rule("b", "up"), rule("C", "up"), rule("a", "up")]);
         let names: Vec<&str> = catalog.rules().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "C"]);
+    }
+
+    #[test]
+    fn a_rule_that_asks_as_before_goes_on_as_the_same_asker() {
+        let served = ServedCatalog::new(Catalog::new(vec![rule("same", "up"), rule("other", "up")]));
+        let asker = |name| {
+            let metric = MetricName::parse(name).unwrap();
+            Arc::downgrade(&served.current().rule(&metric).unwrap().asker)
+        };
+        let (same, other) = (asker("same"), asker("other"));
+        let mut patient = rule("same", "up");
+        patient.max_age = Duration::from_secs(60);
+        served.replace(Catalog::new(vec![patient, rule("other", "down")]));
+        assert!(same.ptr_eq(&asker("same")));
+        assert!(other.upgrade().is_none(), "nobody asks for `up` by this name any more");
+        served.replace(Catalog::default());
+        assert!(same.upgrade().is_none());
     }
 
     #[test]

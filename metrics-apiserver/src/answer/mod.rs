@@ -18,7 +18,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
 
 use crate::catalog::ServedCatalog;
-use crate::memory::{Memory, QueryCounts, ReadError};
+use crate::memory::{Memory, ReadError, Reader};
 use crate::metric::{MetricName, Namespace, Selector, Value};
 use crate::rules::{QuestionError, Rule, ValueError};
 
@@ -124,7 +124,8 @@ impl Answers {
         let (name, space) = (rule.name.as_str(), namespace.as_str());
         // Memory says so if the read waits.
         let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);
-        let read = self.read(rule, namespace, selector, &tally.queries, deadline).instrument(span).await;
+        let reader = Reader::new(&rule.asker, Arc::clone(&tally.queries));
+        let read = self.read(rule, namespace, selector, &reader, deadline).instrument(span).await;
         tally.record(rule.name.as_str(), &read, began.elapsed());
         read.map(|served| Answer { metric: rule.name.clone(), values: served.values })
     }
@@ -134,13 +135,13 @@ impl Answers {
         rule: &Rule,
         namespace: &Namespace,
         selector: &Selector,
-        counts: &Arc<QueryCounts>,
+        reader: &Reader,
         deadline: Instant,
     ) -> Result<Served, AnswerError> {
         let question = rule
             .question(namespace, selector)
             .map_err(|source| AnswerError::Question { metric: rule.name.clone(), source })?;
-        read::read(&self.memory, rule, &question, counts, deadline).await
+        read::read(&self.memory, rule, &question, reader, deadline).await
     }
 }
 

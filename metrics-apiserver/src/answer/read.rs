@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::AnswerError;
-use crate::memory::{Memory, QueryCounts, Question, ReadError, Reading};
+use crate::memory::{Memory, Question, ReadError, Reader, Reading};
 use crate::metric::{Labels, Value};
 use crate::rules::{Fallback, Partial, Policies, Rule, ValueError};
 
@@ -38,10 +38,10 @@ pub(super) async fn read(
     memory: &Memory,
     rule: &Rule,
     question: &Question,
-    counts: &Arc<QueryCounts>,
+    reader: &Reader,
     deadline: Instant,
 ) -> Result<Served, AnswerError> {
-    let (doubt, reading) = match memory.reading(question, rule.max_age, counts, deadline).await {
+    let (doubt, reading) = match memory.reading(question, rule.max_age, reader, deadline).await {
         Ok(reading) => match measured(rule, &reading) {
             Ok(values) => {
                 if rule.policies.hold() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::flight::{Flight, Outcome};
-use super::{QueryCounts, QueryError, Reading};
+use super::{QueryError, Reader, Reading};
 use crate::rhythm::{Rhythm, Role};
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
@@ -43,8 +43,8 @@ pub(super) struct Entry {
     /// A failure of the question's own, and when it came.
     refused: Option<(Instant, QueryError)>,
     rhythm: Rhythm,
-    /// Of the last read's metric.
-    pub(super) counts: Arc<QueryCounts>,
+    /// Of the last read.
+    pub(super) reader: Reader,
     /// What the last fetches took at most; the longest are slowly forgotten.
     took: Duration,
     /// Where in the window over which fetches are spread this question has its place, in 256ths.
@@ -52,7 +52,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, place: u8, counts: Arc<QueryCounts>) -> Self {
+    pub(super) fn new(now: Instant, place: u8, reader: Reader) -> Self {
         Self {
             since: now,
             last_read: now,
@@ -63,7 +63,7 @@ impl Entry {
             took_off: now,
             refused: None,
             rhythm: Rhythm::default(),
-            counts,
+            reader,
             took: Duration::ZERO,
             place,
         }
@@ -93,8 +93,8 @@ impl Entry {
     /// What is to be done for the next read.
     pub(super) fn ahead(&mut self, now: Instant, spread: Duration) -> Ahead {
         let lead = self.lead(self.rhythm.max_age(), spread);
-        if self.took >= self.rhythm.max_age() {
-            // It would be too old when it comes.
+        // It would be too old when it comes, or come for nobody.
+        if self.took >= self.rhythm.max_age() || self.reader.is_gone() {
             return Ahead::Nothing;
         }
         while let Some(read) = self.rhythm.next() {
@@ -190,7 +190,7 @@ impl Entry {
 
     /// Whether fetches run ahead of its reads.
     pub(super) fn is_steady(&self) -> bool {
-        self.rhythm.is_steady()
+        self.rhythm.is_steady() && !self.reader.is_gone()
     }
 
     /// Samples kept.

@@ -18,7 +18,7 @@
 //! again; only what the backend refuses is kept for some seconds, since it would refuse it again. The reading before it stays,
 //! for those whose `maxAge` still allows it.
 //!
-//! A question that nobody reads for twelve of its beats is forgotten. Bounded by [`Limits`]: when the memory is full,
+//! A question that nobody reads for twelve of its beats is forgotten, and not fetched ahead once its reader is gone. Bounded by [`Limits`]: when the memory is full,
 //! the questions read longest ago are forgotten; when too many fetches are in flight, a read that would begin one more
 //! fails at once.
 //!
@@ -30,6 +30,7 @@ mod entry;
 mod flight;
 mod metrics;
 mod query;
+mod reader;
 mod shelf;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +46,7 @@ use tracing::{Instrument as _, Span, info_span};
 pub use crate::rules::{BackendName, Question};
 pub use counts::QueryCounts;
 pub use query::{Query, QueryError, Reading};
+pub use reader::Reader;
 
 use flight::Launch;
 use metrics::Metrics;
@@ -120,15 +122,15 @@ impl Memory {
         self.metrics.register(registry, Arc::clone(&self.shelf));
     }
 
-    /// A reading for `question` by the module's rules. Its queries count in `counts` from now on, ahead of reads as well.
+    /// A reading for `question` by the module's rules; its fetches are the reader's from now on, ahead of reads as well.
     pub async fn reading(
         &self,
         question: &Question,
         max_age: Duration,
-        counts: &Arc<QueryCounts>,
+        reader: &Reader,
         deadline: Instant,
     ) -> Result<Arc<Reading>, ReadError> {
-        let flight = match self.shelf.look(question, max_age, counts, Instant::now()) {
+        let flight = match self.shelf.look(question, max_age, reader, Instant::now()) {
             Found::Reading(reading) => {
                 self.metrics.hits.inc();
                 return Ok(reading);

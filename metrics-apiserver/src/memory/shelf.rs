@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::entry::{Ahead, Entry};
 use super::flight::{self, Flight, Launch, Outcome};
-use super::{Limits, QueryCounts, QueryError, Reading};
+use super::{Limits, QueryError, Reader, Reading};
 use crate::rules::{BackendName, Question};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the questions
@@ -89,11 +89,11 @@ impl Shelf {
         &self,
         question: &Question,
         max_age: Duration,
-        counts: &Arc<QueryCounts>,
+        reader: &Reader,
         now: Instant,
     ) -> Found {
         let hash = self.hasher.hash_one(question);
-        let read = Read { question, place: place(hash), max_age, counts, now, spread: self.spread() };
+        let read = Read { question, place: place(hash), max_age, reader, now, spread: self.spread() };
         self.shard(hash).look(&read, &self.slots)
     }
 
@@ -128,7 +128,7 @@ impl Shelf {
                     Ahead::Later(at) => at,
                     Ahead::Now => {
                         if let Some(slot) = self.spare_slot() {
-                            let (launch, flight) = flight::begin(slot, Arc::clone(&entry.counts));
+                            let (launch, flight) = flight::begin(slot, Arc::clone(&entry.reader.counts));
                             entry.take_off(now, flight);
                             entry.fetched_ahead();
                             due.push((question.clone(), launch));
@@ -247,7 +247,7 @@ struct Read<'a> {
     question: &'a Question,
     place: u8,
     max_age: Duration,
-    counts: &'a Arc<QueryCounts>,
+    reader: &'a Reader,
     now: Instant,
     spread: Duration,
 }
@@ -275,7 +275,7 @@ impl Shard {
             // Full of fetches in flight.
             return Found::Busy;
         }
-        let new = || Entry::new(read.now, read.place, Arc::clone(read.counts));
+        let new = || Entry::new(read.now, read.place, read.reader.clone());
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
@@ -297,8 +297,8 @@ impl Shard {
 
 /// What a read finds in its question's entry.
 fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
-    if !Arc::ptr_eq(&entry.counts, read.counts) {
-        entry.counts = Arc::clone(read.counts);
+    if entry.reader != *read.reader {
+        entry.reader = read.reader.clone();
     }
     let young = entry.read(read.now, read.max_age, read.spread);
     let young = match (young, entry.in_flight()) {
@@ -314,7 +314,7 @@ fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         return young.map_or(Found::Busy, Found::Reading);
     };
-    let (launch, flight) = flight::begin(slot, Arc::clone(&entry.counts));
+    let (launch, flight) = flight::begin(slot, Arc::clone(&entry.reader.counts));
     entry.take_off(read.now, flight.clone());
     match young {
         Some(reading) => Found::Ageing(reading, launch),

@@ -84,7 +84,7 @@ impl Fixture {
 
 async fn read(memory: Arc<Memory>, promql: &str, max_age: Duration) -> Result<f64, ReadError> {
     let reading =
-        memory.reading(&question(promql), max_age, &Arc::default(), Instant::now() + SECOND).await?;
+        memory.reading(&question(promql), max_age, &Reader::constant(), Instant::now() + SECOND).await?;
     Ok(reading.samples[0].value)
 }
 
@@ -225,10 +225,10 @@ async fn a_read_from_memory_takes_microseconds() {
     let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
     let question = question(&"sum(rate(http_requests_total{namespace=\"default\"}[1m])) ".repeat(5));
     let far = Instant::now() + 3600 * SECOND;
-    fixture.memory.reading(&question, 3600 * SECOND, &Arc::default(), far).await.unwrap();
+    fixture.memory.reading(&question, 3600 * SECOND, &Reader::constant(), far).await.unwrap();
     let began = std::time::Instant::now();
     for _ in 0..READS {
-        fixture.memory.reading(&question, 3600 * SECOND, &Arc::default(), far).await.unwrap();
+        fixture.memory.reading(&question, 3600 * SECOND, &Reader::constant(), far).await.unwrap();
     }
     let each = began.elapsed() / READS;
     println!("a read from memory takes {each:?}");

@@ -1,6 +1,7 @@
 //! A rule: how one metric is computed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::matcher::{Comparison, Matcher, is_label_name, only};
@@ -63,6 +64,8 @@ pub struct Rule {
     pub policies: Policies,
     /// How old a reading may be that answers a read.
     pub max_age: Duration,
+    /// Alive while a rule that asks these questions is served: memory fetches ahead for nobody else.
+    pub asker: Arc<()>,
     query: QueryTemplate,
 }
 
@@ -89,7 +92,19 @@ impl Rule {
             return Err(RuleError::Label(bad.clone()));
         }
         let policies = Policies::default();
-        Ok(Self { name, backend, namespace, selector, policies, max_age: DEFAULT_MAX_AGE, query })
+        let (max_age, asker) = (DEFAULT_MAX_AGE, Arc::default());
+        Ok(Self { name, backend, namespace, selector, policies, max_age, asker, query })
+    }
+
+    /// Takes the place of `before`: the same asker, if it asks the same questions.
+    pub fn replace(&mut self, before: &Self) {
+        let asks_the_same = self.backend == before.backend
+            && self.namespace == before.namespace
+            && self.selector == before.selector
+            && self.query == before.query;
+        if asks_the_same {
+            self.asker = Arc::clone(&before.asker);
+        }
     }
 
     /// The query that answers a read of this metric in `namespace` with `selector`.

@@ -18,7 +18,7 @@ use super::{PromqlError, QuestionError};
 const HOSTILE: [&str; 3] = ["\"}) or vector(1) # \\", "\n\\\"`'{}$\u{fffd}\u{0}é", "plain"];
 
 /// A query that was read, checked and cut into pieces.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryTemplate {
     /// Without added matchers.
     plain: Vec<Piece>,
@@ -27,7 +27,7 @@ pub struct QueryTemplate {
     parameters: BTreeSet<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     Text(String),
     /// The added matchers.

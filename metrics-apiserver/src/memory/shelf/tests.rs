@@ -22,7 +22,7 @@ fn reading_of(asked: Instant) -> Arc<Reading> {
 }
 
 fn look(shelf: &Shelf, question: &Question, max_age: Duration, now: Instant) -> Found {
-    shelf.look(question, max_age, &Arc::default(), now)
+    shelf.look(question, max_age, &Reader::constant(), now)
 }
 
 struct Fixture {
@@ -42,7 +42,7 @@ impl Fixture {
             question: &question,
             place: 0,
             max_age: 100 * SECOND,
-            counts: &Arc::default(),
+            reader: &Reader::constant(),
             now,
             spread: Duration::ZERO,
         };

@@ -97,6 +97,26 @@ async fn each_of_three_replicas_answers_from_memory_with_at_most_one_query_a_bea
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_ahead_for_a_rule_that_is_gone_until_another_asks_the_same() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    let asker = Arc::default();
+    let reader = Reader::new(&asker, Arc::default());
+    let read = async |reader: &Reader| {
+        fixture.memory.reading(&question("up"), MAX_AGE, reader, Instant::now() + SECOND).await.unwrap();
+        tokio::time::sleep(BEAT).await;
+    };
+    for _ in 0..3 {
+        read(&reader).await;
+    }
+    assert_eq!((fixture.asked(), fixture.memory.shelf.census().ahead), (4, 1), "the last of them ahead");
+    drop(asker);
+    tokio::time::sleep(BEAT * 3).await;
+    assert_eq!((fixture.asked(), fixture.memory.shelf.census().ahead), (4, 0));
+    read(&Reader::constant()).await;
+    assert_eq!((fixture.asked(), fixture.memory.shelf.census().ahead), (6, 1), "for it, and ahead");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_reads_is_no_longer_fetched_and_forgotten() {
     let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
     for _ in 0..3 {
