@@ -89,9 +89,9 @@ impl Outcome {
                 ReadError::Query(QueryError::Unavailable { .. }) => Self::Unavailable,
                 ReadError::Query(QueryError::Open { .. }) => Self::BreakerOpen,
                 ReadError::Query(QueryError::Refused { .. }) => Self::Refused,
-                ReadError::Query(QueryError::Malformed { .. } | QueryError::TooMuch { .. }) => {
-                    Self::Unreadable
-                }
+                ReadError::Query(
+                    QueryError::Malformed { .. } | QueryError::Unfit { .. } | QueryError::TooMuch { .. },
+                ) => Self::Unreadable,
             },
             AnswerError::Value { source, .. } => match source {
                 ValueError::NoData => Self::NoData,

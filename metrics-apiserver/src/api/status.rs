@@ -211,7 +211,7 @@ fn code_of(error: &AnswerError) -> (u16, &'static str) {
         AnswerError::Question { .. } => (400, "BadRequest"),
         AnswerError::Read { source, .. } => match source {
             ReadError::DeadlinePassed | ReadError::Query(QueryError::TimedOut(_)) => (504, "Timeout"),
-            ReadError::Query(QueryError::Refused { .. }) => (500, "InternalError"),
+            ReadError::Query(QueryError::Refused { .. } | QueryError::Unfit { .. }) => (500, "InternalError"),
             ReadError::Busy
             | ReadError::Query(
                 QueryError::Unavailable { .. }

@@ -30,8 +30,7 @@ fn golden(name: &str, body: &[u8]) {
 }
 
 fn values() -> Vec<Value> {
-    let labels: Labels =
-        [("pod".to_owned(), "a-\"0\"".to_owned()), ("zone".to_owned(), "x".to_owned())].into();
+    let labels: Labels = [("pod", "a-\"0\""), ("zone", "x")].into_iter().collect();
     let timestamp: Timestamp = "2026-11-24T03:51:07.987Z".parse().unwrap();
     vec![
         Value { quantity: Quantity::from_f64(1.5).unwrap(), labels, timestamp },
@@ -186,6 +185,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (read(QueryError::Unavailable { detail: detail.clone() }.into()), 503, "ServiceUnavailable"),
         (read(QueryError::Refused { detail: detail.clone() }.into()), 500, "InternalError"),
         (read(QueryError::Malformed { detail }.into()), 503, "ServiceUnavailable"),
+        (read(QueryError::Unfit { what: "the query gives a matrix" }.into()), 500, "InternalError"),
         (read(QueryError::TooMuch { limit: "8 MiB" }.into()), 503, "ServiceUnavailable"),
         (
             read(QueryError::Open { cause: "prometheus is not reachable".into() }.into()),

@@ -36,7 +36,7 @@ impl QueryCounts {
             Err(QueryError::TimedOut(_)) => 1,
             Err(QueryError::Unavailable { .. }) => 2,
             Err(QueryError::Refused { .. }) => 3,
-            Err(QueryError::Malformed { .. }) => 4,
+            Err(QueryError::Malformed { .. } | QueryError::Unfit { .. }) => 4,
             Err(QueryError::TooMuch { .. }) => 5,
             Err(QueryError::Open { .. }) => 6,
         };

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::flight::{Flight, Outcome};
 use super::{QueryError, Reader, Reading};
 use crate::rhythm::{Rhythm, Role};
+use crate::rules::Question;
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
-/// How long a refusal is kept. Fifty HPAs on a question that Prometheus refuses cost one query on their beat, not fifty; what
-/// is mended meanwhile is seen with the next beat.
-const REFUSAL_KEPT: Duration = Duration::from_secs(5);
+/// What a question with one small reading takes, besides its text: measured with ten thousand of them.
+pub(super) const ENTRY_BYTES: usize = 1_500;
 
 /// What is to be done for the next read of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,13 +35,15 @@ pub(super) struct Entry {
     kept: Option<Arc<Reading>>,
     /// The last reading that a rule with a hold called good.
     good: Option<Arc<Reading>>,
-    /// Of both.
-    weight: usize,
+    /// What all of it takes in memory, the question's text included.
+    bytes: usize,
+    /// The same without readings.
+    own_bytes: usize,
     flight: Option<Flight>,
     /// When the flight was begun.
     took_off: Instant,
-    /// A failure of the question's own, and when it came.
-    refused: Option<(Instant, QueryError)>,
+    /// How the last fetch failed, and when, if it did.
+    failed: Option<(Instant, QueryError)>,
     rhythm: Rhythm,
     /// Of the last read.
     pub(super) reader: Reader,
@@ -52,16 +54,18 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, place: u8, reader: Reader) -> Self {
+    pub(super) fn new(now: Instant, place: u8, question: &Question, reader: Reader) -> Self {
+        let own_bytes = ENTRY_BYTES + question.promql.len();
         Self {
             since: now,
             last_read: now,
             kept: None,
             good: None,
-            weight: 0,
+            bytes: own_bytes,
+            own_bytes,
             flight: None,
             took_off: now,
-            refused: None,
+            failed: None,
             rhythm: Rhythm::default(),
             reader,
             took: Duration::ZERO,
@@ -122,10 +126,10 @@ impl Entry {
         kept.max(in_flight).is_some_and(|asked| asked + self.rhythm.max_age() >= at)
     }
 
-    /// What the backend refused lately, and would refuse again.
-    pub(super) fn refused(&self, now: Instant, max_age: Duration) -> Option<&QueryError> {
-        let (at, error) = self.refused.as_ref()?;
-        (now.saturating_duration_since(*at) < REFUSAL_KEPT.min(max_age)).then_some(error)
+    /// How a fetch failed a moment ago, so that it need not be tried again.
+    pub(super) fn failed(&self, now: Instant, max_age: Duration) -> Option<&QueryError> {
+        let (at, error) = self.failed.as_ref()?;
+        (now.saturating_duration_since(*at) < error.kept_for().min(max_age)).then_some(error)
     }
 
     /// The fetch in flight, if there is one.
@@ -149,13 +153,15 @@ impl Entry {
             Ok(reading) => {
                 let took = now.saturating_duration_since(began);
                 self.took = took.max(self.took * 7 / 8);
-                self.refused = None;
+                self.failed = None;
                 let before = self.kept.replace(Arc::clone(reading));
                 self.weigh();
                 before
             }
             Err(error) => {
-                self.refused = error.is_final().then(|| (now, error.clone()));
+                // What failed ahead of a read is tried once more by the read.
+                let is_known = error.is_final() || self.last_read >= self.took_off;
+                self.failed = is_known.then(|| (now, error.clone()));
                 None
             }
         }
@@ -198,16 +204,17 @@ impl Entry {
         self.kept.as_ref().map_or(0, |reading| reading.samples.len())
     }
 
-    /// The weight of the readings kept.
-    pub(super) fn weight(&self) -> usize {
-        self.weight
+    /// What it takes in memory, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The last reading and the last good one are mostly the same.
     fn weigh(&mut self) {
         let kept = self.kept.as_ref();
         let good = self.good.as_ref().filter(|good| kept.is_none_or(|kept| !Arc::ptr_eq(kept, good)));
-        self.weight = kept.into_iter().chain(good).map(|reading| reading.weight()).sum();
+        let readings: usize = kept.into_iter().chain(good).map(|reading| reading.bytes()).sum();
+        self.bytes = self.own_bytes + readings;
     }
 
     /// How long before a read its fetch is to be sent: the time it takes, a margin, and this question's place within

@@ -68,7 +68,7 @@ impl Collector for Content {
             ("questions", "Questions kept", census.questions),
             ("questions_ahead", "Questions whose fetches run ahead of their reads", census.ahead),
             ("samples", "Samples kept", census.samples),
-            ("labels", "Labels kept with them, each sample counting for one more", census.weight),
+            ("bytes", "What questions and readings take, by their lengths", census.bytes),
         ] {
             let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

@@ -14,8 +14,8 @@
 //! in `crate::rhythm`), and 1 is what reads get. That changes when Prometheus is asked, never what is answered.
 //!
 //! A fetch is a task of its own on the runtime given to [`Memory::new`]: a client that goes away, or the end of
-//! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited, and the next read asks
-//! again; only what the backend refuses is kept for some seconds, since it would refuse it again. The reading before it stays,
+//! the web worker that began the fetch, costs the others nothing. A failure goes to all who waited and to who
+//! reads in the next moment; after that, a read asks again. The reading before it stays,
 //! for those whose `maxAge` still allows it.
 //!
 //! A question that nobody reads for twelve of its beats is forgotten, and not fetched ahead once its reader is gone. Bounded by [`Limits`]: when the memory is full,
@@ -56,9 +56,10 @@ use shelf::{Found, Shelf};
 /// about a kilobyte.
 pub const QUESTIONS_MAX: usize = 20_000;
 
-/// Labels of all readings kept, each sample counting for one more: some 75 MB of the 160 that the manifests allow. Enough
-/// for all questions with 24 labels each; without it, a hundred readings of the largest kind would end the process.
-pub const WEIGHT_MAX: usize = 500_000;
+/// What all questions and readings together may take, of the 160 MB that the manifests allow: the program takes 16, and
+/// answers that are read and decoded up to 90. Enough for all questions with a kilobyte of text and labels each; without it,
+/// a few readings of the largest kind, or a thousand of the longest questions, would end the process.
+pub const BYTES_MAX: usize = 48_000_000;
 
 /// Fetches in flight at most, waiting for their turn at the backend included. More could not be answered within a
 /// backend's timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
@@ -75,15 +76,15 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Questions kept; an even share of them in each shard, so a little less may be reached.
     pub questions: usize,
-    /// The sum of all readings' weights ([`Reading::weight`]). It is passed for a tenth of a second at most.
-    pub weight: usize,
+    /// What questions and readings take together. Passed by one large reading, or by what a tenth of a second brings.
+    pub bytes: usize,
     /// Fetches in flight.
     pub fetches: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { questions: QUESTIONS_MAX, weight: WEIGHT_MAX, fetches: FETCHES_MAX }
+        Self { questions: QUESTIONS_MAX, bytes: BYTES_MAX, fetches: FETCHES_MAX }
     }
 }
 
@@ -151,7 +152,7 @@ impl Memory {
                 self.fly(question.clone(), launch);
                 flight
             }
-            Found::Refused(error) => {
+            Found::Failed(error) => {
                 self.metrics.hits.inc();
                 return Err(error.into());
             }

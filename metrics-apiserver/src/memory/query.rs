@@ -9,6 +9,9 @@ use tokio::time::Instant;
 use crate::metric::Sample;
 use crate::rules::Question;
 
+/// What a sample takes besides the text of its labels: itself, and what the allocator keeps with two pieces of memory.
+const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * 16;
+
 /// Whoever can put a question to a backend: Prometheus over HTTP, or a test's fake.
 pub trait Query: Send + Sync + 'static {
     /// What the backend says to `question`; ends within the backend's own timeout.
@@ -28,9 +31,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// How much memory it takes, in labels of some 150 bytes; a sample without labels takes as much as one.
-    pub fn weight(&self) -> usize {
-        self.samples.iter().map(|sample| 1 + sample.labels.len()).sum()
+    /// How much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.samples.iter().map(|sample| SAMPLE_BYTES + sample.labels.heap_bytes()).sum()
     }
 }
 
@@ -58,6 +61,12 @@ pub enum QueryError {
         /// For the log, never for the client.
         detail: Arc<str>,
     },
+    /// The answer is one, but no numbers at one moment: the query is at fault.
+    #[error("{what}")]
+    Unfit {
+        /// What it is, and what to do about it.
+        what: &'static str,
+    },
     /// The answer is larger than we are ready to read.
     #[error("prometheus sent more than {limit}")]
     TooMuch {
@@ -73,16 +82,29 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// How long the next reads of the question get the same, without asking again. Fifty HPAs on a question that fails cost
+    /// one query on their beat, not fifty.
+    pub fn kept_for(&self) -> Duration {
+        match self {
+            // What is mended meanwhile is seen with an HPA's next beat.
+            _ if self.is_final() => Duration::from_secs(5),
+            // Costs the backend nothing, and may be over with the next probe.
+            Self::Open { .. } => Duration::ZERO,
+            // HPAs that were created together read within a second.
+            _ => Duration::from_secs(1),
+        }
+    }
+
     /// Whether the fault lies in the question: the backend works, and would say the same a moment later.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::TooMuch { .. })
+        matches!(self, Self::Refused { .. } | Self::Unfit { .. } | Self::TooMuch { .. })
     }
 
     /// What the log should say besides the message; may quote the backend's own words.
     pub fn detail(&self) -> &str {
         match self {
             Self::Unavailable { detail } | Self::Refused { detail } | Self::Malformed { detail } => detail,
-            Self::TimedOut(_) | Self::TooMuch { .. } | Self::Open { .. } => "",
+            Self::TimedOut(_) | Self::Unfit { .. } | Self::TooMuch { .. } | Self::Open { .. } => "",
         }
     }
 }

@@ -25,6 +25,12 @@ const SHARDS: usize = 16;
 /// does, so that HPAs created together do not ask it together.
 const PACE: Duration = Duration::from_millis(4);
 
+/// What was read just now is not free to keep.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// A reading of so many bytes makes room for itself; smaller ones can wait for the next look at all of them.
+const LARGE_BYTES: usize = 64 << 10;
+
 /// What a look at the shelf finds.
 #[derive(Debug)]
 pub(super) enum Found {
@@ -36,8 +42,8 @@ pub(super) enum Found {
     Flight(Flight),
     /// A fetch that the finder has to fly.
     Begun(Launch, Flight),
-    /// The backend has just refused the question.
-    Refused(QueryError),
+    /// A fetch has failed a moment ago.
+    Failed(QueryError),
     /// Too many fetches are in flight to begin one more.
     Busy,
 }
@@ -51,8 +57,8 @@ pub(super) struct Census {
     pub(super) ahead: usize,
     /// Samples of all readings.
     pub(super) samples: usize,
-    /// The weight of all readings, in labels.
-    pub(super) weight: usize,
+    /// What all of it takes, in bytes.
+    pub(super) bytes: usize,
     /// Questions forgotten so far because there was no room.
     pub(super) evicted: u64,
 }
@@ -66,7 +72,7 @@ pub(super) struct Shelf {
     reserve: usize,
     /// Questions kept, as far as it matters for the pace.
     count: AtomicUsize,
-    weight_max: usize,
+    bytes_max: usize,
     hasher: RandomState,
 }
 
@@ -79,7 +85,7 @@ impl Shelf {
             slots: Arc::new(Semaphore::new(slots)),
             reserve: slots / 2,
             count: AtomicUsize::new(0),
-            weight_max: limits.weight,
+            bytes_max: limits.bytes,
             hasher: RandomState::new(),
         }
     }
@@ -101,6 +107,9 @@ impl Shelf {
     pub(super) fn land(&self, question: &Question, began: Instant, now: Instant, outcome: &Outcome) {
         // A large reading takes milliseconds to free: not under the lock.
         drop(self.change(question, |entry| entry.land(began, now, outcome)));
+        if outcome.as_ref().is_ok_and(|reading| reading.bytes() >= LARGE_BYTES) {
+            self.make_room(now);
+        }
     }
 
     /// Forgets everything of one backend.
@@ -115,14 +124,14 @@ impl Shelf {
     /// The fetches to be sent now, ahead of reads, for the caller to fly, and when the next one will be due; forgets what
     /// nobody reads, and what there is no room for.
     pub(super) fn due(&self, now: Instant) -> (Vec<(Question, Launch)>, Option<Instant>) {
-        let (mut due, mut next, mut count, mut weight) = (Vec::new(), None::<Instant>, 0, 0);
+        let (mut due, mut next, mut count, mut bytes) = (Vec::new(), None::<Instant>, 0, 0);
         let spread = self.spread();
         for shard in &self.shards {
             let mut shard = lock(shard);
             let forgotten = shard.take(|_, entry| entry.is_forgotten(now));
             count += shard.entries.len();
             for (question, entry) in &mut shard.entries {
-                weight += entry.weight();
+                bytes += entry.bytes();
                 let later = match entry.ahead(now, spread) {
                     Ahead::Nothing => continue,
                     Ahead::Later(at) => at,
@@ -143,31 +152,40 @@ impl Shelf {
             drop(forgotten);
         }
         self.count.store(count, Ordering::Relaxed);
-        if let Some(surplus) = weight.checked_sub(self.weight_max).filter(|surplus| *surplus > 0) {
-            self.make_room(surplus);
+        if bytes > self.bytes_max {
+            self.make_room(now);
         }
         (due, next)
     }
 
-    /// Forgets the questions read longest ago, until at least so much weight is gone.
-    fn make_room(&self, surplus: usize) {
-        let can_go = |entry: &Entry| entry.weight() > 0 && entry.in_flight().is_none();
-        let mut reads = Vec::new();
-        for shard in &self.shards {
-            let shard = lock(shard);
-            let idle = shard.entries.values().filter(|entry| can_go(entry));
-            reads.extend(idle.map(|entry| (entry.last_read(), entry.weight())));
-        }
-        reads.sort_unstable();
-        let mut gone = 0;
-        let is_enough = |(_, weight): &&(Instant, usize)| {
-            gone += weight;
-            gone >= surplus
+    /// Forgets questions until what is left has room: first those that take most for the longest time. By the time alone, one
+    /// large reading would put out all that is small, and gain nothing.
+    fn make_room(&self, now: Instant) {
+        let cost = |entry: &Entry| {
+            let idle = now.saturating_duration_since(entry.last_read()) + LEAST_IDLE;
+            idle.as_millis().saturating_mul(entry.bytes() as u128)
         };
-        let Some(&(until, _)) = reads.iter().find(is_enough).or_else(|| reads.last()) else { return };
+        let (mut bytes, mut costs) = (0, Vec::new());
+        for shard in &self.shards {
+            for entry in lock(shard).entries.values() {
+                bytes += entry.bytes();
+                if entry.in_flight().is_none() {
+                    costs.push((cost(entry), entry.bytes()));
+                }
+            }
+        }
+        costs.sort_unstable_by(|one, other| other.cmp(one));
+        let mut least = None;
+        for (cost, freed) in costs {
+            if bytes <= self.bytes_max {
+                break;
+            }
+            (bytes, least) = (bytes - freed, Some(cost));
+        }
+        let Some(least) = least else { return };
         for shard in &self.shards {
             let mut shard = lock(shard);
-            let gone = shard.take(|_, entry| can_go(entry) && entry.last_read() <= until);
+            let gone = shard.take(|_, entry| entry.in_flight().is_none() && cost(entry) >= least);
             shard.evicted += gone.len() as u64;
             drop(shard);
             drop(gone);
@@ -183,7 +201,7 @@ impl Shelf {
                 census.questions += 1;
                 census.ahead += usize::from(entry.is_steady());
                 census.samples += entry.samples();
-                census.weight += entry.weight();
+                census.bytes += entry.bytes();
             }
         }
         census
@@ -275,7 +293,7 @@ impl Shard {
             // Full of fetches in flight.
             return Found::Busy;
         }
-        let new = || Entry::new(read.now, read.place, read.reader.clone());
+        let new = || Entry::new(read.now, read.place, read.question, read.reader.clone());
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
@@ -308,8 +326,8 @@ fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
         (None, Some(flight)) => return Found::Flight(flight.clone()),
         (young, _) => young.map(|(reading, _)| reading),
     };
-    if let (None, Some(error)) = (&young, entry.refused(read.now, read.max_age)) {
-        return Found::Refused(error.clone());
+    if let (None, Some(error)) = (&young, entry.failed(read.now, read.max_age)) {
+        return Found::Failed(error.clone());
     }
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         return young.map_or(Found::Busy, Found::Reading);

@@ -171,11 +171,14 @@ async fn a_read_joins_a_slow_fetch_half_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_reaches_all_who_wait_and_is_not_kept() {
+async fn a_failure_reaches_all_who_wait_and_who_reads_within_a_second() {
     let fixture = Fixture::new(&[Play::Fail, Play::Answer(Duration::ZERO)]);
     let reads = join_all((0..50).map(|_| fixture.read(MAX_AGE))).await;
     assert!(reads.iter().all(|read| matches!(read, Err(ReadError::Query(_)))), "{reads:?}");
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert!(fixture.read(MAX_AGE).await.is_err());
     assert_eq!(fixture.asked(), 1);
+    tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(fixture.read(MAX_AGE).await, Ok(1.0));
 }
 

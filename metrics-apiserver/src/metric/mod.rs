@@ -2,12 +2,14 @@
 //!
 //! Nothing here does I/O or reads a clock; time comes in as an argument.
 
+mod labels;
 mod name;
 mod quantity;
 mod selector;
 mod value;
 
+pub use labels::{Labels, Packing};
 pub use name::{MetricName, Namespace, ParseNameError};
 pub use quantity::{ParseQuantityError, Quantity, QuantityError};
 pub use selector::{Operator, ParseSelectorError, Requirement, Selector};
-pub use value::{Labels, Sample, Value};
+pub use value::{Sample, Value};

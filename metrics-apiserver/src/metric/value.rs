@@ -1,13 +1,8 @@
 //! What Prometheus says (a sample) and what Kubernetes gets (a value).
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
-use super::Quantity;
-
-/// A series' labels.
-pub type Labels = BTreeMap<String, String>;
+use super::{Labels, Quantity};
 
 /// One element of Prometheus' answer to an instant query; its value may be NaN or infinite.
 #[derive(Debug, Clone, PartialEq)]

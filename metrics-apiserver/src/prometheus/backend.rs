@@ -19,6 +19,7 @@ use super::breaker::Verdict;
 use super::client::{Answer, Client, Failed, Fault};
 use super::metrics::Counts;
 use super::remarks::Remarks;
+use super::room::Room;
 use super::{ClientOptions, SetupError, probe};
 use crate::memory::{BackendName, QueryError, Reading};
 
@@ -47,10 +48,11 @@ impl Backend {
         name: &BackendName,
         options: ClientOptions,
         counts: Arc<Counts>,
+        room: &Room,
     ) -> Result<Self, SetupError> {
         Ok(Self {
             counts,
-            client: Arc::new(Client::new(name, options)?),
+            client: Arc::new(Client::new(name, options, room)?),
             preferred: AtomicUsize::new(0),
             remarks: Remarks::default(),
             probes: Mutex::default(),
@@ -233,7 +235,8 @@ mod tests {
             ca_file: None,
             identity: None,
         };
-        let backend = Backend::new(&BackendName("default".into()), options, Arc::default()).unwrap();
+        let backend =
+            Backend::new(&BackendName("default".into()), options, Arc::default(), &Room::default()).unwrap();
         let second = &backend.client.servers[1].breaker;
         for _ in 0..FAILURES_TO_OPEN {
             second.failed(Instant::now(), "down");

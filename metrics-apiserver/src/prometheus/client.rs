@@ -1,7 +1,7 @@
 //! Puts one query to one server and reads what comes back, within bounds.
 //!
-//! A body is decoded as a whole, for the type of its result may come last. So that ten answers at once do not take ten
-//! times the largest, only [`LARGE_AT_ONCE`] may be large, and those are decoded where they keep nobody waiting.
+//! A body is decoded as a whole, for the type of its result may come last. The larger ones share what [`room`](super::room)
+//! there is, and are decoded where they keep nobody waiting.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::breaker::Breaker;
 use super::budget::Budget;
 use super::long::LongAnswers;
 use super::notes::Notes;
+use super::room::{Places, Room, Share};
 use super::session::{Session, Sessions, describe};
 use super::slow::SlowQueries;
 use super::turns::Turns;
@@ -34,12 +34,6 @@ const URL_QUERY_BYTES_MAX: usize = 1536;
 /// [`wire::SAMPLES_MAX`] series with 1.6 KiB of labels each.
 const RESPONSE_BYTES_MAX: usize = 16 << 20;
 const RESPONSE_LIMIT: &str = "16 MiB";
-
-/// An answer of a thousand series; reading it twice takes a millisecond or two.
-const SMALL_BYTES_MAX: usize = 256 << 10;
-
-/// Answers of one server that are larger than [`SMALL_BYTES_MAX`], being read or decoded at once.
-const LARGE_AT_ONCE: usize = 2;
 
 /// What of a failure's body is read: Prometheus' message is in the first lines.
 const FAILURE_BYTES_MAX: usize = 64 << 10;
@@ -81,8 +75,8 @@ pub(super) enum Fault {
 
 impl From<QueryError> for Failed {
     fn from(error: QueryError) -> Self {
-        let fault = if matches!(error, QueryError::TooMuch { .. }) { Fault::Query } else { Fault::Server };
-        Self { error, fault }
+        let is_its_own = matches!(error, QueryError::TooMuch { .. } | QueryError::Unfit { .. });
+        Self { error, fault: if is_its_own { Fault::Query } else { Fault::Server } }
     }
 }
 
@@ -104,7 +98,7 @@ pub(super) struct Server {
     pub(super) breaker: Breaker,
     url: Url,
     turns: Arc<Turns>,
-    large: Arc<Semaphore>,
+    share: Share,
     budget: Budget,
 }
 
@@ -115,14 +109,14 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn new(name: &BackendName, options: ClientOptions) -> Result<Self, SetupError> {
+    pub(super) fn new(name: &BackendName, options: ClientOptions, room: &Room) -> Result<Self, SetupError> {
         if options.urls.is_empty() {
             return Err(SetupError::Url);
         }
         Ok(Self {
             name: name.clone(),
             timeout: options.timeout,
-            servers: options.urls.iter().map(|url| Server::new(url)).collect::<Result<_, _>>()?,
+            servers: options.urls.iter().map(|url| Server::new(url, room)).collect::<Result<_, _>>()?,
             headers: headers(&options.headers)?,
             sessions: Sessions::new(name, options)?,
             long: LongAnswers::default(),
@@ -199,26 +193,24 @@ impl Client {
             let failure = body.ok().and_then(|body| wire::failure(&body.bytes));
             return Err(failed(status, failure, allowed));
         }
-        let body = body(response, RESPONSE_BYTES_MAX, Some(&server.large)).await?;
+        let body = body(response, RESPONSE_BYTES_MAX, Some(&server.share)).await?;
         self.long.note(promql, body.bytes.len());
         decode(body).await.map_err(|error| match error {
             WireError::Failure(failure) => failed(status, Some(failure), allowed),
             WireError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
-            WireError::Unfit(detail) => {
-                Failed { error: QueryError::Malformed { detail: short(detail) }, fault: Fault::Query }
-            }
+            WireError::Unfit(what) => QueryError::Unfit { what }.into(),
             WireError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
         })
     }
 }
 
 impl Server {
-    fn new(url: &str) -> Result<Self, SetupError> {
+    fn new(url: &str, room: &Room) -> Result<Self, SetupError> {
         Ok(Self {
             breaker: Breaker::new(),
             url: endpoint(url)?,
             turns: Turns::new(QUERIES_MAX),
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+            share: room.share(),
             budget: Budget::new(),
         })
     }
@@ -276,17 +268,13 @@ fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Fa
 /// A whole body, decompressed.
 struct Body {
     bytes: Vec<u8>,
-    /// Held until a large one is decoded.
-    large: Option<OwnedSemaphorePermit>,
+    /// Held until it is decoded.
+    places: Places,
 }
 
-/// Reads a body; given up as soon as it is longer than `limit` bytes. A large one waits for its turn, if there are turns.
-async fn body(
-    mut response: Response,
-    limit: usize,
-    turns: Option<&Arc<Semaphore>>,
-) -> Result<Body, QueryError> {
-    let mut body = Body { bytes: Vec::new(), large: None };
+/// Reads a body; given up as soon as it is longer than `limit` bytes. It waits until there is room, where there is a share of it.
+async fn body(mut response: Response, limit: usize, share: Option<&Share>) -> Result<Body, QueryError> {
+    let mut body = Body { bytes: Vec::new(), places: Places::default() };
     loop {
         let chunk = response.chunk().await;
         let Some(chunk) = chunk.map_err(|error| QueryError::Malformed { detail: transport(error) })? else {
@@ -296,18 +284,20 @@ async fn body(
         if length > limit {
             return Err(QueryError::TooMuch { limit: RESPONSE_LIMIT });
         }
-        if let (true, None, Some(turns)) = (length > SMALL_BYTES_MAX, &body.large, turns) {
-            body.large = Arc::clone(turns).acquire_owned().await.ok();
+        if let Some(share) = share {
+            share.grow(&mut body.places, length).await;
         }
         body.bytes.extend_from_slice(&chunk);
     }
 }
 
-async fn decode(Body { bytes, large }: Body) -> Result<Content, WireError> {
-    let Some(turn) = large else { return wire::answer(&bytes) };
+async fn decode(Body { bytes, places }: Body) -> Result<Content, WireError> {
+    if places.is_empty() {
+        return wire::answer(&bytes);
+    }
     let decode = move || {
         let answer = wire::answer(&bytes);
-        drop((bytes, turn));
+        drop((bytes, places));
         answer
     };
     let decoded = tokio::task::spawn_blocking(decode).await;

@@ -19,6 +19,7 @@ mod notes;
 mod options;
 mod probe;
 mod remarks;
+mod room;
 mod session;
 mod slow;
 mod turns;
@@ -37,11 +38,13 @@ use crate::memory::{BackendName, Query, QueryError, Question, Reading};
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
 use backend::Backend;
+use room::Room;
 
 /// All configured backends by name.
 #[derive(Debug)]
 pub struct Backends {
     current: Arc<ArcSwap<Clients>>,
+    room: Room,
 }
 
 type Clients = HashMap<BackendName, Entry>;
@@ -56,8 +59,9 @@ struct Entry {
 impl Backends {
     /// Reads the credential files and prepares a client for each backend; connects to none.
     pub fn build(backends: Vec<(BackendName, ClientOptions)>) -> Result<Self, BuildError> {
-        let current = ArcSwap::from_pointee(clients(backends, &Clients::new())?);
-        Ok(Self { current: Arc::new(current) })
+        let room = Room::default();
+        let current = ArcSwap::from_pointee(clients(backends, &Clients::new(), &room)?);
+        Ok(Self { current: Arc::new(current), room })
     }
 
     /// Tells of the backends of the moment at `/metrics`.
@@ -70,7 +74,7 @@ impl Backends {
     /// A backend with the same options keeps its client with its connections and what is known of its health. Queries
     /// under way end where they began.
     pub fn replace(&self, backends: Vec<(BackendName, ClientOptions)>) -> Result<(), BuildError> {
-        self.current.store(Arc::new(clients(backends, &self.current.load())?));
+        self.current.store(Arc::new(clients(backends, &self.current.load(), &self.room)?));
         Ok(())
     }
 
@@ -81,14 +85,18 @@ impl Backends {
     }
 }
 
-fn clients(backends: Vec<(BackendName, ClientOptions)>, before: &Clients) -> Result<Clients, BuildError> {
+fn clients(
+    backends: Vec<(BackendName, ClientOptions)>,
+    before: &Clients,
+    room: &Room,
+) -> Result<Clients, BuildError> {
     let entry = |(name, options): (BackendName, ClientOptions)| {
         let namesake = before.get(&name);
         if let Some(same) = namesake.filter(|entry| entry.options == options) {
             return Ok((name, same.clone()));
         }
         let counts = namesake.map(|entry| Arc::clone(&entry.backend.counts)).unwrap_or_default();
-        let backend = Backend::new(&name, options.clone(), counts)
+        let backend = Backend::new(&name, options.clone(), counts, room)
             .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
         Ok((name, Entry { options, backend: Arc::new(backend) }))
     };

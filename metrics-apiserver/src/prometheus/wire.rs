@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::notes::{Infos, Notes, Warnings};
-use crate::metric::{Labels, Sample};
+use crate::metric::{Labels, Packing, Sample};
 
 /// Series in one answer: more than the pods of the largest workloads, for rules that let one value a pod pass.
 pub(super) const SAMPLES_MAX: usize = 10_000;
@@ -20,7 +20,7 @@ const SAMPLES_LIMIT: &str = "10000 series";
 const SERIES_LABELS_MAX: usize = 256;
 const SERIES_LABELS_LIMIT: &str = "256 labels in a series";
 
-/// Labels in one answer, 20 for each of [`SAMPLES_MAX`] series. In memory one takes some 150 bytes, but eight of JSON.
+/// Labels in one answer, 20 for each of [`SAMPLES_MAX`] series.
 const LABELS_MAX: usize = 200_000;
 const LABELS_LIMIT: &str = "200000 labels";
 
@@ -62,7 +62,7 @@ fn samples(body: &[u8], result_type: Option<&str>) -> Result<Vec<Sample>, WireEr
             Vector::Samples(samples) => Ok(samples),
             Vector::TooMuch(limit) => Err(WireError::TooMuch(limit)),
             Vector::Histogram => Err(WireError::Unfit(
-                "a series is a native histogram; make it a number, as by histogram_quantile()",
+                "the query gives a native histogram; make it a number, as by histogram_quantile()",
             )),
         },
         Some("scalar") => {
@@ -165,10 +165,11 @@ impl<'de> Visitor<'de> for VectorVisitor {
         let (mut samples, mut labels) = (Vec::new(), 0);
         let end = loop {
             let Some(series) = list.next_element::<Series<'_>>()? else {
+                samples.shrink_to_fit();
                 return Ok(Vector::Samples(samples));
             };
-            labels += series.metric.labels.len();
-            if series.metric.too_many {
+            labels += series.metric.0.labels();
+            if series.metric.0.labels() > SERIES_LABELS_MAX {
                 break Vector::TooMuch(SERIES_LABELS_LIMIT);
             }
             if labels > LABELS_MAX {
@@ -188,13 +189,10 @@ impl<'de> Visitor<'de> for VectorVisitor {
     }
 }
 
-/// The labels of a series, as many as there may be.
-struct BoundedLabels {
-    labels: Labels,
-    too_many: bool,
-}
+/// The labels of a series; one more than there may be, if there are too many.
+struct SeriesLabels(Packing);
 
-impl<'de> Deserialize<'de> for BoundedLabels {
+impl<'de> Deserialize<'de> for SeriesLabels {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(LabelsVisitor)
     }
@@ -203,28 +201,52 @@ impl<'de> Deserialize<'de> for BoundedLabels {
 struct LabelsVisitor;
 
 impl<'de> Visitor<'de> for LabelsVisitor {
-    type Value = BoundedLabels;
+    type Value = SeriesLabels;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("labels")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BoundedLabels, A::Error> {
-        let mut labels = Labels::new();
-        while let Some((name, value)) = map.next_entry::<String, String>()? {
-            if labels.len() == SERIES_LABELS_MAX {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SeriesLabels, A::Error> {
+        let mut labels = Packing::default();
+        while map.next_key_seed(Piece(&mut labels))?.is_some() {
+            map.next_value_seed(Piece(&mut labels))?;
+            if labels.labels() > SERIES_LABELS_MAX {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                return Ok(BoundedLabels { labels, too_many: true });
+                break;
             }
-            labels.insert(name, value);
         }
-        Ok(BoundedLabels { labels, too_many: false })
+        Ok(SeriesLabels(labels))
+    }
+}
+
+/// Adds a name or a value without a text of its own for it.
+struct Piece<'a>(&'a mut Packing);
+
+impl<'de> DeserializeSeed<'de> for Piece<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Piece<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.push(text);
+        Ok(())
     }
 }
 
 #[derive(Deserialize)]
 struct Series<'a> {
-    metric: BoundedLabels,
+    metric: SeriesLabels,
     #[serde(borrow)]
     value: Option<Point<'a>>,
     histogram: Option<IgnoredAny>,
@@ -232,7 +254,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn sample(self) -> Result<Sample, &'static str> {
-        self.value.ok_or("a series has no value")?.sample(self.metric.labels)
+        self.value.ok_or("a series has no value")?.sample(self.metric.0.pack())
     }
 }
 

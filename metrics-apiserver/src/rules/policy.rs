@@ -188,8 +188,7 @@ impl Policies {
 
     fn items(&self, samples: &[Sample], now: Timestamp) -> Result<Vec<Value>, ValueError> {
         let values = samples.iter().map(|sample| {
-            let mut labels = sample.labels.clone();
-            labels.remove(NAME_LABEL);
+            let labels = sample.labels.without(NAME_LABEL);
             Ok(Value { quantity: self.quantity(sample.value)?, labels, timestamp: sample.timestamp })
         });
         let values: Vec<Value> = values.collect::<Result<_, ValueError>>()?;

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::super::entry::ENTRY_BYTES;
 use super::*;
 use crate::memory::QueryError;
 use crate::metric::Sample;
@@ -135,53 +136,88 @@ fn the_whole_shelf_keeps_no_more_than_its_share() {
     assert_eq!(shelf.census().evicted, 840);
 }
 
-/// A reading that weighs `weight`.
-fn heavy(weight: usize, asked: Instant) -> Arc<Reading> {
-    let labels = (1..weight).map(|label| (label.to_string(), String::new())).collect();
+/// A reading of some more than so many bytes.
+fn large(bytes: usize, asked: Instant) -> Arc<Reading> {
+    let labels = [("l", "v".repeat(bytes))].into_iter().collect();
     let sample = Sample { labels, value: 1.0, timestamp: Timestamp::UNIX_EPOCH };
     Arc::new(Reading { samples: vec![sample], partial: None, asked })
 }
 
-#[test]
-fn readings_that_weigh_too_much_together_go_by_when_they_were_read_last() {
-    let start = Instant::now();
-    let shelf = Shelf::new(Limits { weight: 100, ..Limits::default() });
-    let at = |second: u32| start + second * SECOND;
-    let keep = |name: &str, weight, second| {
-        let now = at(second);
-        let Found::Begun(launch, _) = look(&shelf, &question(name), 100 * SECOND, now) else {
-            panic!("{name} was kept already")
-        };
-        shelf.land(&question(name), now, now, &Ok(heavy(weight, now)));
+/// A shelf with room for ten small questions and a mebibyte besides.
+struct Small {
+    shelf: Shelf,
+    start: Instant,
+}
+
+impl Small {
+    const MEBIBYTE: usize = 1 << 20;
+
+    fn new() -> Self {
+        let bytes = 10 * (ENTRY_BYTES + 200) + Self::MEBIBYTE;
+        Self { shelf: Shelf::new(Limits { bytes, ..Limits::default() }), start: Instant::now() }
+    }
+
+    fn look(&self, promql: &str, second: u32) -> Found {
+        look(&self.shelf, &question(promql), 100 * SECOND, self.start + second * SECOND)
+    }
+
+    fn land(&self, promql: &str, second: u32, outcome: &Outcome) {
+        let now = self.start + second * SECOND;
+        let Found::Begun(launch, _) = self.look(promql, second) else { panic!("{promql} was kept already") };
+        self.shelf.land(&question(promql), now, now, outcome);
         launch.land(Ok(reading()));
-    };
-    keep("a", 40, 0);
-    keep("b", 30, 1);
-    keep("c", 20, 2);
-    assert!(matches!(look(&shelf, &question("a"), 100 * SECOND, at(3)), Found::Reading(_)));
-    shelf.keep_good(&question("a"), &heavy(15, at(0)));
-    assert_eq!(
-        (shelf.census().questions, shelf.census().weight),
-        (3, 105),
-        "a good reading apart counts as well"
-    );
-    shelf.due(at(3));
-    assert_eq!((shelf.census().questions, shelf.census().evicted), (2, 1));
-    assert!(matches!(look(&shelf, &question("b"), 100 * SECOND, at(3)), Found::Begun(..)), "b had to go");
-    assert!(matches!(look(&shelf, &question("a"), 100 * SECOND, at(3)), Found::Reading(_)), "read after b");
-    shelf.due(at(3));
-    assert_eq!(shelf.census().evicted, 1, "what fits stays");
+    }
+
+    fn keep(&self, promql: &str, bytes: usize, second: u32) {
+        self.land(promql, second, &Ok(large(bytes, self.start + second * SECOND)));
+    }
+
+    fn has(&self, promql: &str) -> bool {
+        self.shelf.change(&question(promql), |_| ()).is_some()
+    }
 }
 
 #[test]
-fn one_reading_heavier_than_all_may_weigh_goes_when_it_is_not_in_flight() {
-    let start = Instant::now();
-    let shelf = Shelf::new(Limits { weight: 100, ..Limits::default() });
-    let Found::Begun(launch, _) = look(&shelf, &question("a"), SECOND, start) else { panic!("a is new") };
-    shelf.land(&question("a"), start, start, &Ok(heavy(101, start)));
-    launch.land(Ok(reading()));
-    shelf.due(start);
-    assert_eq!(shelf.census(), Census { evicted: 1, ..Census::default() });
+fn a_large_reading_puts_out_what_takes_most_for_the_longest_time_and_nothing_small() {
+    let small = Small::new();
+    for name in ["a", "b", "c", "d"] {
+        small.keep(name, 10, 0);
+    }
+    small.keep("large", Small::MEBIBYTE / 2, 1);
+    small.keep("larger", Small::MEBIBYTE * 2 / 3, 2);
+    assert_eq!(small.shelf.census().evicted, 1, "at once, not with the next look at all");
+    assert!(!small.has("large") && small.has("larger"));
+    assert!(["a", "b", "c", "d"].iter().all(|name| small.has(name)));
+    assert!(matches!(small.look("larger", 9), Found::Reading(_)));
+    small.shelf.due(small.start + 10 * SECOND);
+    assert_eq!(small.shelf.census().evicted, 1, "what fits stays");
+}
+
+#[test]
+fn a_good_reading_apart_and_the_text_of_questions_count_as_well() {
+    let small = Small::new();
+    small.keep("a", 1_000, 0);
+    let before = small.shelf.census().bytes;
+    small.shelf.keep_good(&question("a"), &large(2_000, small.start));
+    assert!((2_000..2_200).contains(&(small.shelf.census().bytes - before)));
+    for number in 0..4_u32 {
+        let long = format!("up{{a=\"{}\"}}", number.to_string().repeat(Small::MEBIBYTE / 3));
+        small.land(&long, number + 1, &Err(QueryError::Refused { detail: "no".into() }));
+    }
+    small.shelf.due(small.start + 4 * SECOND);
+    let census = small.shelf.census();
+    assert_eq!((census.questions, census.evicted), (4, 1), "{census:?}");
+    assert!(small.has("a"));
+}
+
+#[test]
+fn one_reading_larger_than_all_may_be_goes_when_it_is_not_in_flight() {
+    let small = Small::new();
+    let Found::Begun(launch, _) = small.look("a", 0) else { panic!("a is new") };
+    let all = Ok(large(Small::MEBIBYTE * 2, small.start));
+    small.shelf.land(&question("a"), small.start, small.start, &all);
+    assert_eq!(small.shelf.census(), Census { evicted: 1, ..Census::default() });
+    launch.land(all);
 }
 
 #[test]
@@ -209,17 +245,18 @@ fn the_newest_good_reading_stands_in_as_long_as_it_is_wanted() {
 }
 
 #[test]
-fn what_the_backend_refuses_is_not_asked_again_at_once() {
+fn what_has_just_failed_is_not_asked_again_at_once() {
     let refusal = QueryError::Refused { detail: "many-to-many matching".into() };
     let mut fixture = Fixture::new(10, 10);
     let Found::Begun(launch, _) = fixture.look("a", 0) else { panic!("nothing was kept") };
     fixture.land("a", 0, &Err(refusal.clone()));
     drop(launch);
-    assert!(matches!(fixture.look("a", 4), Found::Refused(error) if error == refusal));
+    assert!(matches!(fixture.look("a", 4), Found::Failed(error) if error == refusal));
     let Found::Begun(launch, _) = fixture.look("a", 5) else { panic!("five seconds are over") };
     fixture.land("a", 5, &Err(QueryError::TimedOut(SECOND)));
     drop(launch);
-    assert!(matches!(fixture.look("a", 5), Found::Begun(..)), "another failure may be over already");
+    assert!(matches!(fixture.look("a", 5), Found::Failed(QueryError::TimedOut(_))));
+    assert!(matches!(fixture.look("a", 6), Found::Begun(..)), "another failure may be over already");
 }
 
 #[test]

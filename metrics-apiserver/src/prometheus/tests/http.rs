@@ -86,6 +86,30 @@ async fn a_query_whose_last_answer_was_long_is_asked_for_compressed() {
 }
 
 #[tokio::test]
+async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_other_servers() {
+    let padded = |bytes: usize| ANSWER.to_owned() + &" ".repeat(bytes);
+    let giant = padded(2 << 20);
+    let begun = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{giant}", giant.len() + 1);
+    let (endless, other) = (Server::plain(Play::Raw(begun.into_bytes())), Server::plain(json(&giant)));
+    let backend = |name: &str, server| (BackendName(name.into()), options(server));
+    let backends = Backends::build(vec![backend("endless", &endless), backend("other", &other)]).unwrap();
+    let ask = |backend: &str, promql: &str| {
+        backends.query(Question { backend: BackendName(backend.into()), promql: promql.into() })
+    };
+    let waiting: Vec<_> = ["a", "b", "c"].map(|promql| tokio::spawn(ask("endless", promql))).into();
+    let all_came = async {
+        while endless.requests().len() < waiting.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENT, all_came).await.unwrap();
+    assert_value(ask("other", "up").await, 42.0);
+    endless.play(json(&padded(300 << 10)));
+    assert_value(ask("endless", "up").await, 42.0);
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn a_compressed_answer_is_read() {
     // Made by `gzip` from ANSWER.
     const GZIP: [u8; 103] = [

@@ -5,7 +5,8 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 fn samples(values: &[f64]) -> Vec<Sample> {
     let at = Timestamp::from_second(1_700_000_000).unwrap();
     let labels = |index: usize| {
-        Labels::from([("__name__".to_owned(), "up".to_owned()), ("pod".to_owned(), format!("p{index}"))])
+        let pod = format!("p{index}");
+        [("__name__", "up"), ("pod", &pod)].into_iter().collect()
     };
     let sample =
         |(index, value): (usize, &f64)| Sample { labels: labels(index), value: *value, timestamp: at };
@@ -97,7 +98,7 @@ fn series_are_combined_as_the_rule_says() {
 fn items_keep_their_labels_but_not_the_metric_s_name() {
     let policies = Policies { result: Combine::Items, on_nan: seven(), ..Policies::default() };
     let values = policies.values(&samples(&[1.0, f64::NAN]), NOW).unwrap();
-    assert_eq!(values[1].labels, Labels::from([("pod".to_owned(), "p1".to_owned())]));
+    assert_eq!(values[1].labels, [("pod", "p1")].into_iter().collect());
     assert_eq!(values[1].quantity.milli(), 7000, "only the bad item is replaced");
     assert_eq!(values[1].timestamp.as_second(), 1_700_000_000);
 }
