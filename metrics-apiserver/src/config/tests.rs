@@ -180,6 +180,27 @@ fn a_mistake_in_a_query_is_shown_where_it_stands() {
 }
 
 #[test]
+fn a_selector_that_nothing_can_be_put_into_needs_a_metric_of_the_whole_cluster() {
+    let file = |query: &str, more: &str| {
+        format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n{more}")
+    };
+    for (query, place) in [
+        ("info(a)", "4:10 "),
+        ("sum(info (rate(a[1m])))", "4:14 "),
+        ("a{x='info(b)'} + info(a, {x=~'.+'}) * on (info) info(b)", "4:58 "),
+        ("topk(scalar(info(b)), a)", "4:22 "),
+        ("info(info(a), {x=~'.+'})", "4:15 "),
+        ("|\n    sum by (info) (info) # info(a)\n    + info # of b\n    (b)", "6:7 "),
+    ] {
+        let message = "`info` reads target_info of every namespace unless its second argument is a selector";
+        one_problem(&file(query, ""), place, message, "info(v, {version=~\".+\"})");
+        one_problem(&file(query, "  namespace: {label: ns}\n"), place, message, "`namespace: none`");
+        good(&file(query, "  namespace: none\n"));
+    }
+    good(&file("info + info(a, {__name__='build_info', version=~'.+'})", ""));
+}
+
+#[test]
 fn one_mistake_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
