@@ -3,7 +3,6 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::duration::parse_duration;
 use super::file::Value;
 use super::problem::Problem;
 use super::section::{Field, Section};
@@ -96,7 +95,7 @@ fn held(
     allow_negative: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Fallback> {
-    let longest = hold.parsed(problems, parse_duration).filter(|longest| {
+    let longest = hold.duration(problems).filter(|longest| {
         let fits = (HOLD_MIN..=HOLD_MAX).contains(longest);
         if !fits {
             problems.push(hold.problem("a hold must be from 1s to 1h"));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::duration::parse_duration;
 use super::file::Value;
 use super::policies::policies;
 use super::problem::{ENOUGH, Place, Problem, locate, nearest};
@@ -214,7 +213,7 @@ fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
 }
 
 fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
-    let age = field.parsed(problems, parse_duration)?;
+    let age = field.duration(problems)?;
     if age > MAX_AGE_LIMIT {
         problems.push(field.problem("maxAge must be at most 1h"));
         return None;

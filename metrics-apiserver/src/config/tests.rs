@@ -92,6 +92,14 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
+fn a_duration_of_zero_needs_neither_unit_nor_quotes() {
+    for zero in ["0", "'0'", "0s"] {
+        let config = good(&metric(&format!("  maxAge: {zero}\n")));
+        assert_eq!(config.rules[0].max_age, Duration::ZERO, "{zero}");
+    }
+}
+
+#[test]
 fn ten_mistakes_are_listed_at_once_each_in_its_line() {
     let text = "backends:
   default:
@@ -125,7 +133,7 @@ rules: []
     for expected in [
         "3:10 backends.default.url: the url must not hold credentials",
         "5:5 backends.default.basicAuth: `bearerTokenFile` and `basicAuth` exclude each other",
-        "8:14 backends.other.timeout: expected a text, found a number",
+        "8:14 backends.other.timeout: a duration needs a unit; write for example 10s",
         "9:5 backends.other.certFile: `keyFile` is missing",
         "15:3 metrics[0].nmae: unknown key `nmae`",
         "16:9 metrics[1].name: the metric Requests is given twice",
@@ -205,6 +213,12 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
         (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
+        (metric("  maxAge: 10\n"), "5:11", "needs a unit; write for example 10s", ""),
+        (metric("  maxAge: 1.5\n"), "5:11", "needs a unit", ""),
+        (metric("  maxAge: -1\n"), "5:11", "can't be negative", ""),
+        (metric("  maxAge: .nan\n"), "5:11", "not a duration", ""),
+        (metric("  maxAge: yes\n"), "5:11", "not a duration", ""),
+        (metric("  maxAge: true\n"), "5:11", "expected a text, found a boolean", ""),
         (metric("  namespace: ns\n"), "5:14", "expected `none` or a label", "{label:"),
         (metric("  namespace: {label: __name__}\n"), "5:22", "is no label name", ""),
         (
@@ -248,6 +262,7 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (backend("    headers: {'a b': x}\n"), "5:15", "not a header's name", ""),
         (backend("    headers: {x: \"a\\nb\"}\n"), "5:18", "visible ASCII", ""),
         (backend("    timeout: 0s\n"), "5:14", "from 1ms to 5m", ""),
+        (backend("    timeout: 0\n"), "5:14", "from 1ms to 5m", ""),
         (backend("    keyFile: /k\n"), "5:5", "`certFile` is missing", ""),
         (backend("  plain:\n    url: http://p\n    caFile: /ca\n"), "7:13", "has no effect", "https"),
         (backend("  'a b':\n    url: http://p\n"), "5:3", "is no name of a backend", ""),
@@ -300,7 +315,8 @@ fn the_addresses_of_a_pair_fit_together() {
 fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
-        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
+        (metric("  onNaN: {hold: 0}\n"), "5:17", "from 1s to 1h", ""),
+        (metric("  onNaN: {hold: 5}\n"), "5:17", "needs a unit", ""),
         (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
         (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
         (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
