@@ -100,6 +100,29 @@ fn a_duration_of_zero_needs_neither_unit_nor_quotes() {
 }
 
 #[test]
+fn a_number_is_the_quantity_that_is_written() {
+    for (written, quantity) in [
+        ("9007199254740993", "9007199254740993"),
+        ("-9007199254740993", "-9007199254740993"),
+        ("9223372036854775", "9223372036854775"),
+        ("0x20000000000001", "9007199254740993"),
+        ("1_000", "1k"),
+        ("0.1", "100m"),
+        ("-0.1", "-100m"),
+        ("1.1", "1100m"),
+        ("0.0001", "1m"),
+        ("1e-70", "1m"),
+        ("4503599627370.497", "4503599627370497m"),
+        ("9.1e15", "9100T"),
+        ("-0.0", "0"),
+    ] {
+        let config = good(&metric(&format!("  allowNegative: true\n  onNoData: {{value: {written}}}\n")));
+        let Fallback::Value(value) = config.rules[0].policies.on_no_data else { panic!("{written}") };
+        assert_eq!(value.to_string(), quantity, "{written}");
+    }
+}
+
+#[test]
 fn ten_mistakes_are_listed_at_once_each_in_its_line() {
     let text = "backends:
   default:
@@ -233,6 +256,11 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 1e300}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 9223372036854776}\n"), "5:18", "\"9223372036854776\" is out of range", ""),
+        (metric("  onNaN: {value: 18446744073709551617}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: -9223372036854775809}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 9007199254740993.0}\n"), "5:18", "more digits than", "quotes"),
         (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
         (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
         (metric("  result: average\n"), "5:11", "expected single, items", ""),
