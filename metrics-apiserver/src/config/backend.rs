@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::base_url::BaseUrl;
 use super::check::Files;
-use super::duration::parse_duration;
 use super::options::is_header_name;
 use super::problem::Problem;
 use super::section::{Field, Section};
@@ -209,7 +208,7 @@ fn several_urls(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Vec<Ba
 }
 
 fn timeout(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
-    let timeout = field.parsed(problems, parse_duration)?;
+    let timeout = field.duration(problems)?;
     let ok = (Duration::from_millis(1)..=MAX_TIMEOUT).contains(&timeout);
     if !ok {
         problems.push(field.problem("the timeout must be from 1ms to 5m"));

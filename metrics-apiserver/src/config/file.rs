@@ -40,13 +40,22 @@ pub(super) enum Value {
     /// `true` or `false`.
     Bool(bool),
     /// A number.
-    Number(f64),
+    Number(Number),
     /// A text.
     Text(String),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, as written: in order, with duplicates.
     Map(Vec<Entry>),
+}
+
+/// A YAML number; a whole one is not rounded as a float beyond 2^53 is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Number {
+    /// Of digits alone.
+    Whole(i128),
+    /// With a point or an exponent, or longer than 64 bits; infinite, or none.
+    Float(f64),
 }
 
 /// One key of a mapping with its value.
@@ -58,6 +67,15 @@ pub(super) struct Entry {
     pub(super) place: Place,
     /// Its value.
     pub(super) node: Node,
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(value) => value.fmt(f),
+            Self::Float(value) => value.fmt(f),
+        }
+    }
 }
 
 impl Value {
@@ -150,18 +168,16 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Value::Bool(value))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "quantities beyond 2^53 are out of their range anyway")]
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value as f64))
+        Ok(Value::Number(Number::Whole(value.into())))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "quantities beyond 2^53 are out of their range anyway")]
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value as f64))
+        Ok(Value::Number(Number::Whole(value.into())))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Number(value))
+        Ok(Value::Number(Number::Float(value)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

@@ -3,8 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::duration::parse_duration;
-use super::file::Value;
+use super::file::{Number, Value};
 use super::problem::Problem;
 use super::section::{Field, Section};
 use crate::metric::Quantity;
@@ -14,6 +13,9 @@ use crate::rules::{Combine, Fallback, Partial, Policies};
 const HOLD_MIN: Duration = Duration::from_secs(1);
 /// As long as `maxAge` may be: what was measured an hour ago says nothing of what should be scaled now.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
+
+/// From here on floats lie further apart than whole numbers do: 2^53.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Checks the policies of one rule.
 pub(super) fn policies(section: &Section<'_>, problems: &mut Vec<Problem>) -> Policies {
@@ -96,7 +98,7 @@ fn held(
     allow_negative: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Fallback> {
-    let longest = hold.parsed(problems, parse_duration).filter(|longest| {
+    let longest = hold.duration(problems).filter(|longest| {
         let fits = (HOLD_MIN..=HOLD_MAX).contains(longest);
         if !fits {
             problems.push(hold.problem("a hold must be from 1s to 1h"));
@@ -132,19 +134,29 @@ fn value(section: &Section<'_>, allow_negative: bool, problems: &mut Vec<Problem
 }
 
 fn quantity(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Quantity> {
-    let number;
-    let text = match &field.node.value {
-        // Rust prints a float exactly and without an exponent.
-        Value::Number(value) => {
-            number = value.to_string();
-            number.as_str()
-        }
-        Value::Text(text) => text,
+    let value = match &field.node.value {
+        Value::Number(Number::Whole(value)) => Quantity::from_str(&value.to_string()),
+        // The shortest text that is this float, with an exponent, lest it be longer than a quantity may be.
+        Value::Number(Number::Float(value)) => Quantity::from_str(&format!("{value:e}")),
+        Value::Text(text) => Quantity::from_str(text),
         _ => {
             problems.push(field.problem("expected a number or a quantity such as 1500m"));
             return None;
         }
     };
-    let value = Quantity::from_str(text);
-    value.map_err(|error| problems.push(field.problem(error.to_string()))).ok()
+    let value = value.map_err(|error| problems.push(field.problem(error.to_string()))).ok()?;
+    if matches!(field.node.value, Value::Number(Number::Float(float)) if is_rounded(float)) {
+        let problem = field.problem("the number has more digits than one with a point or an exponent keeps");
+        problems.push(problem.help("write it without a point and an exponent, or put it in quotes"));
+        return None;
+    }
+    Some(value)
+}
+
+/// Whether the float may be another whole number than was written: it is beyond 2^53, and has more digits than any
+/// float keeps.
+fn is_rounded(float: f64) -> bool {
+    let text = format!("{float:e}");
+    let digits = text.split('e').next().unwrap_or_default().chars().filter(char::is_ascii_digit).count();
+    float.abs() >= WHOLE_MAX && digits > f64::DIGITS as usize
 }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::duration::parse_duration;
 use super::file::Value;
 use super::policies::policies;
 use super::problem::{ENOUGH, Place, Problem, locate, nearest};
 use super::section::{Field, Section};
 use crate::metric::MetricName;
 use crate::rules::{
-    BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, SelectorMode, is_label_name,
+    BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode, is_label_name,
     with_large_stack,
 };
 
@@ -81,7 +80,8 @@ struct Around<'a> {
 fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> Option<Rule> {
     let section = Section::open(item, &KEYS, problems)?;
     let name = section.required("name", problems).and_then(|field| name(&field, around.seen, problems));
-    let query = section.required("query", problems).and_then(|field| query(&field, around.source, problems));
+    let text = section.required("query", problems);
+    let query = text.as_ref().and_then(|field| query(field, around.source, problems));
     let backend = backend(&section, around.backends, problems);
     let namespace =
         section.get("namespace").and_then(|field| namespace(&field, problems)).unwrap_or_default();
@@ -89,7 +89,8 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Prob
     let policies = policies(&section, problems);
     let max_age = section.get("maxAge").and_then(|field| max_age(&field, problems));
     let rule = Rule::new(name?, backend, query?, namespace, selector);
-    let mut rule = rule.map_err(|error| problems.push(section.problem(error.to_string()))).ok()?;
+    let note = |error| problems.push(no_rule(&error, &section, text.as_ref(), around.source));
+    let mut rule = rule.map_err(note).ok()?;
     rule.policies = policies;
     rule.max_age = max_age.unwrap_or(rule.max_age);
     Some(rule)
@@ -111,12 +112,31 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
 
 fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option<QueryTemplate> {
     let text = field.text(problems)?;
-    let note = |error: PromqlError| {
-        let problem = field.problem(error.message);
-        let place = error.position.and_then(|position| locate(source, field.node.place, text, position));
-        problems.push(Problem { place: place.or(problem.place), ..problem });
-    };
+    let note = |error: PromqlError| problems.push(in_text(field, source, error.message, error.position));
     QueryTemplate::parse(text).map_err(note).ok()
+}
+
+/// A problem with a text, where in it that is known.
+fn in_text(field: &Field<'_>, source: &str, message: String, position: Option<usize>) -> Problem {
+    let problem = field.problem(message);
+    let place = match &field.node.value {
+        Value::Text(text) => position.and_then(|position| locate(source, field.node.place, text, position)),
+        _ => None,
+    };
+    Problem { place: place.or(problem.place), ..problem }
+}
+
+/// What keeps a query, a namespace mode and a selector mode from being a rule together.
+fn no_rule(error: &RuleError, section: &Section<'_>, query: Option<&Field<'_>>, source: &str) -> Problem {
+    match (error, query) {
+        (RuleError::HiddenSelector { position }, Some(query)) => {
+            let problem = in_text(query, source, error.to_string(), Some(*position));
+            problem.help(
+                "name the labels it should add: `info(v, {version=~\".+\"})`; or write `namespace: none`",
+            )
+        }
+        _ => section.problem(error.to_string()),
+    }
 }
 
 fn backend(section: &Section<'_>, backends: &[&str], problems: &mut Vec<Problem>) -> BackendName {
@@ -193,7 +213,7 @@ fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
 }
 
 fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
-    let age = field.parsed(problems, parse_duration)?;
+    let age = field.duration(problems)?;
     if age > MAX_AGE_LIMIT {
         problems.push(field.problem("maxAge must be at most 1h"));
         return None;

@@ -1,7 +1,9 @@
 //! Typed access to the written tree, noting problems instead of stopping at them.
 
 use std::fmt::Display;
+use std::time::Duration;
 
+use super::duration::parse_duration;
 use super::file::{Entry, Node, Value};
 use super::problem::{ENOUGH, Place, Problem, nearest};
 
@@ -149,7 +151,19 @@ impl<'a> Field<'a> {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text(problems)?;
-        parse(text).map_err(|error| problems.push(self.problem(error.to_string()))).ok()
+        self.noted(parse(text), problems)
+    }
+
+    /// The value as a duration: a text, or a number, which lacks its unit if it is not zero.
+    pub(super) fn duration(&self, problems: &mut Vec<Problem>) -> Option<Duration> {
+        match &self.node.value {
+            Value::Number(number) => self.noted(parse_duration(&number.to_string()), problems),
+            _ => self.parsed(problems, parse_duration),
+        }
+    }
+
+    fn noted<T, E: Display>(&self, outcome: Result<T, E>, problems: &mut Vec<Problem>) -> Option<T> {
+        outcome.map_err(|error| problems.push(self.problem(error.to_string()))).ok()
     }
 
     /// The items of a list.

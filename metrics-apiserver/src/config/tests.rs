@@ -92,6 +92,37 @@ fn what_is_not_said_has_its_default() {
 }
 
 #[test]
+fn a_duration_of_zero_needs_neither_unit_nor_quotes() {
+    for zero in ["0", "'0'", "0s"] {
+        let config = good(&metric(&format!("  maxAge: {zero}\n")));
+        assert_eq!(config.rules[0].max_age, Duration::ZERO, "{zero}");
+    }
+}
+
+#[test]
+fn a_number_is_the_quantity_that_is_written() {
+    for (written, quantity) in [
+        ("9007199254740993", "9007199254740993"),
+        ("-9007199254740993", "-9007199254740993"),
+        ("9223372036854775", "9223372036854775"),
+        ("0x20000000000001", "9007199254740993"),
+        ("1_000", "1k"),
+        ("0.1", "100m"),
+        ("-0.1", "-100m"),
+        ("1.1", "1100m"),
+        ("0.0001", "1m"),
+        ("1e-70", "1m"),
+        ("4503599627370.497", "4503599627370497m"),
+        ("9.1e15", "9100T"),
+        ("-0.0", "0"),
+    ] {
+        let config = good(&metric(&format!("  allowNegative: true\n  onNoData: {{value: {written}}}\n")));
+        let Fallback::Value(value) = config.rules[0].policies.on_no_data else { panic!("{written}") };
+        assert_eq!(value.to_string(), quantity, "{written}");
+    }
+}
+
+#[test]
 fn ten_mistakes_are_listed_at_once_each_in_its_line() {
     let text = "backends:
   default:
@@ -125,7 +156,7 @@ rules: []
     for expected in [
         "3:10 backends.default.url: the url must not hold credentials",
         "5:5 backends.default.basicAuth: `bearerTokenFile` and `basicAuth` exclude each other",
-        "8:14 backends.other.timeout: expected a text, found a number",
+        "8:14 backends.other.timeout: a duration needs a unit; write for example 10s",
         "9:5 backends.other.certFile: `keyFile` is missing",
         "15:3 metrics[0].nmae: unknown key `nmae`",
         "16:9 metrics[1].name: the metric Requests is given twice",
@@ -180,10 +211,37 @@ fn a_mistake_in_a_query_is_shown_where_it_stands() {
 }
 
 #[test]
+fn a_selector_that_nothing_can_be_put_into_needs_a_metric_of_the_whole_cluster() {
+    let file = |query: &str, more: &str| {
+        format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n{more}")
+    };
+    for (query, place) in [
+        ("info(a)", "4:10 "),
+        ("sum(info (rate(a[1m])))", "4:14 "),
+        ("a{x='info(b)'} + info(a, {x=~'.+'}) * on (info) info(b)", "4:58 "),
+        ("topk(scalar(info(b)), a)", "4:22 "),
+        ("info(info(a), {x=~'.+'})", "4:15 "),
+        ("|\n    sum by (info) (info) # info(a)\n    + info # of b\n    (b)", "6:7 "),
+    ] {
+        let message = "`info` reads target_info of every namespace unless its second argument is a selector";
+        one_problem(&file(query, ""), place, message, "info(v, {version=~\".+\"})");
+        one_problem(&file(query, "  namespace: {label: ns}\n"), place, message, "`namespace: none`");
+        good(&file(query, "  namespace: none\n"));
+    }
+    good(&file("info + info(a, {__name__='build_info', version=~'.+'})", ""));
+}
+
+#[test]
 fn one_mistake_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
         (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
+        (metric("  maxAge: 10\n"), "5:11", "needs a unit; write for example 10s", ""),
+        (metric("  maxAge: 1.5\n"), "5:11", "needs a unit", ""),
+        (metric("  maxAge: -1\n"), "5:11", "can't be negative", ""),
+        (metric("  maxAge: .nan\n"), "5:11", "not a duration", ""),
+        (metric("  maxAge: yes\n"), "5:11", "not a duration", ""),
+        (metric("  maxAge: true\n"), "5:11", "expected a text, found a boolean", ""),
         (metric("  namespace: ns\n"), "5:14", "expected `none` or a label", "{label:"),
         (metric("  namespace: {label: __name__}\n"), "5:22", "is no label name", ""),
         (
@@ -198,6 +256,11 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 1e300}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 9223372036854776}\n"), "5:18", "\"9223372036854776\" is out of range", ""),
+        (metric("  onNaN: {value: 18446744073709551617}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: -9223372036854775809}\n"), "5:18", "out of range", ""),
+        (metric("  onNaN: {value: 9007199254740993.0}\n"), "5:18", "more digits than", "quotes"),
         (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
         (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
         (metric("  result: average\n"), "5:11", "expected single, items", ""),
@@ -227,6 +290,7 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (backend("    headers: {'a b': x}\n"), "5:15", "not a header's name", ""),
         (backend("    headers: {x: \"a\\nb\"}\n"), "5:18", "visible ASCII", ""),
         (backend("    timeout: 0s\n"), "5:14", "from 1ms to 5m", ""),
+        (backend("    timeout: 0\n"), "5:14", "from 1ms to 5m", ""),
         (backend("    keyFile: /k\n"), "5:5", "`certFile` is missing", ""),
         (backend("  plain:\n    url: http://p\n    caFile: /ca\n"), "7:13", "has no effect", "https"),
         (backend("  'a b':\n    url: http://p\n"), "5:3", "is no name of a backend", ""),
@@ -279,7 +343,8 @@ fn the_addresses_of_a_pair_fit_together() {
 fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
-        (metric("  onNaN: {hold: 0}\n"), "5:17", "expected a text", "quotes"),
+        (metric("  onNaN: {hold: 0}\n"), "5:17", "from 1s to 1h", ""),
+        (metric("  onNaN: {hold: 5}\n"), "5:17", "needs a unit", ""),
         (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
         (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
         (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),

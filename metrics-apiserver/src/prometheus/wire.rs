@@ -24,6 +24,9 @@ const SERIES_LABELS_LIMIT: &str = "256 labels in a series";
 const LABELS_MAX: usize = 200_000;
 const LABELS_LIMIT: &str = "200000 labels";
 
+/// When year 1 begins, in milliseconds; the library's own range ends with year 9999, as RFC 3339's does.
+const YEAR_1: i64 = -62_135_596_800_000;
+
 /// Why a body gives no samples.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum WireError {
@@ -270,10 +273,12 @@ impl Point<'_> {
     }
 }
 
-/// Prometheus counts in milliseconds; a float of seconds is off by less than half of one.
+/// Prometheus counts in milliseconds; a float of seconds is off by less than half of one. None for what RFC 3339 has no
+/// year for: an HPA could not read the whole answer.
 fn timestamp(seconds: f64) -> Option<Timestamp> {
     let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
-    Timestamp::from_duration(since_epoch).ok()?.round(Unit::Millisecond).ok()
+    let timestamp = Timestamp::from_duration(since_epoch).ok()?.round(Unit::Millisecond).ok()?;
+    (timestamp.as_millisecond() >= YEAR_1).then_some(timestamp)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! `catch_unwind` helps. So the text is scanned first, and the brackets and operators that can make a tree deep are
 //! counted, whatever their order.
 
+use std::ops::Range;
+
 use super::PromqlError;
 use super::matcher::write_quoted;
 
@@ -20,7 +22,23 @@ pub(super) fn check(query: &str) -> Result<String, PromqlError> {
         let message = format!("the query has {} bytes, at most {MAX_QUERY} are allowed", query.len());
         return Err(PromqlError::at(MAX_QUERY, message));
     }
-    Scanner { query, next: 0, steps: 0, in_braces: false, out: String::new(), copied: 0 }.run()
+    let mut scanner = Scanner::new(query);
+    scanner.run()?;
+    scanner.out.push_str(query.get(scanner.copied..).unwrap_or_default());
+    Ok(scanner.out)
+}
+
+/// Where a function is called in a query that was checked.
+pub(super) fn calls(query: &str, function: &str) -> Vec<usize> {
+    let mut scanner = Scanner::new(query);
+    // What was checked has no error.
+    let _ = scanner.run();
+    scanner
+        .calls
+        .into_iter()
+        .filter(|call| query.get(call.clone()) == Some(function))
+        .map(|call| call.start)
+        .collect()
 }
 
 struct Scanner<'a> {
@@ -31,10 +49,16 @@ struct Scanner<'a> {
     /// The text so far, up to the byte `copied` of the query.
     out: String,
     copied: usize,
+    /// The words with an opening bracket behind them.
+    calls: Vec<Range<usize>>,
 }
 
-impl Scanner<'_> {
-    fn run(mut self) -> Result<String, PromqlError> {
+impl<'a> Scanner<'a> {
+    fn new(query: &'a str) -> Self {
+        Self { query, next: 0, steps: 0, in_braces: false, out: String::new(), copied: 0, calls: Vec::new() }
+    }
+
+    fn run(&mut self) -> Result<(), PromqlError> {
         while let Some((position, character)) = self.take() {
             match character {
                 '`' => self.raw_string(position)?,
@@ -51,8 +75,7 @@ impl Scanner<'_> {
                 _ => {}
             }
         }
-        self.out.push_str(self.query.get(self.copied..).unwrap_or_default());
-        Ok(self.out)
+        Ok(())
     }
 
     fn take(&mut self) -> Option<(usize, char)> {
@@ -81,8 +104,20 @@ impl Scanner<'_> {
     fn word(&mut self, start: usize) -> Result<(), PromqlError> {
         self.skip(is_word);
         let word = self.query.get(start..self.next).unwrap_or_default();
+        if self.is_call() {
+            self.calls.push(start..self.next);
+        }
         let is_operator = ["and", "or", "unless", "atan2"].iter().any(|name| word.eq_ignore_ascii_case(name));
         if is_operator { self.step(start) } else { Ok(()) }
+    }
+
+    /// Whether a bracket opens next, behind blanks and comments.
+    fn is_call(&self) -> bool {
+        let mut rest = self.query.get(self.next..).unwrap_or_default().trim_start();
+        while rest.starts_with('#') {
+            rest = rest.trim_start_matches(|c| c != '\n' && c != '\r').trim_start();
+        }
+        rest.starts_with('(')
     }
 
     fn string(&mut self, start: usize, quote: char) -> Result<(), PromqlError> {

@@ -182,7 +182,9 @@ impl Policies {
                 samples.iter().map(|s| s.value).fold(f64::NEG_INFINITY, |a, b| propagate(a, b, f64::max))
             }
         };
-        let quantity = self.quantity(combined)?;
+        // Infinite by adding up, not by what the query returned.
+        let overflowed = combined.is_infinite() && samples.iter().all(|sample| sample.value.is_finite());
+        let quantity = if overflowed { self.instead(ValueError::TooLarge) } else { self.quantity(combined) }?;
         Ok(vec![Value { quantity, labels: Labels::new(), timestamp: first.timestamp }])
     }
 

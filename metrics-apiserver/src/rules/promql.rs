@@ -10,6 +10,8 @@ use super::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
 const LABEL_REPLACE: &str = "label_replace";
+/// The only function that reads series which no argument selects.
+const INFO: &str = "info";
 
 /// Why a text is no query that the server can bind a namespace and a selector into.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +91,23 @@ impl Query {
             }));
         });
         found
+    }
+
+    /// Where in `text`, which the query was read from, `info` is called without a selector: it then joins
+    /// `target_info`, whatever a matcher that was put into the query says.
+    pub(super) fn hidden_selector(&self, text: &str) -> Option<usize> {
+        let mut hidden = Vec::new();
+        each(&self.0, &mut |node| {
+            if let Expr::Call(call) = node
+                && call.func.name == INFO
+            {
+                let second = call.args.args.get(1).map(AsRef::as_ref);
+                hidden.push(!matches!(second, Some(Expr::VectorSelector(_))));
+            }
+        });
+        // Calls are visited in the order in which they are written.
+        let number = hidden.iter().position(|hidden| *hidden)?;
+        Some(complexity::calls(text, INFO).get(number).copied().unwrap_or_default())
     }
 
     /// The query with every matcher passed through `change` and `added` put into every vector selector. What the

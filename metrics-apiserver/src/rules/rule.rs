@@ -47,6 +47,12 @@ pub enum RuleError {
     /// The namespace label, or one of the allowed labels.
     #[error("{0:?} is no Prometheus label name; use letters, digits and '_', and no digit in front")]
     Label(String),
+    /// The query reads series by a selector that is not written in it, so that no namespace can be put there.
+    #[error("`info` reads target_info of every namespace unless its second argument is a selector")]
+    HiddenSelector {
+        /// Where the call stands, as a byte offset into the query.
+        position: usize,
+    },
 }
 
 /// How one metric is computed.
@@ -90,6 +96,9 @@ impl Rule {
         if let Some(bad) = label.into_iter().chain(allowed.into_iter().flatten()).find(|l| !is_label_name(l))
         {
             return Err(RuleError::Label(bad.clone()));
+        }
+        if let (Some(_), Some(position)) = (label, query.hidden_selector()) {
+            return Err(RuleError::HiddenSelector { position });
         }
         let policies = Policies::default();
         let (max_age, asker) = (DEFAULT_MAX_AGE, Arc::default());

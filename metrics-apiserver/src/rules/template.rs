@@ -25,6 +25,8 @@ pub struct QueryTemplate {
     /// With a place for added matchers in every vector selector.
     injected: Vec<Piece>,
     parameters: BTreeSet<String>,
+    /// Where series are read by a selector that is not written, as a byte offset into the text.
+    hidden_selector: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,7 @@ impl QueryTemplate {
             plain: cut(&marked(&[])?, &marks),
             injected: cut(&marked(std::slice::from_ref(&slot))?, &marks),
             parameters,
+            hidden_selector: query.hidden_selector(text),
         };
         template.check(&query)?;
         Ok(template)
@@ -74,6 +77,11 @@ impl QueryTemplate {
     /// The labels that a request's selector must give a value for.
     pub fn parameters(&self) -> &BTreeSet<String> {
         &self.parameters
+    }
+
+    /// Where, as a byte offset, the query reads series by a selector into which nothing can be put.
+    pub(super) fn hidden_selector(&self) -> Option<usize> {
+        self.hidden_selector
     }
 
     /// The query with `added` in every vector selector, and the parameters' values.

@@ -47,6 +47,19 @@ fn a_vector_is_read_with_labels_and_time() {
 }
 
 #[test]
+fn a_time_that_rfc_3339_cannot_say_is_refused() {
+    let body = |time: &str| answer("vector", &format!(r#"[{{"metric":{{}},"value":[{time},"1"]}}]"#));
+    for time in ["-62167219201", "-62135596801", "-62135596800.001", "253402300800", "-1e300"] {
+        malformed(&body(time), "a timestamp is out of range");
+    }
+    for (time, printed) in
+        [("-62135596800", "0001-01-01T00:00:00Z"), ("253402207200", "9999-12-30T22:00:00Z")]
+    {
+        assert_eq!(samples(body(time).as_bytes()).unwrap()[0].timestamp.to_string(), printed);
+    }
+}
+
+#[test]
 fn numbers_that_are_none_are_kept_for_the_policies() {
     for (text, expected) in [("NaN", f64::NAN), ("+Inf", f64::INFINITY), ("-Inf", f64::NEG_INFINITY)] {
         let body = answer("vector", &format!(r#"[{{"metric":{{}},"value":[1,"{text}"]}}]"#));

@@ -91,7 +91,19 @@ fn series_are_combined_as_the_rule_says() {
         assert_eq!(combined(result, &[1.0, f64::NAN, 2.0]), Err(ValueError::NotANumber), "{result:?}");
     }
     assert_eq!(combined(Combine::Sum, &[f64::INFINITY, f64::NEG_INFINITY]), Err(ValueError::NotANumber));
-    assert_eq!(combined(Combine::Avg, &[f64::MAX, f64::MAX]), Err(ValueError::Infinite("+Inf")));
+}
+
+#[test]
+fn a_sum_of_numbers_that_is_none_itself_is_too_large_and_not_what_the_query_returned() {
+    for result in [Combine::Sum, Combine::Avg] {
+        let policies = Policies { result, ..Policies::default() };
+        for large in [1e308, -1e308] {
+            assert_eq!(milli(&policies, &[large, large]), Err(ValueError::TooLarge), "{result:?}");
+        }
+        assert_eq!(milli(&policies, &[f64::INFINITY, 1e308]), Err(ValueError::Infinite("+Inf")));
+        let policies = Policies { on_infinite: seven(), ..policies };
+        assert_eq!(milli(&policies, &[1e308, 1e308]), Ok(vec![7000]), "{result:?}");
+    }
 }
 
 #[test]

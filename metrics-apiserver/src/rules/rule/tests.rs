@@ -25,6 +25,30 @@ fn the_namespace_goes_into_every_selector_beside_what_the_author_wrote() {
 }
 
 #[test]
+fn the_namespace_goes_into_the_second_argument_of_info_which_stays_a_list_of_matchers() {
+    let bound = "a{namespace=\"ns\",x=\"y\"}";
+    for (second, expected) in [
+        ("{v=~\".+\"}", "{namespace=\"ns\",x=\"y\",v=~\".+\"}"),
+        (
+            "{__name__=\"build_info\",v=~\".+\"}",
+            "{__name__=\"build_info\",namespace=\"ns\",x=\"y\",v=~\".+\"}",
+        ),
+    ] {
+        let query = ask(&plain(&format!("info(a, {second})")), "x=y").unwrap();
+        assert_eq!(query, format!("info({bound}, {expected})"));
+    }
+}
+
+#[test]
+fn what_reads_series_without_a_selector_needs_a_rule_without_a_namespace() {
+    let hidden = |query| rule(query, NamespaceMode::default(), SelectorMode::Ignore).map(|_| ());
+    assert_eq!(hidden("1 + info(a)"), Err(RuleError::HiddenSelector { position: 4 }));
+    assert_eq!(hidden("info + info(a, {v=~\".+\"})"), Ok(()));
+    let whole = rule("info(a)", NamespaceMode::None, SelectorMode::Inject).unwrap();
+    assert_eq!(ask(&whole, "x=y").unwrap(), "info(a{x=\"y\"})");
+}
+
+#[test]
 fn the_namespace_can_have_another_label_or_none() {
     let other =
         rule("up", NamespaceMode::Label("kubernetes_namespace".to_owned()), SelectorMode::Inject).unwrap();
