@@ -176,7 +176,12 @@ impl Client {
             Some(value) => request.header("traceparent", value),
             None => request,
         };
-        request.send().await.map_err(|error| QueryError::Unavailable { detail: transport(error) })
+        let again = request.try_clone();
+        let sent = match (request.send().await, again) {
+            (Err(error), Some(again)) if is_cut_off(&error) => again.send().await,
+            (sent, _) => sent,
+        };
+        sent.map_err(|error| QueryError::Unavailable { detail: transport(error) })
     }
 
     /// Makes an answer or a failure of what came back.
@@ -303,6 +308,12 @@ async fn decode(Body { bytes, places }: Body) -> Result<Content, WireError> {
     let decoded = tokio::task::spawn_blocking(decode).await;
     decoded
         .unwrap_or_else(|_| Err(WireError::Malformed("decoding it has crashed; please report it".to_owned())))
+}
+
+/// Whether the connection ended before an answer began: most often a kept one that the server, or a gateway, was just about
+/// to close. A query changes nothing, so it can be sent once more, as Go's client does.
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// Without the URL, which holds the query and perhaps a tenant's path.

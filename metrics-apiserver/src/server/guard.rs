@@ -1,6 +1,7 @@
 //! Who asks, and may they: checked for every request, as one connection carries the requests of many users.
 
 use actix_web::HttpRequest;
+use actix_web::http::header;
 
 use super::Shared;
 use super::connection::Peer;
@@ -16,6 +17,12 @@ pub(super) async fn authenticate(shared: &Shared, request: &HttpRequest) -> Resu
         request.conn_data::<Peer>().map(|peer| peer.certificates.as_slice()).unwrap_or_default();
     let shown = Credentials { peer_certificates, headers: &headers };
     Ok(shared.authenticator.authenticate(&shown).await?)
+}
+
+/// Whether the request shows a certificate or a token, good or bad.
+pub(super) fn shows_credentials(request: &HttpRequest) -> bool {
+    let has_certificate = request.conn_data::<Peer>().is_some_and(|peer| !peer.certificates.is_empty());
+    has_certificate || request.headers().contains_key(header::AUTHORIZATION)
 }
 
 /// Refuses what `user` has no right to.

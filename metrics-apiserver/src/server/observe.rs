@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use actix_web::http::{ConnectionType, Method, Uri, header};
+use actix_web::http::{ConnectionType, Method, StatusCode, Uri, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -48,8 +48,10 @@ pub(super) async fn serve(
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
-    if shared.readiness.is_shutting_down() {
-        // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
+    // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
+    let is_last = shared.readiness.is_shutting_down();
+    // And nobody who shows nothing keeps one of the connections that there may be.
+    if is_last || response.status() == StatusCode::UNAUTHORIZED || !guard::shows_credentials(&request) {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
     let record = Record { method: request.method(), route: name, code: response.status().as_u16() };

@@ -53,6 +53,21 @@ async fn connections_are_reused() {
 }
 
 #[tokio::test]
+async fn a_query_whose_connection_ends_before_an_answer_is_sent_once_more() {
+    let server = Server::plain(json(ANSWER));
+    let backends = backends(options(&server));
+    assert_value(query(&backends, "up").await, 42.0);
+    for promql in ["up".to_owned(), "up+".repeat(1000)] {
+        server.play(Play::CutOnce(Box::new(json(ANSWER))));
+        assert_value(query(&backends, &promql).await, 42.0);
+    }
+    let before = server.requests().len();
+    server.play(Play::Cut(Vec::new()));
+    assert!(matches!(query(&backends, "up").await, Err(QueryError::Unavailable { .. })));
+    assert_eq!(server.requests().len(), before + 2, "and not more often");
+}
+
+#[tokio::test]
 async fn a_backend_that_recovers_is_asked_again() {
     let server = Server::plain(Play::Cut(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_vec()));
     let backends = backends(options(&server));

@@ -17,6 +17,8 @@ pub(super) enum Play {
     Raw(Vec<u8>),
     /// These bytes, then the end of the connection.
     Cut(Vec<u8>),
+    /// The end of the connection; the next request gets something else.
+    CutOnce(Box<Play>),
     /// Nothing until the client goes away.
     Hang,
 }
@@ -128,6 +130,10 @@ fn serve(stream: impl Read + Write, connection: usize, state: &State) {
         let sent = match &play {
             Play::Json(body) => stream.get_mut().write_all(&ok(body.as_bytes(), "")),
             Play::Raw(bytes) | Play::Cut(bytes) => stream.get_mut().write_all(bytes),
+            Play::CutOnce(next) => {
+                *state.play.lock().unwrap() = (**next).clone();
+                return;
+            }
             // Ends with an error or the end of the stream when the client goes away.
             Play::Hang => stream.read(&mut [0]).map(drop),
         };

@@ -27,6 +27,25 @@ fn only_the_front_proxys_certificate_makes_the_headers_count() {
 }
 
 #[test]
+fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
+    let app = App::start();
+    for credentials in ["", "Authorization: Bearer bad\r\n"] {
+        let mut stream = app.connect(false);
+        stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: x\r\n{credentials}\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        // Else it would end here, with the patience of the test.
+        read_to_close(&mut stream, &mut text);
+        assert_eq!(parse(&text).header("connection"), Some("close"), "{text}");
+    }
+    let mut kept = app.connect(true);
+    kept.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut head = [0; 512];
+    let length = kept.read(&mut head).unwrap();
+    let head = String::from_utf8_lossy(&head[..length]).to_lowercase();
+    assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
+}
+
+#[test]
 fn who_may_not_is_told_so_in_kubernetes_words() {
     let app = App::start();
     let (code, reason, message) = app.request("GET", READ, "X-Remote-User: bob\r\n").failure();
