@@ -18,7 +18,7 @@ pub(super) enum Play {
     /// These bytes, then the end of the connection.
     Cut(Vec<u8>),
     /// The end of the connection; the next request gets something else.
-    CutOnce(Box<Play>),
+    CutOnce(Box<Self>),
     /// Nothing until the client goes away.
     Hang,
 }
