@@ -3,9 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use metrics_apiserver::app::{self, App, Signals};
+use metrics_apiserver::app::{self, Signals};
 use metrics_apiserver::cli::{self, Command, EXIT_USAGE};
-use metrics_apiserver::config::{self, Config, Options};
+use metrics_apiserver::config::{self, Options};
 use metrics_apiserver::shutdown::Ending;
 
 fn main() -> ExitCode {
@@ -35,16 +35,11 @@ async fn serve(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return fail(EXIT_USAGE, &format_args!("{problems}\n")),
     };
-    match run(options, config, signals).await {
+    match app::serve(options, config, signals).await {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => fail(1, &format_args!("error: {error:#}\n")),
     }
-}
-
-async fn run(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
-    let telemetry = app::init_telemetry(&options)?;
-    App::build(options, config, signals, telemetry).await?.run().await
 }
 
 fn fail(code: u8, message: &dyn std::fmt::Display) -> ExitCode {

@@ -28,7 +28,7 @@ async fn an_outage_is_told_when_it_begins_and_not_with_each_read() {
         assert_eq!(stage.read("queue_depth", "").await, 503);
     }
     stage.end();
-    let lines: Vec<_> = stage.log.iter().collect();
+    let lines: Vec<_> = stage.process.log.iter().collect();
     let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
     assert_eq!(count("prometheus failed several times in a row"), 1, "{lines:#?}");
     let warnings = count(" WARN ");
