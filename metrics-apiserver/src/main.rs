@@ -24,8 +24,18 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(options: Options) -> ExitCode {
+fn serve(options: Options) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format_args!("error: cannot start threads: {error}\n")),
+    };
+    let code = runtime.block_on(serving(options));
+    // A thread that resolves a name or reads a file may hang, and nobody can stop it: the process ends without it.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serving(options: Options) -> ExitCode {
     // First of all: a SIGHUP that comes early must not end the process.
     let signals = match Signals::install() {
         Ok(signals) => signals,

@@ -20,9 +20,10 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
+
+use crate::files;
 
 pub use backend::{Backend, ClientCertificate, Credentials, Header};
 pub use base_url::{BaseUrl, ParseUrlError};
@@ -46,7 +47,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 pub fn read(path: &Path) -> Result<String, ConfigErrors> {
     let (bound, name) = (file::MAX_FILE_BYTES + 1, path.display().to_string());
     let mut bytes = Vec::new();
-    fs::File::open(path)
+    files::open(path)
         .and_then(|file| file.take(u64::try_from(bound).unwrap_or(u64::MAX)).read_to_end(&mut bytes))
         .map_err(|error| ConfigErrors::unreadable(&name, &error))?;
     match String::from_utf8(bytes) {
@@ -64,5 +65,5 @@ pub fn read(path: &Path) -> Result<String, ConfigErrors> {
 
 /// Whether a file is there and readable, as a [`Files`].
 pub fn can_be_read(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.read(&mut [0]).map(drop)
+    files::open(path)?.read(&mut [0]).map(drop)
 }

@@ -1,5 +1,6 @@
 //! Whole files, good and bad.
 
+use std::fs;
 use std::time::Duration;
 
 use super::*;
@@ -300,6 +301,20 @@ fn a_file_without_metrics_is_served_with_a_warning() {
     for text in ["metrics:\nbackends:\n", "metrics: []\n", "{}"] {
         let config = good(text);
         assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, file) = (dir.path().join("pipe"), dir.path().join("config.yaml"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(&file, backend(&format!("    bearerTokenFile: {}\n", pipe.display()))).unwrap();
+    for path in [pipe, file] {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(load(&path).unwrap_err().to_string()));
+        let errors = told.recv_timeout(Duration::from_secs(20)).expect("nobody waits for a writer");
+        assert!(errors.contains("is not a regular file"), "{errors}");
     }
 }
 

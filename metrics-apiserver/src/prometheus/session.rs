@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::client::QUERIES_MAX;
 use super::{Auth, ClientOptions, Identity, SetupError};
+use crate::files;
 use crate::memory::BackendName;
 
 /// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
@@ -296,7 +297,7 @@ impl Files {
 fn read_file(path: &Path) -> Result<Vec<u8>, SetupError> {
     let failed = |source| SetupError::File { path: path.to_owned(), source };
     let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = files::open(path).map_err(failed)?;
     let size = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
     if size as u64 > FILE_BYTES_MAX {
         return Err(SetupError::Content { path: path.to_owned(), problem: "is larger than 4 MiB" });
