@@ -38,10 +38,7 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
         return Err(errors(vec![Problem::new("", Place::default(), message)]));
     }
     let node = file::parse(text).map_err(|error| {
-        errors(vec![
-            Problem::new("", error.place.unwrap_or_default(), error.message)
-                .help("the file is not valid YAML here; the rest of it was not checked"),
-        ])
+        errors(vec![Problem::new("", error.place.unwrap_or_default(), error.message).help(error.help)])
     })?;
     if matches!(node.value, Value::Null) {
         // Truncated, and not yet written again.

@@ -308,6 +308,30 @@ fn a_file_that_says_that_there_are_no_metrics_is_served_with_a_warning() {
 }
 
 #[test]
+fn what_the_parser_refuses_is_told_in_our_words() {
+    for (text, place, message) in [
+        ("metrics: []\n---\nmetrics: []\n", "3:1", "more than one document"),
+        ("metrics: []\n---\na: 1\n---\nb: 1\n", "4:1", "more than one document"),
+        ("metrics: []\n---\n---\n---\n", "", "more than one document"),
+        ("metrics: &m [{name: *m}]\n", "1:21", "an alias stands inside what it names"),
+        (&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "1:", "nested deeper than 16"),
+        (&format!("a: &a x\nb: [{}]\n", "*a, ".repeat(60_000)), "2:", "too many aliases"),
+    ] {
+        let errors = bad(text);
+        let [problem] = errors.problems() else { panic!("{errors}") };
+        let line = &listed(&errors)[0];
+        assert!(line.starts_with(place) && line.contains(message), "{message}: {line}");
+        assert!(!problem.help.as_deref().unwrap_or_default().contains("not valid YAML"), "{errors}");
+    }
+}
+
+#[test]
+fn an_empty_document_behind_the_last_line_is_none() {
+    assert!(good("metrics: []\n---\n").rules.is_empty());
+    assert!(good("---\nmetrics: []\n---\n# nothing\n").rules.is_empty());
+}
+
+#[test]
 fn what_is_no_regular_file_is_refused_and_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let (pipe, file) = (dir.path().join("pipe"), dir.path().join("config.yaml"));
