@@ -30,20 +30,18 @@ use crate::{server, telemetry};
 const KUBERNETES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything that serves, made and bound, but serving nobody yet.
-pub struct App {
+struct App {
     bound: server::Bound,
     memory: Arc<Memory>,
     backends: Arc<Backends>,
     readiness: Readiness,
-    signals: shutdown::Signals,
     shutdown_delay: Duration,
     background: JoinSet<()>,
-    telemetry: Telemetry,
 }
 
 /// What the process tells of itself. The log's last lines are written when this value ends.
 #[derive(Debug)]
-pub struct Telemetry {
+struct Telemetry {
     log: Log,
     exporting: Exporting,
 }
@@ -65,7 +63,7 @@ impl Signals {
 }
 
 /// Sends the log to standard error, and traces to where the flags say, if they do.
-pub fn init_telemetry(options: &Options) -> anyhow::Result<Telemetry> {
+fn init_telemetry(options: &Options) -> anyhow::Result<Telemetry> {
     let logging = options.logging;
     let format = match logging.format {
         LogFormat::Text => telemetry::Format::Text,
@@ -87,16 +85,30 @@ pub fn init_telemetry(options: &Options) -> anyhow::Result<Telemetry> {
     Ok(Telemetry { log, exporting: Exporting::begin(export) })
 }
 
+/// Starts and serves, until a signal has ended it or a part of it has failed. A start is ended by the first signal.
+pub async fn serve(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
+    let telemetry = init_telemetry(&options)?;
+    let Signals { shutdown: mut signals, hangups } = signals;
+    let app = tokio::select! {
+        biased;
+        () = signals.next() => {
+            tracing::info!("stopped while starting");
+            return Ok(Ending::Drained);
+        }
+        app = App::build(options, config, hangups, &telemetry) => app?,
+    };
+    app.run(signals, telemetry).await
+}
+
 impl App {
     /// Makes every part and takes the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
     /// server that cannot work never listens.
-    pub async fn build(
+    async fn build(
         options: Options,
         config: Config,
-        signals: Signals,
-        telemetry: Telemetry,
+        hangups: Hangups,
+        telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
-        let Signals { shutdown: signals, hangups } = signals;
         for note in options.notes.iter().chain(&config.warnings) {
             tracing::warn!("{note}");
         }
@@ -131,17 +143,15 @@ impl App {
             memory,
             backends,
             readiness,
-            signals,
             shutdown_delay: options.limits.shutdown_delay,
             background,
-            telemetry,
         })
     }
 
     /// Serves until a signal has ended it, or a background task has failed.
-    pub async fn run(self) -> anyhow::Result<Ending> {
-        let Self { bound, memory, backends, readiness, mut signals, shutdown_delay, .. } = self;
-        let (mut background, Telemetry { log, mut exporting }) = (self.background, self.telemetry);
+    async fn run(self, mut signals: shutdown::Signals, telemetry: Telemetry) -> anyhow::Result<Ending> {
+        let Self { bound, memory, backends, readiness, shutdown_delay, mut background } = self;
+        let Telemetry { log, mut exporting } = telemetry;
         let serving = shutdown::until_signalled(
             async || signals.next().await,
             &readiness,

@@ -11,6 +11,7 @@ pub mod authz;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -3,9 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use metrics_apiserver::app::{self, App, Signals};
+use metrics_apiserver::app::{self, Signals};
 use metrics_apiserver::cli::{self, Command, EXIT_USAGE};
-use metrics_apiserver::config::{self, Config, Options};
+use metrics_apiserver::config::{self, Options};
 use metrics_apiserver::shutdown::Ending;
 
 fn main() -> ExitCode {
@@ -24,8 +24,18 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(options: Options) -> ExitCode {
+fn serve(options: Options) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format_args!("error: cannot start threads: {error}\n")),
+    };
+    let code = runtime.block_on(serving(options));
+    // A thread that resolves a name or reads a file may hang, and nobody can stop it: the process ends without it.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serving(options: Options) -> ExitCode {
     // First of all: a SIGHUP that comes early must not end the process.
     let signals = match Signals::install() {
         Ok(signals) => signals,
@@ -35,16 +45,11 @@ async fn serve(options: Options) -> ExitCode {
         Ok(config) => config,
         Err(problems) => return fail(EXIT_USAGE, &format_args!("{problems}\n")),
     };
-    match run(options, config, signals).await {
+    match app::serve(options, config, signals).await {
         Ok(Ending::Drained) => ExitCode::SUCCESS,
         Ok(Ending::Forced) => ExitCode::FAILURE,
         Err(error) => fail(1, &format_args!("error: {error:#}\n")),
     }
-}
-
-async fn run(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
-    let telemetry = app::init_telemetry(&options)?;
-    App::build(options, config, signals, telemetry).await?.run().await
 }
 
 fn fail(code: u8, message: &dyn std::fmt::Display) -> ExitCode {

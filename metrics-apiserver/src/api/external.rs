@@ -56,11 +56,16 @@ impl Serialize for Items<'_> {
 #[serde(rename_all = "camelCase")]
 struct Item<'a> {
     metric_name: &'a str,
+    #[serde(serialize_with = "pairs")]
     metric_labels: &'a Labels,
     #[serde(serialize_with = "whole_seconds")]
     timestamp: Timestamp,
     #[serde(serialize_with = "displayed")]
     value: Quantity,
+}
+
+fn pairs<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter())
 }
 
 /// RFC 3339 in UTC without a fraction: `metav1.Time` has whole seconds.

@@ -194,8 +194,8 @@ impl Trust {
 
 /// Small local files: read on the spot, as waiting for a thread would take longer.
 fn read_ca(path: &Path) -> Result<Arc<CaSet>, TrustError> {
-    let pem =
-        std::fs::read(path).map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
+    let pem = crate::files::read(path)
+        .map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
     let set =
         CaSet::from_pem(&pem).map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?;
     Ok(Arc::new(set))

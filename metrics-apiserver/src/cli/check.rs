@@ -31,10 +31,12 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<u8> {
 }
 
 fn load(args: &CheckArgs) -> Result<Config, ConfigErrors> {
-    if !args.skip_files {
-        return config::load(&args.config);
+    let (text, name) = (config::read_once(&args.config)?, args.config.display().to_string());
+    if args.skip_files {
+        config::check(&text, &name, &|_| Ok(()))
+    } else {
+        config::check(&text, &name, &config::can_be_read)
     }
-    config::check(&config::read(&args.config)?, &args.config.display().to_string(), &|_| Ok(()))
 }
 
 fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! A backend: one Prometheus-compatible server and how to talk to it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -85,13 +86,19 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADERS: usize = 32;
 
 /// Set by the HTTP client or by another key.
-const OWN_HEADERS: [&str; 10] = [
+const OWN_HEADERS: [&str; 16] = [
     "host",
     "content-length",
     "content-type",
     "content-encoding",
     "transfer-encoding",
     "connection",
+    "keep-alive",
+    "proxy-authorization",
+    "trailer",
+    "expect",
+    "traceparent",
+    "tracestate",
     "accept",
     "accept-encoding",
     "te",
@@ -218,12 +225,28 @@ fn timeout(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
 
 fn headers(field: &Field<'_>, problems: &mut Vec<Problem>) -> Vec<Header> {
     let Some(section) = Section::open_free(field, problems) else { return Vec::new() };
+    note_same_headers(&section, problems);
     let headers: Vec<_> =
         section.fields().filter_map(|(name, field)| header(name, &field, problems)).collect();
     if headers.len() > MAX_HEADERS {
         problems.push(field.problem(format!("more than {MAX_HEADERS} headers")));
     }
     headers
+}
+
+/// One header by two names that differ by their case only: both would be sent.
+fn note_same_headers(section: &Section<'_>, problems: &mut Vec<Problem>) {
+    let mut seen = HashMap::new();
+    for (written, field) in section.fields() {
+        let name = written.to_ascii_lowercase();
+        let message = format!("the header `{name}` is given twice; names differ by more than their case");
+        let (first, place) = *seen.entry(name).or_insert((written, field.key_place));
+        // A key that is the same is noted as every key is.
+        if first != written {
+            let problem = Problem::new(field.path, field.key_place, message);
+            problems.push(problem.related(place, "first given here").help("keep one of them"));
+        }
+    }
 }
 
 fn header(name: &str, field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Header> {

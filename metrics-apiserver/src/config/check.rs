@@ -7,7 +7,7 @@ use super::backend::Backend;
 use super::file::{self, MAX_FILE_BYTES, Value};
 use super::fingerprint::Fingerprint;
 use super::problem::{ConfigErrors, Place, Problem};
-use super::rules::check_metrics;
+use super::rules::{NO_METRICS_HELP, check_metrics};
 use super::section::{Field, Section};
 use crate::rules::Rule;
 
@@ -38,15 +38,12 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
         return Err(errors(vec![Problem::new("", Place::default(), message)]));
     }
     let node = file::parse(text).map_err(|error| {
-        errors(vec![
-            Problem::new("", error.place.unwrap_or_default(), error.message)
-                .help("the file is not valid YAML here; the rest of it was not checked"),
-        ])
+        errors(vec![Problem::new("", error.place.unwrap_or_default(), error.message).help(error.help)])
     })?;
     if matches!(node.value, Value::Null) {
-        // Truncated, and not yet written again: to serve nothing is a wish that has to be written.
+        // Truncated, and not yet written again.
         let problem = Problem::new("", Place::default(), "the file is empty");
-        return Err(errors(vec![problem.help("to serve no metrics, write `metrics: []`")]));
+        return Err(errors(vec![problem.help(NO_METRICS_HELP)]));
     }
     let mut problems = Vec::new();
     let Some(root) = Section::open(&Field::root(&node), &["backends", "metrics"], &mut problems) else {

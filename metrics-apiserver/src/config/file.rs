@@ -6,8 +6,9 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy, NonFiniteFloatPolicy};
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::{Error, Location, Spanned};
 
 use super::problem::Place;
 
@@ -19,6 +20,9 @@ const MAX_NODES: usize = 500_000;
 
 /// The deepest key, a backend's `basicAuth.username`, is at 4; whoever nests deeper has another file in mind.
 const MAX_DEPTH: usize = 16;
+
+/// The file's own, and an empty one behind a last `---`, as templates make it.
+const MAX_DOCUMENTS: usize = 2;
 
 /// What aliases may add to the tree: an anchored query used by every rule passes, a bomb of aliases doesn't.
 const MAX_REPLAYED_EVENTS: usize = 100_000;
@@ -92,23 +96,72 @@ impl Value {
     }
 }
 
-/// Why a text is no YAML: the one problem that hides all others.
+/// Why a text cannot be read: the one problem that hides all others.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     /// Where reading stopped.
     pub(super) place: Option<Place>,
     /// What was wrong there.
     pub(super) message: String,
+    /// What that means.
+    pub(super) help: &'static str,
 }
 
-/// Reads a YAML document within bounds; an empty one is an empty mapping.
+impl SyntaxError {
+    fn new(error: &Error) -> Self {
+        let place = error.location().and_then(place_of);
+        match words(error.without_snippet()) {
+            Some(message) => Self { place, message, help: NOT_CHECKED },
+            None => Self {
+                place,
+                message: without_place(&error.without_snippet().to_string()).to_owned(),
+                help: "the file is not valid YAML here; the rest of it was not checked",
+            },
+        }
+    }
+}
+
+const NOT_CHECKED: &str = "nothing of the file was checked";
+const SEVERAL_DOCUMENTS: &str = "the file holds more than one document";
+
+/// What the parser refuses though it is YAML, in our words: its own speak of its inside.
+fn words(error: &Error) -> Option<String> {
+    let aliases = || "too many aliases: they make the file too large".to_owned();
+    match error {
+        Error::AliasError { error, .. } => words(error),
+        Error::RecursiveReferencesRequireWeakTypes { .. } => {
+            Some("an alias stands inside what it names".to_owned())
+        }
+        Error::AliasReplayCounterOverflow { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => Some(aliases()),
+        Error::Budget { breach, .. } => Some(match breach {
+            BudgetBreach::Documents { .. } => SEVERAL_DOCUMENTS.to_owned(),
+            BudgetBreach::Depth { .. } => format!("nested deeper than {MAX_DEPTH}"),
+            BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
+                format!("more than {MAX_NODES} keys and values")
+            }
+            BudgetBreach::Aliases { .. }
+            | BudgetBreach::Anchors { .. }
+            | BudgetBreach::AliasAnchorRatio { .. }
+            | BudgetBreach::RecordedAnchorEvents { .. }
+            | BudgetBreach::RecordedAnchorBytes { .. }
+            | BudgetBreach::MergeKeys { .. } => aliases(),
+            _ => "the file is larger than a configuration can be".to_owned(),
+        }),
+        _ => None,
+    }
+}
+
+/// Reads the one YAML document of a file within bounds; none is nothing.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: MAX_NODES,
             max_events: 2 * MAX_NODES,
             max_depth: MAX_DEPTH,
-            max_documents: 1,
+            max_documents: MAX_DOCUMENTS,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED_EVENTS },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -118,9 +171,12 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         emit_comments: false,
         with_snippet: false,
     };
-    serde_saphyr::from_str_with_options::<Node>(text, options).map_err(|error| SyntaxError {
-        place: error.location().and_then(place_of),
-        message: without_place(&error.without_snippet().to_string()).to_owned(),
+    let documents = serde_saphyr::from_multiple_with_options::<Node>(text, options);
+    let mut documents = documents.map_err(|error| SyntaxError::new(&error))?.into_iter();
+    let first = documents.next().unwrap_or_else(|| Node { place: Place::default(), value: Value::Null });
+    documents.next().map_or(Ok(first), |second| {
+        let (place, message) = (Some(second.place), SEVERAL_DOCUMENTS.to_owned());
+        Err(SyntaxError { place, message, help: NOT_CHECKED })
     })
 }
 

@@ -20,9 +20,11 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+use crate::files;
 
 pub use backend::{Backend, ClientCertificate, Credentials, Header};
 pub use base_url::{BaseUrl, ParseUrlError};
@@ -42,11 +44,20 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     check(&read(path)?, &path.display().to_string(), &can_be_read)
 }
 
-/// Reads a configuration file, no more of it than one can have.
+/// Reads a configuration file, no more of it than one can have. Not from a pipe: a server must not wait for it.
 pub fn read(path: &Path) -> Result<String, ConfigErrors> {
+    text(path, files::open(path))
+}
+
+/// The same for a command that ends with it, and that may be given a pipe.
+pub fn read_once(path: &Path) -> Result<String, ConfigErrors> {
+    text(path, File::open(path))
+}
+
+fn text(path: &Path, opened: io::Result<File>) -> Result<String, ConfigErrors> {
     let (bound, name) = (file::MAX_FILE_BYTES + 1, path.display().to_string());
     let mut bytes = Vec::new();
-    fs::File::open(path)
+    opened
         .and_then(|file| file.take(u64::try_from(bound).unwrap_or(u64::MAX)).read_to_end(&mut bytes))
         .map_err(|error| ConfigErrors::unreadable(&name, &error))?;
     match String::from_utf8(bytes) {
@@ -64,5 +75,5 @@ pub fn read(path: &Path) -> Result<String, ConfigErrors> {
 
 /// Whether a file is there and readable, as a [`Files`].
 pub fn can_be_read(path: &Path) -> io::Result<()> {
-    fs::File::open(path)?.read(&mut [0]).map(drop)
+    files::open(path)?.read(&mut [0]).map(drop)
 }

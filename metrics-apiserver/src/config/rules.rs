@@ -32,6 +32,9 @@ const KEYS: [&str; 13] = [
     "maxAge",
 ];
 
+/// That nothing is served is a wish that has to be written.
+pub(super) const NO_METRICS_HELP: &str = "to serve no metrics, write `metrics: []`";
+
 const DEFAULT_BACKEND: &str = "default";
 
 /// A reading older than an hour measures nothing that should be scaled now.
@@ -44,7 +47,7 @@ pub(super) fn check_metrics(
     source: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
-    let items = root.get("metrics").and_then(|field| field.items(problems)).unwrap_or_default();
+    let items = items(root, problems);
     if let Some(one_too_many) = items.get(MAX_RULES) {
         problems.push(one_too_many.problem(format!("more than {MAX_RULES} metrics")));
         return Vec::new();
@@ -65,6 +68,20 @@ pub(super) fn check_metrics(
         problems.push(root.problem(format!("the queries cannot be read: {error}")));
         Vec::new()
     })
+}
+
+/// The `metrics` list. One that is not there is a mistake, of a template or of a write that was cut off: it would take every
+/// metric away.
+fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> {
+    let problem = match root.fields().find(|(key, _)| *key == "metrics") {
+        Some((_, field)) if !matches!(field.node.value, Value::Null) => {
+            return field.items(problems).unwrap_or_default();
+        }
+        Some((_, field)) => Problem::new(field.path, field.key_place, "expected a list, found nothing"),
+        None => root.problem("`metrics` is missing"),
+    };
+    problems.push(problem.help(NO_METRICS_HELP));
+    Vec::new()
 }
 
 /// The names so far, and where each was given.

@@ -1,5 +1,6 @@
 //! Whole files, good and bad.
 
+use std::fs;
 use std::time::Duration;
 
 use super::*;
@@ -232,7 +233,7 @@ fn a_selector_that_nothing_can_be_put_into_needs_a_metric_of_the_whole_cluster()
 }
 
 #[test]
-fn one_mistake_gives_one_problem_that_says_what_to_do() {
+fn one_mistake_in_a_rule_gives_one_problem_that_says_what_to_do() {
     for (text, place, message, help) in [
         (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
         (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
@@ -277,6 +278,14 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (metric("- name: n\n  query:\n"), "5:3", "`query` is missing", ""),
         (metric("- name: n\n  query: 'sum('\n"), "6:", "", ""),
         (metric("- name: n\n  query: 'up + $x'\n"), "6:", "$", ""),
+    ] {
+        one_problem(&text, place, message, help);
+    }
+}
+
+#[test]
+fn one_mistake_outside_the_rules_gives_one_problem_as_well() {
+    for (text, place, message, help) in [
         (backend("    bearerToken: abc\n"), "5:5", "unknown key `bearerToken`", "bearerTokenFile"),
         (backend("    basicAuth: {username: 'a:b', passwordFile: /f}\n"), "5:27", "no colon", ""),
         (backend("    basicAuth: {username: a}\n"), "5:5", "`passwordFile` is missing", ""),
@@ -287,6 +296,9 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
             "bearerTokenFile",
         ),
         (backend("    headers: {Host: x}\n"), "5:15", "set by the server itself", ""),
+        (backend("    headers: {Traceparent: x}\n"), "5:15", "set by the server itself", ""),
+        (backend("    headers: {x-y: a, x-y: b}\n"), "5:23", "the key `x-y` is given twice", "keep one"),
+        (backend("    headers: {x-y: a, X-Y: b}\n"), "5:23", "the header `x-y` is given twice", "keep one"),
         (backend("    headers: {'a b': x}\n"), "5:15", "not a header's name", ""),
         (backend("    headers: {x: \"a\\nb\"}\n"), "5:18", "visible ASCII", ""),
         (backend("    timeout: 0s\n"), "5:14", "from 1ms to 5m", ""),
@@ -296,8 +308,10 @@ fn one_mistake_gives_one_problem_that_says_what_to_do() {
         (backend("  'a b':\n    url: http://p\n"), "5:3", "is no name of a backend", ""),
         ("metrics:\n- {name: m, query: up}\n".into(), "2:3", "no backend `default`", "backends:"),
         ("metrics: {}\n".into(), "1:10", "expected a list", ""),
-        ("externalRules: []\n".into(), "1:1", "`externalRules` is not served", "`metrics`"),
+        ("metrics: []\nexternalRules: []\n".into(), "2:1", "`externalRules` is not served", "`metrics`"),
         ("[]\n".into(), "1:1", "expected a mapping", ""),
+        ("backends: {}\n".into(), "1:1", "`metrics` is missing", "write `metrics: []`"),
+        ("backends: {}\nmetrics:\n".into(), "2:1", "expected a list, found nothing", "write `metrics: []`"),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
     ] {
         one_problem(&text, place, message, help);
@@ -361,10 +375,46 @@ fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
 }
 
 #[test]
-fn a_file_without_metrics_is_served_with_a_warning() {
-    for text in ["metrics:\nbackends:\n", "metrics: []\n", "{}"] {
-        let config = good(text);
-        assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
+fn a_file_that_says_that_there_are_no_metrics_is_served_with_a_warning() {
+    let config = good("metrics: []\nbackends:\n");
+    assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
+}
+
+#[test]
+fn what_the_parser_refuses_is_told_in_our_words() {
+    for (text, place, message) in [
+        ("metrics: []\n---\nmetrics: []\n", "3:1", "more than one document"),
+        ("metrics: []\n---\na: 1\n---\nb: 1\n", "4:1", "more than one document"),
+        ("metrics: []\n---\n---\n---\n", "", "more than one document"),
+        ("metrics: &m [{name: *m}]\n", "1:21", "an alias stands inside what it names"),
+        (&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "1:", "nested deeper than 16"),
+        (&format!("a: &a x\nb: [{}]\n", "*a, ".repeat(60_000)), "2:", "too many aliases"),
+    ] {
+        let errors = bad(text);
+        let [problem] = errors.problems() else { panic!("{errors}") };
+        let line = &listed(&errors)[0];
+        assert!(line.starts_with(place) && line.contains(message), "{message}: {line}");
+        assert!(!problem.help.as_deref().unwrap_or_default().contains("not valid YAML"), "{errors}");
+    }
+}
+
+#[test]
+fn an_empty_document_behind_the_last_line_is_none() {
+    assert!(good("metrics: []\n---\n").rules.is_empty());
+    assert!(good("---\nmetrics: []\n---\n# nothing\n").rules.is_empty());
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, file) = (dir.path().join("pipe"), dir.path().join("config.yaml"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::write(&file, backend(&format!("    bearerTokenFile: {}\n", pipe.display()))).unwrap();
+    for path in [pipe, file] {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(load(&path).unwrap_err().to_string()));
+        let errors = told.recv_timeout(Duration::from_secs(20)).expect("nobody waits for a writer");
+        assert!(errors.contains("is not a regular file"), "{errors}");
     }
 }
 

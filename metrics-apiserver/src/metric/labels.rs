@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
-
 /// A series' labels, sorted by name, each name once.
 ///
 /// Two pieces of memory however many labels there are, for most of what the server keeps is labels: a map of strings would
@@ -66,12 +64,6 @@ impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     }
 }
 
-impl Serialize for Labels {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
@@ -121,7 +113,6 @@ mod tests {
         assert_eq!((labels.get("pod"), labels.get("po")), (Some("q"), None));
         assert_eq!(labels.without("app").iter().collect::<Vec<_>>(), [("empty", ""), ("pod", "q")]);
         assert_eq!(format!("{labels:?}"), r#"{"app": "a", "empty": "", "pod": "q"}"#);
-        assert_eq!(serde_json::to_string(&labels).unwrap(), r#"{"app":"a","empty":"","pod":"q"}"#);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Mounted secrets change by a swap of symlinks, which a watch on the file does not survive. So the files are read
 //! again, at most every [`FILES_CHECK_INTERVAL`], before a query, and compared by content; also at once when a backend
-//! refuses what they hold. What cannot be used (gone, half written, a key that does not fit) leaves the last good one in
-//! place and is tried again; it does not keep the other files from being used.
+//! refuses what they held: what is new is then tried before it counts. What cannot be used (gone, half written, a key
+//! that does not fit) leaves the last good one in place and is tried again; it does not keep the other files from being
+//! used.
 
 use std::io::Read;
 use std::path::Path;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use super::client::QUERIES_MAX;
 use super::{Auth, ClientOptions, Identity, SetupError};
+use crate::files;
 use crate::memory::BackendName;
 
 /// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
@@ -30,7 +32,7 @@ pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
 /// A token that is replaced when it is already invalid is found by the refusal; a rule that may not be asked at all must
 /// not make us read files for each of its queries.
-pub(super) const REFUSED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const REFUSED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A bundle of all public CAs is 200 KiB.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -63,7 +65,7 @@ impl Sessions {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let session = Arc::new(Session::open(&options, Files::read(&options)?, None)?);
         let current = ArcSwap::new(session);
-        let look = Mutex::new(Look { at: Instant::now(), new: None });
+        let look = Mutex::new(Look { at: Instant::now(), refused_at: None, new: None });
         Ok(Self { backend: backend.clone(), options: Arc::new(options), current, look })
     }
 
@@ -74,91 +76,105 @@ impl Sessions {
             && let Ok(mut look) = self.look.try_lock()
             && look.at.elapsed() >= if look.new.is_some() { SETTLE } else { FILES_CHECK_INTERVAL }
         {
-            self.renew(&mut look, false).await;
+            self.renew(&mut look).await;
         }
         self.current.load_full()
     }
 
-    /// Another session than `used`, whose credentials the backend refuses, if there is one.
+    /// Another session than `used`, whose credentials the backend refuses, if there is one: with what is new in the files,
+    /// settled or not. What has not settled is for this try only, lest half of a token replace a good one that one query
+    /// is refused with.
     pub(super) async fn refused(&self, used: &Arc<Session>) -> Option<Arc<Session>> {
         if !self.options.has_files() {
             return None;
         }
         let mut look = self.look.lock().await;
-        if Arc::ptr_eq(&self.current.load(), used) && look.at.elapsed() >= REFUSED_CHECK_INTERVAL {
-            self.renew(&mut look, true).await;
+        let is_due = look.refused_at.is_none_or(|at| at.elapsed() >= REFUSED_CHECK_INTERVAL);
+        if is_due && Arc::ptr_eq(&self.current.load(), used) {
+            look.refused_at = Some(Instant::now());
+            self.renew(&mut look).await;
         }
-        Some(self.current.load_full()).filter(|current| !Arc::ptr_eq(current, used))
+        let current = self.current.load_full();
+        if Arc::ptr_eq(&current, used) { look.new.as_ref()?.session.clone() } else { Some(current) }
     }
 
-    /// Takes up what is new in the files. Unless the backend refuses what there is, it has to be the same in two looks: a token
-    /// that is being written could be half of a good one.
-    async fn renew(&self, look: &mut Look, is_refused: bool) {
+    /// Looks at the files, and takes up what is new in them and was found so [`SETTLE`] ago: a token that is being written
+    /// could be half of a good one.
+    async fn renew(&self, look: &mut Look) {
         // Set first: whoever is given up while the files hang has still tried.
         look.at = Instant::now();
-        let (options, before, seen) = (Arc::clone(&self.options), self.current.load_full(), look.new.take());
-        let renew = move || before.renewed(&options, seen.as_ref(), is_refused);
+        let (options, before, seen) = (Arc::clone(&self.options), self.current.load_full(), look.new.clone());
+        let renew = move || before.renewed(&options, seen);
         // Fails only if the runtime ends, and this query with it.
-        let Ok(renewed) = tokio::task::spawn_blocking(renew).await else { return };
+        let Ok((new, mut problems)) = tokio::task::spawn_blocking(renew).await else { return };
+        let settled = new.as_ref().filter(|new| new.since.elapsed() >= SETTLE);
+        problems.extend(settled.into_iter().flat_map(|new| &new.problems).map(Arc::clone));
         let backend = &*self.backend.0;
-        for error in &renewed.problems {
+        for error in problems {
             tracing::warn!(
                 backend,
-                cause = describe(error),
+                cause = describe(&*error),
                 "a credential file is not used, what it held before stays"
             );
         }
-        if let Some(session) = renewed.session {
+        if let Some(session) = settled.and_then(|new| new.session.clone()) {
             tracing::info!(backend, "credentials replaced");
-            self.current.store(Arc::new(session));
+            self.current.store(session);
         }
-        look.new = renewed.unsettled;
+        look.new = if settled.is_some() { None } else { new };
     }
 }
 
-/// A look at the files.
+/// What looks at the files came to.
 struct Look {
+    /// The last one, and the last one that a refusal made.
     at: Instant,
-    /// What it found, if that was new.
-    new: Option<Files>,
+    refused_at: Option<Instant>,
+    /// What the last one found, if that was new and has not settled.
+    new: Option<New>,
 }
 
-/// What a look comes to.
-#[derive(Default)]
-struct Renewed {
-    /// With all that is new and of use.
-    session: Option<Session>,
-    /// What is to be found once more before it counts.
-    unsettled: Option<Files>,
-    problems: Vec<SetupError>,
+/// What is new in the files.
+#[derive(Clone)]
+struct New {
+    files: Files,
+    since: Instant,
+    /// With all of it that is of use.
+    session: Option<Arc<Session>>,
+    /// Why the rest is not.
+    problems: Vec<Arc<SetupError>>,
 }
 
 impl Session {
-    /// What the files hold now comes to; `seen` is what was new in the look before.
-    fn renewed(&self, options: &ClientOptions, seen: Option<&Files>, at_once: bool) -> Renewed {
-        let mut renewed = Renewed::default();
-        let files = self.files.read_over(options, &mut renewed.problems);
+    /// What is new in the files now, `seen` if that is what was seen before; and what could not be read.
+    fn renewed(&self, options: &ClientOptions, seen: Option<New>) -> (Option<New>, Vec<Arc<SetupError>>) {
+        let mut unreadable = Vec::new();
+        let files = self.files.read_over(options, &mut unreadable);
+        let unreadable = unreadable.into_iter().map(Arc::new).collect();
         if files == self.files {
-            return renewed;
+            return (None, unreadable);
         }
-        if !at_once && seen != Some(&files) {
-            renewed.unsettled = Some(files);
-            return renewed;
-        }
+        let seen = seen.filter(|seen| seen.files == files);
+        (seen.or_else(|| Some(self.with_new(options, files))), unreadable)
+    }
+
+    /// What a session with these files comes to.
+    fn with_new(&self, options: &ClientOptions, files: Files) -> New {
+        let mut new = New { files, since: Instant::now(), session: None, problems: Vec::new() };
         // One after the other: a CA bundle that is of no use must not keep a new token away.
         for take in [Files::take_ca, Files::take_identity, Files::take_secret] {
-            let base = renewed.session.as_ref().unwrap_or(self);
+            let base = new.session.as_deref().unwrap_or(self);
             let mut next = base.files.clone();
-            take(&mut next, &files);
+            take(&mut next, &new.files);
             if next == base.files {
                 continue;
             }
             match Self::open(options, next, Some(base)) {
-                Ok(session) => renewed.session = Some(session),
-                Err(error) => renewed.problems.push(error),
+                Ok(session) => new.session = Some(Arc::new(session)),
+                Err(error) => new.problems.push(Arc::new(error)),
             }
         }
-        renewed
+        new
     }
 
     /// Takes over the HTTP client, and its connections, of the session `before` if only the secret changed.
@@ -281,7 +297,7 @@ impl Files {
 fn read_file(path: &Path) -> Result<Vec<u8>, SetupError> {
     let failed = |source| SetupError::File { path: path.to_owned(), source };
     let mut content = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = files::open(path).map_err(failed)?;
     let size = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
     if size as u64 > FILE_BYTES_MAX {
         return Err(SetupError::Content { path: path.to_owned(), problem: "is larger than 4 MiB" });

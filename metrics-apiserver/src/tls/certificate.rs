@@ -144,5 +144,5 @@ fn expires(chain: &[CertificateDer<'_>]) -> i64 {
 
 /// Small local files: read on the spot, as waiting for a thread would take longer.
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    std::fs::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
+    crate::files::read(path).map_err(|source| LoadError::Unreadable { path: path.to_owned(), source })
 }

@@ -9,17 +9,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metric", &[]),
     ("rules", &["metric"]),
     ("catalog", &["metric", "rules"]),
+    ("files", &[]),
     ("memory", &["metric", "rules", "rhythm"]),
     ("answer", &["metric", "rules", "catalog", "memory"]),
     // telemetry for the trace that a query belongs to.
-    ("prometheus", &["metric", "rules", "memory", "telemetry"]),
+    ("prometheus", &["metric", "rules", "memory", "telemetry", "files"]),
     ("objects", &["metric"]),
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "memory", "rules", "authn", "authz"]),
-    ("authn", &[]),
+    ("authn", &["files"]),
     ("authz", &["authn", "rhythm"]),
     ("rhythm", &[]),
-    ("tls", &[]),
+    ("tls", &["files"]),
     (
         "server",
         &[
@@ -37,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("config", &["metric", "rules"]),
+    ("config", &["metric", "rules", "files"]),
     ("cli", &["config", "rules", "answer", "prometheus"]),
     // Where the file as checked becomes what is served.
     ("reload", &["config", "rules", "catalog", "prometheus", "readiness"]),

@@ -9,6 +9,7 @@
 mod architecture;
 mod config_samples;
 mod http;
+mod life;
 mod log;
 mod manifests;
 mod quantity_go;

@@ -26,18 +26,23 @@ const READ_MAX: Duration = Duration::from_secs(2);
 /// The two seconds that the last traces have, and what a busy machine takes to end a process.
 const END_MAX: Duration = Duration::from_secs(5);
 
-/// A server process, with the metrics `queue_depth` and `broken`.
+/// A server process, with the metrics `queue_depth`, `queue_age`, `queue_rate` and `broken`.
 pub(crate) struct Stage {
     pub(crate) prometheus: Server,
     is_down: Arc<AtomicBool>,
     address: String,
     http: reqwest::Client,
+    pub(crate) process: Process,
+    _kubernetes: Server,
+    pub(crate) directory: TempDir,
+}
+
+/// The process of a server.
+pub(crate) struct Process {
     pid: Pid,
-    /// Each line of the log after that it serves.
+    /// Each line of the log; of a [`Stage`] those after that it serves.
     pub(crate) log: Receiver<String>,
     ended: Receiver<ExitStatus>,
-    _kubernetes: Server,
-    _directory: TempDir,
 }
 
 impl Stage {
@@ -51,42 +56,17 @@ impl Stage {
         let kubernetes = Server::start(review);
         let directory = tempfile::tempdir().unwrap();
         let certificate = write_files(directory.path(), &prometheus.url(), &kubernetes.url());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
-            .current_dir(&directory)
-            .args(["--bind-address=127.0.0.1", "--secure-port=0", "--config=config.yaml"])
-            .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
-            .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let pid = Pid::from_raw(child.id().try_into().unwrap());
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let (told, log) = mpsc::sync_channel(log_lines_max);
-        // Both end with the process; a test that is over does not want to know.
-        std::thread::spawn(move || lines.for_each(|line| drop(told.send(line))));
-        let (tell, ended) = mpsc::channel();
-        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        let process = Process::start(directory.path(), flags, log_lines_max);
         // reqwest panics without one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
         let address = loop {
-            let line = log.recv_timeout(PATIENCE).expect("it serves");
+            let line = process.log.recv_timeout(PATIENCE).expect("it serves");
             if let Some((_, address)) = line.split_once("serving address=") {
                 break address.to_owned();
             }
         };
-        Self {
-            prometheus,
-            is_down,
-            address,
-            http,
-            pid,
-            log,
-            ended,
-            _kubernetes: kubernetes,
-            _directory: directory,
-        }
+        Self { prometheus, is_down, address, http, process, _kubernetes: kubernetes, directory }
     }
 
     /// Reads a metric; gives the status.
@@ -109,15 +89,47 @@ impl Stage {
 
     /// Ends the server and waits for that, which it has to be quick about.
     pub(crate) fn end(&self) {
+        self.process.end();
+    }
+}
+
+impl Process {
+    /// With the files of [`write_files`] in this folder.
+    pub(crate) fn start(directory: &Path, flags: &[&str], log_lines_max: usize) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
+            .current_dir(directory)
+            .args(["--bind-address=127.0.0.1", "--secure-port=0", "--config=config.yaml"])
+            .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
+            .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
+            .args(flags)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().try_into().unwrap());
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (told, log) = mpsc::sync_channel(log_lines_max);
+        // Both end with the process; a test that is over does not want to know.
+        std::thread::spawn(move || lines.for_each(|line| drop(told.send(line))));
+        let (tell, ended) = mpsc::channel();
+        std::thread::spawn(move || tell.send(child.wait().unwrap()));
+        Self { pid, log, ended }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid, signal).unwrap();
+    }
+
+    /// Ends it and waits for that, which it has to be quick about.
+    pub(crate) fn end(&self) {
         let began = Instant::now();
-        kill(self.pid, Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         let status = self.ended.recv_timeout(PATIENCE).unwrap();
         assert!(status.success(), "{status}");
         assert!(began.elapsed() < END_MAX, "{:?}", began.elapsed());
     }
 }
 
-impl Drop for Stage {
+impl Drop for Process {
     fn drop(&mut self) {
         // Gone already, unless the test failed.
         let _ = kill(self.pid, Signal::SIGKILL);
@@ -125,10 +137,10 @@ impl Drop for Stage {
 }
 
 /// The configuration, the kubeconfig, and a serving certificate with its key.
-fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) -> Certificate {
+pub(crate) fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) -> Certificate {
     let write = |name: &str, text: &str| std::fs::write(directory.join(name), text).unwrap();
     let metric = |name: &str| json!({"name": name, "query": name});
-    let metrics = [metric("queue_depth"), metric("broken")];
+    let metrics = ["queue_depth", "queue_age", "queue_rate", "broken"].map(metric);
     let config = json!({"backends": {"default": {"url": prometheus}}, "metrics": metrics});
     write("config.yaml", &config.to_string());
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();

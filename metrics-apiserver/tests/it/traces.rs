@@ -179,6 +179,7 @@ async fn a_collector_that_hangs_delays_neither_reads_nor_the_end_for_long() {
     assert!(
         traced
             .stage
+            .process
             .log
             .iter()
             .any(|line| line.contains("the last traces did not reach the collector in time"))

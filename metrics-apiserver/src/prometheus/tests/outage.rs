@@ -4,11 +4,11 @@ use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::server::{Play, reply};
+use super::server::{Play, Request, reply};
 use super::*;
 use crate::prometheus::breaker::FAILURES_TO_OPEN;
 use crate::prometheus::client::QUERIES_MAX;
-use crate::prometheus::session::REFUSED_CHECK_INTERVAL;
+use crate::prometheus::session::SETTLE;
 
 /// As it is in a URL.
 const PROBE: &str = "vector%281%29";
@@ -68,11 +68,11 @@ fn begin(backends: &Arc<Backends>, promql: &'static str) -> JoinHandle<Result<Re
     tokio::spawn(async move { query(&backends, promql).await })
 }
 
-/// Lets the clock jump, so that the files are looked at again by the next query that is refused.
-async fn refusals_become_due() {
-    tokio::time::pause();
-    tokio::time::advance(REFUSED_CHECK_INTERVAL).await;
-    tokio::time::resume();
+/// The bearer tokens that a server was shown.
+fn tokens(server: &Server) -> Vec<String> {
+    let shown =
+        |request: &Request| Some(request.header("authorization")?.strip_prefix("Bearer ")?.to_owned());
+    server.requests().iter().filter_map(shown).collect()
 }
 
 async fn open(backends: &Backends) {
@@ -355,13 +355,45 @@ async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
     std::fs::write(&path, "old").unwrap();
     let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
     std::fs::write(&path, "new").unwrap();
-    refusals_become_due().await;
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     std::fs::write(&path, "newer").unwrap();
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
-    let requests = server.requests();
-    let sent: Vec<&str> = requests.iter().filter_map(|request| request.header("authorization")).collect();
-    assert_eq!(sent, ["Bearer old", "Bearer new", "Bearer new"]);
+    assert_eq!(tokens(&server), ["old", "new", "old", "new"], "new until it has settled, newer not yet");
+}
+
+#[tokio::test]
+async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query() {
+    let server = Server::plain(Play::Token("new", ANSWER));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "old").unwrap();
+    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    std::fs::write(&path, "new").unwrap();
+    files_become_due().await;
+    for result in futures_util::future::join_all((0..8).map(|_| query(&backends, "up"))).await {
+        assert_value(result, 42.0);
+    }
+    jump(SETTLE).await;
+    let before = server.requests().len();
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(server.requests().len(), before + 1, "settled, so it is the one tried first");
+}
+
+#[tokio::test]
+async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_kept() {
+    let server = Server::plain(refusal("403 Forbidden"));
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "old").unwrap();
+    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    std::fs::write(&path, "ne").unwrap();
+    assert!(matches!(query(&backends, "forbidden").await, Err(QueryError::Refused { .. })));
+    server.play(Play::Token("old", ANSWER));
+    assert_value(query(&backends, "up").await, 42.0);
+    std::fs::write(&path, "new").unwrap();
+    jump(SETTLE).await;
+    assert_value(query(&backends, "up").await, 42.0);
+    assert_eq!(tokens(&server), ["old", "ne", "old", "old"]);
 }
 
 #[tokio::test]
@@ -374,14 +406,9 @@ async fn a_pair_is_asked_with_a_token_read_again_before_the_other_server_is() {
     let auth = Auth::BearerTokenFile(path.clone());
     let backends = backends(ClientOptions { urls, auth, ..options(&first) });
     std::fs::write(&path, "new").unwrap();
-    refusals_become_due().await;
     assert_value(query(&backends, "up").await, 42.0);
-    let tokens = |server: &Server| -> Vec<String> {
-        let requests = server.requests();
-        requests.iter().filter_map(|request| request.header("authorization").map(str::to_owned)).collect()
-    };
-    assert_eq!(tokens(&first), ["Bearer old", "Bearer new"]);
-    assert_eq!(tokens(&second), ["Bearer new"]);
+    assert_eq!(tokens(&first), ["old", "new"]);
+    assert_eq!(tokens(&second), ["old"], "which takes any");
 }
 
 #[tokio::test]

@@ -13,6 +13,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub(super) enum Play {
     /// 200 with this JSON.
     Json(String),
+    /// 200 with this JSON for this bearer token, 401 for any other.
+    Token(&'static str, &'static str),
     /// These bytes; the connection stays.
     Raw(Vec<u8>),
     /// These bytes, then the end of the connection.
@@ -125,10 +127,15 @@ fn accept(listener: &TcpListener, state: &Arc<State>) {
 fn serve(stream: impl Read + Write, connection: usize, state: &State) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = receive(&mut stream, connection) {
+        let authorization = request.header("authorization").unwrap_or_default().to_owned();
         state.requests.lock().unwrap().push(request);
         let play = state.play.lock().unwrap().clone();
         let sent = match &play {
             Play::Json(body) => stream.get_mut().write_all(&ok(body.as_bytes(), "")),
+            Play::Token(token, body) if authorization == format!("Bearer {token}") => {
+                stream.get_mut().write_all(&ok(body.as_bytes(), ""))
+            }
+            Play::Token(..) => stream.get_mut().write_all(&reply("401 Unauthorized", b"", "")),
             Play::Raw(bytes) | Play::Cut(bytes) => stream.get_mut().write_all(bytes),
             Play::CutOnce(next) => {
                 *state.play.lock().unwrap() = (**next).clone();

@@ -1,0 +1,40 @@
+//! How the real executable starts and ends.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+
+use crate::http::{Answer, Server};
+use crate::stage::{PATIENCE, Process, Stage, write_files};
+
+/// More lines than any of these tests makes.
+const LOG_LINES_MAX: usize = 1_000;
+
+#[test]
+fn a_signal_ends_a_start_that_waits_for_kubernetes() {
+    let kubernetes = Server::start(|_| Answer::Hang);
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url());
+    let process = Process::start(directory.path(), &["--authentication-skip-lookup=false"], LOG_LINES_MAX);
+    let began = Instant::now();
+    while kubernetes.requests().is_empty() {
+        assert!(began.elapsed() < PATIENCE, "it asks for the CA bundles");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    process.signal(Signal::SIGHUP);
+    process.end();
+    let lines: Vec<_> = process.log.iter().collect();
+    assert!(lines.iter().any(|line| line.contains("stopped while starting")), "{lines:#?}");
+}
+
+#[test]
+fn a_configuration_file_that_becomes_a_pipe_is_told_and_delays_no_end() {
+    let stage = Stage::start(&[], LOG_LINES_MAX);
+    let pipe = stage.directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    std::fs::rename(&pipe, stage.directory.path().join("config.yaml")).unwrap();
+    stage.process.signal(Signal::SIGHUP);
+    while !stage.process.log.recv_timeout(PATIENCE).unwrap().contains("is not a regular file") {}
+    stage.end();
+}
