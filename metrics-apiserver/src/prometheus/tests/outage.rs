@@ -1,5 +1,7 @@
 //! Servers that fail, hang and come back; one and two of them.
 
+use std::path::PathBuf;
+
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -66,6 +68,15 @@ async fn arrived(server: &Server, promql: &str, times: usize) {
 fn begin(backends: &Arc<Backends>, promql: &'static str) -> JoinHandle<Result<Reading, QueryError>> {
     let backends = Arc::clone(backends);
     tokio::spawn(async move { query(&backends, promql).await })
+}
+
+/// A file with this token, in a folder that lives as long as its value, and a backend that shows it.
+fn with_token(token: &str, options: ClientOptions) -> (TempDir, PathBuf, Backends) {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, token).unwrap();
+    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options });
+    (dir, path, backends)
 }
 
 /// The bearer tokens that a server was shown.
@@ -350,10 +361,7 @@ async fn a_pair_is_given_up_when_both_are_down() {
 #[tokio::test]
 async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
     let server = Server::plain(Play::Raw(reply("401 Unauthorized", b"", "")));
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("token");
-    std::fs::write(&path, "old").unwrap();
-    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "new").unwrap();
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     std::fs::write(&path, "newer").unwrap();
@@ -364,10 +372,7 @@ async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
 #[tokio::test]
 async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query() {
     let server = Server::plain(Play::Token("new", ANSWER));
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("token");
-    std::fs::write(&path, "old").unwrap();
-    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "new").unwrap();
     files_become_due().await;
     for result in futures_util::future::join_all((0..8).map(|_| query(&backends, "up"))).await {
@@ -382,10 +387,7 @@ async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query(
 #[tokio::test]
 async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_kept() {
     let server = Server::plain(refusal("403 Forbidden"));
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("token");
-    std::fs::write(&path, "old").unwrap();
-    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "ne").unwrap();
     assert!(matches!(query(&backends, "forbidden").await, Err(QueryError::Refused { .. })));
     server.play(Play::Token("old", ANSWER));
@@ -399,12 +401,8 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
 #[tokio::test]
 async fn a_pair_is_asked_with_a_token_read_again_before_the_other_server_is() {
     let (first, second) = (Server::plain(refusal("401 Unauthorized")), answering());
-    let dir = TempDir::new().unwrap();
-    let path = dir.path().join("token");
-    std::fs::write(&path, "old").unwrap();
     let urls = vec![first.url.clone(), second.url.clone()];
-    let auth = Auth::BearerTokenFile(path.clone());
-    let backends = backends(ClientOptions { urls, auth, ..options(&first) });
+    let (_dir, path, backends) = with_token("old", ClientOptions { urls, ..options(&first) });
     std::fs::write(&path, "new").unwrap();
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(tokens(&first), ["old", "new"]);
