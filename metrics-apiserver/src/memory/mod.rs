@@ -18,9 +18,10 @@
 //! reads in the next moment; after that, a read asks again. The reading before it stays,
 //! for those whose `maxAge` still allows it.
 //!
-//! A question that nobody reads for twelve of its beats is forgotten, and not fetched ahead once its reader is gone. Bounded by [`Limits`]: when the memory is full,
-//! the questions read longest ago are forgotten; when too many fetches are in flight, a read that would begin one more
-//! fails at once.
+//! A question that nobody reads for twelve of its beats is forgotten, and not fetched ahead once its reader is gone.
+//! Bounded by [`Limits`]: when there are too many questions, those read longest ago are forgotten; when they take too much,
+//! those that take most for the longest time; when too many fetches are in flight, a read that would begin one more fails at
+//! once.
 //!
 //! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a query
 //! waits for its turn at the backend is no age.

@@ -174,6 +174,9 @@ impl Shelf {
                 }
             }
         }
+        if bytes <= self.bytes_max {
+            return;
+        }
         costs.sort_unstable_by(|one, other| other.cmp(one));
         let mut least = None;
         for (cost, freed) in costs {

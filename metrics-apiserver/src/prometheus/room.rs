@@ -52,6 +52,7 @@ impl Share {
     pub(super) async fn grow(&self, places: &mut Places, bytes: usize) {
         let kinds = self.own.iter().zip(&self.all.0).zip([SMALL_BYTES_MAX, LARGE_BYTES_MAX]);
         for (kind, ((own, all), below)) in kinds.enumerate() {
+            // Of each kind there are two.
             if bytes > below && places.0.len() <= 2 * kind {
                 // The server's own first: who waits for that keeps nobody else from a place.
                 for semaphore in [own, all] {
