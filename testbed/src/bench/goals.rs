@@ -1,7 +1,7 @@
 //! The figures beside what they are to be.
 
 use super::{
-    Report,
+    Report, Stolen,
     echo::Echo,
     hang::Hang,
     latency::Latency,
@@ -95,6 +95,7 @@ impl Report {
             rows.push(Row::at_most("start → first correct answer (median)", "ms", *median, 100.0));
         }
         rows.push(none_wrong(self.all()));
+        rows.extend(self.stolen.iter().map(stolen));
         for program in &self.programs {
             let what = format!("{}'s program, profile {}", program.name, program.profile);
             rows.push(if program.name == "metrics-apiserver" && program.profile == "release" {
@@ -149,6 +150,11 @@ fn echo(echo: &Echo) -> Row {
     let latency = &echo.latency;
     let what = format!("{}/s to a bare TLS echo: p50 / p99 / worst", echo.rate);
     Row::seen(&what, format!("{} / {} / {}", short(latency.p50_ms), short(latency.p99_ms), slowest(latency)))
+}
+
+fn stolen(stolen: &Stolen) -> Row {
+    let what = format!("{}: processor time that the hypervisor gave to others", stolen.part);
+    Row::seen(&what, format!("{} s in {} s", short(stolen.stolen_seconds), short(stolen.of_seconds)))
 }
 
 fn from_memory(round: &Round) -> Row {

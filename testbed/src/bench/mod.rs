@@ -36,7 +36,11 @@ use crate::workspace;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use stage::Stage;
-use std::{fs, io::Write as _, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 /// Reads of an open loop at once, each on a connection. More than can be under way: 67 reads a second that all wait for
 /// their second.
@@ -101,8 +105,22 @@ pub struct Report {
     pub hang: Option<Hang>,
     /// New configurations under load.
     pub reload: Option<Reload>,
+    /// What the machine lacked in each part.
+    pub stolen: Vec<Stolen>,
     /// Sizes of our programs.
     pub programs: Vec<Program>,
+}
+
+/// Processor time that the hypervisor gave to others while a part was measured: how still the machine was. A read that
+/// falls into it waits, whatever the server does.
+#[derive(Debug, Serialize)]
+pub struct Stolen {
+    /// The part's word on the command line.
+    pub part: &'static str,
+    /// Seconds, of all cores together.
+    pub stolen_seconds: f64,
+    /// How long the part took.
+    pub of_seconds: f64,
 }
 
 /// One of our programs.
@@ -176,9 +194,11 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
         memory: None,
         hang: None,
         reload: None,
+        stolen: Vec::new(),
         programs: programs()?,
     };
     for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
+        let (began, stolen) = (Instant::now(), proc::stolen_seconds()?);
         match part {
             Part::Start => report.start = Some(start::starts(&stage, pace).await?),
             Part::ClosedLoop => report.closed_loops = rate::closed_loops(&stage, pace).await?,
@@ -188,6 +208,11 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
             Part::Reload => report.reload = Some(reload::reload(&stage, pace).await?),
             Part::Hang => report.hang = Some(hang::hang(&stage, pace).await?),
         }
+        report.stolen.push(Stolen {
+            part: part.name(),
+            stolen_seconds: proc::stolen_seconds()? - stolen,
+            of_seconds: began.elapsed().as_secs_f64(),
+        });
     }
     stage.cluster.shutdown().await?;
     Ok(report)

@@ -21,12 +21,23 @@ impl Memory {
     }
 }
 
-/// Processor time in seconds. Linux counts in hundredths for every program outside the kernel.
+/// Linux counts in hundredths of a second for every program outside the kernel.
+const TICKS: f64 = 100.0;
+
+/// Processor time in seconds.
 pub(super) fn cpu_seconds(pid: i32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(") ").context("an odd /proc/stat")?;
     let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<f64>).sum::<Result<f64, _>>()?;
-    Ok(ticks / 100.0)
+    Ok(ticks / TICKS)
+}
+
+/// Processor time that this machine wanted and the hypervisor gave to others, in seconds since it was booted, all cores
+/// together; 0 on a machine that is none of many. See proc(5), `/proc/stat`, `steal`.
+pub(super) fn stolen_seconds() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks = stat.lines().next().and_then(|line| line.split_whitespace().nth(8));
+    Ok(ticks.context("the kernel counts no stolen time")?.parse::<f64>()? / TICKS)
 }
 
 /// Where it was measured.
@@ -75,6 +86,7 @@ mod tests {
         while cpu_seconds(pid).unwrap() <= before {
             assert!(started.elapsed().as_secs() < 20, "no processor time is counted");
         }
+        assert!(stolen_seconds().unwrap() >= 0.0);
         let machine = Machine::look().unwrap();
         assert!(machine.cores > 0 && machine.memory_mb > 100.0 && !machine.kernel.is_empty(), "{machine:?}");
     }
