@@ -81,8 +81,11 @@ fn shake(
     while client.is_handshaking() || server.is_handshaking() || client.wants_write() || server.wants_write() {
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).unwrap();
-        server.read_tls(&mut bytes.as_slice()).unwrap();
-        server.process_new_packets()?;
+        let mut unread = bytes.as_slice();
+        while !unread.is_empty() {
+            server.read_tls(&mut unread).unwrap();
+            server.process_new_packets()?;
+        }
         bytes.clear();
         server.write_tls(&mut bytes).unwrap();
         client.read_tls(&mut bytes.as_slice()).unwrap();
@@ -103,6 +106,19 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
 
     let (server, _) = shake(config(), rig.client(None)).unwrap();
     assert!(server.peer_certificates().is_none());
+}
+
+#[test]
+fn certificates_without_end_fail_the_handshake() {
+    let rig = Rig::new();
+    let certificate = rig.load().unwrap();
+    let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+    let ca = Ca::new("stranger");
+    let mut stranger = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
+    stranger.chain.extend(std::iter::repeat_n(ca.der(), 10));
+    assert!(shake(config(), rig.client(Some(&stranger))).is_ok());
+    stranger.chain.extend(std::iter::repeat_n(ca.der(), 40));
+    assert!(shake(config(), rig.client(Some(&stranger))).is_err());
 }
 
 #[test]
