@@ -53,6 +53,13 @@ pub struct UserInfo {
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
+impl UserInfo {
+    /// Who shows nothing.
+    pub fn anonymous() -> Self {
+        Self { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
+    }
+}
+
 /// What a request shows of who asks: nothing here is believed before it is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'a> {
@@ -100,20 +107,20 @@ impl Authenticator {
         Self { trust, tokens }
     }
 
-    /// Who sent the request: a user in the group `system:authenticated`, or the anonymous user if it
+    /// Who sent the request: a user in the group `system:authenticated`, whoever the front proxy says, or `None` if it
     /// shows nothing at all.
-    pub async fn authenticate(&self, shown: &Credentials<'_>) -> Result<UserInfo, AuthnError> {
+    pub async fn authenticate(&self, shown: &Credentials<'_>) -> Result<Option<UserInfo>, AuthnError> {
         if headers::asks_to_impersonate(shown.headers) {
             return Err(AuthnError::ImpersonationRefused);
         }
         let refusal = match self.by_certificate(shown).await {
-            Ok(Some(user)) => return Ok(authenticated(user)),
+            Ok(Some(user)) => return Ok(Some(authenticated(user))),
             Ok(None) => None,
             Err(refusal) => Some(refusal),
         };
         match self.by_token(shown).await? {
-            Some(user) => Ok(authenticated(user)),
-            None => refusal.map_or_else(|| Ok(anonymous()), Err),
+            Some(user) => Ok(Some(authenticated(user))),
+            None => refusal.map_or(Ok(None), Err),
         }
     }
 
@@ -181,10 +188,6 @@ fn authenticated(mut user: UserInfo) -> UserInfo {
         user.groups.push(AUTHENTICATED.to_owned());
     }
     user
-}
-
-fn anonymous() -> UserInfo {
-    UserInfo { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..UserInfo::default() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use actix_web::http::header;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, web};
 
+use super::guard;
+
 /// Sends `response` and closes the connection behind it if the request has a body.
 ///
 /// actix reads a chunked body on after the answer, for as long as the client drips it, unless somebody still holds it
@@ -17,6 +19,7 @@ pub(super) fn refuse_body(request: &HttpRequest, body: web::Payload, response: H
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
     if has_body {
+        guard::hang_up(request);
         response.map_body(|_, answer| BoxBody::new(Unread { answer, _body: body }))
     } else {
         response

@@ -1,7 +1,6 @@
 //! Who asks, and may they: checked for every request, as one connection carries the requests of many users.
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
 
 use super::Shared;
 use super::connection::Peer;
@@ -9,8 +8,8 @@ use crate::api::Error;
 use crate::authn::{Credentials, UserInfo};
 use crate::authz::attributes_of;
 
-/// The user who sent the request.
-pub(super) async fn authenticate(shared: &Shared, request: &HttpRequest) -> Result<UserInfo, Error> {
+/// The user who sent the request; `None` if it shows nothing.
+pub(super) async fn authenticate(shared: &Shared, request: &HttpRequest) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let peer_certificates =
@@ -19,10 +18,11 @@ pub(super) async fn authenticate(shared: &Shared, request: &HttpRequest) -> Resu
     Ok(shared.authenticator.authenticate(&shown).await?)
 }
 
-/// Whether the request shows a certificate or a token, good or bad.
-pub(super) fn shows_credentials(request: &HttpRequest) -> bool {
-    let has_certificate = request.conn_data::<Peer>().is_some_and(|peer| !peer.certificates.is_empty());
-    has_certificate || request.headers().contains_key(header::AUTHORIZATION)
+/// Hears no further request of the connection.
+pub(super) fn hang_up(request: &HttpRequest) {
+    if let Some(peer) = request.conn_data::<Peer>() {
+        peer.hangup.announce();
+    }
 }
 
 /// Refuses what `user` has no right to.

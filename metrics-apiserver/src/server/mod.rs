@@ -6,12 +6,14 @@
 //!
 //! HTTP/1.1 only (actix' HTTP/2 is a dead branch); TLS always.
 
+mod accept;
 mod body;
 mod connection;
 mod documents;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
+mod heads;
 mod health;
 mod limits;
 mod observe;
@@ -24,10 +26,14 @@ mod trace;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use actix_web::{App, HttpServer, web};
+use actix_tls::accept::max_concurrent_tls_connect;
+use actix_web::dev::Server;
+use actix_web::web;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
@@ -41,12 +47,14 @@ use crate::readiness::Readiness;
 
 /// At least two, so that one slow TLS handshake's arithmetic does not stop the probes.
 const WORKERS_MIN: usize = 2;
-/// Per worker. Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst.
-const CONNECTIONS_PER_WORKER_MAX: usize = 1024;
-/// A client that has not sent its headers by then is cut off; kube-apiserver sends them at once.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than the largest cluster's HPAs keep busy, and each has memory of its own: a container without a limit of
+/// processors sees all of its node's.
+const WORKERS_MAX: usize = 4;
+/// Of all workers together. Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst. Each costs
+/// some 25 KB, and up to twice a head's length while one comes in: that must fit into the manifests' memory.
+const CONNECTIONS_MAX: usize = 1024;
 /// kube-apiserver gives a handshake 10 s; ours takes milliseconds.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// As Go's servers have it; longer than the 30 s between the aggregator's probes, so they find the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// How long a closing connection may take to say goodbye, and a body that nobody reads to end.
@@ -87,7 +95,7 @@ pub struct Options {
 #[must_use]
 pub struct Bound {
     address: SocketAddr,
-    server: actix_web::dev::Server,
+    server: Server,
     stop: oneshot::Sender<()>,
 }
 
@@ -109,35 +117,36 @@ struct Shared {
     metrics: observe::Metrics,
 }
 
-/// Takes the port.
+/// Takes the port. To be called within the runtime.
 pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
     let Options { address, tls, request_timeout, read_deadline, max_in_flight } = options;
     let limits = Limits::new(request_timeout, read_deadline, max_in_flight);
     let shared = web::Data::new(Shared::new(parts, limits));
     let (stop, stopped) = oneshot::channel::<()>();
-    let server =
-        HttpServer::new(move || App::new().app_data(shared.clone()).default_service(web::to(observe::serve)))
-            // Before bind: actix applies it to the sockets that come after.
-            .on_connect(connection::remember_peer)
-            .workers(
-                std::thread::available_parallelism()
-                    .map_or(WORKERS_MIN, |cores| cores.get().max(WORKERS_MIN)),
-            )
-            .max_connections(CONNECTIONS_PER_WORKER_MAX)
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEADERS_TIMEOUT)
-            .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            // A client that goes away ends the work for it.
-            .h1_allow_half_closed(false)
-            .shutdown_timeout(request_timeout.min(DRAIN_MAX).as_secs().max(1))
-            .shutdown_signal(async {
-                // Either asked to stop, or the one who would ask is gone.
-                let _ = stopped.await;
-            })
-            .bind_rustls_0_23(address, tls)?;
-    let address = server.addrs().first().copied().unwrap_or(address);
-    Ok(Bound { address, server: server.run(), stop })
+    let workers = available_parallelism().map_or(WORKERS_MIN, NonZero::get).clamp(WORKERS_MIN, WORKERS_MAX);
+    let connections = CONNECTIONS_MAX / workers;
+    // A worker that has so many unfinished handshakes accepts nobody; actix' own number is lower, and easily reached by
+    // clients that say nothing.
+    max_concurrent_tls_connect(connections);
+    let listener = accept::listen(address)?;
+    let address = listener.local_addr()?;
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections)
+        .shutdown_timeout(request_timeout.min(DRAIN_MAX).as_secs().max(1))
+        .shutdown_signal(async {
+            // Either asked to stop, or the one who would ask is gone.
+            let _ = stopped.await;
+        });
+    let stopping = server.graceful_shutdown_signal();
+    let service = move || {
+        let stopping = stopping.clone();
+        accept::service(shared.clone(), tls.clone(), move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+    };
+    Ok(Bound { address, server: server.listen("https", listener, service)?.run(), stop })
 }
 
 impl Bound {

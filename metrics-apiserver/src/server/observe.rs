@@ -1,9 +1,10 @@
 //! Around every request: its id, its one log line, its metrics; and no panic gets past here.
 
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use actix_web::http::{ConnectionType, Method, StatusCode, Uri, header};
+use actix_web::http::{ConnectionType, Method, Uri, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,7 @@ use super::request::Request;
 use super::routes::Route;
 use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
+use crate::authn::UserInfo;
 
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
 const AUDIT_ID_CHARS_MAX: usize = 64;
@@ -36,10 +38,11 @@ pub(super) async fn serve(
     let route = Route::of(request.uri().path());
     let name = route.as_ref().map_or(Route::Unknown.name(), Route::name);
     let trace = trace::begin(&request, name, &audit_id);
+    let is_known = Cell::new(false);
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
     let answered = match &route {
         Ok(route) => {
-            let handled = AssertUnwindSafe(admitted(&shared, &request, route)).catch_unwind();
+            let handled = AssertUnwindSafe(admitted(&shared, &request, route, &is_known)).catch_unwind();
             let handled = handled.instrument(span.clone()).instrument(trace.clone());
             handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()))
         }
@@ -50,9 +53,10 @@ pub(super) async fn serve(
     reply::add_common_headers(&mut response, audit_id);
     // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
     let is_last = shared.readiness.is_shutting_down();
-    // And nobody who shows nothing keeps one of the connections that there may be.
-    if is_last || response.status() == StatusCode::UNAUTHORIZED || !guard::shows_credentials(&request) {
+    // And nobody who has not shown who they are keeps one of the connections that there may be.
+    if is_last || !is_known.get() {
         response.head_mut().set_connection_type(ConnectionType::Close);
+        guard::hang_up(&request);
     }
     let record = Record { method: request.method(), route: name, code: response.status().as_u16() };
     trace::end(&trace, record.code);
@@ -61,8 +65,14 @@ pub(super) async fn serve(
     refuse_body(&request, body, response)
 }
 
-/// The way of a request whose path makes sense: in time, by somebody who may, one of so many.
-async fn admitted(shared: &Shared, raw: &HttpRequest, route: &Route<'_>) -> Result<HttpResponse, Error> {
+/// The way of a request whose path makes sense: in time, by somebody who may, one of so many. `is_known` tells whether
+/// somebody showed who they are.
+async fn admitted(
+    shared: &Shared,
+    raw: &HttpRequest,
+    route: &Route<'_>,
+    is_known: &Cell<bool>,
+) -> Result<HttpResponse, Error> {
     let request = Request::new(raw)?;
     if raw.headers().contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
@@ -70,6 +80,8 @@ async fn admitted(shared: &Shared, raw: &HttpRequest, route: &Route<'_>) -> Resu
     let deadline = shared.limits.deadline(request.parameters.timeout);
     let answered = tokio::time::timeout(deadline, async {
         let user = guard::authenticate(shared, raw).await?;
+        is_known.set(user.is_some());
+        let user = user.unwrap_or_else(UserInfo::anonymous);
         let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
         guard::authorize(shared, raw, &user).await?;
         if !matches!(*raw.method(), Method::GET | Method::HEAD) {

@@ -74,6 +74,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// in every room but the pure ones.
 const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["server"]),
+    ("actix_http", &["server"]),
+    ("actix_service", &["server"]),
     ("actix_tls", &["server"]),
     ("promql_parser", &["rules/promql.rs"]),
     ("reqwest", &["prometheus", "telemetry"]),

@@ -29,7 +29,7 @@ fn only_the_front_proxys_certificate_makes_the_headers_count() {
 #[test]
 fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
     let app = App::start();
-    for credentials in ["", "Authorization: Bearer bad\r\n"] {
+    for credentials in ["", "Authorization: Bearer bad\r\n", "Authorization: Basic eA==\r\n"] {
         let mut stream = app.connect(false);
         stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: x\r\n{credentials}\r\n").as_bytes()).unwrap();
         let mut text = String::new();
@@ -38,11 +38,43 @@ fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
         assert_eq!(parse(&text).header("connection"), Some("close"), "{text}");
     }
     let mut kept = app.connect(true);
-    kept.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    kept.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n").unwrap();
     let mut head = [0; 512];
     let length = kept.read(&mut head).unwrap();
     let head = String::from_utf8_lossy(&head[..length]).to_lowercase();
     assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
+}
+
+#[test]
+fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind_the_last() {
+    let app = App::start();
+    let mut kept = app.connect(true);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
+    let last = format!("GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\n\r\n");
+    let pipelined = [request(READ), request("/none"), request("/livez"), last, request("/livez")].concat();
+    kept.write_all(pipelined.as_bytes()).unwrap();
+    let mut text = String::new();
+    read_to_close(&mut kept, &mut text);
+    let codes: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(codes, ["200", "404", "200", "200"], "{text}");
+
+    let mut stranger = app.connect(false);
+    stranger.write_all("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).as_bytes()).unwrap();
+    let mut text = String::new();
+    read_to_close(&mut stranger, &mut text);
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+}
+
+#[test]
+fn a_second_request_that_never_ends_ends_the_connection() {
+    let app = App::start();
+    let mut kept = app.connect(true);
+    kept.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\nG").unwrap();
+    let started = Instant::now();
+    let mut text = String::new();
+    read_to_close(&mut kept, &mut text);
+    assert!(text.contains("HTTP/1.1 408 "), "{text}");
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
 }
 
 #[test]
