@@ -14,6 +14,8 @@ const MAX_QUERY: usize = 16 * 1024;
 /// Most brackets and operators outside a selector's braces, and so the greatest depth of a tree. The largest query of
 /// common rule collections has some fifty.
 const MAX_STEPS: usize = 400;
+/// The letters of a duration's units.
+const UNITS: &[u8] = b"ywdhms";
 
 /// Checks length and complexity of a query, and what the parser would misread. What comes back has raw strings written
 /// as quoted ones, because the parser looks for escapes in them: `` `\d` `` is valid, and `` `\` `` ends there.
@@ -46,6 +48,7 @@ struct Scanner<'a> {
     next: usize,
     steps: usize,
     in_braces: bool,
+    in_brackets: bool,
     /// The text so far, up to the byte `copied` of the query.
     out: String,
     copied: usize,
@@ -55,7 +58,16 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     fn new(query: &'a str) -> Self {
-        Self { query, next: 0, steps: 0, in_braces: false, out: String::new(), copied: 0, calls: Vec::new() }
+        Self {
+            query,
+            next: 0,
+            steps: 0,
+            in_braces: false,
+            in_brackets: false,
+            out: String::new(),
+            copied: 0,
+            calls: Vec::new(),
+        }
     }
 
     fn run(&mut self) -> Result<(), PromqlError> {
@@ -68,9 +80,17 @@ impl<'a> Scanner<'a> {
                 '}' => self.in_braces = false,
                 '$' => return Err(PromqlError::at(position, STRAY_PARAMETER.to_owned())),
                 _ if self.in_braces => {}
-                '(' | '[' | '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' | '@' => {
+                '[' => {
+                    self.in_brackets = true;
                     self.step(position)?;
                 }
+                ']' => self.in_brackets = false,
+                '(' | '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' | '@' => {
+                    self.step(position)?;
+                }
+                // Between two durations; elsewhere a name can begin with it.
+                ':' if self.in_brackets => {}
+                c if c.is_ascii_digit() || c == '.' => self.number(position)?,
                 c if is_word(c) => self.word(position)?,
                 _ => {}
             }
@@ -99,6 +119,45 @@ impl<'a> Scanner<'a> {
             "the query has more than {MAX_STEPS} brackets and operators; split it by recording rules"
         );
         Err(PromqlError::at(position, message))
+    }
+
+    /// A number or a duration. The parser takes a part of a duration for nothing if it is beyond 32 bits, and a number
+    /// for infinite that Prometheus refuses.
+    fn number(&mut self, start: usize) -> Result<(), PromqlError> {
+        self.skip(|c| c.is_ascii_alphanumeric() || c == '.');
+        let literal = self.query.get(start..self.next).unwrap_or_default();
+        let is_duration = literal.bytes().all(|b| b.is_ascii_digit() || UNITS.contains(&b));
+        let mut parts = literal.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
+        let misread = parts.find(|part| part.parse::<u32>().is_err());
+        if let (true, Some(part)) = (is_duration && literal.ends_with(|c: char| !c.is_ascii_digit()), misread)
+        {
+            let after = literal.split_once(part).map_or("", |(_, after)| after);
+            let unit: String = after.chars().take_while(|c| !c.is_ascii_digit()).collect();
+            let message =
+                format!("a part of a duration is at most {}; write {part}{unit} in larger units", u32::MAX);
+            return Err(PromqlError::at(start, message));
+        }
+        let written = self.with_exponent(start);
+        if written.parse::<f64>().is_ok_and(f64::is_infinite) {
+            let message =
+                "the number is too large, at most 1.7e308 can be written; write Inf for an infinite one";
+            return Err(PromqlError::at(start, message.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The number that begins at `start`, with the exponent whose sign was not taken with it.
+    fn with_exponent(&self, start: usize) -> &'a str {
+        let number = self.query.get(start..self.next).unwrap_or_default();
+        let rest = self.query.get(self.next..).unwrap_or_default();
+        let is_hex = number.starts_with("0x") || number.starts_with("0X");
+        match rest.strip_prefix(['+', '-']) {
+            Some(exponent) if number.ends_with(['e', 'E']) && !is_hex => {
+                let digits = exponent.find(|c: char| !c.is_ascii_digit()).unwrap_or(exponent.len());
+                self.query.get(start..self.next + 1 + digits).unwrap_or_default()
+            }
+            _ => number,
+        }
     }
 
     fn word(&mut self, start: usize) -> Result<(), PromqlError> {

@@ -117,6 +117,39 @@ fn what_yields_no_number_or_is_no_promql_is_refused() {
 }
 
 #[test]
+fn a_number_that_the_parser_would_misread_is_refused_where_it_stands() {
+    for (query, position, hint) in [
+        ("rate(a[1h4294967296ms])", 7, "write 4294967296ms in larger units"),
+        ("rate(a[99999999999m1s])", 7, "larger units"),
+        ("a offset 1h4294967296ms", 9, "larger units"),
+        ("a + 1h4294967296s", 4, "larger units"),
+        ("max_over_time(a[1h :1m4294967296ms])", 20, "larger units"),
+        ("max_over_time(a[1h4294967296ms:1m])", 16, "larger units"),
+        ("max_over_time(a[1h:1m4294967296ms])", 19, "larger units"),
+        ("avg(x) / 1e309", 9, "write Inf"),
+        ("avg(x) / -1E+309", 10, "write Inf"),
+        ("avg(x) / .1e310", 9, "write Inf"),
+        ("a @ 1e309", 4, "write Inf"),
+        (&format!("a * {}", "9".repeat(400)), 4, "write Inf"),
+    ] {
+        let error = QueryTemplate::parse(query).unwrap_err();
+        assert_eq!(error.position, Some(position), "{query}: {error}");
+        assert!(error.to_string().contains(hint), "{query}: {error}");
+    }
+    for query in [
+        "rate(a[1h4294967295ms])",
+        "a / inf + Inf - iNF",
+        "a / 1.7e308 * 1e-400 + 0x1e+309",
+        "a > 4294967296",
+        "a{x=\"1h4294967296ms\"} # 1e309",
+        "job:4294967296ms:sum / :4294967296ms",
+        "rate(a1e309[5m])",
+    ] {
+        QueryTemplate::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+    }
+}
+
+#[test]
 fn a_parameter_is_a_matcher_s_whole_value_and_nothing_else() {
     let template =
         QueryTemplate::parse("a{x=\"$app\", y!=\"$other_1\", z=~\"^b$\", w=\"5$\", v=\"$5\"}").unwrap();
