@@ -30,12 +30,34 @@ pub struct Problem {
     pub help: Option<String>,
     /// Another place that has to do with it, and what is there.
     pub related: Option<(Place, String)>,
+    /// What of the file is shown with it.
+    pub(super) excerpt: Excerpt,
+}
+
+/// What of the file a problem may show. Problems are logged, and nobody knows what stands behind a key that the server
+/// doesn't know, or where the text has no structure: header values are secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Excerpt {
+    /// The line, if it is one without secrets.
+    #[default]
+    Line,
+    /// The key that begins at the place, and nothing around it.
+    Key,
+    /// Nothing.
+    Nothing,
 }
 
 impl Problem {
     pub(super) fn new(path: impl Into<String>, place: Place, message: impl Into<String>) -> Self {
         let (path, message) = (path.into(), message.into());
-        Self { path, place: Some(place), message, help: None, related: None }
+        // What has no path is said of the file as a whole, or of a text that has no structure.
+        let excerpt = if path.is_empty() { Excerpt::Nothing } else { Excerpt::Line };
+        Self { path, place: Some(place), message, help: None, related: None, excerpt }
+    }
+
+    /// With a key that the server doesn't know: what stands behind it is not shown.
+    pub(super) fn of_unknown_key(self) -> Self {
+        Self { excerpt: Excerpt::Key, ..self }
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -72,7 +94,8 @@ impl ConfigErrors {
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         let message = format!("can't read the configuration file: {error}");
         let help = Some("check the path given by --config".to_owned());
-        let problem = Problem { path: String::new(), place: None, message, help, related: None };
+        let excerpt = Excerpt::Nothing;
+        let problem = Problem { path: String::new(), place: None, message, help, related: None, excerpt };
         Self::new(file, "", vec![problem])
     }
 
@@ -100,24 +123,50 @@ impl ConfigErrors {
         let related = problem.related.as_ref().map_or(0, |(place, _)| place.line);
         let width = place.line.max(related).to_string().len();
         writeln!(f, "{:width$}--> {}:{}:{}{path}", "", self.file, place.line, place.column)?;
-        self.snippet(place, &problem.path, width, f)?;
+        self.snippet(place, problem, width, f)?;
         if let Some((place, what)) = &problem.related {
             writeln!(f, "{:width$}::: {}:{}:{} {what}", "", self.file, place.line, place.column)?;
-            self.snippet(*place, &problem.path, width, f)?;
+            self.snippet(*place, problem, width, f)?;
         }
         show_help(problem, width, f)
     }
 
     /// The line with a caret under the column, in rustc's style.
-    fn snippet(&self, place: Place, path: &str, width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn snippet(
+        &self,
+        place: Place,
+        problem: &Problem,
+        width: usize,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
         let Some(line) = lines(&self.text).nth(place.line - 1) else { return Ok(()) };
+        let line = match problem.excerpt {
+            Excerpt::Nothing => return Ok(()),
+            Excerpt::Key => only_key(line, place.column),
+            Excerpt::Line => line.to_owned(),
+        };
         writeln!(f, "{:width$} |", "")?;
-        if may_hold_a_secret(line, path) {
+        let is_secret = problem.excerpt == Excerpt::Line && self.may_hold_a_secret(&line, place, problem);
+        if is_secret {
             return writeln!(f, "{:>width$} | (not shown: the line may hold a secret)", place.line);
         }
-        let (shown, caret) = window(line, place.column);
+        let (shown, caret) = window(&line, place.column);
         writeln!(f, "{:>width$} | {shown}", place.line)?;
         writeln!(f, "{:width$} | {:caret$}^", "", "")
+    }
+
+    /// Whether a line must not be repeated in a log: header values, credentials in the wrong place, and what stands
+    /// behind an unknown key.
+    fn may_hold_a_secret(&self, line: &str, place: Place, problem: &Problem) -> bool {
+        let is_unknown = |other: &Problem| {
+            other.excerpt == Excerpt::Key && other.place.is_some_and(|other| other.line == place.line)
+        };
+        // A mapping in braces has many things on a line; one of backends may have headers.
+        let is_flow = line.trim_end().trim_end_matches(',').contains(['{', '}', ',']);
+        let is_of_backends = problem.path.starts_with("backends") || line.contains("backends");
+        is_flow && is_of_backends
+            || has_word_of_secrets(line, &problem.path)
+            || self.problems.iter().any(is_unknown)
     }
 }
 
@@ -154,12 +203,28 @@ fn window(line: &str, column: usize) -> (String, usize) {
     (line.chars().skip(start).take(WIDTH).map(visible).collect(), column - 1 - start)
 }
 
-/// Whether a line must not be repeated in a log: header values and credentials in the wrong place.
-fn may_hold_a_secret(line: &str, path: &str) -> bool {
+/// The key of a line that begins at a column. Of what stands before it only indentation is kept, the rest is left out.
+fn only_key(line: &str, column: usize) -> String {
+    let before: String = line.chars().take(column - 1).collect();
+    let is_indentation = before.chars().all(|c| matches!(c, ' ' | '\t' | '-' | '{'));
+    let before = if is_indentation { before } else { " ".repeat(column - 1) };
+    let rest: String = line.chars().skip(column - 1).collect();
+    let end = match rest.chars().next() {
+        Some(quote @ ('"' | '\'')) => rest.get(1..).and_then(|rest| rest.find(quote)).map(|end| end + 2),
+        _ => rest.find([':', ' ', ',', '}']),
+    };
+    let key = rest.get(..end.unwrap_or(0)).unwrap_or_default();
+    let behind = rest.strip_prefix(key).unwrap_or_default();
+    let colon = if behind.trim_start().starts_with(':') { ":" } else { "" };
+    format!("{before}{key}{colon}")
+}
+
+/// Whether a line has a word that secrets stand behind.
+fn has_word_of_secrets(line: &str, path: &str) -> bool {
     let line = line.to_ascii_lowercase();
     path.contains(".headers")
         || line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
-        || ["authorization", "bearer ", "basic ", "password:", "token:", "secret:"]
+        || ["authorization", "bearer ", "basic ", "password:", "token:", "secret:", "headers"]
             .iter()
             .any(|word| line.contains(word))
 }
@@ -229,7 +294,7 @@ mod tests {
             let errors = crate::config::check(text, "c", &|_| Ok(())).unwrap_err();
             let place = Place { line: 2, column: 1 };
             assert!(errors.problems().iter().any(|problem| problem.place == Some(place)), "{text:?}");
-            assert!(errors.to_string().contains("2 | nmae: x\n  | ^"), "{text:?}: {errors}");
+            assert!(errors.to_string().contains("2 | nmae:\n  | ^"), "{text:?}: {errors}");
         }
     }
 
@@ -243,6 +308,34 @@ mod tests {
         ] {
             let errors = ConfigErrors::new("c", line, vec![Problem::new(path, Place::default(), "wrong")]);
             assert!(!errors.to_string().contains("hunter2"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_not_repeated_whatever_is_wrong_with_the_file() {
+        let backends = |lines: &str| format!("metrics: []\nbackends:\n  a:\n    url: http://p\n{lines}");
+        for (text, place, shown) in [
+            (backends("    headers:\n      X-Api-Key: 'hunter2\n"), "c:", ""),
+            (backends("    headers:\n      X-Api-Key: 'hunter2\n      b: 'c'\n"), "c:", ""),
+            (backends("    headers:\n      X-Api-Key: hunter2: x\n"), "c:6:", ""),
+            (backends("    headers:\n      X-Api-Key: *hunter2\n"), "c:6:", ""),
+            (backends("    headers:\n      X-Api-Key: \"hunter2\\q\"\n"), "c:6:", ""),
+            (backends("    header: {X-Api-Key: hunter2}\n"), "c:5:5", "5 |     header:"),
+            (backends("    'head er' : hunter2\n"), "c:5:5", "5 |     'head er':"),
+            (backends("    hunter: {a: hunter2, b: hunter2}\n    haeders: hunter2\n"), "c:6:5", "haeders:"),
+            (backends("    timeout: 5\n"), "c:5:14", "5 |     timeout: 5"),
+            (backends("  b: {url: 5, headers: {X-Api-Key: hunter2}}\n"), "c:5:12", ""),
+            (backends("  b: {headers: {X-Api-Key: hunter2}, url: 5}\n"), "c:5:43", ""),
+            (backends("  b: {header: {X-Api-Key: hunter2}, url: 5}\n"), "c:5:42", ""),
+            (backends("  b: {url: http://p, headers: {X: hunter2}, maxAge: 5}\n"), "c:5:45", "maxAge:"),
+            (backends("  b: {headers: {\n      X: hunter2}, url: 5}\n"), "c:6:25", ""),
+            ("{\"metrics\": [5], \"backends\": {\"a\": {\"h\": {\"X\": \"hunter2\"}}}}".into(), "c:1:14", ""),
+            ("{\"backends\": {\"a\": {\"h\": {\"X\": \"hunter2\"}}}}".into(), "c:1:2", ""),
+            ("metrics:\n- {nmae: m, headers: {X: hunter2}, query: 5}\n".into(), "c:2:4", "nmae:"),
+        ] {
+            let errors = crate::config::check(&text, "c", &|_| Ok(())).unwrap_err().to_string();
+            assert!(!errors.contains("hunter2"), "{text}{errors}");
+            assert!(errors.contains(&format!("--> {place}")) && errors.contains(shown), "{text}{errors}");
         }
     }
 

@@ -200,5 +200,5 @@ fn unknown_key(path: &str, entry: &Entry, known: &[&str]) -> Problem {
             |near| format!("did you mean `{near}`?"),
         ),
     };
-    Problem::new(path, entry.place, message).help(help)
+    Problem::new(path, entry.place, message).help(help).of_unknown_key()
 }
