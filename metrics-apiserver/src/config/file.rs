@@ -24,8 +24,12 @@ const MAX_DEPTH: usize = 16;
 /// The file's own, and an empty one behind a last `---`, as templates make it.
 const MAX_DOCUMENTS: usize = 2;
 
-/// What aliases may add to the tree: an anchored query used by every rule passes, a bomb of aliases doesn't.
-const MAX_REPLAYED_EVENTS: usize = 100_000;
+/// What aliases may add to the tree: ten thousand rules that each merge five keys with a hold pass, a bomb of aliases
+/// doesn't.
+const MAX_REPLAYED_EVENTS: usize = 600_000;
+
+/// A `<<` in each of ten thousand rules and of a hundred backends.
+const MAX_MERGES: usize = 20_000;
 
 /// One YAML node and where it stands.
 #[derive(Debug, Clone)]
@@ -162,6 +166,9 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
             max_events: 2 * MAX_NODES,
             max_depth: MAX_DEPTH,
             max_documents: MAX_DOCUMENTS,
+            max_merge_keys: MAX_MERGES,
+            // One anchor for all rules is what anchors are for; what aliases add is bounded below.
+            enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED_EVENTS },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -303,6 +310,30 @@ mod tests {
         let line = |i: usize| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "));
         let bomb: Vec<_> = (1..12).map(line).collect();
         parse(&format!("a0: &a0 [x, x, x]\n{}", bomb.concat())).unwrap_err();
+    }
+
+    /// The nodes of a tree, keys included, and the events that it is read from.
+    fn size(node: &Node) -> (usize, usize) {
+        let add = |a: (usize, usize), b: (usize, usize)| (a.0 + b.0, a.1 + b.1);
+        match &node.value {
+            Value::List(items) => items.iter().map(size).fold((1, 2), add),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| add((1, 1), size(&entry.node))).fold((1, 2), add)
+            }
+            _ => (1, 1),
+        }
+    }
+
+    #[test]
+    fn ten_thousand_metrics_may_merge_one_mapping() {
+        let merges = (0..10_000).map(|i| format!("- {{<<: *d, name: m{i}}}\n"));
+        let node = parse(&format!("- &d {{query: up}}\n{}", merges.collect::<String>())).unwrap();
+        let Value::List(items) = &node.value else { panic!("a list") };
+        assert_eq!((items.len(), map(&items[10_000]).len()), (10_001, 2));
+        // Read whole it would take seconds.
+        let hold = "{hold: 5m, then: {value: 0}}";
+        let holds = format!("{{a: {hold}, b: {hold}, c: {hold}, d: {hold}, maxAge: 30s}}");
+        assert!(10_000 * size(&parse(&holds).unwrap()).1 <= MAX_REPLAYED_EVENTS);
     }
 
     #[test]
