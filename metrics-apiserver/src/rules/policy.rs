@@ -1,5 +1,6 @@
 //! What to answer when Prometheus has no usable number.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -193,8 +194,13 @@ impl Policies {
             let labels = sample.labels.without(NAME_LABEL);
             Ok(Value { quantity: self.quantity(sample.value)?, labels, timestamp: sample.timestamp })
         });
-        let values: Vec<Value> = values.collect::<Result<_, ValueError>>()?;
-        // The HPA adds the items up, so their sum must be a quantity as well.
+        let mut values: Vec<Value> = values.collect::<Result<_, ValueError>>()?;
+        // An HPA with a target of type AverageValue adds the items up in this order, and takes a partial sum below
+        // zero for an overflow, which scales to its maximum. From the largest on, only the total can be below zero.
+        if values.iter().any(|value| value.quantity.is_negative()) {
+            values.sort_by_key(|value| Reverse(value.quantity));
+        }
+        // The sum, and each partial one, must be a quantity as well.
         let total = values.iter().try_fold(Quantity::default(), |sum, value| sum.checked_add(value.quantity));
         if total.is_some() {
             return Ok(values);

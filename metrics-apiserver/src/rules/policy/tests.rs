@@ -124,6 +124,21 @@ fn items_whose_sum_would_wrap_around_in_the_hpa_are_too_large() {
 }
 
 #[test]
+fn no_partial_sum_of_items_is_below_zero_unless_the_total_is() {
+    let policies = Policies { result: Combine::Items, allow_negative: true, ..Policies::default() };
+    assert_eq!(milli(&policies, &[-5.0, 10.0]), Ok(vec![10_000, -5000]));
+    assert_eq!(milli(&policies, &[-1.0, 3.0, -9.0, 4.0]), Ok(vec![4000, 3000, -1000, -9000]));
+    assert_eq!(milli(&policies, &[1.0, 3.0, 2.0]), Ok(vec![1000, 3000, 2000]), "as Prometheus has them");
+    assert_eq!(
+        milli(&policies, &[9e15, -9e15, 9e15]),
+        Err(ValueError::TooLarge),
+        "a partial sum of the HPA's would wrap around"
+    );
+    let values = policies.values(&samples(&[-5.0, 10.0]), NOW).unwrap();
+    assert_eq!(values[0].labels, [("pod", "p1")].into_iter().collect());
+}
+
+#[test]
 fn a_negative_value_needs_the_rule_s_leave() {
     let policies = Policies { allow_negative: true, ..Policies::default() };
     assert_eq!(milli(&policies, &[-1.5]), Ok(vec![-1500]));
