@@ -3,7 +3,7 @@
 use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
 use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, TokenId};
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{self, Expr, VectorSelector};
+use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, Expr, VectorSelector};
 
 use super::complexity;
 use super::matcher::{Comparison, Matcher};
@@ -45,8 +45,10 @@ impl Query {
 
     /// Reads what was printed from a query that passed the check of [`Self::parse`], and so is no deeper.
     pub(super) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let query =
-            parser::parse(text).map_err(|reason| PromqlError::somewhere(format!("no PromQL: {reason}")))?;
+        // The parser knows less than Prometheus does: what it refuses can be PromQL all the same.
+        let query = parser::parse(text).map_err(|reason| {
+            PromqlError::somewhere(format!("not understood by the server's PromQL parser: {reason}"))
+        })?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query yields a {kind}; an instant vector or a scalar is needed");
@@ -143,32 +145,45 @@ impl Query {
     /// The query as text; fails if the text would not mean the same as the tree.
     pub(super) fn print(&self) -> Result<String, PromqlError> {
         let text = self.unchecked();
-        let again = Self::parse_printed(&text)?;
-        if again.is_same_as(self) {
-            Ok(text)
-        } else {
-            let message =
-                format!("the query has a form that cannot be printed faithfully; it would become {text}");
-            Err(PromqlError::somewhere(message))
+        match Self::parse_printed(&text) {
+            Ok(again) if again.is_same_as(self) => Ok(text),
+            // That the print is not understood is no fault of what was written, and would blame its author.
+            Ok(_) | Err(_) => Err(PromqlError::somewhere(format!(
+                "the query has a form that cannot be printed faithfully; it would become {text}"
+            ))),
         }
     }
 
-    /// Whether two queries are the same but for the order of matchers.
+    /// Whether two queries are the same but for the order of matchers and empty lists that say nothing.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        let sorted = |query: &Self| {
+        let normal = |query: &Self| {
             let mut query = query.0.clone();
-            each_mut(&mut query, &mut |node| {
-                if let Expr::VectorSelector(s) | Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) =
-                    node
-                {
+            each_mut(&mut query, &mut |node| match node {
+                Expr::VectorSelector(s) | Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) => {
                     name_as_matcher(s);
                     s.matchers.matchers.sort_by_cached_key(read);
                 }
+                Expr::Aggregate(aggregate) => without_empty_by(aggregate),
+                Expr::Binary(binary) => without_empty_ignoring(binary),
+                _ => {}
             });
             query
         };
-        sorted(self) == sorted(other)
+        normal(self) == normal(other)
     }
+}
+
+/// `by ()` is no grouping, and is printed as none; `without ()` keeps each series apart.
+fn without_empty_by(aggregate: &mut AggregateExpr) {
+    aggregate.modifier.take_if(|modifier| modifier.is_include() && modifier.labels().is_empty());
+}
+
+/// `ignoring ()` is how vectors are matched anyway, and is printed as nothing; `on ()` matches everything.
+fn without_empty_ignoring(binary: &mut BinaryExpr) {
+    if let Some(modifier) = &mut binary.modifier {
+        modifier.matching.take_if(|matching| !matching.is_include() && matching.labels().is_empty());
+    }
+    binary.modifier.take_if(|modifier| *modifier == BinModifier::default());
 }
 
 /// `{"a"}` is printed as a name where it can be one, and the other way round: both are one matcher.

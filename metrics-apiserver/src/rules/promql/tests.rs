@@ -1,5 +1,6 @@
 //! Rendered queries are parsed again and every selector looked at.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -103,10 +104,10 @@ fn what_yields_no_number_or_is_no_promql_is_refused() {
         ("a[5m]", "matrix"),
         ("a[5m:1m]", "matrix"),
         ("{a=\"x\" or b=\"y\"}", "or"),
-        ("sum(", "PromQL"),
-        ("", "PromQL"),
+        ("sum(", "not understood by the server's PromQL parser: "),
+        ("", "not understood by the server's PromQL parser: "),
         ("a @ -5", "faithfully"),
-        ("{}", "PromQL"),
+        ("{}", "not understood by the server's PromQL parser: "),
         ("a{x=\"\\xff\"}", "escapes"),
         ("a{x=\"\\377\"}", "escapes"),
         ("a{x=\"open}", "not closed"),
@@ -114,6 +115,35 @@ fn what_yields_no_number_or_is_no_promql_is_refused() {
         let error = QueryTemplate::parse(query).unwrap_err();
         assert!(error.to_string().contains(hint), "{query}: {error}");
     }
+}
+
+#[test]
+fn valid_promql_that_the_server_cannot_read_or_print_is_not_called_wrong() {
+    for (query, hint) in [
+        ("a - ignoring() group_left c", "cannot be printed faithfully"),
+        ("info(a, {x=~\".*\"})", "not understood by the server's PromQL parser: "),
+        ("a offset 0s", "not understood by the server's PromQL parser: "),
+        ("rate(a[0.0001])", "cannot be printed faithfully"),
+        ("a{or =\"x\"}", "not understood by the server's PromQL parser: "),
+        ("rate(a[1m + 1m])", "not understood by the server's PromQL parser: "),
+    ] {
+        let message = QueryTemplate::parse(query).unwrap_err().to_string();
+        assert!(message.contains(hint) && !message.contains("no PromQL"), "{query}: {message}");
+    }
+}
+
+#[test]
+fn grouping_by_no_label_is_no_grouping() {
+    let template = QueryTemplate::parse("sum by () (a)").unwrap();
+    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "sum(a)");
+    let template = QueryTemplate::parse("sum without () (a)").unwrap();
+    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "sum without () (a)");
+    for (query, printed) in [("a + ignoring () b", "a + b"), ("a and ignoring () b", "a and b")] {
+        let template = QueryTemplate::parse(query).unwrap();
+        assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), printed);
+    }
+    let template = QueryTemplate::parse("a + on () b").unwrap();
+    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "a + on () b");
 }
 
 #[test]
