@@ -76,7 +76,7 @@ struct Inference {
 async fn infer(service: Data<Service>, body: Payload) -> Result<HttpResponse, RequestError> {
     let arrival = Instant::now();
     read_body(body).await?;
-    if let Phase::Loading(left) = service.readiness.phase() {
+    if let Some(left) = service.readiness.loading() {
         service.metrics.reject(RejectionReason::loading);
         return Err(RequestError::Loading { retry_after: left });
     }

@@ -33,10 +33,13 @@ impl Readiness {
         if self.draining.load(Ordering::Relaxed) {
             return Phase::Draining;
         }
-        match self.loaded_at.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Phase::Serving,
-            left => Phase::Loading(left),
-        }
+        self.loading().map_or(Phase::Serving, Phase::Loading)
+    }
+
+    /// How much longer the model loads, if it does: a process that drains can't infer without it either.
+    pub fn loading(&self) -> Option<Duration> {
+        let left = self.loaded_at.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// From now on the process wants no new requests.
@@ -58,5 +61,9 @@ mod tests {
         let seen_elsewhere = ready.clone();
         ready.drain();
         assert_eq!(seen_elsewhere.phase(), Phase::Draining);
+        loading.drain();
+        assert!(
+            loading.phase() == Phase::Draining && loading.loading().is_some() && ready.loading().is_none()
+        );
     }
 }

@@ -29,6 +29,20 @@ fn requests_in_flight_and_new_ones_are_finished_before_it_exits_0() {
 }
 
 #[test]
+fn a_process_that_stops_before_its_model_has_loaded_makes_no_inference() {
+    let mut svc = InferenceSvc::start(&["--startup-delay=1h", "--inference-time=1ms", "--drain-timeout=10s"]);
+    // Until it is asked, an open connection keeps the process from its end.
+    let mut waiting = Connection::open(svc.service);
+    svc.terminate();
+    eventually("it stops", || get(svc.metrics, "/readyz").body.contains("stopping"));
+    waiting.send("GET", "/");
+    let response = waiting.receive();
+    assert_eq!((response.status, response.header("connection")), (503, Some("close")), "{response:?}");
+    assert!(response.body.contains("loading"), "{response:?}");
+    assert_eq!(svc.exit().code(), Some(0));
+}
+
+#[test]
 fn requests_longer_than_the_drain_timeout_are_cut() {
     let mut svc = InferenceSvc::start(&["--inference-time=1h", "--drain-timeout=500ms"]);
     let _running = sent(&svc);
