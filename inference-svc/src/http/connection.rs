@@ -6,12 +6,12 @@ use std::any::Any;
 use std::cell::Cell;
 use std::num::NonZeroU32;
 
-use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use actix_web::{Error, HttpResponse};
 
 use crate::readiness::{Phase, Readiness};
 
@@ -40,18 +40,26 @@ pub struct Limits {
     pub readiness: Readiness,
 }
 
-/// Middleware: answers the last request a connection may carry with `Connection: close`.
+/// Middleware: answers the last request a connection may carry with `Connection: close`, and none behind it.
 ///
 /// # Errors
 /// Those of the handlers.
 pub async fn bound_connection(
     limits: Data<Limits>,
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
+    next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let nth = request.conn_data::<ConnectionUse>().map_or(0, ConnectionUse::count);
-    let mut response = next.call(request).await?;
-    if nth >= limits.max_requests_per_connection.get() || limits.readiness.phase() == Phase::Draining {
+    let max = limits.max_requests_per_connection.get();
+    if nth > max {
+        // Sent before the client read that the connection closes: it has to ask again elsewhere (RFC 9112, 9.6), so an
+        // inference would be made for nobody.
+        let mut answer = HttpResponse::ServiceUnavailable();
+        let answer = answer.force_close().body("this connection is used up, ask again on another one\n");
+        return Ok(request.into_response(answer).map_into_right_body());
+    }
+    let mut response = next.call(request).await?.map_into_left_body();
+    if nth >= max || limits.readiness.phase() == Phase::Draining {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)

@@ -73,6 +73,18 @@ fn a_client_that_goes_away_frees_its_place_and_is_counted() {
 }
 
 #[test]
+fn what_a_client_sends_behind_the_last_request_of_a_connection_makes_no_inference() {
+    let svc = InferenceSvc::start(&["--inference-time=200ms", "--max-requests-per-connection=1"]);
+    let mut connection = Connection::open(svc.service);
+    connection.send_all(&[("GET", "/"), ("GET", "/"), ("POST", "/infer")]);
+    let first = connection.receive();
+    assert_eq!((first.status, first.header("connection")), (200, Some("close")));
+    connection.drain();
+    svc.wait_for("python_requests_in_flight", 0.0);
+    svc.wait_for(COUNT, 1.0);
+}
+
+#[test]
 fn the_nth_request_of_a_connection_is_its_last() {
     let svc = InferenceSvc::start(&["--inference-time=1ms", "--max-requests-per-connection=2"]);
     let mut connection = Connection::open(svc.service);

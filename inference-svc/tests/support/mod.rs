@@ -121,6 +121,20 @@ impl Connection {
         self.0.get_mut().write_all(request.as_bytes()).expect("the request is sent");
     }
 
+    /// Several requests at once, before any answer.
+    pub(crate) fn send_all(&mut self, requests: &[(&str, &str)]) {
+        let head = |(method, path): &(&str, &str)| {
+            format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")
+        };
+        let requests: String = requests.iter().map(head).collect();
+        self.0.get_mut().write_all(requests.as_bytes()).expect("the requests are sent");
+    }
+
+    /// Reads whatever else comes, until the server closes the connection.
+    pub(crate) fn drain(&mut self) {
+        let _ = self.0.read_to_end(&mut Vec::new());
+    }
+
     pub(crate) fn receive(&mut self) -> Response {
         let mut head = Vec::new();
         loop {
