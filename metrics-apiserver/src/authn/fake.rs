@@ -57,8 +57,14 @@ impl Issued {
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(ca_params(name), key).unwrap())
+        Self::with(name, |_| {})
+    }
+
+    /// An authority whose certificate says something else than is good for it.
+    pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = ca_params(name);
+        change(&mut params);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// An authority below this one.

@@ -145,6 +145,7 @@ impl TrustStore {
         let now = self.current();
         if !now.is(&before) {
             tracing::info!(trust = ?now, "the trusted CA certificates changed");
+            now.tell_left_out(&before);
             now.warn_if_shared();
         }
     }
@@ -166,10 +167,19 @@ impl Trust {
         }
     }
 
-    fn is(&self, other: &Self) -> bool {
-        fn same<T>(one: Option<&Arc<T>>, two: Option<&Arc<T>>) -> bool {
-            one.map(Arc::as_ptr) == two.map(Arc::as_ptr)
+    /// What is not used of the bundles that were not there `before`.
+    fn tell_left_out(&self, before: &Self) {
+        let sets = |trust: &Self| {
+            [trust.client.clone(), trust.front_proxy.as_ref().map(|proxy| Arc::clone(&proxy.ca))]
+        };
+        for (now, before) in sets(self).iter().zip(&sets(before)) {
+            if let Some(set) = now.as_ref().filter(|_| !same(now.as_ref(), before.as_ref())) {
+                set.tell_left_out();
+            }
         }
+    }
+
+    fn is(&self, other: &Self) -> bool {
         same(self.client.as_ref(), other.client.as_ref())
             && same(self.front_proxy.as_ref(), other.front_proxy.as_ref())
     }
@@ -190,6 +200,10 @@ impl Trust {
             );
         }
     }
+}
+
+fn same<T>(one: Option<&Arc<T>>, two: Option<&Arc<T>>) -> bool {
+    one.map(Arc::as_ptr) == two.map(Arc::as_ptr)
 }
 
 /// Small local files: read on the spot, as waiting for a thread would take longer.
