@@ -173,12 +173,16 @@ fn of_request(error: &RequestError) -> Status {
 
 fn of_limit(error: LimitError) -> Status {
     match error {
-        LimitError::TooManyInFlight => Status {
-            details: Some(Details { retry_after_seconds: Some(1), ..Details::default() }),
-            ..Status::new(429, "TooManyRequests", error.to_string())
-        },
+        LimitError::TooManyInFlight => too_many(error.to_string()),
         LimitError::Deadline => Status::new(504, "Timeout", error.to_string()),
         LimitError::Panicked => Status::new(500, "InternalError", error.to_string()),
+    }
+}
+
+fn too_many(message: String) -> Status {
+    Status {
+        details: Some(Details { retry_after_seconds: Some(1), ..Details::default() }),
+        ..Status::new(429, "TooManyRequests", message)
     }
 }
 
@@ -188,6 +192,7 @@ fn of_authn(error: &AuthnError) -> Status {
         AuthnError::Untrusted { .. } | AuthnError::InvalidToken | AuthnError::ReviewFailed { .. } => {
             Status::new(401, "Unauthorized", "Unauthorized".to_owned())
         }
+        AuthnError::TooManyReviews => too_many(error.to_string()),
         AuthnError::ImpersonationRefused => Status::new(403, "Forbidden", error.to_string()),
     }
 }
@@ -195,6 +200,7 @@ fn of_authn(error: &AuthnError) -> Status {
 fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
     match error {
         AuthzError::Denied { reason } => forbidden(reason, user, wanted),
+        AuthzError::TooManyReviews => too_many(error.to_string()),
         AuthzError::ReviewFailed { .. } => Status::new(500, "InternalError", error.to_string()),
     }
 }

@@ -162,8 +162,18 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (AuthnError::Untrusted { reason: "secret".into() }.into(), 401, "Unauthorized"),
         (AuthnError::InvalidToken.into(), 401, "Unauthorized"),
         (AuthnError::ReviewFailed { source: Arc::new(ReviewError::NoStatus) }.into(), 401, "Unauthorized"),
+        (AuthnError::TooManyReviews.into(), 429, "TooManyRequests"),
         (AuthnError::ImpersonationRefused.into(), 403, "Forbidden"),
         (denied("/metrics", ""), 403, "Forbidden"),
+        (
+            Error::Authz {
+                source: AuthzError::TooManyReviews,
+                user: "system:anonymous".into(),
+                wanted: attributes(),
+            },
+            429,
+            "TooManyRequests",
+        ),
         (
             Error::Authz {
                 source: AuthzError::ReviewFailed { source: Arc::new(ReviewError::NoStatus) },

@@ -13,6 +13,7 @@ mod headers;
 mod options;
 pub(crate) mod review;
 mod reviews;
+mod strangers;
 mod token;
 mod trust;
 
@@ -29,6 +30,7 @@ pub use token::TokenReviewer;
 pub use trust::TrustStore;
 
 pub(crate) use reviews::ReviewCounts;
+pub(crate) use strangers::Room;
 
 use chain::Chain;
 use trust::Trust;
@@ -58,6 +60,11 @@ impl UserInfo {
     pub fn anonymous() -> Self {
         Self { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..Self::default() }
     }
+
+    /// Whether this may be anybody, whoever says so: we, or kube-apiserver of one it let through.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.name == ANONYMOUS || self.groups.iter().any(|group| group == UNAUTHENTICATED)
+    }
 }
 
 /// What a request shows of who asks: nothing here is believed before it is checked.
@@ -70,7 +77,8 @@ pub struct Credentials<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
-/// Why a request is not let in. All but [`ImpersonationRefused`](Self::ImpersonationRefused) are a 401.
+/// Why a request is not let in: a 401, but for [`TooManyReviews`](Self::TooManyReviews) and
+/// [`ImpersonationRefused`](Self::ImpersonationRefused).
 #[derive(Debug, thiserror::Error)]
 pub enum AuthnError {
     /// A certificate was shown that no CA vouches for, and nothing else that is good.
@@ -89,6 +97,10 @@ pub enum AuthnError {
         #[source]
         source: Arc<ReviewError>,
     },
+    /// The token is not known, and too many of these are being reviewed, or were lately: a 429. Nothing is said of the
+    /// token.
+    #[error("too many unknown bearer tokens, please try again later")]
+    TooManyReviews,
     /// The request asks to act as somebody else. Ignoring that would run it with more rights than it asked for.
     #[error("impersonation is not served here, send the request through kube-apiserver instead")]
     ImpersonationRefused,

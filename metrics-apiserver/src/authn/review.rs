@@ -36,6 +36,9 @@ pub enum ReviewError {
     /// A review without a status is no review.
     #[error("the Kubernetes API sent a review without a status")]
     NoStatus,
+    /// It was not asked.
+    #[error("strangers cause too many reviews")]
+    NoRoom,
 }
 
 /// Sends a review and waits for the answer. A failure that may pass (5xx, 429, network) is tried again.

@@ -9,6 +9,9 @@ use prometheus_client::registry::Registry;
 /// Seconds. From an idle kube-apiserver (a millisecond or two) to the longest a review may take.
 const DURATIONS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 
+/// The kind that no request waits for.
+const AHEAD: &str = "access_ahead";
+
 /// Counts reviews, by kind.
 #[derive(Debug, Clone, Default)]
 pub struct Reviews {
@@ -25,6 +28,8 @@ pub struct Reviews {
 pub(crate) struct ReviewCounts {
     pub(super) success: Counter,
     pub(super) failure: Counter,
+    /// Not asked for, since strangers cause too many.
+    pub(crate) refused: Counter,
     pub(super) durations: Histogram,
 }
 
@@ -41,7 +46,12 @@ struct Ended {
 
 impl Default for ReviewCounts {
     fn default() -> Self {
-        Self { success: Counter::default(), failure: Counter::default(), durations: histogram() }
+        Self {
+            success: Counter::default(),
+            failure: Counter::default(),
+            refused: Counter::default(),
+            durations: histogram(),
+        }
     }
 }
 
@@ -54,15 +64,17 @@ impl Reviews {
     pub fn register(registry: &mut Registry) -> Self {
         let ended = Family::<Ended, Counter>::default();
         let took = Family::<Kind, Histogram, fn() -> Histogram>::new_with_constructor(histogram);
+        let count = |kind, outcome| ended.get_or_create_owned(&Ended { kind, outcome });
         let counts = |kind| ReviewCounts {
-            success: ended.get_or_create_owned(&Ended { kind, outcome: "success" }),
-            failure: ended.get_or_create_owned(&Ended { kind, outcome: "failure" }),
+            success: count(kind, "success"),
+            failure: count(kind, "failure"),
+            // Reviews ahead are nobody's whom we don't know.
+            refused: if kind == AHEAD { Counter::default() } else { count(kind, "refused") },
             durations: took.get_or_create_owned(&Kind { kind }),
         };
-        let reviews =
-            Self { token: counts("token"), access: counts("access"), access_ahead: counts("access_ahead") };
+        let reviews = Self { token: counts("token"), access: counts("access"), access_ahead: counts(AHEAD) };
         let own = registry.sub_registry_with_prefix("metrics_apiserver");
-        own.register("reviews", "Reviews asked of the Kubernetes API, by whether it answered", ended);
+        own.register("reviews", "Reviews wanted of the Kubernetes API, by whether it answered", ended);
         own.register("review_duration_seconds", "Time of reviews, repeated tries included", took);
         reviews
     }

@@ -17,7 +17,7 @@ use super::{
     TrustStore, UserInfo,
 };
 
-type Header = (&'static str, &'static [u8]);
+type Header<'a> = (&'a str, &'a [u8]);
 
 /// An authenticator with both CAs in files, as flags would name them. No Kubernetes API.
 struct Rig {
@@ -61,7 +61,7 @@ impl Rig {
     async fn ask(
         &self,
         peer_certificates: &[CertificateDer<'static>],
-        headers: &[Header],
+        headers: &[Header<'_>],
     ) -> Result<UserInfo, AuthnError> {
         ask(&self.authenticator, peer_certificates, headers).await
     }
@@ -76,7 +76,7 @@ fn authenticator(trust: &Arc<TrustStore>) -> Authenticator {
 async fn ask(
     authenticator: &Authenticator,
     peer_certificates: &[CertificateDer<'static>],
-    headers: &[Header],
+    headers: &[Header<'_>],
 ) -> Result<UserInfo, AuthnError> {
     let who = authenticator.authenticate(&Credentials { peer_certificates, headers }).await;
     who.map(|user| user.unwrap_or_else(UserInfo::anonymous))

@@ -9,16 +9,23 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use super::review::{self, ReviewError};
-use super::{AuthnError, ReviewCounts, Reviews, UserInfo};
+use super::{AuthnError, ReviewCounts, Reviews, Room, UserInfo};
 
 /// Reviews remembered: more callers than that within one lifetime are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
+/// How long after its last good review a token is no stranger's: whoever comes each minute, as a scraper does, is let in
+/// while others show invented tokens. A token that is not valid any more has one review by this.
+const KNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// Asks the Kubernetes API who owns a token, and remembers the answer for a short time.
 pub struct TokenReviewer {
     api: Api<TokenReview>,
     /// `None`: the token is not valid. Failures to review are not in here.
     reviews: Cache<[u8; 32], Option<UserInfo>>,
+    /// Tokens that were valid when they were reviewed last.
+    known: Cache<[u8; 32], ()>,
+    /// For the reviews of all others.
+    room: Room,
     secret: [u8; 32],
     counts: ReviewCounts,
 }
@@ -35,6 +42,8 @@ impl TokenReviewer {
         Ok(Self {
             api: Api::all(client),
             reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(lifetime).build(),
+            known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_FOR).build(),
+            room: Room::new(),
             secret,
             counts: reviews.token.clone(),
         })
@@ -44,20 +53,37 @@ impl TokenReviewer {
     pub(super) async fn review(&self, token: &[u8]) -> Result<UserInfo, AuthnError> {
         // A token is ASCII; what is not can't be sent, and is not valid either.
         let token = str::from_utf8(token).map_err(|_| AuthnError::InvalidToken)?;
-        self.reviews
-            .try_get_with(self.key(token), self.review_now(token))
-            .await
-            .map_err(|source| AuthnError::ReviewFailed { source })?
-            .ok_or(AuthnError::InvalidToken)
+        let key = self.key(token);
+        let owner = self.reviews.try_get_with(key, self.review_now(key, token)).await;
+        match owner {
+            Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
+            Err(source) if matches!(*source, ReviewError::NoRoom) => {
+                self.counts.refused.inc();
+                Err(AuthnError::TooManyReviews)
+            }
+            Err(source) => Err(AuthnError::ReviewFailed { source }),
+        }
     }
 
-    async fn review_now(&self, token: &str) -> Result<Option<UserInfo>, ReviewError> {
+    async fn review_now(&self, key: [u8; 32], token: &str) -> Result<Option<UserInfo>, ReviewError> {
+        let is_known = self.known.contains_key(&key);
+        let _place = if is_known { None } else { Some(self.room.place()?) };
         let review = TokenReview {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
         let answer = review::create(&self.api, &review, &self.counts).await?;
-        answer.status.map(owner).ok_or(ReviewError::NoStatus)
+        let owner = answer.status.map(owner).ok_or(ReviewError::NoStatus)?;
+        match owner {
+            Some(_) => self.known.insert(key, ()).await,
+            None => self.known.invalidate(&key).await,
+        }
+        Ok(owner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn knows(&self, token: &[u8]) -> bool {
+        self.known.contains_key(&self.key(str::from_utf8(token).unwrap()))
     }
 
     /// What a token is remembered by: never the token. The secret makes the digests of a memory dump

@@ -24,7 +24,7 @@ use moka::policy::EvictionPolicy;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::authn::review::{self, ReviewError};
-use crate::authn::{ReviewCounts, Reviews, UserInfo};
+use crate::authn::{ReviewCounts, Reviews, Room, UserInfo};
 
 use ahead::Expected;
 use key::Key;
@@ -55,6 +55,9 @@ pub enum AuthzError {
         /// The authorizer's reason, for the user; may be empty.
         reason: String,
     },
+    /// The user is nobody known, and too many questions about such are being reviewed, or were lately: a 429.
+    #[error("too many requests of anonymous users, please try again later")]
+    TooManyReviews,
     /// The Kubernetes API did not decide. The request is refused all the same: a 500.
     #[error("the user's rights could not be reviewed")]
     ReviewFailed {
@@ -93,6 +96,8 @@ pub struct Authorizer {
     decisions: Cache<Key, Decision>,
     allowed_lifetime: Duration,
     expected: Expected,
+    /// For the reviews about users who are nobody known.
+    strangers: Room,
     asked: ReviewCounts,
     asked_ahead: ReviewCounts,
 }
@@ -111,6 +116,7 @@ impl Authorizer {
             decisions,
             allowed_lifetime: options.allowed_lifetime,
             expected: Expected::default(),
+            strangers: Room::new(),
             asked: reviews.access.clone(),
             asked_ahead: reviews.access_ahead.clone(),
         }
@@ -124,11 +130,15 @@ impl Authorizer {
         let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
             self.remembered(user, wanted).await
         } else {
-            self.ask(&spec(user, wanted), &self.asked).await.map_err(Arc::new)
+            self.ask_about(user, wanted).await.map_err(Arc::new)
         };
         match decision {
             Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
+            Err(source) if matches!(*source, ReviewError::NoRoom) => {
+                self.asked.refused.inc();
+                Err(AuthzError::TooManyReviews)
+            }
             Err(source) => Err(AuthzError::ReviewFailed { source }),
         }
     }
@@ -140,8 +150,7 @@ impl Authorizer {
             decision
         } else {
             // The same question at the same time is asked once.
-            let question = spec(user, wanted);
-            self.decisions.try_get_with(key, self.ask(&question, &self.asked)).await?
+            self.decisions.try_get_with(key, self.ask_about(user, wanted)).await?
         };
         if decision == Decision::Allowed {
             self.expected.used(key, || spec(user, wanted), self.allowed_lifetime, Instant::now());
@@ -175,6 +184,12 @@ impl Authorizer {
             Attributes::NonResource { path, .. } => self.open_paths.contains(path),
             Attributes::Resource { .. } => false,
         }
+    }
+
+    /// Asks because a request waits for it.
+    async fn ask_about(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
+        let _place = if user.is_anonymous() { Some(self.strangers.place()?) } else { None };
+        self.ask(&spec(user, wanted), &self.asked).await
     }
 
     async fn ask(

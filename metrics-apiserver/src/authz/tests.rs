@@ -250,3 +250,35 @@ async fn what_nobody_asks_any_more_is_reviewed_no_more() {
     }
     assert_eq!(api.requests().len(), 12, "one for each of twelve beats");
 }
+
+fn anonymous() -> UserInfo {
+    UserInfo {
+        name: "system:anonymous".to_owned(),
+        groups: vec!["system:unauthenticated".to_owned()],
+        ..UserInfo::default()
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_reviewed_so_many_at_a_time_and_keep_nobody_else_from_it() {
+    let api = FakeApi::start(answer);
+    let (authorizer, user) = (authorizer(&api), anonymous());
+    let long = "m".repeat(MAX_REMEMBERED_LEN);
+    let pages: Vec<Attributes> =
+        (0..150)
+            .map(|number| {
+                if number % 2 == 0 { page(&format!("/{number}")) } else { metric(&format!("{long}{number}")) }
+            })
+            .collect();
+    let asked = pages.iter().map(|page| authorizer.authorize(&user, page));
+    let (somebody, somewhere) = (jane(), metric("open"));
+    let (outcomes, known) =
+        tokio::join!(futures_util::future::join_all(asked), authorizer.authorize(&somebody, &somewhere));
+    assert!(known.is_ok(), "{known:?}");
+    let denied = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::Denied { .. }))).count();
+    assert_eq!((denied, api.requests().len()), (32, 32 + 1));
+    let told = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::TooManyReviews))).count();
+    assert_eq!(told, 150 - 32);
+    // Neither is anybody told so any longer, nor is it remembered of the question.
+    assert_denied(&authorizer.authorize(&user, &page("/148")).await);
+}

@@ -10,7 +10,7 @@ use super::*;
 use crate::authn::TrustError;
 use crate::authn::fake::{Answer, FakeApi, Request};
 
-const ADMIN: [Header; 1] = [("x-remote-user", b"admin")];
+const ADMIN: [Header<'static>; 1] = [("x-remote-user", b"admin")];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 type Data = BTreeMap<&'static str, String>;
@@ -150,7 +150,7 @@ async fn both_ca_sets_and_the_header_names_are_taken_from_it() {
     let jane = client_ca.client("jane");
     assert_eq!(ask(&authenticator, &jane, &ADMIN).await.unwrap().name, "jane");
     // No uid key: no uid header is believed.
-    let headers: &[Header] = &[("x-remote-user", b"admin"), ("x-remote-uid", b"u")];
+    let headers: &[Header<'_>] = &[("x-remote-user", b"admin"), ("x-remote-uid", b"u")];
     assert_eq!(ask(&authenticator, &proxy, headers).await.unwrap().uid, "");
 }
 

@@ -3,13 +3,13 @@
 use super::*;
 use crate::authn::fake::Wanted;
 
-const ADMIN: [Header; 2] = [("x-remote-user", b"admin"), ("x-remote-group", b"system:masters")];
+const ADMIN: [Header<'static>; 2] = [("x-remote-user", b"admin"), ("x-remote-group", b"system:masters")];
 
 #[tokio::test]
 async fn the_front_proxy_names_user_groups_and_extra() {
     let rig = Rig::new();
     let peer = rig.proxy_ca.client("aggregator");
-    let headers: &[Header] = &[
+    let headers: &[Header<'_>] = &[
         ("x-remote-user", b"jane"),
         ("x-remote-group", b"dev,ops"),
         ("x-remote-extra-scopes", b"read"),
@@ -35,7 +35,7 @@ async fn the_front_proxy_names_user_groups_and_extra() {
 async fn the_first_user_header_with_a_value_counts_and_everybody_known_is_authenticated() {
     let rig = Rig::new();
     let peer = rig.proxy_ca.client("aggregator");
-    let headers: &[Header] = &[
+    let headers: &[Header<'_>] = &[
         ("x-remote-user", b""),
         ("x-remote-user", b"not-first"),
         ("x-other-user", b"system:kube-aggregator"),
@@ -49,7 +49,7 @@ async fn the_first_user_header_with_a_value_counts_and_everybody_known_is_authen
 async fn an_anonymous_user_of_the_front_proxy_stays_anonymous() {
     let rig = Rig::new();
     let peer = rig.proxy_ca.client("aggregator");
-    let headers: &[Header] =
+    let headers: &[Header<'_>] =
         &[("x-remote-user", b"system:anonymous"), ("x-remote-group", b"system:unauthenticated")];
     assert_anonymous(&rig.ask(&peer, headers).await.unwrap());
 }
@@ -58,7 +58,7 @@ async fn an_anonymous_user_of_the_front_proxy_stays_anonymous() {
 async fn a_uid_is_believed_where_its_header_is_configured() {
     let rig = Rig::with(|flags| flags.uid_headers = vec!["X-Remote-Uid".to_owned()]);
     let peer = rig.proxy_ca.client("aggregator");
-    let headers: &[Header] = &[("x-remote-user", b"jane"), ("x-remote-uid", b"u-1")];
+    let headers: &[Header<'_>] = &[("x-remote-user", b"jane"), ("x-remote-uid", b"u-1")];
     assert_eq!(rig.ask(&peer, headers).await.unwrap().uid, "u-1");
 }
 

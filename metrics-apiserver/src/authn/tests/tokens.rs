@@ -6,7 +6,7 @@ use super::*;
 use crate::authn::Reviews;
 use crate::authn::fake::{Answer, FakeApi, Request};
 
-const JANE: Header = ("authorization", b"Bearer janes-token");
+const JANE: Header<'static> = ("authorization", b"Bearer janes-token");
 
 fn rig(api: &FakeApi, lifetime: Duration) -> Authenticator {
     let options = TrustOptions { skip_lookup: true, ..TrustOptions::default() };
@@ -152,7 +152,7 @@ async fn what_is_no_bearer_token_is_not_looked_at() {
     }
     assert!(api.requests().is_empty());
     // The first word is the token, whatever follows.
-    let header: Header = ("authorization", b"bEARER janes-token x");
+    let header: Header<'_> = ("authorization", b"bEARER janes-token x");
     assert_eq!(ask(&authenticator, &[], &[header]).await.unwrap().name, "jane");
 }
 
@@ -164,7 +164,62 @@ async fn a_good_token_makes_up_for_a_bad_certificate() {
     let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
     let peer = Ca::new("stranger").client("mallory");
     assert_eq!(ask(&authenticator, &peer, &[JANE]).await.unwrap().name, "jane");
-    let bad: Header = ("authorization", b"Bearer other");
+    let bad: Header<'_> = ("authorization", b"Bearer other");
     let outcome = ask(&authenticator, &peer, &[bad]).await;
     assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
+}
+
+/// Requests that show as many tokens that nobody knows, all at the same time.
+async fn strangers(authenticator: &Authenticator, count: usize) -> Vec<Result<UserInfo, AuthnError>> {
+    let tokens: Vec<String> = (0..count).map(|number| format!("Bearer invented-{number}")).collect();
+    let headers: Vec<Header<'_>> = tokens.iter().map(|token| ("authorization", token.as_bytes())).collect();
+    let asked = headers.iter().map(|header| ask(authenticator, &[], std::slice::from_ref(header)));
+    futures_util::future::join_all(asked).await
+}
+
+#[tokio::test]
+async fn strangers_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_again() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, TEN_SECONDS);
+    let outcomes = strangers(&authenticator, 150).await;
+    let refused = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::InvalidToken))).count();
+    assert_eq!((refused, api.requests().len()), (32, 32));
+    let told = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::TooManyReviews))).count();
+    assert_eq!(told, 150 - 32);
+    // Neither is anybody told so any longer, nor is it remembered of the token.
+    let again = ask(&authenticator, &[], &[("authorization", b"Bearer invented-149")]).await;
+    assert!(matches!(again, Err(AuthnError::InvalidToken)), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_good_lately_is_reviewed_while_strangers_take_all_the_room() {
+    let api = FakeApi::start(answer);
+    let authenticator = rig(&api, Duration::from_millis(1));
+    ask(&authenticator, &[], &[JANE]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let (outcomes, known) = tokio::join!(strangers(&authenticator, 150), ask(&authenticator, &[], &[JANE]));
+    assert!(outcomes.iter().any(|one| matches!(one, Err(AuthnError::TooManyReviews))));
+    assert_eq!(known.unwrap().name, "jane");
+    assert_eq!(api.requests().len(), 1 + 32 + 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_good_no_more_is_a_strangers() {
+    let is_good = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let still = Arc::clone(&is_good);
+    let api = FakeApi::start(move |_| {
+        let is_good = still.load(std::sync::atomic::Ordering::SeqCst);
+        Answer::Json(201, review(&json!({"authenticated": is_good, "user": {"username": "jane"}})))
+    });
+    let trust =
+        Arc::new(TrustStore::new(TrustOptions { skip_lookup: true, ..TrustOptions::default() }).unwrap());
+    let tokens = TokenReviewer::new(api.client(), Duration::from_millis(1), &Reviews::default()).unwrap();
+    assert!(!tokens.knows(b"janes-token"));
+    let authenticator = Authenticator::new(trust, tokens);
+    ask(&authenticator, &[], &[JANE]).await.unwrap();
+    assert!(authenticator.tokens.knows(b"janes-token"));
+    is_good.store(false, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(ask(&authenticator, &[], &[JANE]).await.is_err());
+    assert!(!authenticator.tokens.knows(b"janes-token"));
 }
