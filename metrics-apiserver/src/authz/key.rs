@@ -8,9 +8,9 @@ use crate::authn::UserInfo;
 /// A digest of all that a review is asked about: small, however many groups the user has.
 pub(super) type Key = [u8; 32];
 
-/// The key of one question. Each part is written with its length, and what may be missing with whether it is there, so
+/// The key of one question, and about how many bytes the question takes. Each part is written with its length, and what may be missing with whether it is there, so
 /// that no two questions are written alike.
-pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> Key {
+pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> (Key, usize) {
     let mut written = Written::default();
     written.text(&user.name);
     written.text(&user.uid);
@@ -36,7 +36,7 @@ pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> Key {
             written.text(path);
         }
     }
-    Sha256::digest(written.0).into()
+    (Sha256::digest(&written.0).into(), written.0.len())
 }
 
 #[derive(Default)]
@@ -117,7 +117,7 @@ mod tests {
             page(""),
         ];
         let keys: HashSet<Key> =
-            users.iter().flat_map(|user| wanted.iter().map(|wanted| of(user, wanted))).collect();
+            users.iter().flat_map(|user| wanted.iter().map(|wanted| of(user, wanted).0)).collect();
         assert_eq!(keys.len(), users.len() * wanted.len());
         assert_eq!(of(&users[1], &wanted[0]), of(&users[1].clone(), &wanted[0].clone()));
     }

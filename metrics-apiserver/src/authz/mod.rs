@@ -26,9 +26,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::authn::review::{self, ReviewError};
 use crate::authn::{ReviewCounts, Reviews, Room, UserInfo};
 
-use ahead::Expected;
+use ahead::{Expected, Question};
 use key::Key;
 
+pub use ahead::Grant;
 pub use attributes::{Attributes, attributes_of};
 pub use paths::{InvalidPath, OpenPaths};
 
@@ -123,17 +124,23 @@ impl Authorizer {
     }
 
     /// `Ok` if `user` may do what `wanted` says.
-    pub async fn authorize(&self, user: &UserInfo, wanted: &Attributes) -> Result<(), AuthzError> {
+    pub async fn authorize<'a>(
+        &self,
+        user: &'a UserInfo,
+        wanted: &'a Attributes,
+    ) -> Result<Grant<'a>, AuthzError> {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
-            return Ok(());
+            return Ok(Grant::unasked());
         }
-        let decision = if wanted.len() <= MAX_REMEMBERED_LEN {
-            self.remembered(user, wanted).await
+        let (decision, grant) = if wanted.len() <= MAX_REMEMBERED_LEN {
+            let (key, bytes) = key::of(user, wanted);
+            let grant = Grant::reviewed(Question { key, user, wanted, at: Instant::now() }, bytes);
+            (self.remembered(key, user, wanted).await, grant)
         } else {
-            self.ask_about(user, wanted).await.map_err(Arc::new)
+            (self.ask_about(user, wanted).await.map_err(Arc::new), Grant::unasked())
         };
         match decision {
-            Ok(Decision::Allowed) => Ok(()),
+            Ok(Decision::Allowed) => Ok(grant),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
             Err(source) if matches!(*source, ReviewError::NoRoom) => {
                 self.asked.refused.inc();
@@ -143,19 +150,25 @@ impl Authorizer {
         }
     }
 
-    /// The decision of the last seconds, or a new one.
-    async fn remembered(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
-        let key = key::of(user, wanted);
-        let decision = if let Some(decision) = self.decisions.get(&key).await {
-            decision
-        } else {
-            // The same question at the same time is asked once.
-            self.decisions.try_get_with(key, self.ask_about(user, wanted)).await?
-        };
-        if decision == Decision::Allowed {
-            self.expected.used(key, || spec(user, wanted), self.allowed_lifetime, Instant::now());
+    /// Takes note that a request came to something: the same may be asked on a beat.
+    pub fn used(&self, grant: &Grant<'_>) {
+        if let Some(question) = grant.question() {
+            self.expected.used(question, self.allowed_lifetime);
         }
-        Ok(decision)
+    }
+
+    /// The decision of the last seconds, or a new one.
+    async fn remembered(
+        &self,
+        key: Key,
+        user: &UserInfo,
+        wanted: &Attributes,
+    ) -> Result<Decision, Arc<ReviewError>> {
+        if let Some(decision) = self.decisions.get(&key).await {
+            return Ok(decision);
+        }
+        // The same question at the same time is asked once.
+        self.decisions.try_get_with(key, self.ask_about(user, wanted)).await
     }
 
     /// Reviews anew, shortly before it is asked again, what is asked on a beat; never ends.

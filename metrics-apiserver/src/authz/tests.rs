@@ -57,7 +57,7 @@ fn authorizer(api: &FakeApi) -> Authorizer {
     Authorizer::new(api.client(), AuthorizerOptions::default(), &Reviews::default())
 }
 
-fn assert_denied(outcome: &Result<(), AuthzError>) {
+fn assert_denied(outcome: &Result<Grant<'_>, AuthzError>) {
     assert!(matches!(outcome, Err(AuthzError::Denied { .. })), "{outcome:?}");
 }
 
@@ -140,20 +140,20 @@ async fn a_failure_lets_nobody_in_and_is_not_remembered() {
     let api = failing(403);
     let authorizer = authorizer(&api);
     for _ in 0..2 {
-        let outcome = authorizer.authorize(&jane(), &metric("open")).await;
+        let outcome = authorizer.authorize(&jane(), &metric("open")).await.map(drop);
         assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
     }
     assert_eq!(api.requests().len(), 2);
 
     let nobody = Authorizer::new(client_of_nobody(), AuthorizerOptions::default(), &Reviews::default());
-    let outcome = nobody.authorize(&jane(), &metric("open")).await;
+    let outcome = nobody.authorize(&jane(), &metric("open")).await.map(drop);
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
 }
 
 #[tokio::test]
 async fn a_failure_that_may_pass_is_tried_five_times() {
     let api = failing(429);
-    let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await;
+    let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await.map(drop);
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
     assert_eq!(api.requests().len(), 5);
 }
@@ -200,10 +200,11 @@ async fn a_question_too_long_to_remember_is_asked_each_time() {
 
 /// As if `jane` had read the metric at these seconds.
 fn used(authorizer: &Authorizer, metric: &Attributes, start: Instant, seconds: &[u64]) {
-    let (key, question) = (key::of(&jane(), metric), || spec(&jane(), metric));
+    let user = jane();
+    let (key, bytes) = key::of(&user, metric);
     for second in seconds {
-        let now = start + Duration::from_secs(*second);
-        authorizer.expected.used(key, question, authorizer.allowed_lifetime, now);
+        let at = start + Duration::from_secs(*second);
+        authorizer.used(&Grant::reviewed(Question { key, user: &user, wanted: metric, at }, bytes));
     }
 }
 
@@ -236,7 +237,7 @@ async fn a_review_ahead_that_fails_decides_nothing() {
     let (authorizer, start) = (authorizer(&api), Instant::now());
     used(&authorizer, &metric("open"), start, &[0, 15]);
     authorizer.review_due(start + Duration::from_secs(30)).await;
-    let outcome = authorizer.authorize(&jane(), &metric("open")).await;
+    let outcome = authorizer.authorize(&jane(), &metric("open")).await.map(drop);
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })), "{outcome:?}");
 }
 
@@ -281,4 +282,48 @@ async fn strangers_are_reviewed_so_many_at_a_time_and_keep_nobody_else_from_it()
     assert_eq!(told, 150 - 32);
     // Neither is anybody told so any longer, nor is it remembered of the question.
     assert_denied(&authorizer.authorize(&user, &page("/148")).await);
+}
+
+#[tokio::test]
+async fn what_was_only_allowed_is_not_expected_again() {
+    let api = FakeApi::start(|_| decision(&json!({"allowed": true})));
+    let (authorizer, user) = (authorizer(&api), jane());
+    for number in 0..10 {
+        assert!(authorizer.authorize(&user, &metric(&format!("invented-{number}"))).await.is_ok());
+    }
+    assert_eq!(authorizer.expected.len(), 0);
+    let open = metric("open");
+    for _ in 0..2 {
+        authorizer.used(&authorizer.authorize(&user, &open).await.unwrap());
+        assert_eq!(authorizer.expected.len(), 1);
+    }
+    let long = metric(&"m".repeat(3_000));
+    authorizer.used(&authorizer.authorize(&user, &long).await.unwrap());
+    authorizer.used(&authorizer.authorize(&user, &page("/readyz")).await.unwrap());
+    assert_eq!(authorizer.expected.len(), 1);
+}
+
+#[tokio::test]
+async fn of_too_many_questions_the_longest_unused_one_makes_room() {
+    let api = FakeApi::start(answer);
+    let (authorizer, start) = (authorizer(&api), Instant::now());
+    for name in ["oldest", "open"] {
+        used(&authorizer, &metric(name), start, &[0]);
+    }
+    for number in 2..MAX_DECISIONS {
+        used(&authorizer, &metric(&format!("other-{number}")), start, &[1]);
+    }
+    assert_eq!(authorizer.expected.len() as u64, MAX_DECISIONS);
+    used(&authorizer, &metric("open"), start, &[15]);
+    used(&authorizer, &metric("newcomer"), start, &[15, 30]);
+    used(&authorizer, &metric("oldest"), start, &[15]);
+    assert_eq!(authorizer.expected.len() as u64, MAX_DECISIONS);
+    let due = authorizer.expected.due(start + Duration::from_millis(29_500));
+    let due: Vec<_> =
+        due.into_iter().filter_map(|(_, question)| question.resource_attributes?.resource).collect();
+    assert_eq!(due, ["open"], "one that was forgotten keeps no beat yet");
+    let due = authorizer.expected.due(start + Duration::from_millis(44_500));
+    assert_eq!(due.len(), 2, "the newcomer too");
+    authorizer.expected.due(start + Duration::from_secs(3_600));
+    assert_eq!(authorizer.expected.len(), 0, "nobody asks any more");
 }

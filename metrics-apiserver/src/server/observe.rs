@@ -83,11 +83,14 @@ async fn admitted(
         is_known.set(user.is_some());
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
-        guard::authorize(shared, raw, &user).await?;
+        let wanted = guard::wanted(raw);
+        let grant = guard::authorize(shared, &user, &wanted).await?;
         if !matches!(*raw.method(), Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        route.handle(shared, &request).await
+        let answered = route.handle(shared, &request).await;
+        guard::used(shared, &grant, &answered);
+        answered
     });
     answered.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
 }
