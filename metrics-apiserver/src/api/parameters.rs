@@ -10,7 +10,7 @@ use super::RequestError;
 pub struct Parameters<'a> {
     /// `labelSelector`, decoded but not yet parsed.
     pub label_selector: Cow<'a, str>,
-    /// `timeout`: the client's own deadline; `None` if absent, empty or zero.
+    /// `timeout`: the client's own deadline; `None` if absent, empty, zero or negative.
     pub timeout: Option<Duration>,
     /// `pretty`, if it says something.
     pub pretty: Option<bool>,
@@ -52,9 +52,15 @@ fn timeout(text: &str) -> Result<Option<Duration>, RequestError> {
     Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
-/// `1h2m3.5s` as Go's `time.ParseDuration` reads it; a negative one makes no sense as a timeout.
+/// `1h2m3.5s` as Go's `time.ParseDuration` reads it. A negative one is none at all to kube-apiserver, so it is zero here.
 fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if let Some(rest) = text.strip_prefix('-') {
+        return magnitude(rest).map(|_| Duration::ZERO);
+    }
+    magnitude(text.strip_prefix('+').unwrap_or(text))
+}
+
+fn magnitude(mut rest: &str) -> Option<Duration> {
     if rest.is_empty() {
         return None;
     }
@@ -99,8 +105,11 @@ mod tests {
             (".5s", Some(Duration::from_millis(500))),
             ("0", Some(Duration::ZERO)),
             ("0s", Some(Duration::ZERO)),
-            ("-1s", None),
+            ("+1s", Some(Duration::from_secs(1))),
+            ("-1s", Some(Duration::ZERO)),
             ("+", None),
+            ("-", None),
+            ("+-1s", None),
             ("5", None),
             ("s", None),
             (".s", None),
@@ -141,5 +150,15 @@ mod tests {
         assert_eq!(Parameters::parse("timeout=soon"), Err(RequestError::Timeout));
         assert_eq!(Parameters::parse("timeout=").unwrap().timeout, None);
         assert_eq!(Parameters::parse("timeout=0s").unwrap().timeout, None);
+    }
+
+    #[test]
+    fn a_negative_timeout_is_none() {
+        for query in ["timeout=-1s", "timeout=-1m30s", "timeout=-0"] {
+            assert_eq!(Parameters::parse(query).map(|parsed| parsed.timeout), Ok(None), "{query}");
+        }
+        for query in ["timeout=-", "timeout=--1s", "timeout=-+1s", "timeout=-soon"] {
+            assert_eq!(Parameters::parse(query), Err(RequestError::Timeout), "{query}");
+        }
     }
 }
