@@ -106,15 +106,10 @@ impl Rhythm {
     }
 
     /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
-    /// stays young long enough to wait for a late reader.
-    pub(crate) fn margin(&self) -> Duration {
+    /// stays young, for `max_age`, long enough to wait for a late reader.
+    pub(crate) fn margin(&self, max_age: Duration) -> Duration {
         let wanted = self.beat.unwrap_or_default() / 20;
-        wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(self.max_age / 4)
-    }
-
-    /// How old a reading the last read would have taken.
-    pub(crate) fn max_age(&self) -> Duration {
-        self.max_age
+        wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(max_age / 4)
     }
 
     /// How long a reading of this question can be of use to its readers, unread.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::flight::{Flight, Outcome};
-use super::{QueryError, Reader, Reading};
+use super::reader::Readers;
+use super::{QueryCounts, QueryError, Reader, Reading};
 use crate::rhythm::{Rhythm, Role};
 use crate::rules::Question;
 
@@ -17,14 +18,14 @@ const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 pub(super) const ENTRY_BYTES: usize = 1_500;
 
 /// What is to be done for the next read of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Ahead {
     /// Nothing, as far as can be seen now.
     Nothing,
     /// A fetch is to be sent then.
     Later(Instant),
-    /// A fetch is to be sent now.
-    Now,
+    /// A fetch is to be sent now, and counts here.
+    Now(Arc<QueryCounts>),
 }
 
 #[derive(Debug)]
@@ -45,8 +46,7 @@ pub(super) struct Entry {
     /// How the last fetch failed, and when, if it did.
     failed: Option<(Instant, QueryError)>,
     rhythm: Rhythm,
-    /// Of the last read.
-    pub(super) reader: Reader,
+    readers: Readers,
     /// What the last fetches took at most; the longest are slowly forgotten.
     took: Duration,
     /// Where in the window over which fetches are spread this question has its place, in 256ths.
@@ -54,7 +54,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, place: u8, question: &Question, reader: Reader) -> Self {
+    pub(super) fn new(now: Instant, place: u8, question: &Question) -> Self {
         let own_bytes = ENTRY_BYTES + question.promql.len();
         Self {
             since: now,
@@ -67,7 +67,7 @@ impl Entry {
             took_off: now,
             failed: None,
             rhythm: Rhythm::default(),
-            reader,
+            readers: Readers::default(),
             took: Duration::ZERO,
             place,
         }
@@ -78,6 +78,7 @@ impl Entry {
     pub(super) fn read(
         &mut self,
         now: Instant,
+        reader: &Reader,
         max_age: Duration,
         spread: Duration,
     ) -> Option<(Arc<Reading>, bool)> {
@@ -86,7 +87,9 @@ impl Entry {
         if max_age.is_zero() {
             return None;
         }
-        let lead = self.lead(max_age, spread);
+        self.readers.read(reader, max_age, now);
+        let (_, strictest) = self.strictest(now).unwrap_or((reader, max_age));
+        let lead = self.lead(strictest, spread);
         let role = self.rhythm.read(now, max_age, lead);
         let kept = self.kept.as_ref()?;
         let age = now.saturating_duration_since(kept.asked);
@@ -96,19 +99,20 @@ impl Entry {
 
     /// What is to be done for the next read.
     pub(super) fn ahead(&mut self, now: Instant, spread: Duration) -> Ahead {
-        let lead = self.lead(self.rhythm.max_age(), spread);
-        // It would be too old when it comes, or come for nobody.
-        if self.took >= self.rhythm.max_age() || self.reader.is_gone() {
+        let Some((reader, max_age)) = self.strictest(now) else { return Ahead::Nothing };
+        let (counts, lead) = (Arc::clone(&reader.counts), self.lead(max_age, spread));
+        // It would be too old when it comes.
+        if self.took >= max_age {
             return Ahead::Nothing;
         }
         while let Some(read) = self.rhythm.next() {
             match read.checked_sub(lead) {
                 Some(due) if due > now => return Ahead::Later(due),
                 // Where the beat is half of what it was, or somebody read in between, what is there may do.
-                _ if self.will_be_young(read + self.rhythm.margin()) => self.rhythm.skip(),
+                _ if self.will_be_young(read + self.rhythm.margin(max_age), max_age) => self.rhythm.skip(),
                 // One at a time: a query that takes longer than half a beat is asked again when it has landed.
                 _ if self.in_flight().is_some() => return Ahead::Nothing,
-                _ => return Ahead::Now,
+                _ => return Ahead::Now(counts),
             }
         }
         Ahead::Nothing
@@ -120,10 +124,10 @@ impl Entry {
     }
 
     /// Whether what is kept, or in flight, can answer a read at that time.
-    fn will_be_young(&self, at: Instant) -> bool {
+    fn will_be_young(&self, at: Instant, max_age: Duration) -> bool {
         let kept = self.kept.as_ref().map(|kept| kept.asked);
         let in_flight = self.in_flight().map(|_| self.took_off);
-        kept.max(in_flight).is_some_and(|asked| asked + self.rhythm.max_age() >= at)
+        kept.max(in_flight).is_some_and(|asked| asked + max_age >= at)
     }
 
     /// How a fetch failed a moment ago, so that it need not be tried again.
@@ -196,7 +200,7 @@ impl Entry {
 
     /// Whether fetches run ahead of its reads.
     pub(super) fn is_steady(&self) -> bool {
-        self.rhythm.is_steady() && !self.reader.is_gone()
+        self.rhythm.is_steady() && !self.readers.are_gone()
     }
 
     /// Samples kept.
@@ -217,10 +221,15 @@ impl Entry {
         self.bytes = self.own_bytes + readings;
     }
 
+    /// For whom readings must be the youngest, and how young; none if nobody reads any more.
+    fn strictest(&self, now: Instant) -> Option<(&Reader, Duration)> {
+        self.readers.strictest(now, self.rhythm.silence_max())
+    }
+
     /// How long before a read its fetch is to be sent: the time it takes, a margin, and this question's place within
     /// the time over which fetches are spread, as far as the reading stays young enough.
     fn lead(&self, max_age: Duration, spread: Duration) -> Duration {
-        let needed = self.took + self.rhythm.margin();
+        let needed = self.took + self.rhythm.margin(max_age);
         let room = max_age.saturating_sub(needed) / 2;
         needed + spread.min(room) * u32::from(self.place) / 256
     }

@@ -135,9 +135,9 @@ impl Shelf {
                 let later = match entry.ahead(now, spread) {
                     Ahead::Nothing => continue,
                     Ahead::Later(at) => at,
-                    Ahead::Now => {
+                    Ahead::Now(counts) => {
                         if let Some(slot) = self.spare_slot() {
-                            let (launch, flight) = flight::begin(slot, Arc::clone(&entry.reader.counts));
+                            let (launch, flight) = flight::begin(slot, counts);
                             entry.take_off(now, flight);
                             entry.fetched_ahead();
                             due.push((question.clone(), launch));
@@ -296,7 +296,7 @@ impl Shard {
             // Full of fetches in flight.
             return Found::Busy;
         }
-        let new = || Entry::new(read.now, read.place, read.question, read.reader.clone());
+        let new = || Entry::new(read.now, read.place, read.question);
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
@@ -318,10 +318,7 @@ impl Shard {
 
 /// What a read finds in its question's entry.
 fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
-    if entry.reader != *read.reader {
-        entry.reader = read.reader.clone();
-    }
-    let young = entry.read(read.now, read.max_age, read.spread);
+    let young = entry.read(read.now, read.reader, read.max_age, read.spread);
     let young = match (young, entry.in_flight()) {
         (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
             return Found::Reading(reading);
@@ -335,7 +332,7 @@ fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Found {
     let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
         return young.map_or(Found::Busy, Found::Reading);
     };
-    let (launch, flight) = flight::begin(slot, Arc::clone(&entry.reader.counts));
+    let (launch, flight) = flight::begin(slot, Arc::clone(&read.reader.counts));
     entry.take_off(read.now, flight.clone());
     match young {
         Some(reading) => Found::Ageing(reading, launch),

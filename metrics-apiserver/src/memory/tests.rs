@@ -11,6 +11,7 @@ use super::*;
 use crate::metric::{Labels, Sample};
 
 mod ahead;
+mod together;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(10);

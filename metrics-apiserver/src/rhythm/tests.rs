@@ -116,7 +116,7 @@ fn the_margin_leaves_a_short_lived_reading_time_to_be_read() {
     let max_age = Duration::from_millis(200);
     rhythm.read(start, max_age, Duration::ZERO);
     rhythm.read(start + SECOND, max_age, Duration::ZERO);
-    assert_eq!(rhythm.margin(), Duration::from_millis(50));
+    assert_eq!(rhythm.margin(max_age), Duration::from_millis(50));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use super::*;
 
-const BEAT: Duration = Duration::from_secs(15);
+pub(super) const BEAT: Duration = Duration::from_secs(15);
 
 /// A memory whose fetches run ahead.
-fn ahead(plays: &[Play]) -> (Fixture, JoinSet<()>) {
+pub(super) fn ahead(plays: &[Play]) -> (Fixture, JoinSet<()>) {
     let fixture = Fixture::new(plays);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&fixture.memory).run_ahead());
@@ -37,7 +37,7 @@ async fn an_hpa_is_answered_from_memory_from_its_third_read_on_with_one_query_a_
 
 #[tokio::test(start_paused = true)]
 async fn fifty_hpas_on_one_question_cost_no_more_queries_than_one() {
-    const BEATS: u32 = 12;
+    pub(super) const BEATS: u32 = 12;
     let mut asked = Vec::new();
     for hpas in [1, 50] {
         let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
@@ -75,7 +75,7 @@ async fn a_query_slower_than_the_read_deadline_answers_from_the_third_read_on() 
 
 #[tokio::test(start_paused = true)]
 async fn each_of_three_replicas_answers_from_memory_with_at_most_one_query_a_beat() {
-    const BEATS: u32 = 150;
+    pub(super) const BEATS: u32 = 150;
     const WARM_UP: u32 = 30;
     let replicas: Vec<_> = (0..3).map(|_| ahead(&[Play::Answer(SECOND / 50)])).collect();
     let hits = || replicas.iter().map(|(fixture, _)| fixture.hits()).sum::<u64>();
@@ -277,7 +277,7 @@ async fn a_beat_that_changes_to_one_with_a_common_part_is_asked_no_more_often_th
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_when_it_comes_is_not_asked_ahead() {
-    const BEATS: u32 = 10;
+    pub(super) const BEATS: u32 = 10;
     let (fixture, _tasks) = ahead(&[Play::Answer(SECOND * 6 / 5)]);
     for _ in 0..BEATS {
         for _ in 0..50 {

@@ -1,0 +1,73 @@
+//! Several readers of one question, fetched ahead of on a paused clock.
+
+use super::ahead::{BEAT, ahead};
+use super::*;
+
+/// One who reads on a beat.
+#[derive(Clone)]
+struct Hpa {
+    /// When it reads first.
+    phase: Duration,
+    max_age: Duration,
+    reader: Reader,
+}
+
+impl Hpa {
+    fn new(phase: u64, max_age: Duration) -> Self {
+        Self { phase: Duration::from_millis(phase), max_age, reader: Reader::constant() }
+    }
+}
+
+/// Which reads of each were not answered from memory.
+async fn waited(fixture: &Fixture, beat: Duration, hpas: &[Hpa], reads: u32) -> Vec<Vec<u32>> {
+    let start = Instant::now();
+    let course = async |hpa: &Hpa| {
+        let mut waited = Vec::new();
+        for number in 0..reads {
+            tokio::time::sleep_until(start + hpa.phase + beat * number).await;
+            let began = Instant::now();
+            let question = question("up");
+            let read = fixture.memory.reading(&question, hpa.max_age, &hpa.reader, began + SECOND).await;
+            if read.is_err() || began.elapsed() > Duration::ZERO {
+                waited.push(number);
+            }
+        }
+        waited
+    };
+    join_all(hpas.iter().map(course)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_rules_with_one_question_the_stricter_is_fetched_ahead_of_as_well() {
+    for query in [SECOND / 50, 3 * SECOND] {
+        for phases in [[0, 2_000], [2_000, 0]] {
+            let (fixture, _tasks) = ahead(&[Play::Answer(query)]);
+            let hpas = [Hpa::new(phases[0], MAX_AGE), Hpa::new(phases[1], 6 * MAX_AGE)];
+            let waited = waited(&fixture, BEAT, &hpas, 40).await;
+            assert!(waited.iter().flatten().all(|read| *read < 3), "{query:?} {phases:?}: {waited:?}");
+            assert!(fixture.asked() <= 42, "{query:?} {phases:?}: {} queries", fixture.asked());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stricter_rule_that_reads_no_more_no_longer_counts() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+    waited(&fixture, BEAT, &[Hpa::new(0, MAX_AGE), Hpa::new(2_000, 6 * MAX_AGE)], 10).await;
+    waited(&fixture, BEAT, &[Hpa::new(0, 6 * MAX_AGE)], 30).await;
+    let before = fixture.asked();
+    waited(&fixture, BEAT, &[Hpa::new(0, 6 * MAX_AGE)], 40).await;
+    assert!(fixture.asked() - before <= 15, "{} queries in ten minutes", fixture.asked() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_is_gone_takes_no_fetches_from_another_with_the_same_question() {
+    let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
+    let asker = Arc::default();
+    let stays = Hpa::new(0, MAX_AGE);
+    let goes = Hpa { reader: Reader::new(&asker, Arc::default()), ..Hpa::new(2_000, MAX_AGE) };
+    waited(&fixture, BEAT, &[stays.clone(), goes], 10).await;
+    drop(asker);
+    let waited = waited(&fixture, BEAT, &[Hpa { phase: 13 * SECOND, ..stays }], 10).await;
+    assert!(waited.iter().all(Vec::is_empty), "{waited:?}");
+}
