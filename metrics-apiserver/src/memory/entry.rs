@@ -171,9 +171,10 @@ impl Entry {
         }
     }
 
-    /// Keeps a good reading, unless a newer one is kept. Gives what is no longer kept.
+    /// Keeps a good reading, unless a newer one is kept or its backend is forgotten. Gives what is no longer kept.
     pub(super) fn keep_good(&mut self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
-        if self.good.as_ref().is_some_and(|good| good.asked >= reading.asked) {
+        let is_newer = self.good.as_ref().is_none_or(|good| good.asked < reading.asked);
+        if reading.asked < self.since || !is_newer {
             return None;
         }
         let before = self.good.replace(Arc::clone(reading));

@@ -240,3 +240,19 @@ async fn a_read_from_memory_takes_microseconds() {
     // Ten times what an unoptimized build takes: catches I/O or a scan, not a busy machine.
     assert!(each < Duration::from_micros(500), "{each:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_good_reading_of_a_backend_that_is_forgotten_is_not_held() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND / 2), Play::Fail]);
+    let up = question("up");
+    let reader = Reader::constant();
+    let reading = fixture.memory.reading(&up, MAX_AGE, &reader, Instant::now() + SECOND);
+    let reload = async {
+        tokio::time::sleep(SECOND / 4).await;
+        fixture.memory.forget(&up.backend);
+        assert!(fixture.read(MAX_AGE).await.is_err(), "the new backend fails");
+    };
+    let (reading, ()) = tokio::join!(reading, reload);
+    fixture.memory.keep_good(&up, &reading.unwrap());
+    assert_eq!(fixture.memory.stand_ins(&up, 300 * SECOND).count(), 0);
+}
