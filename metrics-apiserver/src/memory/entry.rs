@@ -156,7 +156,10 @@ impl Entry {
         match outcome {
             Ok(reading) => {
                 let took = now.saturating_duration_since(began);
-                self.took = took.max(self.took * 7 / 8);
+                // One that took longer than any reading is of use says nothing of the next one, and must not end the fetches
+                // ahead until it is forgotten.
+                let useful = self.strictest(now).map_or(Duration::MAX, |(_, max_age)| max_age);
+                self.took = took.max(self.took.min(useful) * 7 / 8);
                 self.failed = None;
                 let before = self.kept.replace(Arc::clone(reading));
                 self.weigh();

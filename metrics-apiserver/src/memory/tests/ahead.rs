@@ -289,3 +289,23 @@ async fn what_is_too_old_when_it_comes_is_not_asked_ahead() {
     }
     assert!(fixture.asked() <= 2 * BEATS as usize, "{} queries in {BEATS} beats", fixture.asked());
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_query_that_takes_too_long_ends_no_fetches_ahead() {
+    for outlier in [9, 12, 30] {
+        let slow = Play::Answer(3 * SECOND);
+        let mut plays = vec![slow; 15];
+        plays.extend([Play::Answer(outlier * SECOND), slow]);
+        let (fixture, _tasks) = ahead(&plays);
+        let start = Instant::now();
+        let mut failed = Vec::new();
+        for number in 0..60 {
+            tokio::time::sleep_until(start + BEAT * number).await;
+            if fixture.read(MAX_AGE).await.is_err() {
+                failed.push(number);
+            }
+        }
+        let later = failed.iter().filter(|read| **read > 2).count();
+        assert!(later <= 4, "one of {outlier} s: reads {failed:?} failed");
+    }
+}
