@@ -87,7 +87,7 @@ impl Entry {
         if max_age.is_zero() {
             return None;
         }
-        self.readers.read(reader, max_age, now);
+        self.readers.read(reader, max_age, now, self.rhythm.silence_max());
         let (_, strictest) = self.strictest(now).unwrap_or((reader, max_age));
         let lead = self.lead(strictest, spread);
         let role = self.rhythm.read(now, max_age, lead);

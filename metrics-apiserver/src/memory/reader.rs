@@ -42,14 +42,21 @@ struct Known {
     last_read: Instant,
 }
 
+impl Known {
+    /// Whether it is there and has read within `silence`.
+    fn reads(&self, now: Instant, silence: Duration) -> bool {
+        !self.reader.is_gone() && now.saturating_duration_since(self.last_read) <= silence
+    }
+}
+
 impl Readers {
-    /// Takes note of a read.
-    pub(super) fn read(&mut self, reader: &Reader, max_age: Duration, now: Instant) {
+    /// Takes note of a read. Those that have not read within `silence` make room for it.
+    pub(super) fn read(&mut self, reader: &Reader, max_age: Duration, now: Instant, silence: Duration) {
         if let Some(known) = self.0.iter_mut().find(|known| known.reader == *reader) {
             (known.max_age, known.last_read) = (max_age, now);
             return;
         }
-        self.0.retain(|known| !known.reader.is_gone());
+        self.0.retain(|known| known.reads(now, silence));
         // One more than can be told apart: what is fetched for the stricter ones serves the others too.
         if self.0.len() >= READERS_MAX
             && let Some(laxest) = (0..self.0.len()).max_by_key(|at| self.0[*at].max_age)
@@ -63,10 +70,8 @@ impl Readers {
 
     /// Who takes the youngest readings, of those that are there and have read within `silence`; and how old they may be.
     pub(super) fn strictest(&self, now: Instant, silence: Duration) -> Option<(&Reader, Duration)> {
-        let reads = |known: &&Known| {
-            !known.reader.is_gone() && now.saturating_duration_since(known.last_read) <= silence
-        };
-        let strictest = self.0.iter().filter(reads).min_by_key(|known| known.max_age)?;
+        let reading = self.0.iter().filter(|known| known.reads(now, silence));
+        let strictest = reading.min_by_key(|known| known.max_age)?;
         Some((&strictest.reader, strictest.max_age))
     }
 
