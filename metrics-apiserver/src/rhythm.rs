@@ -10,10 +10,17 @@
 //! The *beat* is learned from the gaps between demands. A server that is one of several sees only some of the reads, at
 //! multiples of the beat, so the beat is the gap of which the most other gaps are multiples. HPAs come late, never
 //! early: the shortest such gap is taken, since a reading fetched early only waits.
+//!
+//! Several HPAs on one question may make demands at distances that no beat explains. But each of their reads comes again
+//! a period later, and the next demand is the first of those that a reading fetched for the last one cannot answer.
+
+mod period;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use period::Reads;
 
 /// Gaps remembered: a minute and a half at an HPA's beat of 15 s, after which a changed beat is the only one known.
 const GAPS: usize = 6;
@@ -53,40 +60,56 @@ pub(crate) struct Rhythm {
     /// In milliseconds, the latest last.
     gaps: [u32; GAPS],
     beat: Option<Duration>,
+    reads: Reads,
+    /// How long a reading fetched for the last demand answers reads after it.
+    window: Duration,
+    /// When the next demand is expected that is not provided for.
+    next: Option<Instant>,
     /// Beats since the last demand that have been provided for,
     provided: u32,
     /// and whether a fetch was begun for any of them.
     fetched: bool,
-    /// Of the last read.
+    /// Of the last demand.
     max_age: Duration,
 }
 
 impl Rhythm {
-    /// Takes note of a read now. A fetch takes about `lead`, margin included.
-    pub(crate) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration) -> Role {
-        self.max_age = max_age;
+    /// Takes note of a read now. A fetch takes about `lead`, margin included. If what is there is too old for the read, and
+    /// nothing is on the way (`is_missed`), it is a demand, whatever it follows.
+    pub(crate) fn read(&mut self, now: Instant, max_age: Duration, lead: Duration, is_missed: bool) -> Role {
+        let window = max_age.saturating_sub(lead);
         let gap = self.demand.map(|demand| now.saturating_duration_since(demand));
-        if gap.is_some_and(|gap| gap <= max_age.saturating_sub(lead)) {
+        if !is_missed && gap.is_some_and(|gap| gap <= window) {
+            self.reads.read(now);
             return Role::Follower;
         }
-        self.demand = Some(now);
+        (self.demand, self.max_age, self.window) = (Some(now), max_age, window);
         let role = if self.fetched { Role::Expected } else { Role::Surprise };
         (self.provided, self.fetched) = (0, false);
         match gap {
-            Some(gap) if gap <= self.beat.map_or_else(|| self.gap_max(), |beat| beat * SILENT_BEATS_MAX) => {
+            Some(gap)
+                if gap <= self.beat().map_or_else(|| self.gap_max(), |beat| beat * SILENT_BEATS_MAX) =>
+            {
                 self.learn(gap);
             }
             // The first read, or the first after a long silence: whoever reads now may have another beat.
-            _ => (self.gaps, self.beat) = Default::default(),
+            _ => (self.gaps, self.beat, self.reads) = Default::default(),
         }
+        self.reads.read(now);
+        self.next = self.after(now);
         role
     }
 
     /// When the next demand is expected that is not provided for; none if there is no beat.
     pub(crate) fn next(&self) -> Option<Instant> {
-        let next = self.provided + 1;
-        let beat = self.beat.filter(|_| next <= SILENT_BEATS_MAX)?;
-        self.demand?.checked_add(beat * next)
+        self.next.filter(|_| self.provided < SILENT_BEATS_MAX)
+    }
+
+    /// The last read that the reading for the next demand is to answer, as far as is known.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        let next = self.next()?;
+        let last = self.period().and_then(|_| self.reads.last_until(next + self.window));
+        Some(last.map_or(next, |last| last.max(next)))
     }
 
     /// When the fetch for the next demand is to be sent.
@@ -96,30 +119,48 @@ impl Rhythm {
 
     /// The fetch for the next demand was begun.
     pub(crate) fn fetched(&mut self) {
-        self.provided += 1;
+        self.skip();
         self.fetched = true;
     }
 
     /// The next demand needs no fetch.
     pub(crate) fn skip(&mut self) {
         self.provided += 1;
+        self.next = self.next.and_then(|next| self.after(next));
     }
 
     /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
     /// stays young, for `max_age`, long enough to wait for a late reader.
     pub(crate) fn margin(&self, max_age: Duration) -> Duration {
-        let wanted = self.beat.unwrap_or_default() / 20;
+        let wanted = self.beat().unwrap_or_default() / 20;
         wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(max_age / 4)
     }
 
     /// How long a reading of this question can be of use to its readers, unread.
     pub(crate) fn silence_max(&self) -> Duration {
-        self.beat.map_or(UNREAD_MAX, |beat| beat * SILENT_BEATS_MAX).max(self.max_age)
+        self.beat().map_or(UNREAD_MAX, |beat| beat * SILENT_BEATS_MAX).max(self.max_age)
     }
 
     /// Whether fetches run ahead of the reads.
     pub(crate) fn is_steady(&self) -> bool {
-        self.beat.is_some() && self.provided < SILENT_BEATS_MAX
+        self.next.is_some() && self.provided < SILENT_BEATS_MAX
+    }
+
+    /// When a demand is expected after one at that time.
+    fn after(&self, demand: Instant) -> Option<Instant> {
+        match self.period() {
+            Some(_) => self.reads.first_after(demand + self.window),
+            None => demand.checked_add(self.beat?),
+        }
+    }
+
+    /// Where reads come again sooner than a reading is too old, all that matters is how often it is.
+    fn period(&self) -> Option<Duration> {
+        self.reads.period().filter(|period| *period > self.window)
+    }
+
+    fn beat(&self) -> Option<Duration> {
+        self.period().or(self.beat)
     }
 
     fn learn(&mut self, gap: Duration) {

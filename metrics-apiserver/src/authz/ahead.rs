@@ -88,7 +88,7 @@ impl Expected {
             last_use: 0,
         });
         asked.last = asked.last.max(now);
-        asked.rhythm.read(now, lifetime, asked.lead);
+        asked.rhythm.read(now, lifetime, asked.lead, false);
     }
 
     /// The questions to be asked now; forgets those that nobody asks any more.

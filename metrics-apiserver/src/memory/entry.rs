@@ -90,7 +90,10 @@ impl Entry {
         self.readers.read(reader, max_age, now, self.rhythm.silence_max());
         let (_, strictest) = self.strictest(now).unwrap_or((reader, max_age));
         let lead = self.lead(strictest, spread);
-        let role = self.rhythm.read(now, max_age, lead);
+        let is_old = |kept: &Arc<Reading>| now.saturating_duration_since(kept.asked) > max_age;
+        let is_missed =
+            self.failed.is_none() && self.in_flight().is_none() && self.kept.as_ref().is_some_and(is_old);
+        let role = self.rhythm.read(now, max_age, lead, is_missed);
         let kept = self.kept.as_ref()?;
         let age = now.saturating_duration_since(kept.asked);
         let is_ageing = role == Role::Surprise && age > max_age.saturating_sub(lead);
@@ -109,7 +112,7 @@ impl Entry {
             match read.checked_sub(lead) {
                 Some(due) if due > now => return Ahead::Later(due),
                 // Where the beat is half of what it was, or somebody read in between, what is there may do.
-                _ if self.will_be_young(read + self.rhythm.margin(max_age), max_age) => self.rhythm.skip(),
+                _ if self.will_do(max_age) => self.rhythm.skip(),
                 // One at a time: a query that takes longer than half a beat is asked again when it has landed.
                 _ if self.in_flight().is_some() => return Ahead::Nothing,
                 _ => return Ahead::Now(counts),
@@ -123,11 +126,12 @@ impl Entry {
         self.rhythm.fetched();
     }
 
-    /// Whether what is kept, or in flight, can answer a read at that time.
-    fn will_be_young(&self, at: Instant, max_age: Duration) -> bool {
+    /// Whether what is kept, or in flight, can answer the next reads as well as what would be fetched for them.
+    fn will_do(&self, max_age: Duration) -> bool {
         let kept = self.kept.as_ref().map(|kept| kept.asked);
         let in_flight = self.in_flight().map(|_| self.took_off);
-        kept.max(in_flight).is_some_and(|asked| asked + max_age >= at)
+        let last = self.rhythm.last().map(|last| last + self.rhythm.margin(max_age));
+        kept.max(in_flight).zip(last).is_some_and(|(asked, last)| asked + max_age >= last)
     }
 
     /// How a fetch failed a moment ago, so that it need not be tried again.

@@ -11,7 +11,7 @@ fn after(reads: impl IntoIterator<Item = u64>) -> (Rhythm, Instant, Vec<u64>) {
     let (mut rhythm, start) = (Rhythm::default(), Instant::now());
     let mut demands = Vec::new();
     for read in reads {
-        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD) != Role::Follower {
+        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD, false) != Role::Follower {
             demands.push(read);
         }
     }
@@ -114,8 +114,8 @@ fn the_margin_leaves_a_short_lived_reading_time_to_be_read() {
     let mut rhythm = Rhythm::default();
     let start = Instant::now();
     let max_age = Duration::from_millis(200);
-    rhythm.read(start, max_age, Duration::ZERO);
-    rhythm.read(start + SECOND, max_age, Duration::ZERO);
+    rhythm.read(start, max_age, Duration::ZERO, false);
+    rhythm.read(start + SECOND, max_age, Duration::ZERO, false);
     assert_eq!(rhythm.margin(max_age), Duration::from_millis(50));
 }
 
@@ -123,11 +123,11 @@ fn the_margin_leaves_a_short_lived_reading_time_to_be_read() {
 fn a_demand_is_expected_if_something_was_fetched_for_it() {
     let (mut rhythm, start, _) = after([0, 15_000]);
     rhythm.fetched();
-    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD), Role::Expected);
-    assert_eq!(rhythm.read(start + 31 * SECOND, MAX_AGE, LEAD), Role::Follower);
+    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Expected);
+    assert_eq!(rhythm.read(start + 31 * SECOND, MAX_AGE, LEAD, false), Role::Follower);
     rhythm.skip();
     assert_eq!(rhythm.next(), Some(start + 60 * SECOND));
-    assert_eq!(rhythm.read(start + 45 * SECOND, MAX_AGE, LEAD), Role::Surprise);
+    assert_eq!(rhythm.read(start + 45 * SECOND, MAX_AGE, LEAD, false), Role::Surprise);
 }
 
 #[test]
@@ -135,7 +135,41 @@ fn readings_that_serve_for_minutes_have_a_beat_of_their_own() {
     let max_age = 120 * SECOND;
     let (mut rhythm, start) = (Rhythm::default(), Instant::now());
     for read in 0..40 {
-        rhythm.read(start + read * 15 * SECOND, max_age, LEAD);
+        rhythm.read(start + read * 15 * SECOND, max_age, LEAD, false);
     }
     assert_eq!(rhythm.next(), Some(start + 600 * SECOND), "demands at 0 s, 120 s, ... 480 s");
+}
+
+#[test]
+fn readers_at_distances_that_no_beat_explains_are_expected_a_period_later() {
+    let reads = (0..5).flat_map(|period| [period * 30_000, period * 30_000 + 11_000]);
+    let (rhythm, start, _) = after(reads.clone());
+    assert_eq!(due(&rhythm, start), Some(149_000), "the first one");
+    assert_eq!(rhythm.silence_max(), 360 * SECOND);
+    let (mut rhythm, start, _) = after(reads.take(9));
+    assert_eq!(due(&rhythm, start), Some(130_000), "the second one");
+    rhythm.fetched();
+    assert_eq!(due(&rhythm, start), Some(149_000), "and the first one after it");
+}
+
+#[test]
+fn the_reading_for_a_demand_is_to_serve_those_that_follow_it() {
+    let reads = (0..5).flat_map(|period| [0, 7_000, 10_000].map(|phase| period * 30_000 + phase));
+    let (rhythm, start, _) = after(reads);
+    assert_eq!(rhythm.next(), Some(start + 150 * SECOND));
+    assert_eq!(rhythm.last(), Some(start + 157 * SECOND), "the third is a demand of its own");
+}
+
+#[test]
+fn reads_that_do_not_come_again_have_no_period() {
+    let reads = (0..8).flat_map(|beat| [beat * 15_000, beat * 15_000 + 1_000 + beat * beat * 90]);
+    let (rhythm, start, _) = after(reads);
+    assert_eq!(due(&rhythm, start), Some(8 * 15_000 - 1_000), "the beat holds");
+}
+
+#[test]
+fn a_read_that_was_missed_is_a_demand_whatever_it_follows() {
+    let (mut rhythm, start, _) = after([0, 15_000]);
+    assert_eq!(rhythm.read(start + 22 * SECOND, MAX_AGE, LEAD, true), Role::Surprise);
+    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Follower);
 }

@@ -71,3 +71,42 @@ async fn a_rule_that_is_gone_takes_no_fetches_from_another_with_the_same_questio
     let waited = waited(&fixture, BEAT, &[Hpa { phase: 13 * SECOND, ..stays }], 10).await;
     assert!(waited.iter().all(Vec::is_empty), "{waited:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn hpas_at_any_distance_are_answered_from_memory() {
+    let cases: [(u64, &[u64]); 6] = [
+        (30_010, &[0, 11_000]),
+        (30_010, &[0, 14_000]),
+        (15_010, &[0, 6_000, 12_500]),
+        (15_010, &[0, 5_000, 12_500]),
+        (15_010, &[0, 8_000, 10_500]),
+        (15_010, &[0, 6_000, 8_500]),
+    ];
+    for (beat, phases) in cases {
+        for query in [SECOND / 50, 3 * SECOND] {
+            let (fixture, _tasks) = ahead(&[Play::Answer(query)]);
+            let hpas: Vec<_> = phases.iter().map(|phase| Hpa::new(*phase, MAX_AGE)).collect();
+            let waited = waited(&fixture, Duration::from_millis(beat), &hpas, 40).await;
+            assert!(waited.iter().flatten().all(|read| *read < 4), "{phases:?}, {query:?}: {waited:?}");
+            // A reading fetched a second or four seconds ahead serves 9 s or 6 s: each needs two at most.
+            assert!(fixture.asked() <= 2 * 40 + 3, "{phases:?}, {query:?}: {} queries", fixture.asked());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_nobody_is_left_without_fetches() {
+    for (query, phase) in [(SECOND / 50, 7_000), (SECOND / 50, 8_500), (3 * SECOND, 6_000)] {
+        for failures in 8..13 {
+            let fine = Play::Answer(query);
+            let mut plays = vec![fine; 15];
+            plays.extend(vec![Play::Fail; failures]);
+            plays.push(fine);
+            let (fixture, _tasks) = ahead(&plays);
+            let hpas = [Hpa::new(0, MAX_AGE), Hpa::new(phase, MAX_AGE)];
+            let waited = waited(&fixture, Duration::from_millis(15_010), &hpas, 60).await;
+            let late = waited.iter().flatten().filter(|read| **read > 18);
+            assert_eq!(late.count(), 0, "{phase} ms, {query:?}, {failures} failures: {waited:?}");
+        }
+    }
+}

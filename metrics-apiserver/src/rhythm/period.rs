@@ -1,0 +1,121 @@
+//! After what time the reads of a question come again.
+//!
+//! HPAs on one question keep their distances: whatever they are, each read comes again a period later. So the period is the
+//! shortest time after which all reads that are remembered were followed by another. Readers that keep no beat have none,
+//! nor has a server that sees only some of the reads.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{READER_BEAT_MAX, TOLERANCE};
+
+/// Reads remembered: a period is believed when it was seen twice, with up to eight reads in each.
+const READS: usize = 16;
+
+/// Reads that come together are one: what is fetched for the first answers them all.
+const TOGETHER: Duration = Duration::from_millis(700);
+
+/// A longer one is not worth waiting for until it was seen twice.
+const PERIOD_MAX: u128 = READER_BEAT_MAX.as_millis() + LATE_MAX as u128;
+
+/// How late a read may be, at most. Measured at an HPA: 0.75 s.
+const LATE_MAX: u32 = 800;
+
+/// So many reads must have come again: those that one of several servers sees may do so by chance, more seldom than once in
+/// a hundred times.
+const REPEATS_MIN: usize = 6;
+
+/// The last reads.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    last: Option<Instant>,
+    /// The times between them in milliseconds, the latest first; zero where there was none.
+    gaps: [u32; READS - 1],
+    period: Option<u32>,
+}
+
+impl Reads {
+    /// Takes note of a read.
+    pub(super) fn read(&mut self, now: Instant) {
+        if let Some(last) = self.last {
+            let gap = now.saturating_duration_since(last);
+            if gap <= TOGETHER {
+                return;
+            }
+            self.gaps.rotate_right(1);
+            self.gaps[0] = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX);
+        }
+        self.last = Some(now);
+        self.period = period(&self.ages().collect::<Vec<_>>());
+    }
+
+    /// The time after which reads come again.
+    pub(super) fn period(&self) -> Option<Duration> {
+        self.period.map(|period| Duration::from_millis(period.into()))
+    }
+
+    /// The first read that is expected after that time.
+    pub(super) fn first_after(&self, time: Instant) -> Option<Instant> {
+        self.again(time, 1).min()
+    }
+
+    /// The last one that is expected until then.
+    pub(super) fn last_until(&self, time: Instant) -> Option<Instant> {
+        self.again(time, 0).max()
+    }
+
+    /// When each of them comes last until that time, or so many periods later.
+    fn again(&self, time: Instant, later: u32) -> impl Iterator<Item = Instant> {
+        let period = self.period().unwrap_or(Duration::MAX);
+        // Those before have come again, and that is newer.
+        let is_latest = move |age: &Duration| *age + TOGETHER < period;
+        let ages = self.ages().map(|age| Duration::from_millis(age.into())).take_while(is_latest);
+        ages.filter_map(move |age| {
+            let read = self.last?.checked_sub(age)?;
+            let periods = time.saturating_duration_since(read).as_millis() / period.as_millis();
+            read.checked_add(period.checked_mul(u32::try_from(periods).ok()? + later)?)
+        })
+    }
+
+    /// How long before the last one they were, in milliseconds; the last one first.
+    fn ages(&self) -> impl Iterator<Item = u32> {
+        let before = self.gaps.iter().take_while(|gap| **gap > 0).scan(0_u32, |age, gap| {
+            *age = age.saturating_add(*gap);
+            Some(*age)
+        });
+        std::iter::once(0).chain(before)
+    }
+}
+
+/// The shortest time after which each of the reads came again, if there are two such times to look at.
+fn period(ages: &[u32]) -> Option<u32> {
+    let oldest = *ages.last()?;
+    let is_seen_twice = |age: &&u32| **age <= oldest / 2 + late(**age);
+    let mut candidates =
+        ages.iter().skip(1).take_while(is_seen_twice).filter(|age| u128::from(**age) <= PERIOD_MAX);
+    candidates.find_map(|candidate| repeated(ages, *candidate))
+}
+
+/// The least time between reads that came `candidate` apart, if all did.
+fn repeated(ages: &[u32], candidate: u32) -> Option<u32> {
+    let oldest = *ages.last()?;
+    let (late, mut repeats, mut least) = (late(candidate), 0, candidate);
+    for age in ages {
+        let then = age.saturating_add(candidate);
+        if then > oldest.saturating_add(late) {
+            break;
+        }
+        let before = ages.iter().min_by_key(|before| before.abs_diff(then))?;
+        if before.abs_diff(then) > late {
+            return None;
+        }
+        (repeats, least) = (repeats + 1, least.min(before - age));
+    }
+    (repeats >= REPEATS_MIN).then_some(least)
+}
+
+/// How far a read may be from a period after another.
+fn late(period: u32) -> u32 {
+    (period / TOLERANCE / 2).min(LATE_MAX)
+}
