@@ -124,6 +124,11 @@ impl Client {
         })
     }
 
+    /// Queries are sent on new connections from now on.
+    pub(super) async fn reconnect(&self) {
+        self.sessions.reconnect().await;
+    }
+
     /// Puts a query when it is its turn. `allowed` is told to the server; the caller keeps the time.
     pub(super) async fn ask(
         &self,

@@ -4,6 +4,9 @@
 //! quarter so that replicas do not knock together. A probe that hangs is given up after three seconds. So a server that
 //! is back is asked again after eight seconds at most, before the next beat of an HPA (15 s), whoever reads or not.
 //!
+//! Probes, and the queries after them, go out on new connections: should the network have lost the ones there were without
+//! a word, each of them would cost a timeout, and a probe shows only that one more is dead.
+//!
 //! A gateway that refuses the probe shows nothing of the server behind it, but might refuse this query alone, and for ever. So
 //! that closes the breaker as well: queries show what they get, and one that is refused so is put to the next server.
 
@@ -28,6 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// Probes the server number `at` of a backend until its breaker is closed.
 pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
     let server = &client.servers[at];
+    client.reconnect().await;
     let random = RandomState::new();
     let mut pauses = server.breaker.openings().saturating_sub(1);
     while server.breaker.cause().is_some() {

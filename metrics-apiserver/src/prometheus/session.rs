@@ -98,6 +98,20 @@ impl Sessions {
         if Arc::ptr_eq(&current, used) { look.new.as_ref()?.session.clone() } else { Some(current) }
     }
 
+    /// Another HTTP client from now on, without the connections of the one before: a network that has lost them says nothing,
+    /// and each query that is sent on one waits for its timeout.
+    pub(super) async fn reconnect(&self) {
+        let (options, before) = (Arc::clone(&self.options), self.current.load_full());
+        let used = Arc::clone(&before);
+        // It reads the system's CAs, perhaps.
+        let open = move || Session::open(&options, used.files.clone(), None);
+        // What one client was made of makes another; else the old one stays.
+        if let Ok(Ok(session)) = tokio::task::spawn_blocking(open).await {
+            // New credentials that have come meanwhile stay.
+            self.current.compare_and_swap(&before, Arc::new(session));
+        }
+    }
+
     /// Looks at the files, and takes up what is new in them and was found so [`SETTLE`] ago: a token that is being written
     /// could be half of a good one.
     async fn renew(&self, look: &mut Look) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -375,7 +376,7 @@ async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query(
     let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "new").unwrap();
     files_become_due().await;
-    for result in futures_util::future::join_all((0..8).map(|_| query(&backends, "up"))).await {
+    for result in join_all((0..8).map(|_| query(&backends, "up"))).await {
         assert_value(result, 42.0);
     }
     jump(SETTLE).await;
@@ -437,4 +438,23 @@ async fn queries_are_counted_by_backend_and_a_backend_that_is_gone_has_no_series
     );
     backends.replace(Vec::new()).unwrap();
     assert!(!scrape(&backends).contains("metrics_apiserver_backend"), "{}", scrape(&backends));
+}
+
+#[tokio::test]
+async fn a_probe_is_sent_on_a_new_connection() {
+    let server = answering();
+    let timeout = Duration::from_millis(500);
+    let backends = backends(ClientOptions { timeout, ..options(&server) });
+    let at_once = || join_all((0..QUERIES_MAX).map(|_| query(&backends, "up")));
+    at_once().await;
+    let connections = server.requests().iter().map(|request| request.connection).max().unwrap() + 1;
+    assert!(connections > FAILURES_TO_OPEN as usize, "{connections} connections");
+    // The network has lost them, and tells nobody.
+    server.play(Play::HangBefore(connections, ANSWER.to_owned()));
+    for _ in 0..FAILURES_TO_OPEN {
+        assert_eq!(query(&backends, "up").await.unwrap_err(), QueryError::TimedOut(timeout));
+    }
+    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    assert_eq!(asked(&server, PROBE), 1);
+    assert_value(query(&backends, "up").await, 42.0);
 }

@@ -23,6 +23,8 @@ pub(super) enum Play {
     CutOnce(Box<Self>),
     /// Nothing until the client goes away.
     Hang,
+    /// The same on connections before this one, this JSON on others.
+    HangBefore(usize, String),
 }
 
 /// A request as it arrived.
@@ -142,7 +144,10 @@ fn serve(stream: impl Read + Write, connection: usize, state: &State) {
                 return;
             }
             // Ends with an error or the end of the stream when the client goes away.
-            Play::Hang => stream.read(&mut [0]).map(drop),
+            Play::HangBefore(first, body) if connection >= *first => {
+                stream.get_mut().write_all(&ok(body.as_bytes(), ""))
+            }
+            Play::Hang | Play::HangBefore(..) => stream.read(&mut [0]).map(drop),
         };
         if sent.and_then(|()| stream.get_mut().flush()).is_err() || matches!(play, Play::Cut(_) | Play::Hang)
         {
