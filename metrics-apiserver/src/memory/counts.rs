@@ -15,7 +15,7 @@ const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 const OUTCOMES: [&str; 7] =
     ["success", "timeout", "unavailable", "refused", "malformed", "too_much", "breaker_open"];
 
-/// How queries ended, and how long those took that were sent.
+/// How queries ended, and how long those took that no open breaker ended.
 #[derive(Debug)]
 pub struct QueryCounts {
     outcomes: [Counter; OUTCOMES.len()],
@@ -65,7 +65,7 @@ impl QueryCounts {
         })
     }
 
-    /// How long those took that were sent, in seconds.
+    /// How long those took that no open breaker ended, in seconds.
     pub fn durations(&self) -> &Histogram {
         &self.durations
     }

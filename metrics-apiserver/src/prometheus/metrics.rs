@@ -96,7 +96,7 @@ impl Collector for Told {
                 counter.encode(encoder.encode_family(&[("backend", name), ("kind", *kind)])?)
             })
         })?;
-        let help = "Time of queries that were sent, waiting for their turn included";
+        let help = "Time of queries that no open breaker ended, waiting for their turn included";
         tell("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
             backend.counts.queries.durations().encode(encoder.encode_family(&[("backend", name)])?)
         })?;
