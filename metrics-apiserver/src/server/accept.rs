@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use actix_http::HttpService;
 use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, map_config};
@@ -43,7 +44,7 @@ pub(super) fn service<Stopping: Future<Output = ()> + 'static>(
         .graceful_shutdown_signal(stopping)
         .keep_alive(KEEP_ALIVE)
         // `Heads` has a timer for every head, not for the first alone.
-        .client_request_timeout(std::time::Duration::ZERO)
+        .client_request_timeout(Duration::ZERO)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         // A client that goes away ends the work for it.
         .h1_allow_half_closed(false)
