@@ -57,7 +57,8 @@ pub(super) struct Expected(Mutex<Questions>);
 
 #[derive(Debug, Default)]
 struct Questions {
-    asked: HashMap<Key, Asked>,
+    /// Boxed, for a map has up to twice the places that it needs.
+    asked: HashMap<Key, Box<Asked>>,
     /// By the number of their last use, so that finding the longest unused one is no search.
     by_use: BTreeMap<u64, Key>,
     uses: u64,
@@ -80,12 +81,14 @@ impl Expected {
         }
         let (key, now) = (question.key, question.at);
         let mut questions = self.lock();
-        let asked = questions.take_note(key, || Asked {
-            question: spec(question.user, question.wanted),
-            rhythm: Rhythm::default(),
-            lead: LEAD.min(lifetime / 4),
-            last: now,
-            last_use: 0,
+        let asked = questions.take_note(key, || {
+            Box::new(Asked {
+                question: spec(question.user, question.wanted),
+                rhythm: Rhythm::default(),
+                lead: LEAD.min(lifetime / 4),
+                last: now,
+                last_use: 0,
+            })
         });
         asked.last = asked.last.max(now);
         asked.rhythm.read(now, lifetime, asked.lead, false);
@@ -124,7 +127,7 @@ impl Expected {
 
 impl Questions {
     /// The question of this key, used now. Of too many, the longest unused one makes room.
-    fn take_note(&mut self, key: Key, new: impl FnOnce() -> Asked) -> &mut Asked {
+    fn take_note(&mut self, key: Key, new: impl FnOnce() -> Box<Asked>) -> &mut Asked {
         if !self.asked.contains_key(&key)
             && self.asked.len() as u64 >= MAX_DECISIONS
             && let Some((_, longest_unused)) = self.by_use.pop_first()

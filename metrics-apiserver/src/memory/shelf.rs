@@ -233,7 +233,7 @@ impl Shelf {
     }
 
     fn change<T>(&self, question: &Question, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.shard(self.hasher.hash_one(question)).entries.get_mut(question).map(change)
+        self.shard(self.hasher.hash_one(question)).entries.get_mut(question).map(|entry| change(entry))
     }
 
     fn spare_slot(&self) -> Option<OwnedSemaphorePermit> {
@@ -276,7 +276,8 @@ struct Read<'a> {
 /// The questions behind one lock.
 #[derive(Debug)]
 struct Shard {
-    entries: HashMap<Question, Entry>,
+    /// Boxed, for a map has up to twice the places that it needs.
+    entries: HashMap<Question, Box<Entry>>,
     capacity: usize,
     /// Questions forgotten though they might be read again.
     evicted: u64,
@@ -296,7 +297,7 @@ impl Shard {
             // Full of fetches in flight.
             return Found::Busy;
         }
-        let new = || Entry::new(read.now, read.place, read.question);
+        let new = || Box::new(Entry::new(read.now, read.place, read.question));
         found(self.entries.entry(read.question.clone()).or_insert_with(new), read, slots)
     }
 
@@ -311,8 +312,8 @@ impl Shard {
     }
 
     /// Takes entries out, for the caller to free when the lock is gone.
-    fn take(&mut self, which: impl Fn(&Question, &Entry) -> bool) -> Vec<Entry> {
-        self.entries.extract_if(|question, entry| which(question, entry)).map(|(_, entry)| entry).collect()
+    fn take(&mut self, which: impl Fn(&Question, &Entry) -> bool) -> Vec<(Question, Box<Entry>)> {
+        self.entries.extract_if(|question, entry| which(question, entry)).collect()
     }
 }
 
