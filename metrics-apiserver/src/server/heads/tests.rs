@@ -26,6 +26,7 @@ fn passes(heads: &mut Heads<DuplexStream>) -> Option<Vec<u8>> {
 
 async fn answer(heads: &mut Heads<DuplexStream>) {
     heads.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    heads.flush().await.unwrap();
 }
 
 #[tokio::test]
@@ -57,9 +58,38 @@ async fn who_waits_for_the_next_head_is_woken_by_the_answer() {
     let next = tasks.run_until(async move {
         tokio::task::yield_now().await;
         writing.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        writing.flush().await.unwrap();
         next.await.unwrap()
     });
     assert_eq!(next.await, SECOND.len());
+}
+
+#[tokio::test]
+async fn a_second_head_does_not_pass_before_the_whole_answer_is_on_its_way() {
+    let (mut client, mut heads) = connection();
+    client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), FIRST);
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads), None, "nothing is answered yet");
+    heads.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    assert_eq!(passes(&mut heads), None, "the body is still to come");
+    heads.write_all(b"it is not").await.unwrap();
+    assert_eq!(passes(&mut heads), None, "it may not have left");
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), SECOND);
+}
+
+#[tokio::test]
+async fn to_be_told_to_continue_is_no_answer() {
+    let (mut client, mut heads) = connection();
+    client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), FIRST);
+    heads.write_all(CONTINUE).await.unwrap();
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads), None);
+    heads.write_all(&[CONTINUE, b"HTTP/1.1 200 OK\r\n\r\n"].concat()).await.unwrap();
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), SECOND);
 }
 
 #[tokio::test]
