@@ -164,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heads<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Pending, until a head that is under way has taken too long.
+    /// Pending, until a head has taken too long: refused if it is under way, else the connection's end.
     fn poll_head_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.head.is_idle() {
             // Between two requests actix' keep-alive counts.
@@ -172,7 +172,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heads<S> {
         }
         let timer = self.head_timer.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
         ready!(timer.as_mut().poll(cx));
-        self.refusal = Some(TOO_LATE);
+        // A 408 to nothing could cross a request that is on its way, and pass for the answer to it: Go's clients keep
+        // connections that they found no use for yet. One that just ends is a kept one that ended, and they send again.
+        if self.head.length > 0 {
+            self.refusal = Some(TOO_LATE);
+        }
         Poll::Ready(Ok(()))
     }
 
