@@ -104,16 +104,17 @@ impl<S> Heads<S> {
     /// Takes what may be handed over of the bytes that `buffer` has behind `before`, and keeps the rest.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let fresh = buffer.filled().get(before..).unwrap_or_default();
-        if let Some(length) = self.head.end_in(fresh) {
+        let end = self.head.end_in(fresh);
+        if self.head.length > HEAD_MAX {
+            buffer.set_filled(before);
+            self.refusal = Some(TOO_LARGE);
+        } else if let Some(length) = end {
             let surplus = fresh.get(length..).unwrap_or_default();
             self.held.splice(..0, surplus.iter().copied());
             buffer.set_filled(before + length);
             self.head = Head::next();
             self.head_timer = None;
             self.answer = Answer::Owed;
-        } else if self.head.length > HEAD_MAX {
-            buffer.set_filled(before);
-            self.refusal = Some(TOO_LARGE);
         }
     }
 }
@@ -279,9 +280,12 @@ impl Head {
 
     /// How many of these bytes belong to it, if it ends in them.
     fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (index, byte) in bytes.iter().enumerate() {
+        for (length, byte) in (1..).zip(bytes) {
             match byte {
-                b'\n' if self.is_line_empty && self.has_begun => return Some(index + 1),
+                b'\n' if self.is_line_empty && self.has_begun => {
+                    self.length += length;
+                    return Some(length);
+                }
                 b'\n' => self.is_line_empty = true,
                 b'\r' => {}
                 _ => (self.is_line_empty, self.has_begun) = (false, true),
