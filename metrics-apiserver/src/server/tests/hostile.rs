@@ -46,6 +46,29 @@ fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
 }
 
 #[test]
+fn who_is_known_keeps_the_connection_whatever_the_url_says() {
+    let app = App::start();
+    let mut kept = app.connect(true);
+    for (target, code) in [("/%ff", 400), ("/livez?timeout=soon", 400), ("/livez", 200)] {
+        kept.write_all(
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
+        let mut answer = [0; 1024];
+        let length = kept.read(&mut answer).unwrap();
+        let answer = parse(&String::from_utf8_lossy(&answer[..length]));
+        assert_eq!((answer.code, answer.header("connection")), (code, None), "{target}");
+
+        let mut stranger = app.connect(false);
+        stranger.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        read_to_close(&mut stranger, &mut text);
+        let answer = parse(&text);
+        assert_eq!((answer.code, answer.header("connection")), (code, Some("close")), "{target}");
+    }
+}
+
+#[test]
 fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind_the_last() {
     let app = App::start();
     let mut kept = app.connect(true);
