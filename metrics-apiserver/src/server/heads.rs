@@ -2,7 +2,7 @@
 //!
 //! actix decodes all it has read before it answers the first of it: a hundred kilobytes of small requests become thousands
 //! of them in memory. Its timer for a head is for a connection's first one alone. So a connection's stream is read through
-//! [`Heads`]: bytes pass up to the end of a head, and no further before an answer to it is written.
+//! [`Heads`]: bytes pass up to the end of a head, and no further before the answer to it has left.
 
 use std::cell::Cell;
 use std::io;
@@ -30,6 +30,9 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nc
 const TOO_LARGE: &[u8] =
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// What actix tells a client that wants to know whether its body is welcome. The answer is still to come.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// Tells a connection that no further request of it will be heard, whatever still comes in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hangup(Rc<Cell<bool>>);
@@ -44,15 +47,27 @@ impl Hangup {
     }
 }
 
+/// How far the answer to the last head has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// None is owed, or all of it has left.
+    Done,
+    /// Nothing of it is written.
+    Owed,
+    /// actix flushes when it has written all that it has of an answer, which is all of it: no body of ours comes in parts.
+    /// Were the next head read before, actix would answer it with this one's method in mind, and a 408 or 431 to it
+    /// would land in the middle of a long body.
+    Written,
+}
+
 /// A connection's stream, read one head at a time.
 pub(super) struct Heads<S> {
     stream: S,
     head: Head,
     /// Read, but not to be handed over yet.
     held: Vec<u8>,
-    /// A head was handed over and nothing written since.
-    is_unanswered: bool,
-    /// Who wants to read on once an answer is written.
+    answer: Answer,
+    /// Who wants to read on once the answer has left.
     waiting: Option<Waker>,
     /// Runs while a head is expected or under way.
     head_timer: Option<Pin<Box<Sleep>>>,
@@ -69,7 +84,7 @@ impl<S> Heads<S> {
             stream,
             head: Head::first(),
             held: Vec::new(),
-            is_unanswered: false,
+            answer: Answer::Done,
             waiting: None,
             head_timer: None,
             stall_timer: None,
@@ -89,16 +104,17 @@ impl<S> Heads<S> {
     /// Takes what may be handed over of the bytes that `buffer` has behind `before`, and keeps the rest.
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
         let fresh = buffer.filled().get(before..).unwrap_or_default();
-        if let Some(length) = self.head.end_in(fresh) {
+        let end = self.head.end_in(fresh);
+        if self.head.length > HEAD_MAX {
+            buffer.set_filled(before);
+            self.refusal = Some(TOO_LARGE);
+        } else if let Some(length) = end {
             let surplus = fresh.get(length..).unwrap_or_default();
             self.held.splice(..0, surplus.iter().copied());
             buffer.set_filled(before + length);
             self.head = Head::next();
             self.head_timer = None;
-            self.is_unanswered = true;
-        } else if self.head.length > HEAD_MAX {
-            buffer.set_filled(before);
-            self.refusal = Some(TOO_LARGE);
+            self.answer = Answer::Owed;
         }
     }
 }
@@ -149,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heads<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Pending, until a head that is under way has taken too long.
+    /// Pending, until a head has taken too long: refused if it is under way, else the connection's end.
     fn poll_head_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.head.is_idle() {
             // Between two requests actix' keep-alive counts.
@@ -157,7 +173,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heads<S> {
         }
         let timer = self.head_timer.get_or_insert_with(|| Box::pin(sleep(HEAD_TIMEOUT)));
         ready!(timer.as_mut().poll(cx));
-        self.refusal = Some(TOO_LATE);
+        // A 408 to nothing could cross a request that is on its way, and pass for the answer to it: Go's clients keep
+        // connections that they found no use for yet. One that just ends is a kept one that ended, and they send again.
+        if self.head.length > 0 {
+            self.refusal = Some(TOO_LATE);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -194,7 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Heads<S> {
         if this.hangup.is_announced() {
             return this.poll_end(cx);
         }
-        if this.is_unanswered {
+        if this.answer != Answer::Done {
             return this.poll_ahead(cx, buffer);
         }
         if this.refusal.is_none() {
@@ -210,17 +230,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Heads<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heads<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.is_unanswered = false;
-            if let Some(waiting) = self.waiting.take().filter(|_| !self.held.is_empty()) {
-                waiting.wake();
-            }
+        if matches!(written, Poll::Ready(Ok(1..))) && self.answer == Answer::Owed && bytes != CONTINUE {
+            self.answer = Answer::Written;
         }
         self.in_time(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if matches!(flushed, Poll::Ready(Ok(()))) && self.answer == Answer::Written {
+            self.answer = Answer::Done;
+            if let Some(waiting) = self.waiting.take().filter(|_| !self.held.is_empty()) {
+                waiting.wake();
+            }
+        }
         self.in_time(cx, flushed)
     }
 
@@ -257,9 +280,12 @@ impl Head {
 
     /// How many of these bytes belong to it, if it ends in them.
     fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (index, byte) in bytes.iter().enumerate() {
+        for (length, byte) in (1..).zip(bytes) {
             match byte {
-                b'\n' if self.is_line_empty && self.has_begun => return Some(index + 1),
+                b'\n' if self.is_line_empty && self.has_begun => {
+                    self.length += length;
+                    return Some(length);
+                }
                 b'\n' => self.is_line_empty = true,
                 b'\r' => {}
                 _ => (self.is_line_empty, self.has_begun) = (false, true),

@@ -40,14 +40,9 @@ pub(super) async fn serve(
     let trace = trace::begin(&request, name, &audit_id);
     let is_known = Cell::new(false);
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let answered = match &route {
-        Ok(route) => {
-            let handled = AssertUnwindSafe(admitted(&shared, &request, route, &is_known)).catch_unwind();
-            let handled = handled.instrument(span.clone()).instrument(trace.clone());
-            handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()))
-        }
-        Err(error) => Err(error.clone().into()),
-    };
+    let handled = AssertUnwindSafe(admitted(&shared, &request, route, &is_known)).catch_unwind();
+    let handled = handled.instrument(span.clone()).instrument(trace.clone());
+    let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
@@ -65,22 +60,23 @@ pub(super) async fn serve(
     refuse_body(&request, body, response)
 }
 
-/// The way of a request whose path makes sense: in time, by somebody who may, one of so many. `is_known` tells whether
-/// somebody showed who they are.
+/// The way of a request: in time, by somebody who may, one of so many. `is_known` tells whether somebody showed who they
+/// are, which comes before all that a URL can be refused for: they keep the connection.
 async fn admitted(
     shared: &Shared,
     raw: &HttpRequest,
-    route: &Route<'_>,
+    route: Result<Route<'_>, RequestError>,
     is_known: &Cell<bool>,
 ) -> Result<HttpResponse, Error> {
-    let request = Request::new(raw)?;
     if raw.headers().contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
-    let deadline = shared.limits.deadline(request.parameters.timeout);
-    let answered = tokio::time::timeout(deadline, async {
+    let request = Request::new(raw);
+    let asked = request.as_ref().map_or(None, |request| request.parameters.timeout);
+    let answered = tokio::time::timeout(shared.limits.deadline(asked), async {
         let user = guard::authenticate(shared, raw).await?;
         is_known.set(user.is_some());
+        let (route, request) = (route?, request?);
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
         let wanted = guard::wanted(raw);

@@ -26,6 +26,7 @@ fn passes(heads: &mut Heads<DuplexStream>) -> Option<Vec<u8>> {
 
 async fn answer(heads: &mut Heads<DuplexStream>) {
     heads.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+    heads.flush().await.unwrap();
 }
 
 #[tokio::test]
@@ -57,9 +58,38 @@ async fn who_waits_for_the_next_head_is_woken_by_the_answer() {
     let next = tasks.run_until(async move {
         tokio::task::yield_now().await;
         writing.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        writing.flush().await.unwrap();
         next.await.unwrap()
     });
     assert_eq!(next.await, SECOND.len());
+}
+
+#[tokio::test]
+async fn a_second_head_does_not_pass_before_the_whole_answer_is_on_its_way() {
+    let (mut client, mut heads) = connection();
+    client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), FIRST);
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads), None, "nothing is answered yet");
+    heads.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    assert_eq!(passes(&mut heads), None, "the body is still to come");
+    heads.write_all(b"it is not").await.unwrap();
+    assert_eq!(passes(&mut heads), None, "it may not have left");
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), SECOND);
+}
+
+#[tokio::test]
+async fn to_be_told_to_continue_is_no_answer() {
+    let (mut client, mut heads) = connection();
+    client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), FIRST);
+    heads.write_all(CONTINUE).await.unwrap();
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads), None);
+    heads.write_all(&[CONTINUE, b"HTTP/1.1 200 OK\r\n\r\n"].concat()).await.unwrap();
+    heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), SECOND);
 }
 
 #[tokio::test]
@@ -85,7 +115,7 @@ async fn an_end_is_found_wherever_the_bytes_are_cut_and_however_lines_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_without_end_is_too_late_the_first_from_the_beginning_and_a_later_one_from_its_first_byte() {
-    for (before, told) in [(&b""[..], false), (&b"G"[..], false), (&b"G"[..], true)] {
+    for (before, told) in [(&b"G"[..], false), (&b"G"[..], true)] {
         let (mut client, mut heads) = connection();
         if told {
             client.write_all(FIRST).await.unwrap();
@@ -106,6 +136,18 @@ async fn a_head_without_end_is_too_late_the_first_from_the_beginning_and_a_later
         client.read_to_string(&mut text).await.unwrap();
         assert!(text.contains("HTTP/1.1 408 "), "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_comes_ends_without_a_word() {
+    let (mut client, mut heads) = connection();
+    let began = Instant::now();
+    assert_eq!(heads.read(&mut [0; 100]).await.unwrap(), 0);
+    assert!((HEAD_TIMEOUT..HEAD_TIMEOUT * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+    drop(heads);
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "", "it could be taken for the answer to what is sent at this moment");
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,18 +175,22 @@ async fn a_byte_now_and_then_does_not_prolong_a_head() {
 
 #[tokio::test]
 async fn a_head_that_is_too_long_is_refused_and_one_just_below_is_not() {
-    let head = |length: usize| [FIRST, &vec![b'a'; length - FIRST.len() - 4], b"\r\n\r\n"].concat();
+    let head = |length: usize| {
+        let (start, end) = (&b"GET / HTTP/1.1\r\nX: "[..], b"\r\n\r\n");
+        [start, &vec![b'a'; length - start.len() - end.len()], end].concat()
+    };
     let (mut client, mut heads) = connection();
-    let fits = [b"GET / HTTP/1.1\r\nX: ", &head(HEAD_MAX)[FIRST.len() + 23..]].concat();
-    client.write_all(&fits).await.unwrap();
-    assert_eq!(passes(&mut heads).unwrap().len(), fits.len());
-    let (mut client, mut heads) = connection();
-    client.write_all(&vec![b'a'; HEAD_MAX + 1]).await.unwrap();
-    assert!(heads.read(&mut vec![0; 1 << 17]).await.is_err());
-    drop(heads);
-    let mut text = String::new();
-    client.read_to_string(&mut text).await.unwrap();
-    assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
+    client.write_all(&head(HEAD_MAX)).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap().len(), HEAD_MAX);
+    for too_long in [vec![b'a'; HEAD_MAX + 1], head(HEAD_MAX + 1)] {
+        let (mut client, mut heads) = connection();
+        client.write_all(&too_long).await.unwrap();
+        assert!(heads.read(&mut vec![0; 1 << 17]).await.is_err());
+        drop(heads);
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -227,7 +227,12 @@ pub(super) fn read_to_close(stream: &mut impl Read, text: &mut String) {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         Ok(_) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {}
+        // Of these the last comes to a client that has more to send than the server reads.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe
+            ) => {}
         Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&bytes)),
     }
     text.push_str(&String::from_utf8(bytes).unwrap());

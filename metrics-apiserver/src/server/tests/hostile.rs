@@ -46,6 +46,29 @@ fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
 }
 
 #[test]
+fn who_is_known_keeps_the_connection_whatever_the_url_says() {
+    let app = App::start();
+    let mut kept = app.connect(true);
+    for (target, code) in [("/%ff", 400), ("/livez?timeout=soon", 400), ("/livez", 200)] {
+        kept.write_all(
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n").as_bytes(),
+        )
+        .unwrap();
+        let mut answer = [0; 1024];
+        let length = kept.read(&mut answer).unwrap();
+        let answer = parse(&String::from_utf8_lossy(&answer[..length]));
+        assert_eq!((answer.code, answer.header("connection")), (code, None), "{target}");
+
+        let mut stranger = app.connect(false);
+        stranger.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        read_to_close(&mut stranger, &mut text);
+        let answer = parse(&text);
+        assert_eq!((answer.code, answer.header("connection")), (code, Some("close")), "{target}");
+    }
+}
+
+#[test]
 fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind_the_last() {
     let app = App::start();
     let mut kept = app.connect(true);
@@ -63,6 +86,30 @@ fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind
     let mut text = String::new();
     read_to_close(&mut stranger, &mut text);
     assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+}
+
+#[test]
+fn who_expects_to_be_told_to_continue_is_answered_one_by_one_too() {
+    let app = App::start();
+    let mut stranger = app.connect(false);
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n");
+    stranger.write_all(request("/version").repeat(10).as_bytes()).unwrap();
+    let mut text = String::new();
+    read_to_close(&mut stranger, &mut text);
+    let answers = text.matches("HTTP/1.1 ").count() - text.matches("HTTP/1.1 100 ").count();
+    assert_eq!(answers, 1, "{text}");
+
+    let mut kept = app.connect(true);
+    let head = format!(
+        "HEAD {BASE}/namespaces/shop/slow HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nExpect: 100-continue\r\n\r\n"
+    );
+    let last = "GET /livez HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nConnection: close\r\n\r\n";
+    kept.write_all(format!("{head}{last}").as_bytes()).unwrap();
+    let mut text = String::new();
+    read_to_close(&mut kept, &mut text);
+    let (_, answered) = text.split_once("HTTP/1.1 200 ").unwrap();
+    let (_, rest) = answered.split_once("\r\n\r\n").unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 "), "an answer to HEAD has no body: {text}");
 }
 
 #[test]
