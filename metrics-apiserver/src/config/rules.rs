@@ -129,7 +129,10 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
 
 fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option<QueryTemplate> {
     let text = field.text(problems)?;
-    let note = |error: PromqlError| problems.push(in_text(field, source, error.message, error.position));
+    let note = |error: PromqlError| {
+        let help = error.help.map(str::to_owned);
+        problems.push(Problem { help, ..in_text(field, source, error.message, error.position) });
+    };
     QueryTemplate::parse(text).map_err(note).ok()
 }
 
