@@ -325,19 +325,19 @@ async fn kubernetes_clients(options: &Options) -> anyhow::Result<(Client, Client
     Ok((client, other))
 }
 
-/// A client of the Kubernetes API: by this kubeconfig, or as a pod does.
+/// A client of the Kubernetes API: by this kubeconfig, or as a pod does. Each of kube's errors tells its cause itself.
 async fn kubernetes(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
     let mut config = match kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path)
-                .with_context(|| format!("cannot read the kubeconfig {}", path.display()))?;
+                .map_err(|error| anyhow!("cannot read the kubeconfig {}: {error}", path.display()))?;
             kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
                 .await
-                .with_context(|| format!("cannot use the kubeconfig {}", path.display()))?
+                .map_err(|error| anyhow!("cannot use the kubeconfig {}: {error}", path.display()))?
         }
-        None => kube::Config::incluster().context(
-            "cannot reach the Kubernetes API as a pod does; outside a cluster, name a kubeconfig with --kubeconfig",
-        )?,
+        None => kube::Config::incluster().map_err(|error| {
+            anyhow!("cannot reach the Kubernetes API as a pod does; outside a cluster, name a kubeconfig with --kubeconfig: {error}")
+        })?,
     };
     config.connect_timeout = Some(KUBERNETES_TIMEOUT);
     // Reviews retry by themselves, within the time a read has; kube's retries would come on top.

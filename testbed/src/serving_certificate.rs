@@ -75,7 +75,7 @@ pub enum Error {
     #[error("a validity of {} days is out of range: choose 1 to {}", days(*.0), days(VALIDITY_MAX))]
     Validity(Duration),
     /// The directory holds a valid certificate for something else.
-    #[error("{path} is valid but not for {wanted}: choose another output directory, or replace it by force")]
+    #[error("{path} is valid but not for {wanted}: choose another output directory, or replace it (--force)")]
     OtherName {
         /// The certificate found.
         path: PathBuf,
@@ -83,11 +83,14 @@ pub enum Error {
         wanted: String,
     },
     /// What lies there is not a certificate.
-    #[error("{path} holds no certificate: remove it, or replace it by force")]
+    #[error("{path} holds no certificate: remove it, or replace it (--force)")]
     NoCertificate {
         /// The file found.
         path: PathBuf,
     },
+    /// What is to be installed with the certificate cannot be.
+    #[error("{0} is no kustomize directory: no kustomization.yaml in it")]
+    Overlay(PathBuf),
     /// Reading or writing.
     #[error("cannot use {path}")]
     File {
@@ -130,7 +133,18 @@ fn check(request: &Request<'_>) -> Result<(), Error> {
     if request.validity.is_zero() || request.validity > VALIDITY_MAX {
         return Err(Error::Validity(request.validity));
     }
-    Ok(())
+    match request.overlay {
+        Some(overlay) if !is_kustomize_directory(overlay.directory) => {
+            Err(Error::Overlay(overlay.directory.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_kustomize_directory(directory: &Path) -> bool {
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"]
+        .iter()
+        .any(|name| directory.join(name).is_file())
 }
 
 /// When the certificate in the directory expires, if it is one to keep.

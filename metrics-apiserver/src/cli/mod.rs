@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::config::{Flags, Options};
+use crate::config::{FlagErrors, Flags, Options};
 
 pub use check::{CheckArgs, check};
 
@@ -48,7 +48,8 @@ struct Serve {
 
 /// Check a configuration file: list every problem, or show the queries it makes.
 #[derive(Debug, Parser)]
-#[command(name = "metrics-apiserver check", term_width = 100, args_override_self = true)]
+#[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
+#[command(term_width = 100, args_override_self = true)]
 struct Check {
     #[command(flatten)]
     args: CheckArgs,
@@ -69,11 +70,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
             Err(text) => Ok(Command::Print(text)),
             Ok(serve) => Options::check(serve.flags, &serve.positional)
                 .map(|options| Command::Serve(Box::new(options)))
-                .map_err(|errors| {
-                    UsageError(format!("error: {errors}\n\nFor more information, try '--help'.\n"))
-                }),
+                .map_err(|errors| refused_flags(&errors, &serve.positional)),
         }),
     }
+}
+
+/// What is wrong with the flags; a word that was probably meant as a command would otherwise be ignored without a word.
+fn refused_flags(errors: &FlagErrors, positional: &[String]) -> UsageError {
+    let note = positional.first().map_or_else(String::new, |word| {
+        format!(
+            "\nnote: {word:?} is no command, so the server would start; the commands are check and version\n"
+        )
+    });
+    UsageError(format!("error: {errors}\n{note}\nFor more information, try '--help'.\n"))
 }
 
 /// The text of `--help`.

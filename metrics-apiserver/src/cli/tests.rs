@@ -169,6 +169,23 @@ fn wrong_flags_are_refused_all_at_once_with_advice() {
 }
 
 #[test]
+fn a_word_that_is_no_command_is_named_beside_the_flags_that_serving_lacks() {
+    let text = command(&["chekc", "--config=c"]).unwrap_err().to_string();
+    assert!(text.contains("--tls-cert-file is required"), "{text}");
+    assert!(text.contains("\"chekc\" is no command") && text.contains("check and version"), "{text}");
+    assert!(!command(&["--config=c"]).unwrap_err().to_string().contains("command"));
+}
+
+#[test]
+fn the_usage_of_check_names_check() {
+    let Ok(Command::Print(help)) = command(&["check", "--help"]) else { panic!("no help") };
+    let error = command(&["check", "config.yaml"]).unwrap_err().to_string();
+    for text in [help, error] {
+        assert!(text.contains("Usage: metrics-apiserver check "), "{text}");
+    }
+}
+
+#[test]
 fn help_and_version_are_printed() {
     for args in [&["--help"][..], &["-h"], &["help"], &["version"], &["--version"], &["check", "--help"]] {
         match command(args) {

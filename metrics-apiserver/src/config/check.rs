@@ -50,7 +50,7 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
         return Err(errors(problems));
     };
     let (names, backends) = check_backends(&root, files, &mut problems);
-    let rules = check_metrics(&root, &names, text, &mut problems);
+    let rules = check_metrics(&root, names.as_deref(), text, &mut problems);
     if !problems.is_empty() {
         return Err(errors(problems));
     }
@@ -58,21 +58,22 @@ pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigE
     Ok(Config { backends, rules, warnings, fingerprint: Fingerprint::of(text) })
 }
 
-/// The names of all backends, of the broken ones too, so that a rule that names one isn't blamed; and the good ones.
+/// The names of all backends, of the broken ones too, so that a rule that names one isn't blamed, and none if they cannot
+/// be known; and the good ones.
 fn check_backends<'a>(
     root: &Section<'a>,
     files: Files<'_>,
     problems: &mut Vec<Problem>,
-) -> (Vec<&'a str>, Vec<Backend>) {
-    let Some(field) = root.get("backends") else { return (Vec::new(), Vec::new()) };
-    let Some(section) = Section::open_free(&field, problems) else { return (Vec::new(), Vec::new()) };
+) -> (Option<Vec<&'a str>>, Vec<Backend>) {
+    let Some(field) = root.get("backends") else { return (Some(Vec::new()), Vec::new()) };
+    let Some(section) = Section::open_free(&field, problems) else { return (None, Vec::new()) };
     let names: Vec<_> = section.fields().map(|(name, _)| name).collect();
     if names.len() > MAX_BACKENDS {
         problems.push(field.problem(format!("more than {MAX_BACKENDS} backends")));
     }
     let backends =
         section.fields().filter_map(|(name, field)| Backend::check(name, &field, files, problems)).collect();
-    (names, backends)
+    (Some(names), backends)
 }
 
 /// Metrics named in a warning; a thousand would bury the others.

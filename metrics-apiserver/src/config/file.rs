@@ -113,17 +113,31 @@ pub(super) struct SyntaxError {
 }
 
 impl SyntaxError {
-    fn new(error: &Error) -> Self {
+    fn new(error: &Error, text: &str) -> Self {
         let place = error.location().and_then(place_of);
-        match words(error.without_snippet()) {
-            Some(message) => Self { place, message, help: NOT_CHECKED },
+        if let Some(message) = words(error.without_snippet()) {
+            return Self { place, message, help: NOT_CHECKED };
+        }
+        let message = without_place(&error.without_snippet().to_string()).to_owned();
+        match place.filter(|_| message.contains("tab")).and_then(|place| tab_from(text, place)) {
+            Some(tab) => {
+                Self { place: Some(tab), message, help: "indent with spaces; the rest was not checked" }
+            }
             None => Self {
                 place,
-                message: without_place(&error.without_snippet().to_string()).to_owned(),
+                message,
                 help: "the file is not valid YAML here; the rest of it was not checked",
             },
         }
     }
+}
+
+/// The first tab among what indents a line, from the line of a place on: the parser names the text that the tab ends.
+fn tab_from(text: &str, place: Place) -> Option<Place> {
+    text.lines().enumerate().skip(place.line - 1).find_map(|(index, line)| {
+        let column = line.chars().take_while(|c| matches!(c, ' ' | '\t')).position(|c| c == '\t')? + 1;
+        Some(Place { line: index + 1, column })
+    })
 }
 
 const NOT_CHECKED: &str = "nothing of the file was checked";
@@ -180,7 +194,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         with_snippet: false,
     };
     let documents = serde_saphyr::from_multiple_with_options::<Node>(text, options);
-    let mut documents = documents.map_err(|error| SyntaxError::new(&error))?.into_iter();
+    let mut documents = documents.map_err(|error| SyntaxError::new(&error, text))?.into_iter();
     let first = documents.next().unwrap_or_else(|| Node { place: Place::default(), value: Value::Null });
     documents.next().map_or(Ok(first), |second| {
         let (place, message) = (Some(second.place), SEVERAL_DOCUMENTS.to_owned());
@@ -278,6 +292,20 @@ mod tests {
         match &node.value {
             Value::Map(entries) => entries,
             other => panic!("{other:?} is no mapping"),
+        }
+    }
+
+    #[test]
+    fn a_tab_that_indents_is_told_where_it_stands() {
+        for (text, line, column) in [
+            ("a:\n- name: m\n\tquery: up\n", 3, 1),
+            ("a:\n- b: |\n  \n\tup\n", 4, 1),
+            ("a:\n\t- b\n", 2, 1),
+            ("a:\n  b:\n  \tc: d\n", 3, 3),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.place, Some(Place { line, column }), "{text:?}: {}", error.message);
+            assert!(error.message.contains("tab") && error.help.contains("spaces"), "{}", error.message);
         }
     }
 

@@ -40,10 +40,10 @@ const DEFAULT_BACKEND: &str = "default";
 /// A reading older than an hour measures nothing that should be scaled now.
 const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Checks the `metrics` list; `backends` are the names that a rule may use, `source` is the file's text.
+/// Checks the `metrics` list; `backends` are the names that a rule may use, if they are known, `source` is the file's text.
 pub(super) fn check_metrics(
     root: &Section<'_>,
-    backends: &[&str],
+    backends: Option<&[&str]>,
     source: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
@@ -54,7 +54,7 @@ pub(super) fn check_metrics(
     }
     let checked = with_large_stack(|| {
         let mut seen = Seen::new();
-        let mut around = Around { backends, source, seen: &mut seen };
+        let mut around = Around { backends, source, seen: &mut seen, is_default_missed: false };
         let mut rules = Vec::with_capacity(items.len());
         for item in &items {
             if problems.len() >= ENOUGH {
@@ -89,9 +89,11 @@ type Seen = HashMap<MetricName, Place>;
 
 /// What a rule is checked against.
 struct Around<'a> {
-    backends: &'a [&'a str],
+    backends: Option<&'a [&'a str]>,
     source: &'a str,
     seen: &'a mut Seen,
+    /// That there is no default backend is one mistake, however many metrics want it.
+    is_default_missed: bool,
 }
 
 fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> Option<Rule> {
@@ -99,7 +101,7 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Prob
     let name = section.required("name", problems).and_then(|field| name(&field, around.seen, problems));
     let text = section.required("query", problems);
     let query = text.as_ref().and_then(|field| query(field, around.source, problems));
-    let backend = backend(&section, around.backends, problems);
+    let backend = backend(&section, around, problems);
     let namespace =
         section.get("namespace").and_then(|field| namespace(&field, problems)).unwrap_or_default();
     let selector = section.get("selector").and_then(|field| selector(&field, problems)).unwrap_or_default();
@@ -129,7 +131,10 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
 
 fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option<QueryTemplate> {
     let text = field.text(problems)?;
-    let note = |error: PromqlError| problems.push(in_text(field, source, error.message, error.position));
+    let note = |error: PromqlError| {
+        let help = error.help.map(str::to_owned);
+        problems.push(Problem { help, ..in_text(field, source, error.message, error.position) });
+    };
     QueryTemplate::parse(text).map_err(note).ok()
 }
 
@@ -156,14 +161,17 @@ fn no_rule(error: &RuleError, section: &Section<'_>, query: Option<&Field<'_>>, 
     }
 }
 
-fn backend(section: &Section<'_>, backends: &[&str], problems: &mut Vec<Problem>) -> BackendName {
+fn backend(section: &Section<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> BackendName {
     let field = section.get("backend");
     let name = field.as_ref().and_then(|field| field.text(problems)).unwrap_or(DEFAULT_BACKEND);
-    if !backends.contains(&name) {
+    let Some(backends) = around.backends else { return BackendName(name.into()) };
+    let is_told = field.is_none() && around.is_default_missed;
+    if !backends.contains(&name) && !is_told {
         let problem = match &field {
             Some(field) => field.problem(format!("there is no backend `{name}`")),
             None => section.problem("the metric names no backend, and there is no backend `default`"),
         };
+        around.is_default_missed |= field.is_none();
         problems.push(problem.help(match nearest(name, backends.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if backends.is_empty() => format!("add `backends: {{{name}: {{url: …}}}}`"),
@@ -236,4 +244,23 @@ fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
         return None;
     }
     Some(age)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::check;
+
+    #[test]
+    fn one_mistake_about_backends_is_one_problem_however_many_metrics_there_are() {
+        let metrics = "metrics:\n- {name: a, query: up}\n- {name: b, query: up}\n- {name: c, query: up}\n";
+        for (backends, message, count) in [
+            ("", "no backend `default`", 1),
+            ("backend: {default: {url: 'http://p'}}", "did you mean `backends`?", 2),
+            ("backends: [{default: {url: 'http://p'}}]", "expected a mapping, found a list", 1),
+        ] {
+            let errors = check(&format!("{metrics}{backends}\n"), "c", &|_| Ok(())).unwrap_err();
+            assert!(errors.to_string().contains(message), "{errors}");
+            assert_eq!(errors.problems().len(), count, "{errors}");
+        }
+    }
 }

@@ -43,7 +43,9 @@ impl<'a> Section<'a> {
             Value::Map(entries) => entries,
             Value::Null => &[],
             other => {
-                problems.push(field.expected("a mapping", other));
+                let help =
+                    matches!(other, Value::List(_)).then(|| "write `key: value`, without `- `".to_owned());
+                problems.push(Problem { help, ..field.expected("a mapping", other) });
                 return None;
             }
         };
@@ -125,9 +127,13 @@ impl<'a> Field<'a> {
         match &self.node.value {
             Value::Text(text) => Some(text),
             other => {
-                let problem = self.expected("a text", other);
-                let quotable = matches!(other, Value::Bool(_) | Value::Number(_));
-                problems.push(if quotable { problem.help("put it in quotes") } else { problem });
+                let help = match other {
+                    Value::Bool(_) | Value::Number(_) => Some("put it in quotes"),
+                    // PromQL may begin so, which is YAML's as well.
+                    Value::Map(_) | Value::List(_) => Some("a text that begins with `{` or `[` needs quotes"),
+                    Value::Null | Value::Text(_) => None,
+                };
+                problems.push(Problem { help: help.map(str::to_owned), ..self.expected("a text", other) });
                 None
             }
         }
@@ -190,9 +196,15 @@ fn unknown_key(path: &str, entry: &Entry, known: &[&str]) -> Problem {
         _ => format!("unknown key `{key}`"),
     };
     let help = match key {
-        "rules" | "externalRules" | "resourceRules" => {
-            "write each metric under `metrics` with a name and a query".to_owned()
+        "rules" => "custom.metrics.k8s.io is not served: keep prometheus-adapter for it, or write the metric under `metrics` \
+                    and make it External in the HPA"
+            .to_owned(),
+        "resourceRules" => {
+            "metrics.k8s.io is not served: keep prometheus-adapter or metrics-server for it".to_owned()
         }
+        "externalRules" => "write each metric under `metrics` with a name and a query (docs/configuration.md, \
+                            \"From prometheus-adapter\")"
+            .to_owned(),
         "password" => "use `passwordFile`: secrets are read from files".to_owned(),
         "bearerToken" | "token" => "use `bearerTokenFile`: secrets are read from files".to_owned(),
         _ => nearest(key, known.iter().copied()).map_or_else(

@@ -35,6 +35,11 @@ fn metric(keys: &str) -> String {
     format!("backends: {{default: {{url: \"http://p\"}}}}\nmetrics:\n- name: m\n  query: up\n{keys}")
 }
 
+/// A file with one metric and this query.
+fn query(query: &str) -> String {
+    metric("").replace("up", query)
+}
+
 /// A file with one backend and more keys for it.
 fn backend(keys: &str) -> String {
     format!("metrics: [{{name: m, query: up}}]\nbackends:\n  default:\n    url: https://p\n{keys}")
@@ -309,10 +314,16 @@ fn one_mistake_outside_the_rules_gives_one_problem_as_well() {
         ("metrics:\n- {name: m, query: up}\n".into(), "2:3", "no backend `default`", "backends:"),
         ("metrics: {}\n".into(), "1:10", "expected a list", ""),
         ("metrics: []\nexternalRules: []\n".into(), "2:1", "`externalRules` is not served", "`metrics`"),
+        ("metrics: []\nrules: []\n".into(), "2:1", "`rules` is not served", "External in the HPA"),
+        ("metrics: []\nresourceRules: {}\n".into(), "2:1", "is not served", "metrics-server"),
         ("[]\n".into(), "1:1", "expected a mapping", ""),
         ("backends: {}\n".into(), "1:1", "`metrics` is missing", "write `metrics: []`"),
         ("backends: {}\nmetrics:\n".into(), "2:1", "expected a list, found nothing", "write `metrics: []`"),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
+        ("metrics: []\nbackends: [{url: 'http://p'}]\n".into(), "2:11", "found a list", "without `- `"),
+        (query("{a=\"b\"}"), "4:10", "found a mapping", "needs quotes"),
+        (query("sum(up) by a"), "4:10", "not understood", "paste the query into Prometheus"),
+        (query("sum(a{<<.LabelMatchers>>})"), "4:10", "not understood", "From prometheus-adapter"),
     ] {
         one_problem(&text, place, message, help);
     }

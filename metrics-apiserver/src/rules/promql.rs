@@ -13,6 +13,11 @@ const LABEL_REPLACE: &str = "label_replace";
 /// The only function that reads series which no argument selects.
 const INFO: &str = "info";
 
+const TEMPLATE: &str = "write the query as for Prometheus, without `<<…>>`: namespace and selector are added to every series by \
+                        themselves (docs/configuration.md, \"From prometheus-adapter\")";
+const NOT_UNDERSTOOD: &str = "paste the query into Prometheus, which says where a mistake is; what it takes and this parser doesn't \
+                              is in docs/configuration.md, under \"The query\"";
+
 /// Why a text is no query that the server can bind a namespace and a selector into.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -21,15 +26,25 @@ pub struct PromqlError {
     pub message: String,
     /// Where, as a byte offset into the query, if that is known.
     pub position: Option<usize>,
+    /// What to do, where the message alone leaves that open.
+    pub help: Option<&'static str>,
 }
 
 impl PromqlError {
     pub(super) fn at(position: usize, message: String) -> Self {
-        Self { message, position: Some(position) }
+        Self { message, position: Some(position), help: None }
     }
 
     pub(super) fn somewhere(message: impl Into<String>) -> Self {
-        Self { message: message.into(), position: None }
+        Self { message: message.into(), position: None, help: None }
+    }
+
+    /// Of what the parser refuses. It knows less than Prometheus does, and does not say where it stopped.
+    fn not_understood(text: &str, reason: &str) -> Self {
+        // No PromQL has a `<` before a `<`, and prometheus-adapter's templates have their fields there.
+        let help = if text.contains("<<") { TEMPLATE } else { NOT_UNDERSTOOD };
+        let message = format!("not understood by the server's PromQL parser: {reason}");
+        Self { help: Some(help), ..Self::somewhere(message) }
     }
 }
 
@@ -45,10 +60,7 @@ impl Query {
 
     /// Reads what was printed from a query that passed the check of [`Self::parse`], and so is no deeper.
     pub(super) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        // The parser knows less than Prometheus does: what it refuses can be PromQL all the same.
-        let query = parser::parse(text).map_err(|reason| {
-            PromqlError::somewhere(format!("not understood by the server's PromQL parser: {reason}"))
-        })?;
+        let query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query yields a {kind}; an instant vector or a scalar is needed");

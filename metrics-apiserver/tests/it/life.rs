@@ -29,6 +29,18 @@ fn a_signal_ends_a_start_that_waits_for_kubernetes() {
 }
 
 #[test]
+fn a_start_without_a_kubeconfig_says_why_once() {
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path(), "http://127.0.0.1:1", "http://127.0.0.1:1");
+    let process = Process::start(directory.path(), &["--kubeconfig=nowhere"], LOG_LINES_MAX);
+    let log: Vec<_> = process.log.iter().collect();
+    let told: Vec<_> =
+        log.iter().filter(|line| line.contains("cannot read the kubeconfig nowhere")).collect();
+    assert_eq!(told.len(), 1, "{log:#?}");
+    assert_eq!(told[0].matches("No such file").count(), 1, "{told:?}");
+}
+
+#[test]
 fn a_configuration_file_that_becomes_a_pipe_is_told_and_delays_no_end() {
     let stage = Stage::start(&[], LOG_LINES_MAX);
     let pipe = stage.directory.path().join("pipe");

@@ -283,7 +283,8 @@ fn the_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
         registration.metadata.name.unwrap(),
         format!("{}.{}", spec.version.unwrap(), spec.group.unwrap())
     );
-    assert_eq!(spec.insecure_skip_tls_verify, None);
+    // Not left out: what another provider's registration said would stay.
+    assert_eq!(spec.insecure_skip_tls_verify, Some(false));
     let target = spec.service.unwrap();
     assert_eq!(target.name, service.metadata.name);
     assert_eq!(target.namespace, service.metadata.namespace);

@@ -135,10 +135,23 @@ fn names_and_validities_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn what_kubectl_could_not_install_is_refused_before_a_certificate_is_made() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("out");
+    fs::write(dir.path().join("config.yaml"), "").unwrap();
+    for directory in [dir.path().to_owned(), dir.path().join("config.yaml"), dir.path().join("nowhere")] {
+        let overlay = Overlay { directory: &directory, api_service_port: None };
+        let error = generate(&Request { overlay: Some(overlay), ..request(&out) }).unwrap_err();
+        assert!(matches!(error, Error::Overlay(_)) && !out.exists(), "{error}");
+    }
+}
+
+#[test]
 fn the_kustomization_leads_to_the_overlay_and_carries_bundle_and_port() {
     let dir = TempDir::new().unwrap();
     let (out, overlay) = (dir.path().join("certs/out"), dir.path().join("over lay"));
     fs::create_dir(&overlay).unwrap();
+    fs::write(overlay.join("kustomization.yaml"), "resources: []").unwrap();
     let overlay = Overlay { directory: &overlay, api_service_port: Some(16443) };
     let made = generate(&Request { overlay: Some(overlay), ..request(&out) }).unwrap();
     let text = read(&out.join("kustomization.yaml"));

@@ -18,6 +18,20 @@ const SOON: Duration = Duration::from_secs(60);
 /// The smallest definitions of the kinds that the components need.
 const DEFINITIONS: &str = include_str!("custom_resources.yaml");
 
+/// The registration as prometheus-adapter's chart makes it.
+const ADAPTERS_REGISTRATION: &str = "
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1beta1.external.metrics.k8s.io}
+spec:
+  group: external.metrics.k8s.io
+  version: v1beta1
+  service: {name: prometheus-adapter, namespace: monitoring}
+  insecureSkipTLSVerify: true
+  groupPriorityMinimum: 100
+  versionPriority: 100
+";
+
 /// A cluster, and where kustomizations of one's own lie.
 struct Place {
     cluster: Cluster,
@@ -48,9 +62,10 @@ impl Place {
         let applied = self.kubectl(&apply).await;
         assert_eq!(applied.lines().count(), tried.lines().count(), "{applied}");
         each_line(&applied, |line| line.ends_with(" created") || line.starts_with("namespace/"));
-        // kubectl replaces these whole and calls that a change.
-        let replaced =
-            |line: &str| ["secret/", "poddisruptionbudget"].iter().any(|kind| line.starts_with(kind));
+        // kubectl replaces these whole, or says a default again, and calls that a change.
+        let replaced = |line: &str| {
+            ["secret/", "poddisruptionbudget", "apiservice"].iter().any(|kind| line.starts_with(kind))
+        };
         each_line(&self.kubectl(&apply).await, |line| line.ends_with(" unchanged") || replaced(line));
         self.pods_are_admitted(&applied).await;
         self.kubectl(&["delete", "apiservice", "v1beta1.external.metrics.k8s.io", "--ignore-not-found"])
@@ -78,6 +93,21 @@ impl Place {
             });
             made.await.unwrap();
         }
+    }
+
+    /// The serving certificate with the kustomization that installs it and this overlay.
+    fn certified(&self, overlay: &str) -> PathBuf {
+        let out_dir = self.cluster.dir().subdir("generated").unwrap();
+        let request = Request {
+            service: server::NAME,
+            namespace: server::NAME,
+            validity: Duration::from_secs(24 * 3600),
+            out_dir: &out_dir,
+            overlay: Some(Overlay { directory: &manifests(overlay), api_service_port: None }),
+            force: false,
+        };
+        generate(&request).unwrap();
+        out_dir
     }
 
     /// A kustomization of one's own, as the components' comments show it.
@@ -130,18 +160,7 @@ fn every_kustomization_is_applied_and_deleted_again() {
 fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_again() {
     crate::shared::runtime().block_on(async {
         let place = Place::new().await;
-        let out_dir = place.cluster.dir().subdir("generated").unwrap();
-        let overlay = manifests("overlays/minikube");
-        let request = Request {
-            service: server::NAME,
-            namespace: server::NAME,
-            validity: Duration::from_secs(24 * 3600),
-            out_dir: &out_dir,
-            overlay: Some(Overlay { directory: &overlay, api_service_port: None }),
-            force: false,
-        };
-        generate(&request).unwrap();
-        place.comes_and_goes(&out_dir).await;
+        place.comes_and_goes(&place.certified("overlays/minikube")).await;
 
         let define = place.kubectl.run_with_input(&["apply", "-f", "-"], DEFINITIONS).await.unwrap();
         define.success().unwrap();
@@ -155,5 +174,21 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
         place.comes_and_goes(&manifests("components/monitoring")).await;
         let monitoring = [("resources", "base"), ("components", "components/monitoring")];
         place.comes_and_goes(&place.kustomization("monitoring", &monitoring)).await;
+    });
+}
+
+#[test]
+fn the_registration_is_taken_over_from_prometheus_adapter_and_verified_from_then_on() {
+    crate::shared::runtime().block_on(async {
+        let place = Place::new().await;
+        let create = place.kubectl.run_with_input(&["create", "-f", "-"], ADAPTERS_REGISTRATION).await;
+        create.unwrap().success().unwrap();
+        let out_dir = place.certified("base");
+        place.kubectl(&["apply", "-k", out_dir.to_str().unwrap()]).await;
+        let spec = "jsonpath={.spec.service.name} {.spec.insecureSkipTLSVerify} {.spec.caBundle}";
+        let get = ["get", "apiservice", "v1beta1.external.metrics.k8s.io", "-o", spec];
+        let registered = place.kubectl(&get).await;
+        let bundle = registered.strip_prefix("metrics-apiserver  ");
+        assert!(bundle.is_some_and(|bundle| !bundle.is_empty()), "{registered}");
     });
 }
