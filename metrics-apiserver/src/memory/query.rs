@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use crate::metric::Sample;
 use crate::rules::Question;
 
-/// What a sample takes besides the text of its labels: itself, and what the allocator keeps with two pieces of memory.
-const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * 16;
+/// What a sample takes besides the text of its labels: itself, and two pieces of memory with the counts of who shares them and
+/// with what the allocator keeps.
+const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * (16 + 16);
 
 /// Whoever can put a question to a backend: Prometheus over HTTP, or a test's fake.
 pub trait Query: Send + Sync + 'static {

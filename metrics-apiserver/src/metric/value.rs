@@ -7,7 +7,7 @@ use super::{Labels, Quantity};
 /// One element of Prometheus' answer to an instant query; its value may be NaN or infinite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The series' labels, `__name__` among them if the query kept it.
+    /// The series' labels without `__name__`, which a query may keep but is no label of what it measures.
     pub labels: Labels,
     /// The value as Prometheus sent it.
     pub value: f64,
@@ -20,7 +20,7 @@ pub struct Sample {
 pub struct Value {
     /// The number.
     pub quantity: Quantity,
-    /// The series' labels without `__name__`.
+    /// The sample's labels, or none.
     pub labels: Labels,
     /// When Prometheus evaluated the query.
     pub timestamp: Timestamp,

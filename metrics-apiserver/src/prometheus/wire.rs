@@ -24,6 +24,9 @@ const SERIES_LABELS_LIMIT: &str = "256 labels in a series";
 const LABELS_MAX: usize = 200_000;
 const LABELS_LIMIT: &str = "200000 labels";
 
+/// The label that holds a series' metric name, which is no label of what was measured; an answer names its metric itself.
+const NAME_LABEL: &str = "__name__";
+
 /// When year 1 begins, in milliseconds; the library's own range ends with year 9999, as RFC 3339's does.
 const YEAR_1: i64 = -62_135_596_800_000;
 
@@ -257,7 +260,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn sample(self) -> Result<Sample, &'static str> {
-        self.value.ok_or("a series has no value")?.sample(self.metric.0.pack())
+        self.value.ok_or("a series has no value")?.sample(self.metric.0.pack().without(NAME_LABEL))
     }
 }
 

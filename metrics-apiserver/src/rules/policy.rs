@@ -8,9 +8,6 @@ use jiff::Timestamp;
 
 use crate::metric::{Labels, Quantity, QuantityError, Sample, Value};
 
-/// The label that holds a series' metric name; an answer names its metric itself.
-const NAME_LABEL: &str = "__name__";
-
 /// What to answer in place of a number that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fallback {
@@ -191,7 +188,7 @@ impl Policies {
 
     fn items(&self, samples: &[Sample], now: Timestamp) -> Result<Vec<Value>, ValueError> {
         let values = samples.iter().map(|sample| {
-            let labels = sample.labels.without(NAME_LABEL);
+            let labels = sample.labels.clone();
             Ok(Value { quantity: self.quantity(sample.value)?, labels, timestamp: sample.timestamp })
         });
         let mut values: Vec<Value> = values.collect::<Result<_, ValueError>>()?;

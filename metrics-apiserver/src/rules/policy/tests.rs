@@ -6,7 +6,7 @@ fn samples(values: &[f64]) -> Vec<Sample> {
     let at = Timestamp::from_second(1_700_000_000).unwrap();
     let labels = |index: usize| {
         let pod = format!("p{index}");
-        [("__name__", "up"), ("pod", &pod)].into_iter().collect()
+        [("pod", &pod)].into_iter().collect()
     };
     let sample =
         |(index, value): (usize, &f64)| Sample { labels: labels(index), value: *value, timestamp: at };
@@ -107,7 +107,7 @@ fn a_sum_of_numbers_that_is_none_itself_is_too_large_and_not_what_the_query_retu
 }
 
 #[test]
-fn items_keep_their_labels_but_not_the_metric_s_name() {
+fn items_keep_their_labels() {
     let policies = Policies { result: Combine::Items, on_nan: seven(), ..Policies::default() };
     let values = policies.values(&samples(&[1.0, f64::NAN]), NOW).unwrap();
     assert_eq!(values[1].labels, [("pod", "p1")].into_iter().collect());
