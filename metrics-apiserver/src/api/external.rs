@@ -6,12 +6,23 @@ use serde::{Serialize, Serializer};
 use super::{GROUP_VERSION, LIST_KIND};
 use crate::metric::{Labels, Quantity, Value};
 
-/// Room for one item with a handful of labels: one allocation then holds the whole body.
-const ITEM_BYTES: usize = 384;
+/// What a list has besides its items, and an item besides its name and labels.
+const LIST_BYTES: usize = 128;
+const ITEM_BYTES: usize = 112;
+/// What a label has besides its text.
+const LABEL_BYTES: usize = 6;
+
+/// How long [`value_list`]'s JSON will be, or a little less: what must be escaped takes more.
+pub fn value_list_bytes(metric: &str, values: &[Value]) -> usize {
+    let labels = |labels: &Labels| {
+        labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum::<usize>()
+    };
+    LIST_BYTES + values.iter().map(|value| ITEM_BYTES + metric.len() + labels(&value.labels)).sum::<usize>()
+}
 
 /// The JSON of a list of `values` of `metric`, ended by one newline as Go's encoder does.
 pub fn value_list(metric: &str, values: &[Value]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(ITEM_BYTES * (values.len() + 1));
+    let mut body = Vec::with_capacity(value_list_bytes(metric, values));
     let list = List {
         kind: LIST_KIND,
         api_version: GROUP_VERSION,

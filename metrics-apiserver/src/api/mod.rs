@@ -14,7 +14,7 @@ mod status;
 mod table;
 
 pub use document::{Document, Documents};
-pub use external::value_list;
+pub use external::{value_list, value_list_bytes};
 pub use media::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;

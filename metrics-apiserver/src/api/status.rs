@@ -92,6 +92,9 @@ pub enum LimitError {
     /// `--max-requests-inflight` requests are being answered.
     #[error("too many requests, please try again later.")]
     TooManyInFlight,
+    /// Answers of megabytes are under way, and others wait already or the time is over.
+    #[error("too many large answers are under way; a metric whose query aggregates has a small one")]
+    TooLarge,
     /// The client's own timeout or `--request-timeout` passed.
     #[error("the request did not complete within its time")]
     Deadline,
@@ -173,7 +176,7 @@ fn of_request(error: &RequestError) -> Status {
 
 fn of_limit(error: LimitError) -> Status {
     match error {
-        LimitError::TooManyInFlight => too_many(error.to_string()),
+        LimitError::TooManyInFlight | LimitError::TooLarge => too_many(error.to_string()),
         LimitError::Deadline => Status::new(504, "Timeout", error.to_string()),
         LimitError::Panicked => Status::new(500, "InternalError", error.to_string()),
     }

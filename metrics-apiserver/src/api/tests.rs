@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     Document, Documents, Error, LimitError, RequestError, Status, TableVersion, pretty, table, value_list,
+    value_list_bytes,
 };
 use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
@@ -40,7 +41,10 @@ fn values() -> Vec<Value> {
 
 #[test]
 fn value_lists_and_tables_are_as_written_down() {
-    golden("value_list.json", &value_list("Queue_Depth", &values()));
+    let list = value_list("Queue_Depth", &values());
+    golden("value_list.json", &list);
+    let about = value_list_bytes("Queue_Depth", &values());
+    assert!((list.len()..list.len() + 80).contains(&about), "{about}, not {}", list.len());
     golden("value_list_empty.json", &value_list("Queue_Depth", &[]));
     let now = "2026-11-24T03:51:19Z".parse().unwrap();
     let namespace = Namespace::parse("shop").unwrap();

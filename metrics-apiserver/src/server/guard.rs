@@ -21,7 +21,7 @@ pub(super) async fn authenticate(shared: &Shared, request: &HttpRequest) -> Resu
 /// Hears no further request of the connection.
 pub(super) fn hang_up(request: &HttpRequest) {
     if let Some(peer) = request.conn_data::<Peer>() {
-        peer.hangup.announce();
+        peer.line.hang_up();
     }
 }
 

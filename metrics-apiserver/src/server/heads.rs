@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// A head may be so long: a hundred header lines and a long selector have room, a thousand connections with one each do
 /// no harm.
@@ -22,6 +22,8 @@ pub(super) const HEAD_MAX: usize = 32 * 1024;
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that takes nothing of an answer for so long is gone.
 const STALL_MAX: Duration = Duration::from_secs(10);
+/// And so is one that has not taken all of it so long after it first made us wait: a large one takes room from others.
+const LEAVING_MAX: Duration = Duration::from_secs(60);
 /// What is read of a client that does not wait for its answer: whether it is still there shows in the next read.
 const AHEAD: usize = 1024;
 
@@ -33,17 +35,25 @@ const TOO_LARGE: &[u8] =
 /// What actix tells a client that wants to know whether its body is welcome. The answer is still to come.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Tells a connection that no further request of it will be heard, whatever still comes in.
+/// What who answers a connection's requests tells it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Hangup(Rc<Cell<bool>>);
+pub(super) struct Line(Rc<Told>);
 
-impl Hangup {
-    pub(super) fn announce(&self) {
-        self.0.set(true);
+#[derive(Debug, Default)]
+struct Told {
+    hangs_up: Cell<bool>,
+    has_more: Cell<bool>,
+}
+
+impl Line {
+    /// No further request of it will be heard, whatever still comes in.
+    pub(super) fn hang_up(&self) {
+        self.0.hangs_up.set(true);
     }
 
-    fn is_announced(&self) -> bool {
-        self.0.get()
+    /// Whether the answer under way has more than was written of it.
+    pub(super) fn set_more(&self, has_more: bool) {
+        self.0.has_more.set(has_more);
     }
 }
 
@@ -54,9 +64,9 @@ enum Answer {
     Done,
     /// Nothing of it is written.
     Owed,
-    /// actix flushes when it has written all that it has of an answer, which is all of it: no body of ours comes in parts.
-    /// Were the next head read before, actix would answer it with this one's method in mind, and a 408 or 431 to it
-    /// would land in the middle of a long body.
+    /// actix flushes when it has written all that it has of an answer, which is all of it unless there is more to come. Were
+    /// the next head read before, actix would answer it with this one's method in mind, and a 408 or 431 to it would land
+    /// in the middle of a long body.
     Written,
 }
 
@@ -73,7 +83,9 @@ pub(super) struct Heads<S> {
     head_timer: Option<Pin<Box<Sleep>>>,
     /// Runs while the client takes nothing.
     stall_timer: Option<Pin<Box<Sleep>>>,
-    hangup: Hangup,
+    /// When it must have taken all of the answer, once it has made us wait.
+    leaves_by: Option<Instant>,
+    line: Line,
     /// What is left of a last answer.
     refusal: Option<&'static [u8]>,
 }
@@ -88,7 +100,8 @@ impl<S> Heads<S> {
             waiting: None,
             head_timer: None,
             stall_timer: None,
-            hangup: Hangup::default(),
+            leaves_by: None,
+            line: Line::default(),
             refusal: None,
         }
     }
@@ -97,8 +110,8 @@ impl<S> Heads<S> {
         &self.stream
     }
 
-    pub(super) fn hangup(&self) -> Hangup {
-        self.hangup.clone()
+    pub(super) fn line(&self) -> Line {
+        self.line.clone()
     }
 
     /// Takes what may be handed over of the bytes that `buffer` has behind `before`, and keeps the rest.
@@ -198,7 +211,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Heads<S> {
             self.stall_timer = None;
             return written;
         }
-        let timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep(STALL_MAX)));
+        let now = Instant::now();
+        let leaves_by = *self.leaves_by.get_or_insert(now + LEAVING_MAX);
+        let until = leaves_by.min(now + STALL_MAX);
+        let timer = self.stall_timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -211,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Heads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.hangup.is_announced() {
+        if this.line.0.hangs_up.get() {
             return this.poll_end(cx);
         }
         if this.answer != Answer::Done {
@@ -238,8 +254,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Heads<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if matches!(flushed, Poll::Ready(Ok(()))) && self.answer == Answer::Written {
-            self.answer = Answer::Done;
+        let has_left = matches!(flushed, Poll::Ready(Ok(()))) && !self.line.0.has_more.get();
+        if has_left && self.answer == Answer::Written {
+            (self.answer, self.leaves_by) = (Answer::Done, None);
             if let Some(waiting) = self.waiting.take().filter(|_| !self.held.is_empty()) {
                 waiting.wake();
             }

@@ -15,6 +15,7 @@ pub(crate) mod fuzzing;
 mod guard;
 mod heads;
 mod health;
+mod large;
 mod limits;
 mod observe;
 mod read;
@@ -37,6 +38,7 @@ use actix_web::web;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
+use large::Room;
 use limits::Limits;
 
 use crate::answer::Answers;
@@ -114,6 +116,7 @@ struct Shared {
     registry: Registry,
     documents: Documents,
     limits: Limits,
+    room: Room,
     metrics: observe::Metrics,
 }
 
@@ -181,6 +184,7 @@ impl Shared {
             registry,
             documents: Documents::new(),
             limits,
+            room: Room::default(),
             metrics,
         }
     }

@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::refuse_body;
+use super::large::in_pieces;
 use super::request::Request;
 use super::routes::Route;
 use super::{Shared, guard, reply, trace};
@@ -57,7 +58,7 @@ pub(super) async fn serve(
     trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
     span.in_scope(|| record.log(request.uri(), started.elapsed()));
-    refuse_body(&request, body, response)
+    refuse_body(&request, body, in_pieces(&request, response))
 }
 
 /// The way of a request: in time, by somebody who may, one of so many. `is_known` tells whether somebody showed who they

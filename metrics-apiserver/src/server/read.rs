@@ -4,10 +4,11 @@ use actix_web::HttpResponse;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::large::placed;
 use super::request::Request;
 use super::{Shared, reply};
-use crate::api::{Error, Media, Offer, RequestError, table, value_list};
-use crate::metric::{MetricName, Namespace, Selector};
+use crate::api::{Error, Media, Offer, RequestError, table, value_list, value_list_bytes};
+use crate::metric::{MetricName, Namespace, Selector, Value};
 
 /// Parses the names and the selector, asks, and writes the answer in the form the client wants.
 pub(super) async fn external(
@@ -26,9 +27,17 @@ pub(super) async fn external(
     let deadline = Instant::now() + shared.limits.read_deadline(request.parameters.timeout);
     let answer = shared.answers.external(&namespace, &metric, &selector, deadline).await?;
     let metric = answer.metric.as_str();
+    let place = shared.room.place(bytes(media, request, metric, &answer.values), deadline).await?;
     let body = match media {
         Media::Table(version) => table(version, metric, &namespace, &answer.values, Timestamp::now()),
         _ => value_list(metric, &answer.values),
     };
-    Ok(reply::json(body, request.is_pretty()))
+    Ok(placed(reply::json(body, request.is_pretty()), place))
+}
+
+/// About how large an answer will be.
+fn bytes(media: Media, request: &Request<'_>, metric: &str, values: &[Value]) -> usize {
+    let bytes = value_list_bytes(metric, values);
+    // A table is built of texts before it is written; one indented is made of one that is not.
+    if request.is_pretty() || matches!(media, Media::Table(_)) { 2 * bytes } else { bytes }
 }

@@ -78,7 +78,7 @@ impl<'a> Route<'a> {
             Self::OpenapiGroupVersion => documents::tagged(&documents.openapi_group_version, request),
             Self::Health(endpoint) => Ok(health::all(&shared.readiness, *endpoint, request)),
             Self::HealthCheck(endpoint, name) => health::one(&shared.readiness, *endpoint, name),
-            Self::Metrics => Ok(scrape::metrics(&shared.registry)),
+            Self::Metrics => Ok(scrape::metrics(&shared.registry, &shared.room).await),
             Self::Unknown => Err(RequestError::UnknownPath.into()),
         }
     }

@@ -2,11 +2,9 @@
 
 use std::pin::pin;
 
+use super::*;
 use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::time::Instant;
-
-use super::*;
 
 const FIRST: &[u8] = b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n";
 const SECOND: &[u8] = b"GET /2 HTTP/1.1\r\n\r\n";
@@ -76,6 +74,19 @@ async fn a_second_head_does_not_pass_before_the_whole_answer_is_on_its_way() {
     heads.write_all(b"it is not").await.unwrap();
     assert_eq!(passes(&mut heads), None, "it may not have left");
     heads.flush().await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), SECOND);
+}
+
+#[tokio::test]
+async fn a_second_head_does_not_pass_while_more_of_the_answer_is_to_come() {
+    let (mut client, mut heads) = connection();
+    client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
+    assert_eq!(passes(&mut heads).unwrap(), FIRST);
+    heads.line().set_more(true);
+    answer(&mut heads).await;
+    assert_eq!(passes(&mut heads), None, "a piece has left");
+    heads.line().set_more(false);
+    answer(&mut heads).await;
     assert_eq!(passes(&mut heads).unwrap(), SECOND);
 }
 
@@ -208,7 +219,7 @@ async fn after_a_hangup_nothing_passes_and_the_end_is_noticed() {
     let (mut client, mut heads) = connection();
     client.write_all(&[FIRST, SECOND].concat()).await.unwrap();
     passes(&mut heads).unwrap();
-    heads.hangup().announce();
+    heads.line().hang_up();
     answer(&mut heads).await;
     client.write_all(SECOND).await.unwrap();
     assert_eq!(passes(&mut heads), None);
@@ -226,4 +237,25 @@ async fn a_client_that_takes_nothing_of_its_answer_is_gone() {
     let written = heads.write_all(&[b'a'; 2_000]).await;
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
     assert!((STALL_MAX..STALL_MAX * 2).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_its_answer_in_sips_has_so_much_time_for_all_of_it() {
+    let (mut client, server) = duplex(1_000);
+    let mut heads = Heads::new(server);
+    client.write_all(FIRST).await.unwrap();
+    passes(&mut heads).unwrap();
+    let began = Instant::now();
+    let sipping = async {
+        loop {
+            sleep(STALL_MAX / 2).await;
+            client.read_u8().await.unwrap();
+        }
+    };
+    let written = tokio::select! {
+        written = heads.write_all(&[b'a'; 2_000]) => written,
+        () = sipping => unreachable!("it never ends"),
+    };
+    assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    assert!((LEAVING_MAX..LEAVING_MAX + STALL_MAX).contains(&began.elapsed()), "{:?}", began.elapsed());
 }

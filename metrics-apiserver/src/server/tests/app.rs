@@ -34,6 +34,9 @@ pub(super) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
 /// How long a test waits for anything before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Of the answer to `large`. Two of these have no room, and a connection's buffers none for one.
+pub(super) const LARGE_BYTES: usize = 14 << 20;
+
 /// How the server is set up.
 pub(super) struct Setup {
     pub(super) max_in_flight: usize,
@@ -247,7 +250,8 @@ pub(super) fn parse(text: &str) -> Response {
 fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
     let memory = Memory::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
-    let catalog = Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty"].map(rule).into());
+    let catalog =
+        Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty", "large"].map(rule).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10), &Reviews::default()).unwrap();
     let mut registry = Registry::default();
@@ -286,7 +290,9 @@ impl Query for Prometheus {
             if is("down") {
                 return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
             }
-            let labels: Labels = [("asked", &*question.promql)].into_iter().collect();
+            let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
+            let labels = text.into_iter().chain([("asked", question.promql.to_string())]);
+            let labels: Labels = labels.collect();
             let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
             let samples = if is("empty") { Vec::new() } else { vec![sample] };
             Ok(Reading { samples, partial: None, asked })

@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::app::{App, BASE, Setup, parse, read_to_close};
+use serde_json::Value;
+
+use super::app::{App, BASE, LARGE_BYTES, Setup, parse, read_to_close};
 
 const READ: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue_depth";
 
@@ -253,4 +255,39 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
     });
     assert_eq!(codes.filter(|&code| code == 200).count(), 1, "one place, one read");
     assert_eq!(app.get("/version").code, 200, "the place is given back");
+}
+
+#[test]
+fn a_large_answer_leaves_whole_and_what_was_asked_behind_it_is_answered_behind_it() {
+    let app = App::start();
+    let both = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
+    let mut stream = app.connect(true);
+    stream.write_all((both(&format!("{BASE}/namespaces/a/large")) + &both("/nothing")).as_bytes()).unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    read_to_close(&mut stream, &mut text);
+    let large = parse(&text);
+    let length: usize = large.header("content-length").unwrap().parse().unwrap();
+    assert!(length > LARGE_BYTES, "{length}");
+    let (body, rest) = large.body.split_at(length);
+    let item = &serde_json::from_str::<Value>(body).unwrap()["items"][0];
+    assert_eq!(item["metricLabels"]["text"].as_str().unwrap().len(), LARGE_BYTES);
+    assert_eq!(parse(rest).code, 404);
+    assert!(rest.ends_with("ok"), "{rest}");
+}
+
+#[test]
+fn a_large_answer_keeps_its_room_until_it_is_taken() {
+    let app = App::with(&Setup { read_deadline: Duration::from_secs(2), ..Setup::default() });
+    let large = format!("{BASE}/namespaces/a/large");
+    let mut slow = app.connect(true);
+    slow.write_all(format!("GET {large} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n").as_bytes())
+        .unwrap();
+    slow.read_exact(&mut [0; 1_000]).unwrap();
+    let (code, reason, message) = app.get(&large).failure();
+    assert_eq!((code, &*reason), (429, "TooManyRequests"));
+    assert!(message.contains("query aggregates"), "{message}");
+    assert_eq!(app.get(&format!("{BASE}/namespaces/a/Queue_Depth")).code, 200);
+    drop(slow);
+    assert_eq!(app.get(&large).code, 200);
 }
