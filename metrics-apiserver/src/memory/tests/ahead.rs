@@ -221,6 +221,15 @@ async fn a_query_that_takes_more_than_half_a_beat_is_answered_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_query_that_takes_nearly_max_age_is_answered_as_well() {
+    for (query, max_age) in [(3_800, 4), (4_500, 5), (9_500, 10)] {
+        let course = course(BEAT, Duration::from_millis(query), max_age * SECOND).await;
+        assert!(course.failed.iter().all(|read| *read < 4), "{query} ms of {max_age} s: {course:?}");
+        assert!((19..=21).contains(&course.queries), "{query} ms of {max_age} s: {course:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_query_whose_reading_serves_for_minutes_is_renewed_before_it_is_too_old() {
     for minutes in [2, 3, 60] {
         let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
