@@ -60,6 +60,8 @@ pub(crate) struct Rhythm {
     /// In milliseconds, the latest last.
     gaps: [u32; GAPS],
     beat: Option<Duration>,
+    /// Whether every gap is about a whole number of beats.
+    is_even: bool,
     reads: Reads,
     /// How long a reading fetched for the last demand answers reads after it.
     window: Duration,
@@ -93,7 +95,7 @@ impl Rhythm {
                 self.learn(gap);
             }
             // The first read, or the first after a long silence: whoever reads now may have another beat.
-            _ => (self.gaps, self.beat, self.reads) = Default::default(),
+            _ => (self.gaps, self.beat, self.is_even, self.reads) = Default::default(),
         }
         self.reads.read(now);
         self.next = self.after(now);
@@ -154,9 +156,11 @@ impl Rhythm {
         }
     }
 
-    /// Where reads come again sooner than a reading is too old, all that matters is how often it is.
+    /// Where reads come again sooner than a reading is too old, all that matters is how often it is. What only the latest
+    /// reads keep may be chance, of those that one of several servers sees: it does not count where the beat explains all gaps.
     fn period(&self) -> Option<Duration> {
-        self.reads.period().filter(|period| *period > self.window)
+        let is_believed = self.reads.is_old() || !self.is_even;
+        self.reads.period().filter(|period| is_believed && *period > self.window)
     }
 
     fn beat(&self) -> Option<Duration> {
@@ -169,6 +173,8 @@ impl Rhythm {
             *latest = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX).max(1);
         }
         self.beat = beat(&self.gaps).filter(|beat| *beat <= self.gap_max());
+        let beat = self.beat.map_or(0, |beat| u32::try_from(beat.as_millis()).unwrap_or(u32::MAX));
+        self.is_even = beat > 0 && self.gaps.iter().all(|gap| *gap == 0 || multiple(*gap, beat).is_some());
     }
 
     /// A demand comes with the first read after `maxAge`.

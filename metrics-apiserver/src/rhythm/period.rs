@@ -1,7 +1,7 @@
 //! After what time the reads of a question come again.
 //!
 //! HPAs on one question keep their distances: whatever they are, each read comes again a period later. So the period is the
-//! shortest time after which all reads that are remembered were followed by another. Readers that keep no beat have none,
+//! shortest time after which all reads of late were followed by another. Readers that keep no beat have none,
 //! nor has a server that sees only some of the reads.
 
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub(super) struct Reads {
     /// The times between them in milliseconds, the latest first; zero where there was none.
     gaps: [u32; READS - 1],
     period: Option<u32>,
+    /// Whether all that are remembered keep it, not just the latest.
+    is_old: bool,
 }
 
 impl Reads {
@@ -47,12 +49,19 @@ impl Reads {
             self.gaps[0] = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX);
         }
         self.last = Some(now);
-        self.period = period(&self.ages().collect::<Vec<_>>());
+        let period = period(&self.ages().collect::<Vec<_>>());
+        (self.period, self.is_old) =
+            (period.map(|(period, _)| period), period.is_some_and(|(_, is_old)| is_old));
     }
 
     /// The time after which reads come again.
     pub(super) fn period(&self) -> Option<Duration> {
         self.period.map(|period| Duration::from_millis(period.into()))
+    }
+
+    /// Whether all reads that are remembered keep the period, not just the latest.
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old
     }
 
     /// The first read that is expected after that time.
@@ -88,8 +97,8 @@ impl Reads {
     }
 }
 
-/// The shortest time after which each of the reads came again, if there are two such times to look at.
-fn period(ages: &[u32]) -> Option<u32> {
+/// The shortest time after which each of the reads came again, if there are two such times to look at; and whether all did.
+fn period(ages: &[u32]) -> Option<(u32, bool)> {
     let oldest = *ages.last()?;
     let is_seen_twice = |age: &&u32| **age <= oldest / 2 + late(**age);
     let mut candidates =
@@ -97,10 +106,10 @@ fn period(ages: &[u32]) -> Option<u32> {
     candidates.find_map(|candidate| repeated(ages, *candidate))
 }
 
-/// The least time between reads that came `candidate` apart, if all did.
-fn repeated(ages: &[u32], candidate: u32) -> Option<u32> {
+/// The least time between reads that came `candidate` apart, if all did, or at least all of the last period; and whether all did.
+fn repeated(ages: &[u32], candidate: u32) -> Option<(u32, bool)> {
     let oldest = *ages.last()?;
-    let (late, mut repeats, mut least) = (late(candidate), 0, candidate);
+    let (late, mut repeats, mut least, mut is_old) = (late(candidate), 0, candidate, true);
     for age in ages {
         let then = age.saturating_add(candidate);
         if then > oldest.saturating_add(late) {
@@ -108,11 +117,16 @@ fn repeated(ages: &[u32], candidate: u32) -> Option<u32> {
         }
         let before = ages.iter().min_by_key(|before| before.abs_diff(then))?;
         if before.abs_diff(then) > late {
-            return None;
+            // Before an HPA joined, or kept another period, it was otherwise. What counts is the last period, as a whole.
+            if *age < candidate {
+                return None;
+            }
+            is_old = false;
+            break;
         }
         (repeats, least) = (repeats + 1, least.min(before - age));
     }
-    (repeats >= REPEATS_MIN).then_some(least)
+    (repeats >= REPEATS_MIN).then_some((least, is_old))
 }
 
 /// How far a read may be from a period after another.

@@ -95,6 +95,16 @@ async fn hpas_at_any_distance_are_answered_from_memory() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_hpa_that_joins_another_is_answered_from_its_fifth_read_on_and_takes_no_more_from_the_other() {
+    let (beat, phase) = (30_010, 11_000);
+    let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
+    let hpas = [Hpa::new(0, MAX_AGE), Hpa::new(20 * beat + phase, MAX_AGE)];
+    let waited = waited(&fixture, Duration::from_millis(beat), &hpas, 40).await;
+    let late = |hpa: usize, read| waited[hpa].iter().filter(|waited| **waited > read).count();
+    assert_eq!((late(0, 24), late(1, 4)), (0, 0), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_an_outage_nobody_is_left_without_fetches() {
     for (query, phase) in [(SECOND / 50, 7_000), (SECOND / 50, 8_500), (3 * SECOND, 6_000)] {
         for failures in 8..13 {
