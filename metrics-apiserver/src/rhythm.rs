@@ -131,10 +131,11 @@ impl Rhythm {
         self.next = self.next.and_then(|next| self.after(next));
     }
 
-    /// How early, besides the time a fetch takes, it should be sent. A twentieth of the beat, as far as the reading
-    /// stays young, for `max_age`, long enough to wait for a late reader.
+    /// How early, besides the time a fetch takes, it should be sent. A twelfth of the beat, so that from 10 s on an HPA that was
+    /// late (by 0.75 s at most) may be in time again; as far as the reading stays young, for `max_age`, long enough to wait
+    /// for a late reader.
     pub(crate) fn margin(&self, max_age: Duration) -> Duration {
-        let wanted = self.beat().unwrap_or_default() / 20;
+        let wanted = self.beat().unwrap_or_default() / 12;
         wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(max_age / 4)
     }
 

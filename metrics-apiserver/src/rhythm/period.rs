@@ -13,8 +13,9 @@ use super::{READER_BEAT_MAX, TOLERANCE};
 /// Reads remembered: a period is believed when it was seen twice, with up to eight reads in each.
 const READS: usize = 16;
 
-/// Reads that come together are one: what is fetched for the first answers them all.
-const TOGETHER: Duration = Duration::from_millis(700);
+/// Reads that come together are one: what is fetched for the first answers them all. Longer than a read may be late, lest one
+/// be taken for its neighbour.
+const TOGETHER: Duration = Duration::from_millis(LATE_MAX as u64 + 50);
 
 /// A longer one is not worth waiting for until it was seen twice.
 const PERIOD_MAX: u128 = READER_BEAT_MAX.as_millis() + LATE_MAX as u128;
@@ -131,5 +132,5 @@ fn repeated(ages: &[u32], candidate: u32) -> Option<(u32, bool)> {
 
 /// How far a read may be from a period after another.
 fn late(period: u32) -> u32 {
-    (period / TOLERANCE / 2).min(LATE_MAX)
+    (period / TOLERANCE).min(LATE_MAX)
 }

@@ -36,6 +36,22 @@ async fn an_hpa_is_answered_from_memory_from_its_third_read_on_with_one_query_a_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_hpa_of_any_beat_may_be_late_and_in_time_again() {
+    const READS: u32 = 100;
+    for beat in [5, 10, 15] {
+        let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+        let start = Instant::now();
+        for read in 0..READS {
+            let late = if read % 7 == 3 { Duration::from_millis(750) } else { late(read) / 20 };
+            tokio::time::sleep_until(start + beat * SECOND * read + late).await;
+            fixture.read(MAX_AGE).await.unwrap();
+        }
+        assert!(fixture.hits() >= u64::from(READS) - 3, "{beat} s: {} from memory", fixture.hits());
+        assert!(fixture.asked() <= READS as usize + 2, "{beat} s: {} queries", fixture.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fifty_hpas_on_one_question_cost_no_more_queries_than_one() {
     pub(super) const BEATS: u32 = 12;
     let mut asked = Vec::new();
