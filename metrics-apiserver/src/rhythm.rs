@@ -152,7 +152,7 @@ impl Rhythm {
     /// When a demand is expected after one at that time.
     fn after(&self, demand: Instant) -> Option<Instant> {
         match self.period() {
-            Some(_) => self.reads.first_after(demand + self.window),
+            Some(_) => self.reads.first_after(demand, self.window),
             None => demand.checked_add(self.beat?),
         }
     }

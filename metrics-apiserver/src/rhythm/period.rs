@@ -33,6 +33,8 @@ pub(super) struct Reads {
     last: Option<Instant>,
     /// The times between them in milliseconds, the latest first; zero where there was none.
     gaps: [u32; READS - 1],
+    /// How long after each of them others came together with it, in milliseconds; the latest first.
+    widths: [u16; READS],
     period: Option<u32>,
     /// Whether all that are remembered keep it, not just the latest.
     is_old: bool,
@@ -44,8 +46,11 @@ impl Reads {
         if let Some(last) = self.last {
             let gap = now.saturating_duration_since(last);
             if gap <= TOGETHER {
+                self.widths[0] = u16::try_from(gap.as_millis()).unwrap_or(u16::MAX);
                 return;
             }
+            self.widths.rotate_right(1);
+            self.widths[0] = 0;
             self.gaps.rotate_right(1);
             self.gaps[0] = u32::try_from(gap.as_millis()).unwrap_or(u32::MAX);
         }
@@ -65,26 +70,36 @@ impl Reads {
         self.is_old
     }
 
-    /// The first read that is expected after that time.
-    pub(super) fn first_after(&self, time: Instant) -> Option<Instant> {
-        self.again(time, 1).min()
+    /// The first read expected after one at `demand` that what answers for `window` after that does not answer, or not all that
+    /// come together with it.
+    pub(super) fn first_after(&self, demand: Instant, window: Duration) -> Option<Instant> {
+        let next = |(read, width)| {
+            let unanswered = (demand + window).checked_sub(width)?;
+            self.last_of(read, unanswered.max(demand))?.checked_add(self.period()?)
+        };
+        self.latest().filter_map(next).min()
     }
 
     /// The last one that is expected until then.
     pub(super) fn last_until(&self, time: Instant) -> Option<Instant> {
-        self.again(time, 0).max()
+        self.latest().filter_map(|(read, _)| self.last_of(read, time)).max()
     }
 
-    /// When each of them comes last until that time, or so many periods later.
-    fn again(&self, time: Instant, later: u32) -> impl Iterator<Item = Instant> {
+    /// When a read comes last until that time.
+    fn last_of(&self, read: Instant, time: Instant) -> Option<Instant> {
+        let period = self.period()?;
+        let periods = time.saturating_duration_since(read).as_millis() / period.as_millis();
+        read.checked_add(period.checked_mul(u32::try_from(periods).ok()?)?)
+    }
+
+    /// The reads of the last period, with how long after each others came together with it.
+    fn latest(&self) -> impl Iterator<Item = (Instant, Duration)> {
         let period = self.period().unwrap_or(Duration::MAX);
         // Those before have come again, and that is newer.
         let is_latest = move |age: &Duration| *age + TOGETHER < period;
         let ages = self.ages().map(|age| Duration::from_millis(age.into())).take_while(is_latest);
-        ages.filter_map(move |age| {
-            let read = self.last?.checked_sub(age)?;
-            let periods = time.saturating_duration_since(read).as_millis() / period.as_millis();
-            read.checked_add(period.checked_mul(u32::try_from(periods).ok()? + later)?)
+        ages.zip(self.widths).filter_map(|(age, width)| {
+            Some((self.last?.checked_sub(age)?, Duration::from_millis(width.into())))
         })
     }
 
