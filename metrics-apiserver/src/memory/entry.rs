@@ -130,7 +130,7 @@ impl Entry {
     fn will_do(&self, max_age: Duration) -> bool {
         let kept = self.kept.as_ref().map(|kept| kept.asked);
         let in_flight = self.in_flight().map(|_| self.took_off);
-        let last = self.rhythm.last().map(|last| last + self.rhythm.margin(max_age));
+        let last = self.rhythm.last().map(|last| last + self.margin(max_age));
         kept.max(in_flight).zip(last).is_some_and(|(asked, last)| asked + max_age >= last)
     }
 
@@ -237,8 +237,14 @@ impl Entry {
     /// How long before a read its fetch is to be sent: the time it takes, a margin, and this question's place within
     /// the time over which fetches are spread, as far as the reading stays young enough.
     fn lead(&self, max_age: Duration, spread: Duration) -> Duration {
-        let needed = self.took + self.rhythm.margin(max_age);
+        let needed = self.took + self.margin(max_age);
         let room = max_age.saturating_sub(needed) / 2;
         needed + spread.min(room) * u32::from(self.place) / 256
+    }
+
+    /// How early a fetch should land. A query that takes nearly `max_age` leaves less than the rhythm wants: then half of it,
+    /// so that the read may be as late as the fetch.
+    fn margin(&self, max_age: Duration) -> Duration {
+        self.rhythm.margin(max_age).min(max_age.saturating_sub(self.took) / 2)
     }
 }

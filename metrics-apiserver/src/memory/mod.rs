@@ -4,9 +4,10 @@
 //!
 //! 1. The reading in memory, if its query was sent no longer than the rule's `maxAge` ago. Two rules that put the
 //!    same question share its reading, each with its own `maxAge`. Zero never takes a reading from memory.
-//! 2. Else the outcome of the one fetch in flight for the question, which is begun if there is none. Whatever that
-//!    fetch gives is taken: it is the newest there is, and a second query beside it would load Prometheus for nothing.
-//!    So the age of what a read gets is bounded by `maxAge` or, for a read that waited, by the backend's timeout.
+//! 2. Else the outcome of the one fetch in flight for the question, which is begun if there is none: a second query beside
+//!    it would load Prometheus for nothing. If it was sent longer than `maxAge` before the read came, its reading is no more
+//!    use to the read than one in memory: [`QueryError::TimedOut`]. So what a read gets was asked at most `maxAge` before
+//!    it. Zero takes whatever that fetch gives, else no two reads could share one.
 //! 3. [`ReadError::DeadlinePassed`] once the read's deadline is reached. The fetch goes on until the backend's own
 //!    timeout, and what it gives serves the next read.
 //!
@@ -132,7 +133,8 @@ impl Memory {
         reader: &Reader,
         deadline: Instant,
     ) -> Result<Arc<Reading>, ReadError> {
-        let flight = match self.shelf.look(question, max_age, reader, Instant::now()) {
+        let now = Instant::now();
+        let flight = match self.shelf.look(question, max_age, reader, now) {
             Found::Reading(reading) => {
                 self.metrics.hits.inc();
                 return Ok(reading);
@@ -163,7 +165,10 @@ impl Memory {
             }
         };
         Span::current().record("waited", true);
-        flight.outcome(deadline).await
+        let reading = flight.outcome(deadline).await?;
+        // The fetch may have been under way for long when the read came: what it gives was then too old from the start.
+        let is_too_old = now.saturating_duration_since(reading.asked) > max_age && !max_age.is_zero();
+        if is_too_old { Err(QueryError::TimedOut(max_age).into()) } else { Ok(reading) }
     }
 
     /// Sends fetches ahead of the reads that are expected, and forgets what nobody reads any more; never ends.

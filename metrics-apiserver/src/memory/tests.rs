@@ -172,6 +172,16 @@ async fn a_read_joins_a_slow_fetch_half_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_takes_no_reading_from_a_slow_fetch_that_it_would_not_take_from_memory() {
+    let fixture = Fixture::new(&[Play::Answer(3 * SECOND)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
+    tokio::time::sleep(SECOND * 3 / 2).await;
+    let (strict, lax) = tokio::join!(fixture.read(2 * SECOND), fixture.read(MAX_AGE));
+    assert_eq!(strict, Err(ReadError::Query(QueryError::TimedOut(2 * SECOND))), "asked 2.5 s before it");
+    assert_eq!((lax, fixture.asked()), (Ok(0.0), 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_reaches_all_who_wait_and_who_reads_within_a_second() {
     let fixture = Fixture::new(&[Play::Fail, Play::Answer(Duration::ZERO)]);
     let reads = join_all((0..50).map(|_| fixture.read(MAX_AGE))).await;

@@ -70,6 +70,12 @@ fn a_replica_that_sees_only_some_reads_knows_the_beat() {
 }
 
 #[test]
+fn each_of_three_replicas_knows_an_hpa_that_reads_every_minute() {
+    let (rhythm, start, _) = after([0, 180_500]);
+    assert_eq!(due(&rhythm, start), Some(360_000));
+}
+
+#[test]
 fn a_read_from_somebody_else_does_not_spoil_the_beat() {
     // kubectl at 42 s is a demand of its own, and the HPA's read at 45 s is answered by its reading.
     let (rhythm, start, _) = after([0, 15_000, 30_000, 42_000, 45_000, 60_000, 75_000]);

@@ -36,6 +36,22 @@ async fn an_hpa_is_answered_from_memory_from_its_third_read_on_with_one_query_a_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_hpa_of_any_beat_may_be_late_and_in_time_again() {
+    const READS: u32 = 100;
+    for beat in [5, 10, 15] {
+        let (fixture, _tasks) = ahead(&[Play::Answer(SECOND / 50)]);
+        let start = Instant::now();
+        for read in 0..READS {
+            let late = if read % 7 == 3 { Duration::from_millis(750) } else { late(read) / 20 };
+            tokio::time::sleep_until(start + beat * SECOND * read + late).await;
+            fixture.read(MAX_AGE).await.unwrap();
+        }
+        assert!(fixture.hits() >= u64::from(READS) - 3, "{beat} s: {} from memory", fixture.hits());
+        assert!(fixture.asked() <= READS as usize + 2, "{beat} s: {} queries", fixture.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fifty_hpas_on_one_question_cost_no_more_queries_than_one() {
     pub(super) const BEATS: u32 = 12;
     let mut asked = Vec::new();
@@ -217,6 +233,15 @@ async fn a_query_that_takes_more_than_half_a_beat_is_answered_as_well() {
         let course = course(beat * SECOND, query * SECOND, MAX_AGE).await;
         assert!(course.failed.iter().all(|read| *read < 4), "{query} s of {beat} s: {course:?}");
         assert!((19..=21).contains(&course.queries), "{query} s of {beat} s: {course:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_that_takes_nearly_max_age_is_answered_as_well() {
+    for (query, max_age) in [(3_800, 4), (4_500, 5), (9_500, 10)] {
+        let course = course(BEAT, Duration::from_millis(query), max_age * SECOND).await;
+        assert!(course.failed.iter().all(|read| *read < 4), "{query} ms of {max_age} s: {course:?}");
+        assert!((19..=21).contains(&course.queries), "{query} ms of {max_age} s: {course:?}");
     }
 }
 

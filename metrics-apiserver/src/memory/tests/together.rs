@@ -74,13 +74,15 @@ async fn a_rule_that_is_gone_takes_no_fetches_from_another_with_the_same_questio
 
 #[tokio::test(start_paused = true)]
 async fn hpas_at_any_distance_are_answered_from_memory() {
-    let cases: [(u64, &[u64]); 6] = [
+    let cases: [(u64, &[u64]); 7] = [
         (30_010, &[0, 11_000]),
         (30_010, &[0, 14_000]),
         (15_010, &[0, 6_000, 12_500]),
         (15_010, &[0, 5_000, 12_500]),
         (15_010, &[0, 8_000, 10_500]),
         (15_010, &[0, 6_000, 8_500]),
+        // Of the two last, which come together, the reading for the first answers one.
+        (15_000, &[0, 4_226, 8_682, 9_073]),
     ];
     for (beat, phases) in cases {
         for query in [SECOND / 50, 3 * SECOND] {
@@ -92,6 +94,16 @@ async fn hpas_at_any_distance_are_answered_from_memory() {
             assert!(fixture.asked() <= 2 * 40 + 3, "{phases:?}, {query:?}: {} queries", fixture.asked());
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hpa_that_joins_another_is_answered_from_its_fifth_read_on_and_takes_no_more_from_the_other() {
+    let (beat, phase) = (30_010, 11_000);
+    let (fixture, _tasks) = ahead(&[Play::Answer(3 * SECOND)]);
+    let hpas = [Hpa::new(0, MAX_AGE), Hpa::new(20 * beat + phase, MAX_AGE)];
+    let waited = waited(&fixture, Duration::from_millis(beat), &hpas, 40).await;
+    let late = |hpa: usize, read| waited[hpa].iter().filter(|waited| **waited > read).count();
+    assert_eq!((late(0, 24), late(1, 4)), (0, 0), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
