@@ -15,7 +15,7 @@ use crate::rules::Question;
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
 /// What a question with one small reading takes, besides its text: measured with ten thousand of them.
-pub(super) const ENTRY_BYTES: usize = 2_500;
+pub(super) const ENTRY_BYTES: usize = 1_500;
 
 /// What is to be done for the next read of a question.
 #[derive(Debug)]

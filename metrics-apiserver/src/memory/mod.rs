@@ -55,11 +55,11 @@ use metrics::Metrics;
 use shelf::{Found, Shelf};
 
 /// Questions kept at most: twice the 10,000 HPAs of the largest clusters; a question with a small reading takes
-/// about a kilobyte.
+/// about a kilobyte and a half.
 pub const QUESTIONS_MAX: usize = 20_000;
 
 /// What all questions and readings together may take, of the 160 MB that the manifests allow: the program takes 16, and
-/// answers that are read and decoded up to 90. Enough for all questions with a kilobyte of text and labels each; without it,
+/// answers that are read and decoded up to 90. Enough for all questions with 900 bytes of text and labels each; without it,
 /// a few readings of the largest kind, or a thousand of the longest questions, would end the process.
 pub const BYTES_MAX: usize = 48_000_000;
 

@@ -17,12 +17,12 @@ use super::connection::Peer;
 use super::heads::Line;
 use crate::api::LimitError;
 
-/// An answer of a hundred items or so. One on each connection that there may be takes no more than large ones do together.
+/// An answer of a hundred items or so; one on each connection that there may be takes 16 MiB.
 const SMALL_BYTES_MAX: usize = 16 << 10;
 
-/// What large answers may take together: of the 160 MB that the manifests allow, 16 are the program's, 48 the memory's, and
-/// up to 90 are for answers of backends.
-const ROOM_KIB: u32 = 16 << 10;
+/// What large answers may take together: of the 160 MiB that the manifests allow, the program takes 16, the memory 48, and
+/// answers of backends up to 90.
+const ROOM_KIB: u32 = 8 << 10;
 
 /// Requests that wait for room: what each holds meanwhile is a hundred bytes for an item.
 const WAITING_MAX: usize = 64;
@@ -139,11 +139,11 @@ mod tests {
     #[tokio::test]
     async fn large_answers_have_so_much_room_together_and_small_ones_need_none() {
         let room = Room::default();
-        let first = place(&room, 9 * MIB).unwrap().ok();
+        let first = place(&room, 5 * MIB).unwrap().ok();
         assert!(first.is_some());
-        assert!(place(&room, 9 * MIB).is_none(), "it waits");
-        assert!(place(&room, 7 * MIB).unwrap().is_ok());
-        let all = place(&room, 7 * MIB).unwrap().ok();
+        assert!(place(&room, 5 * MIB).is_none(), "it waits");
+        assert!(place(&room, 3 * MIB).unwrap().is_ok());
+        let all = place(&room, 3 * MIB).unwrap().ok();
         assert!(all.is_some() && place(&room, SMALL_BYTES_MAX + 1).is_none());
         assert!((0..1_000).all(|_| place(&room, SMALL_BYTES_MAX).is_some_and(|place| place.is_ok())));
         drop((first, all));
@@ -153,7 +153,7 @@ mod tests {
     #[tokio::test]
     async fn scrapes_wait_for_each_other_alone() {
         let room = Room::default();
-        let _taken = place(&room, 16 * MIB);
+        let _taken = place(&room, 8 * MIB);
         let scrapes: Vec<_> = (0..SCRAPES_MAX).map(|_| room.scrape().now_or_never().unwrap()).collect();
         assert!(room.scrape().now_or_never().is_none());
         drop(scrapes);
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_waits_for_room_until_its_deadline_and_so_many_do() {
         let room = Room::default();
-        let taken = place(&room, 16 * MIB).unwrap().ok();
+        let taken = place(&room, 8 * MIB).unwrap().ok();
         let waiting = || room.place(MIB, Instant::now() + Duration::from_secs(1));
         let mut all: Vec<_> = (0..WAITING_MAX).map(|_| Box::pin(waiting())).collect();
         assert!(all.iter_mut().all(|one| one.now_or_never().is_none()));
