@@ -85,7 +85,9 @@ impl Outcome {
             AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {
                 ReadError::Busy => Self::Busy,
-                ReadError::DeadlinePassed | ReadError::Query(QueryError::TimedOut(_)) => Self::Timeout,
+                ReadError::DeadlinePassed
+                | ReadError::TooOld(_)
+                | ReadError::Query(QueryError::TimedOut(_)) => Self::Timeout,
                 ReadError::Query(QueryError::Unavailable { .. }) => Self::Unavailable,
                 ReadError::Query(QueryError::Open { .. }) => Self::BreakerOpen,
                 ReadError::Query(QueryError::Refused { .. }) => Self::Refused,

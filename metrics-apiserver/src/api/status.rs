@@ -219,7 +219,9 @@ fn code_of(error: &AnswerError) -> (u16, &'static str) {
         AnswerError::Unknown { .. } => (404, "NotFound"),
         AnswerError::Question { .. } => (400, "BadRequest"),
         AnswerError::Read { source, .. } => match source {
-            ReadError::DeadlinePassed | ReadError::Query(QueryError::TimedOut(_)) => (504, "Timeout"),
+            ReadError::DeadlinePassed | ReadError::TooOld(_) | ReadError::Query(QueryError::TimedOut(_)) => {
+                (504, "Timeout")
+            }
             ReadError::Query(QueryError::Refused { .. } | QueryError::Unfit { .. }) => (500, "InternalError"),
             ReadError::Busy
             | ReadError::Query(

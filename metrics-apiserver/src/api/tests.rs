@@ -194,6 +194,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (question(QuestionError::Parameter { name: "app".into() }), 400, "BadRequest"),
         (question(QuestionError::TooLong { limit: 1 }), 400, "BadRequest"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
+        (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),
         (read(QueryError::TimedOut(Duration::from_secs(10)).into()), 504, "Timeout"),
         (read(QueryError::Unavailable { detail: detail.clone() }.into()), 503, "ServiceUnavailable"),

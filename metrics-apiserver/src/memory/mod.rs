@@ -6,7 +6,7 @@
 //!    same question share its reading, each with its own `maxAge`. Zero never takes a reading from memory.
 //! 2. Else the outcome of the one fetch in flight for the question, which is begun if there is none: a second query beside
 //!    it would load Prometheus for nothing. If it was sent longer than `maxAge` before the read came, its reading is no more
-//!    use to the read than one in memory: [`QueryError::TimedOut`]. So what a read gets was asked at most `maxAge` before
+//!    use to the read than one in memory: [`ReadError::TooOld`]. So what a read gets was asked at most `maxAge` before
 //!    it. Zero takes whatever that fetch gives, else no two reads could share one.
 //! 3. [`ReadError::DeadlinePassed`] once the read's deadline is reached. The fetch goes on until the backend's own
 //!    timeout, and what it gives serves the next read.
@@ -99,6 +99,11 @@ pub enum ReadError {
     /// The read's deadline passed first; the fetch goes on and serves the next read.
     #[error("prometheus did not answer in time; the next read gets this query's result")]
     DeadlinePassed,
+    /// The query that the read waited for was sent too long before it.
+    #[error(
+        "prometheus did not answer within the metric's maxAge of {0:?}; make the query faster, or maxAge longer"
+    )]
+    TooOld(Duration),
     /// [`Limits::fetches`] are in flight.
     #[error("too many queries to prometheus are in flight")]
     Busy,
@@ -168,7 +173,7 @@ impl Memory {
         let reading = flight.outcome(deadline).await?;
         // The fetch may have been under way for long when the read came: what it gives was then too old from the start.
         let is_too_old = now.saturating_duration_since(reading.asked) > max_age && !max_age.is_zero();
-        if is_too_old { Err(QueryError::TimedOut(max_age).into()) } else { Ok(reading) }
+        if is_too_old { Err(ReadError::TooOld(max_age)) } else { Ok(reading) }
     }
 
     /// Sends fetches ahead of the reads that are expected, and forgets what nobody reads any more; never ends.

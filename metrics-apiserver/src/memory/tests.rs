@@ -177,7 +177,7 @@ async fn a_read_takes_no_reading_from_a_slow_fetch_that_it_would_not_take_from_m
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
     tokio::time::sleep(SECOND * 3 / 2).await;
     let (strict, lax) = tokio::join!(fixture.read(2 * SECOND), fixture.read(MAX_AGE));
-    assert_eq!(strict, Err(ReadError::Query(QueryError::TimedOut(2 * SECOND))), "asked 2.5 s before it");
+    assert_eq!(strict, Err(ReadError::TooOld(2 * SECOND)), "asked 2.5 s before it");
     assert_eq!((lax, fixture.asked()), (Ok(0.0), 1));
 }
 
