@@ -260,9 +260,11 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
 #[test]
 fn a_large_answer_leaves_whole_and_what_was_asked_behind_it_is_answered_behind_it() {
     let app = App::start();
-    let both = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
     let mut stream = app.connect(true);
-    stream.write_all((both(&format!("{BASE}/namespaces/a/large")) + &both("/nothing")).as_bytes()).unwrap();
+    stream
+        .write_all((request(&format!("{BASE}/namespaces/a/large")) + &request("/nothing")).as_bytes())
+        .unwrap();
     stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     read_to_close(&mut stream, &mut text);
