@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use crate::answer::Answers;
 use crate::authn::{Authenticator, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions, OpenPaths};
+use crate::backend::{Auth, Backends, ClientOptions, Identity};
+use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config::{self, Config, LogFormat, LogLevel, Options, TlsVersion};
-use crate::memory::{self, Memory, Query};
-use crate::prometheus::{Auth, Backends, ClientOptions, Identity};
 use crate::readiness::Readiness;
-use crate::reload::{self, Hangups, Reload};
+use crate::reload::{self, Reload, Sighup};
 use crate::rules::BackendName;
 use crate::shutdown::{self, Ending};
 use crate::telemetry::{Exporting, Log, TraceOptions, Traces};
@@ -32,7 +32,7 @@ const KUBERNETES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Everything that serves, made and bound, but serving nobody yet.
 struct App {
     bound: server::Bound,
-    memory: Arc<Memory>,
+    cache: Arc<Cache>,
     backends: Arc<Backends>,
     readiness: Readiness,
     shutdown_delay: Duration,
@@ -50,14 +50,14 @@ struct Telemetry {
 #[derive(Debug)]
 pub struct Signals {
     shutdown: shutdown::Signals,
-    hangups: Hangups,
+    sighup: Sighup,
 }
 
 impl Signals {
     /// Takes them over; from here on none of them ends the process by itself.
     pub fn install() -> anyhow::Result<Self> {
         let installed = shutdown::Signals::install()
-            .and_then(|shutdown| Ok(Self { shutdown, hangups: Hangups::install()? }));
+            .and_then(|shutdown| Ok(Self { shutdown, sighup: Sighup::install()? }));
         installed.context("cannot listen for signals")
     }
 }
@@ -88,14 +88,14 @@ fn init_telemetry(options: &Options) -> anyhow::Result<Telemetry> {
 /// Starts and serves, until a signal has ended it or a part of it has failed. A start is ended by the first signal.
 pub async fn serve(options: Options, config: Config, signals: Signals) -> anyhow::Result<Ending> {
     let telemetry = init_telemetry(&options)?;
-    let Signals { shutdown: mut signals, hangups } = signals;
+    let Signals { shutdown: mut signals, sighup } = signals;
     let app = tokio::select! {
         biased;
         () = signals.next() => {
             tracing::info!("stopped while starting");
             return Ok(Ending::Drained);
         }
-        app = App::build(options, config, hangups, &telemetry) => app?,
+        app = App::build(options, config, sighup, &telemetry) => app?,
     };
     app.run(signals, telemetry).await
 }
@@ -106,7 +106,7 @@ impl App {
     async fn build(
         options: Options,
         config: Config,
-        hangups: Hangups,
+        sighup: Sighup,
         telemetry: &Telemetry,
     ) -> anyhow::Result<Self> {
         for note in options.notes.iter().chain(&config.warnings) {
@@ -119,11 +119,11 @@ impl App {
         telemetry.log.register(&mut registry);
         telemetry.exporting.register(&mut registry);
 
-        let Serving { answers, memory, backends, reload } =
+        let Serving { answers, cache, backends, reload } =
             serving(&options, config, &readiness, &mut registry)?;
-        background.spawn(Arc::clone(&memory).run_ahead());
+        background.spawn(Arc::clone(&cache).run_ahead());
         readiness.configuration_loaded();
-        background.spawn(reload.run(hangups));
+        background.spawn(reload.run(sighup));
         let (authn_client, authz_client) = kubernetes_clients(&options).await?;
         let reviews = Reviews::register(&mut registry);
         let authenticator =
@@ -140,7 +140,7 @@ impl App {
         tracing::info!(address = %bound.local_addr(), "serving");
         Ok(Self {
             bound,
-            memory,
+            cache,
             backends,
             readiness,
             shutdown_delay: options.limits.shutdown_delay,
@@ -150,7 +150,7 @@ impl App {
 
     /// Serves until a signal has ended it, or a background task has failed.
     async fn run(self, mut signals: shutdown::Signals, telemetry: Telemetry) -> anyhow::Result<Ending> {
-        let Self { bound, memory, backends, readiness, shutdown_delay, mut background } = self;
+        let Self { bound, cache, backends, readiness, shutdown_delay, mut background } = self;
         let Telemetry { log, mut exporting } = telemetry;
         let serving = shutdown::until_signalled(
             async || signals.next().await,
@@ -164,7 +164,7 @@ impl App {
             failure = first_failure(exporting.tasks()) => return Err(failure),
         };
         background.shutdown().await;
-        memory.shutdown().await;
+        cache.shutdown().await;
         backends.shutdown().await;
         if ending == Ending::Drained {
             exporting.flush().await;
@@ -188,7 +188,7 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
 /// What answers, what it answers from, and what keeps it as the file says.
 struct Serving {
     answers: Arc<Answers>,
-    memory: Arc<Memory>,
+    cache: Arc<Cache>,
     backends: Arc<Backends>,
     reload: Reload,
 }
@@ -202,19 +202,19 @@ fn serving(
     let configured: Vec<_> = config.backends.into_iter().map(client_options).collect();
     let backends = Arc::new(Backends::build(configured.clone())?);
     backends.register(registry);
-    let query = Arc::clone(&backends) as Arc<dyn Query>;
-    let memory = Arc::new(Memory::new(query, memory::Limits::default(), Handle::current()));
-    memory.register(registry);
+    let source = Arc::clone(&backends) as Arc<dyn QuerySource>;
+    let cache = Arc::new(Cache::new(source, cache::Limits::default(), Handle::current()));
+    cache.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&memory), registry));
+    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), registry));
     let parts = reload::Parts {
         file: options.config_file.clone(),
         catalog,
         backends: Arc::clone(&backends),
         client_options,
         forget: Box::new({
-            let memory = Arc::clone(&memory);
-            move |backend| memory.forget(backend)
+            let cache = Arc::clone(&cache);
+            move |backend| cache.forget(backend)
         }),
         prepare: Box::new({
             let answers = Arc::clone(&answers);
@@ -224,7 +224,7 @@ fn serving(
         metrics: reload::Metrics::register(registry),
     };
     let reload = Reload::new(parts, config.fingerprint, configured);
-    Ok(Serving { answers, memory, backends, reload })
+    Ok(Serving { answers, cache, backends, reload })
 }
 
 fn client_options(backend: config::Backend) -> (BackendName, ClientOptions) {

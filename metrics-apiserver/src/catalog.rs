@@ -107,17 +107,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_asks_as_before_goes_on_as_the_same_asker() {
+    fn a_rule_that_asks_as_before_goes_on_as_the_same_owner() {
         let served = ServedCatalog::new(Catalog::new(vec![rule("same", "up"), rule("other", "up")]));
-        let asker = |name| {
+        let owner = |name| {
             let metric = MetricName::parse(name).unwrap();
-            Arc::downgrade(&served.current().rule(&metric).unwrap().asker)
+            Arc::downgrade(&served.current().rule(&metric).unwrap().owner)
         };
-        let (same, other) = (asker("same"), asker("other"));
+        let (same, other) = (owner("same"), owner("other"));
         let mut patient = rule("same", "up");
         patient.max_age = Duration::from_secs(60);
         served.replace(Catalog::new(vec![patient, rule("other", "down")]));
-        assert!(same.ptr_eq(&asker("same")));
+        assert!(same.ptr_eq(&owner("same")));
         assert!(other.upgrade().is_none(), "nobody asks for `up` by this name any more");
         served.replace(Catalog::default());
         assert!(same.upgrade().is_none());

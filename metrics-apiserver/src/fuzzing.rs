@@ -11,7 +11,7 @@ use crate::config::{self, Config, Place};
 use crate::metric::{Namespace, ParseSelectorError, Selector};
 
 pub use crate::authn::fuzzing::headers;
-pub use crate::prometheus::fuzzing::response;
+pub use crate::backend::fuzzing::response;
 pub use crate::rules::fuzzing::injection;
 pub use crate::server::fuzzing::request;
 
@@ -71,7 +71,7 @@ fn can_be_served(config: &Config) {
     for rule in &config.rules {
         assert!(backends.contains(&rule.backend), "{} has a backend", rule.name);
         if let Ok(namespace) = Namespace::parse("default") {
-            let _ = rule.question(&namespace, &Selector::default());
+            let _ = rule.query(&namespace, &Selector::default());
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod api;
 pub mod app;
 pub mod authn;
 pub mod authz;
+pub mod backend;
+pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
@@ -15,9 +17,7 @@ mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod memory;
 pub mod metric;
-pub mod prometheus;
 pub mod readiness;
 pub mod reload;
 mod rhythm;

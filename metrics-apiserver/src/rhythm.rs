@@ -1,4 +1,4 @@
-//! The rhythm of a question's reads, and when to fetch so that the next read finds a young reading. Memory's questions have one,
+//! The rhythm of a query's reads, and when to fetch so that the next read finds a young reading. Memory's queries have one,
 //! and so have the rights that reads are reviewed for.
 //!
 //! Not every read matters: while a reading is young enough it answers any number of them. What matters is the first
@@ -11,7 +11,7 @@
 //! multiples of the beat, so the beat is the gap of which the most other gaps are multiples. HPAs come late, never
 //! early: the shortest such gap is taken, since a reading fetched early only waits.
 //!
-//! Several HPAs on one question may make demands at distances that no beat explains. But each of their reads comes again
+//! Several HPAs on one query may make demands at distances that no beat explains. But each of their reads comes again
 //! a period later, and the next demand is the first of those that a reading fetched for the last one cannot answer.
 
 mod period;
@@ -28,7 +28,7 @@ const GAPS: usize = 6;
 /// How far a gap may be from a multiple of the beat, in parts of the beat. Measured at an HPA: 15.01 s to 15.75 s.
 const TOLERANCE: u32 = 10;
 
-/// Beats without a read before a question's fetches end. Of three replicas each gets a third of the reads, so that
+/// Beats without a read before a query's fetches end. Of three replicas each gets a third of the reads, so that
 /// twelve beats in a row pass one by in 0.8 of a hundred cases.
 const SILENT_BEATS_MAX: u32 = 12;
 
@@ -39,18 +39,18 @@ const READER_BEAT_MAX: Duration = Duration::from_secs(60);
 /// turns sees every third, and that may be late.
 const GAP_MAX: Duration = Duration::from_secs(190);
 
-/// How long a question without a beat is kept, unread.
+/// How long a query without a beat is kept, unread.
 const UNREAD_MAX: Duration = Duration::from_secs(600);
 
 /// What a read is to the rhythm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// The reading fetched for the last demand can answer it.
-    Follower,
+    Hit,
     /// A demand that something was fetched ahead of.
-    Expected,
+    Predicted,
     /// A demand that nothing was fetched ahead of.
-    Surprise,
+    Unpredicted,
 }
 
 /// When the last demand came, and how often the ones before.
@@ -83,10 +83,10 @@ impl Rhythm {
         let gap = self.demand.map(|demand| now.saturating_duration_since(demand));
         if !is_missed && gap.is_some_and(|gap| gap <= window) {
             self.reads.read(now);
-            return Role::Follower;
+            return Role::Hit;
         }
         (self.demand, self.max_age, self.window) = (Some(now), max_age, window);
-        let role = if self.fetched { Role::Expected } else { Role::Surprise };
+        let role = if self.fetched { Role::Predicted } else { Role::Unpredicted };
         (self.provided, self.fetched) = (0, false);
         match gap {
             Some(gap)
@@ -139,7 +139,7 @@ impl Rhythm {
         wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(max_age / 4)
     }
 
-    /// How long a reading of this question can be of use to its readers, unread.
+    /// How long a reading of this query can be of use to its readers, unread.
     pub(crate) fn silence_max(&self) -> Duration {
         self.beat().map_or(UNREAD_MAX, |beat| beat * SILENT_BEATS_MAX).max(self.max_age)
     }

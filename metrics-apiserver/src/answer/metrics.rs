@@ -1,6 +1,6 @@
 //! The metrics of reads, by metric and outcome.
 //!
-//! A read finds its tally by one look into a map that is made once per catalog and swapped whole: no lock, no text made.
+//! A read finds its stats by one look into a map that is made once per catalog and swapped whole: no lock, no text made.
 //! What a rule counted stays when a reload keeps its name, and goes when a reload removes it. Only what has happened is
 //! shown, so a metric that nobody reads costs nothing in a scrape.
 
@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::outcome::Outcome;
-use super::tally::Tally;
+use super::stats::ReadStats;
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::MetricName;
 
@@ -34,25 +34,25 @@ const UNKNOWN: &str = "_unknown";
 #[derive(Debug)]
 pub(super) struct ReadMetrics {
     catalog: Arc<ServedCatalog>,
-    served: ArcSwap<Tallies>,
-    /// Held by the one who makes the next tallies.
+    served: ArcSwap<AllStats>,
+    /// Held by the one who makes the next all_stats.
     renewing: Mutex<()>,
     /// Reads of metrics that no rule serves.
-    unknown: Tally,
+    unknown: ReadStats,
 }
 
-/// The tallies of one catalog.
+/// The all_stats of one catalog.
 #[derive(Debug)]
-struct Tallies {
+struct AllStats {
     generation: u64,
     own: BTreeMap<MetricName, Own>,
-    other: Arc<Tally>,
+    other: Arc<ReadStats>,
 }
 
 /// A rule with series of its own.
 #[derive(Debug, Clone)]
 struct Own {
-    tally: Arc<Tally>,
+    stats: Arc<ReadStats>,
     /// Whether its policies hold values, so that the gauge of holds is of interest.
     holds: bool,
 }
@@ -60,12 +60,12 @@ struct Own {
 impl ReadMetrics {
     /// Counts the reads of what `catalog` serves, and shows them in `registry`.
     pub(super) fn register(registry: &mut Registry, catalog: Arc<ServedCatalog>) -> Arc<Self> {
-        let none = Tallies { generation: 0, own: BTreeMap::new(), other: Arc::new(Tally::new()) };
+        let none = AllStats { generation: 0, own: BTreeMap::new(), other: Arc::new(ReadStats::new()) };
         let metrics = Self {
             catalog,
             served: ArcSwap::from_pointee(none),
             renewing: Mutex::default(),
-            unknown: Tally::new(),
+            unknown: ReadStats::new(),
         };
         let metrics = Arc::new(metrics);
         registry.register_collector(Box::new(Arc::clone(&metrics)));
@@ -73,9 +73,9 @@ impl ReadMetrics {
     }
 
     /// Where the reads of a rule of `catalog` are counted.
-    pub(super) fn tally(&self, catalog: &Catalog, rule: &MetricName) -> Arc<Tally> {
-        let tallies = self.tallies(catalog);
-        tallies.own.get(rule).map_or_else(|| Arc::clone(&tallies.other), |own| Arc::clone(&own.tally))
+    pub(super) fn stats(&self, catalog: &Catalog, rule: &MetricName) -> Arc<ReadStats> {
+        let all_stats = self.all_stats(catalog);
+        all_stats.own.get(rule).map_or_else(|| Arc::clone(&all_stats.other), |own| Arc::clone(&own.stats))
     }
 
     /// Counts a read of a metric that no rule serves.
@@ -83,37 +83,37 @@ impl ReadMetrics {
         self.unknown.count(Outcome::Unknown, took);
     }
 
-    /// Makes the tallies of the catalog of now, and frees those of the one before.
+    /// Makes the all_stats of the catalog of now, and frees those of the one before.
     pub(super) fn renew(&self) {
-        drop(self.tallies(&self.catalog.current()));
+        drop(self.all_stats(&self.catalog.current()));
     }
 
-    /// The tallies of `catalog`, or of a newer one.
-    fn tallies(&self, catalog: &Catalog) -> Arc<Tallies> {
-        let tallies = self.served.load_full();
-        if tallies.generation >= catalog.generation() {
-            return tallies;
+    /// The all_stats of `catalog`, or of a newer one.
+    fn all_stats(&self, catalog: &Catalog) -> Arc<AllStats> {
+        let all_stats = self.served.load_full();
+        if all_stats.generation >= catalog.generation() {
+            return all_stats;
         }
         let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let tallies = self.served.load_full();
-        if tallies.generation >= catalog.generation() {
-            return tallies;
+        let all_stats = self.served.load_full();
+        if all_stats.generation >= catalog.generation() {
+            return all_stats;
         }
-        let next = Arc::new(tallies.next(catalog));
+        let next = Arc::new(all_stats.next(catalog));
         self.served.store(Arc::clone(&next));
         next
     }
 }
 
-impl Tallies {
+impl AllStats {
     /// Those of the next catalog: who has series of its own keeps them, the others follow by name while there is room.
     fn next(&self, catalog: &Catalog) -> Self {
         let rules = catalog.rules().filter(|rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str()));
         let (old, new): (Vec<_>, Vec<_>) = rules.partition(|rule| self.own.contains_key(&rule.name));
         let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|rule| {
-            let known = self.own.get(&rule.name).map(|own| Arc::clone(&own.tally));
-            let tally = known.unwrap_or_else(|| Arc::new(Tally::new()));
-            (rule.name.clone(), Own { tally, holds: rule.policies.hold() })
+            let known = self.own.get(&rule.name).map(|own| Arc::clone(&own.stats));
+            let stats = known.unwrap_or_else(|| Arc::new(ReadStats::new()));
+            (rule.name.clone(), Own { stats, holds: rule.policies.hold() })
         });
         Self { generation: catalog.generation(), own: own.collect(), other: Arc::clone(&self.other) }
     }
@@ -122,46 +122,46 @@ impl Tallies {
 impl Collector for ReadMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // The catalog of now, so that a rule that was removed leaves no series even if nobody reads.
-        let tallies = self.tallies(&self.catalog.current());
-        let own = tallies.own.iter().map(|(name, own)| (name.as_str(), &*own.tally));
+        let all_stats = self.all_stats(&self.catalog.current());
+        let own = all_stats.own.iter().map(|(name, own)| (name.as_str(), &*own.stats));
         let all: Vec<Labelled<'_>> =
-            own.chain([(OTHER, &*tallies.other), (UNKNOWN, &self.unknown)]).collect();
+            own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
         encode_reads(&mut encoder, &all)?;
-        let durations = all.iter().filter(|(_, tally)| tally.any(&Outcome::ALL));
+        let durations = all.iter().filter(|(_, stats)| stats.any(&Outcome::ALL));
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_read_duration_seconds", "Time from the parsed request to its values"),
-            durations.map(|(metric, tally)| (*metric, &tally.durations)),
+            durations.map(|(metric, stats)| (*metric, &stats.durations)),
         )?;
-        let ages = all.iter().filter(|(_, tally)| tally.any(&[Outcome::Ok, Outcome::Held]));
+        let ages = all.iter().filter(|(_, stats)| stats.any(&[Outcome::Ok, Outcome::Held]));
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_reading_age_seconds", "Age of the reading that answered a read"),
-            ages.map(|(metric, tally)| (*metric, &tally.ages)),
+            ages.map(|(metric, stats)| (*metric, &stats.ages)),
         )?;
         encode_queries(&mut encoder, &all)?;
-        let queries = all.iter().filter(|(_, tally)| tally.queries.any());
+        let queries = all.iter().filter(|(_, stats)| stats.queries.any());
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_query_duration_seconds", "Time of queries, waiting for their turn included"),
-            queries.map(|(metric, tally)| (*metric, tally.queries.durations())),
+            queries.map(|(metric, stats)| (*metric, stats.queries.durations())),
         )?;
-        let holding = tallies.own.iter().filter(|(_, own)| own.holds);
-        let holding = holding.map(|(name, own)| (name.as_str(), own.tally.holds()));
-        encode_holds(&mut encoder, holding.chain(tallies.other.holds().then_some((OTHER, true))))
+        let holding = all_stats.own.iter().filter(|(_, own)| own.holds);
+        let holding = holding.map(|(name, own)| (name.as_str(), own.stats.holds()));
+        encode_holds(&mut encoder, holding.chain(all_stats.other.holds().then_some((OTHER, true))))
     }
 }
 
 /// The label `metric`, and what is counted under it.
-type Labelled<'a> = (&'a str, &'a Tally);
+type Labelled<'a> = (&'a str, &'a ReadStats);
 
 fn encode_reads(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
     let (name, help) = ("metrics_apiserver_reads", "Reads answered, by how they ended");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (metric, tally) in all {
-        for outcome in Outcome::ALL.into_iter().filter(|outcome| tally.reads(*outcome) > 0) {
+    for (metric, stats) in all {
+        for outcome in Outcome::ALL.into_iter().filter(|outcome| stats.reads(*outcome) > 0) {
             let labels = [("metric", *metric), ("outcome", outcome.as_str())];
-            ConstCounter::new(tally.reads(outcome)).encode(family.encode_family(&labels)?)?;
+            ConstCounter::new(stats.reads(outcome)).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())
@@ -182,8 +182,8 @@ fn encode_histograms<'a>(
 fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
     let (name, help) = ("metrics_apiserver_queries", "Queries ended, by what came of them");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (metric, tally) in all {
-        tally.queries.encode_outcomes(("metric", metric), false, &mut family)?;
+    for (metric, stats) in all {
+        stats.queries.encode_outcomes(("metric", metric), false, &mut family)?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! One request → values: catalog, rule, memory, policies.
 //!
-//! Adds no facts of its own: the catalog knows the rule, the rule the question and the policies, memory the reading.
+//! Adds no facts of its own: the catalog knows the rule, the rule the query and the policies, memory the reading.
 //! Every read is counted, with how it ended.
 
 mod metrics;
 mod outcome;
 mod read;
-mod tally;
+mod stats;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
 
+use crate::cache::{Cache, ReadError, Subscriber};
 use crate::catalog::ServedCatalog;
-use crate::memory::{Memory, ReadError, Reader};
 use crate::metric::{MetricName, Namespace, Selector, Value};
-use crate::rules::{QuestionError, Rule, ValueError};
+use crate::rules::{PlanError, Rule, ValueError};
 
 use metrics::ReadMetrics;
 use read::Served;
@@ -49,11 +49,11 @@ pub enum AnswerError {
     },
     /// The client's selector asks for what the rule does not allow.
     #[error("metric `{metric}`: {source}")]
-    Question {
+    Plan {
         /// The metric.
         metric: MetricName,
         /// What is not allowed.
-        source: QuestionError,
+        source: PlanError,
     },
     /// No reading in time.
     #[error("metric `{metric}`: {source}; the server's log says more")]
@@ -90,15 +90,15 @@ fn spoken(duration: Duration) -> String {
 /// Answers requests from the catalog of the moment.
 pub struct Answers {
     catalog: Arc<ServedCatalog>,
-    memory: Arc<Memory>,
+    cache: Arc<Cache>,
     metrics: Arc<ReadMetrics>,
 }
 
 impl Answers {
     /// Answers from this catalog and this memory; `registry` shows what was answered.
-    pub fn new(catalog: Arc<ServedCatalog>, memory: Arc<Memory>, registry: &mut Registry) -> Self {
+    pub fn new(catalog: Arc<ServedCatalog>, cache: Arc<Cache>, registry: &mut Registry) -> Self {
         let metrics = ReadMetrics::register(registry, Arc::clone(&catalog));
-        Self { catalog, memory, metrics }
+        Self { catalog, cache, metrics }
     }
 
     /// Makes what the first read by new rules would have to make.
@@ -120,13 +120,13 @@ impl Answers {
             self.metrics.count_unknown(began.elapsed());
             return Err(AnswerError::Unknown { metric: metric.clone() });
         };
-        let tally = self.metrics.tally(&catalog, &rule.name);
+        let stats = self.metrics.stats(&catalog, &rule.name);
         let (name, space) = (rule.name.as_str(), namespace.as_str());
-        // Memory says so if the read waits.
+        // Cache says so if the read waits.
         let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);
-        let reader = Reader::new(&rule.asker, Arc::clone(&tally.queries));
-        let read = self.read(rule, namespace, selector, &reader, deadline).instrument(span).await;
-        tally.record(rule.name.as_str(), &read, began.elapsed());
+        let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries));
+        let read = self.read(rule, namespace, selector, &subscriber, deadline).instrument(span).await;
+        stats.record(rule.name.as_str(), &read, began.elapsed());
         read.map(|served| Answer { metric: rule.name.clone(), values: served.values })
     }
 
@@ -135,13 +135,13 @@ impl Answers {
         rule: &Rule,
         namespace: &Namespace,
         selector: &Selector,
-        reader: &Reader,
+        subscriber: &Subscriber,
         deadline: Instant,
     ) -> Result<Served, AnswerError> {
-        let question = rule
-            .question(namespace, selector)
-            .map_err(|source| AnswerError::Question { metric: rule.name.clone(), source })?;
-        read::read(&self.memory, rule, &question, reader, deadline).await
+        let query = rule
+            .query(namespace, selector)
+            .map_err(|source| AnswerError::Plan { metric: rule.name.clone(), source })?;
+        read::read(&self.cache, rule, &query, subscriber, deadline).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::AnswerError;
 use super::read::{Served, Source};
-use crate::memory::{QueryError, ReadError};
+use crate::cache::{QueryError, ReadError};
 use crate::rules::ValueError;
 
 /// How a read ended.
@@ -81,7 +81,7 @@ impl Outcome {
     fn of_error(error: &AnswerError) -> Self {
         match error {
             AnswerError::Unknown { .. } => Self::Unknown,
-            AnswerError::Question { .. } => Self::BadRequest,
+            AnswerError::Plan { .. } => Self::BadRequest,
             AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {
                 ReadError::Busy => Self::Busy,

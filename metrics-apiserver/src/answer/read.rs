@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::AnswerError;
-use crate::memory::{Memory, Question, ReadError, Reader, Reading};
+use crate::cache::{Cache, Query, ReadError, Reading, Subscriber};
 use crate::metric::{Labels, Value};
 use crate::rules::{Fallback, Partial, Policies, Rule, ValueError};
 
@@ -29,42 +29,43 @@ pub(super) enum Source {
     Replaced(AnswerError),
 }
 
-/// Puts the question and makes values of the answer by the rule's policies.
+/// Puts the query and makes values of the answer by the rule's policies.
 ///
 /// A reading that gave values with nothing put in their place is good. What is held is the last good reading of the
-/// *question*: one that was fetched ahead and that no read has used yet, or one that another rule may have called good. So it
+/// *query*: one that was fetched ahead and that no read has used yet, or one that another rule may have called good. So it
 /// is judged anew by this rule, and is not served if this rule would not have served it fresh.
 pub(super) async fn read(
-    memory: &Memory,
+    cache: &Cache,
     rule: &Rule,
-    question: &Question,
-    reader: &Reader,
+    query: &Query,
+    subscriber: &Subscriber,
     deadline: Instant,
 ) -> Result<Served, AnswerError> {
-    let (doubt, reading) = match memory.reading(question, rule.max_age, reader, deadline).await {
+    let (cause, reading) = match cache.reading(query, rule.max_age, subscriber, deadline).await {
         Ok(reading) => match measured(rule, &reading) {
             Ok(values) => {
                 if rule.policies.hold() {
-                    memory.keep_good(question, &reading);
+                    cache.keep_last_good(query, &reading);
                 }
                 return Ok(Served { values, source: Source::Measured(reading.asked.elapsed()) });
             }
-            Err(error @ ValueError::Partial { .. }) => (Doubt::Value(error), None),
-            Err(error) => (Doubt::Value(error), Some(reading)),
+            Err(error @ ValueError::Partial { .. }) => (Cause::Value(error), None),
+            Err(error) => (Cause::Value(error), Some(reading)),
         },
-        Err(error) => (Doubt::Read(error), None),
+        Err(error) => (Cause::Read(error), None),
     };
-    let trouble = Trouble { doubt, reading };
-    match trouble.values(&rule.policies) {
-        Ok(values) => Ok(trouble.replaced_by(values, rule)),
-        Err(doubt) => match doubt.fallback(&rule.policies) {
+    let failure = ReadFailure { cause, reading };
+    match failure.values(&rule.policies) {
+        Ok(values) => Ok(failure.replaced_by(values, rule)),
+        Err(cause) => match cause.fallback(&rule.policies) {
             Fallback::Hold { longest, .. } => {
                 let longest = rule.max_age + longest;
-                let held =
-                    memory.stand_ins(question, longest).find_map(|reading| trouble.held_by(&reading, rule));
-                held.map_or_else(|| trouble.after_hold(rule, longest), Ok)
+                let held = cache
+                    .stale_candidates(query, longest)
+                    .find_map(|reading| failure.held_by(&reading, rule));
+                held.map_or_else(|| failure.after_hold(rule, longest), Ok)
             }
-            Fallback::Error | Fallback::Value(_) => Err(doubt.error(rule)),
+            Fallback::Error | Fallback::Value(_) => Err(cause.error(rule)),
         },
     }
 }
@@ -81,12 +82,12 @@ fn measured(rule: &Rule, reading: &Reading) -> Result<Vec<Value>, ValueError> {
 
 /// Why there are no values.
 #[derive(Debug, Clone)]
-enum Doubt {
+enum Cause {
     Read(ReadError),
     Value(ValueError),
 }
 
-impl Doubt {
+impl Cause {
     fn fallback(&self, policies: &Policies) -> Fallback {
         match self {
             Self::Read(_) => policies.on_failure,
@@ -104,31 +105,31 @@ impl Doubt {
 }
 
 /// Why there are no values, and the samples behind it, if there are any that count.
-struct Trouble {
-    doubt: Doubt,
+struct ReadFailure {
+    cause: Cause,
     reading: Option<Arc<Reading>>,
 }
 
-impl Trouble {
+impl ReadFailure {
     /// What these policies put in place.
-    fn values(&self, policies: &Policies) -> Result<Vec<Value>, Doubt> {
+    fn values(&self, policies: &Policies) -> Result<Vec<Value>, Cause> {
         let now = Timestamp::now();
         match (&self.reading, policies.on_failure) {
-            (Some(reading), _) => policies.values(&reading.samples, now).map_err(Doubt::Value),
+            (Some(reading), _) => policies.values(&reading.samples, now).map_err(Cause::Value),
             (None, Fallback::Value(quantity)) => {
                 Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }])
             }
-            (None, Fallback::Error | Fallback::Hold { .. }) => Err(self.doubt.clone()),
+            (None, Fallback::Error | Fallback::Hold { .. }) => Err(self.cause.clone()),
         }
     }
 
     fn replaced_by(&self, values: Vec<Value>, rule: &Rule) -> Served {
-        Served { values, source: Source::Replaced(self.doubt.clone().error(rule)) }
+        Served { values, source: Source::Replaced(self.cause.clone().error(rule)) }
     }
 
     fn held_by(&self, good: &Reading, rule: &Rule) -> Option<Served> {
         let values = measured(rule, good).ok()?;
-        let source = Source::Held(good.asked.elapsed(), self.doubt.clone().error(rule));
+        let source = Source::Held(good.asked.elapsed(), self.cause.clone().error(rule));
         Some(Served { values, source })
     }
 
@@ -136,7 +137,7 @@ impl Trouble {
     fn after_hold(&self, rule: &Rule, longest: Duration) -> Result<Served, AnswerError> {
         match self.values(&rule.policies.after_hold()) {
             Ok(values) => Ok(self.replaced_by(values, rule)),
-            Err(doubt) => Err(AnswerError::HoldOver { error: Box::new(doubt.error(rule)), longest }),
+            Err(cause) => Err(AnswerError::HoldOver { error: Box::new(cause.error(rule)), longest }),
         }
     }
 }

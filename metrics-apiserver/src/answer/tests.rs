@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::*;
+use crate::cache::{Limits, Query, QueryError, QuerySource, Reading};
 use crate::catalog::Catalog;
-use crate::memory::{Limits, Query, QueryError, Question, Reading};
 use crate::metric::{Labels, Quantity, Sample};
 use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode};
 
@@ -22,12 +22,12 @@ type Outcome = Result<Vec<f64>, QueryError>;
 struct Backend {
     outcome: Mutex<Result<Reading, QueryError>>,
     after: Duration,
-    asked: Mutex<Vec<Question>>,
+    asked: Mutex<Vec<Query>>,
 }
 
-impl Query for Backend {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        self.asked.lock().unwrap().push(question);
+impl QuerySource for Backend {
+    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+        self.asked.lock().unwrap().push(query);
         let (outcome, after, asked) = (self.outcome.lock().unwrap().clone(), self.after, Instant::now());
         async move {
             tokio::time::sleep(after).await;
@@ -61,11 +61,11 @@ impl Fixture {
     fn with(outcome: Outcome, after: Duration, rules: Vec<Rule>) -> Self {
         let outcome = Mutex::new(outcome.map(fetched));
         let backend = Arc::new(Backend { outcome, after, asked: Mutex::default() });
-        let query = Arc::clone(&backend) as Arc<dyn Query>;
-        let memory = Arc::new(Memory::new(query, Limits::default(), Handle::current()));
+        let source = Arc::clone(&backend) as Arc<dyn QuerySource>;
+        let cache = Arc::new(Cache::new(source, Limits::default(), Handle::current()));
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
         let mut registry = Registry::default();
-        let answers = Answers::new(Arc::clone(&catalog), memory, &mut registry);
+        let answers = Answers::new(Arc::clone(&catalog), cache, &mut registry);
         Self { answers, backend, catalog, registry }
     }
 
@@ -137,7 +137,7 @@ async fn an_unknown_metric_is_named() {
 async fn a_selector_that_the_rule_does_not_allow_is_the_client_s_error() {
     let fixture = Fixture::new(Ok(vec![1.0]), Fallback::Value(Quantity::default()));
     let error = fixture.ask("queue_length", "pod=a").await.unwrap_err();
-    assert!(matches!(error, AnswerError::Question { .. }), "{error:?}");
+    assert!(matches!(error, AnswerError::Plan { .. }), "{error:?}");
     assert!(error.to_string().starts_with("metric `Queue_Length`: "), "{error}");
     assert!(fixture.backend.asked.lock().unwrap().is_empty());
 }

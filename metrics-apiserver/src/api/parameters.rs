@@ -19,7 +19,7 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Reads the part of a URL behind the question mark; the first of several values counts, as in Go.
+    /// Reads the part of a URL behind the query mark; the first of several values counts, as in Go.
     pub fn parse(query: &'a str) -> Result<Self, RequestError> {
         let mut parameters = Self::default();
         let (mut selector_seen, mut timeout_seen, mut watch_seen) = (false, false, false);

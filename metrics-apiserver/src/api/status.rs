@@ -10,7 +10,7 @@ use super::{GROUP, PSEUDO_RESOURCE};
 use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
-use crate::memory::{QueryError, ReadError};
+use crate::cache::{QueryError, ReadError};
 use crate::metric::{ParseNameError, ParseSelectorError};
 use crate::rules::ValueError;
 
@@ -217,7 +217,7 @@ fn code_of(error: &AnswerError) -> (u16, &'static str) {
     match error {
         AnswerError::HoldOver { error, .. } => code_of(error),
         AnswerError::Unknown { .. } => (404, "NotFound"),
-        AnswerError::Question { .. } => (400, "BadRequest"),
+        AnswerError::Plan { .. } => (400, "BadRequest"),
         AnswerError::Read { source, .. } => match source {
             ReadError::DeadlinePassed | ReadError::TooOld(_) | ReadError::Query(QueryError::TimedOut(_)) => {
                 (504, "Timeout")

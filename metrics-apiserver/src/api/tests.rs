@@ -13,9 +13,9 @@ use super::{
 use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
 use crate::authz::{Attributes, AuthzError, attributes_of};
-use crate::memory::{QueryError, ReadError};
+use crate::cache::{QueryError, ReadError};
 use crate::metric::{Labels, MetricName, Namespace, Quantity, Selector, Value};
-use crate::rules::{QuestionError, ValueError};
+use crate::rules::{PlanError, ValueError};
 
 /// Compares `body`, indented, with a file; `UPDATE_GOLDEN=1` rewrites the file.
 #[track_caller]
@@ -134,8 +134,8 @@ fn read(source: ReadError) -> Error {
     AnswerError::Read { metric: metric(), source }.into()
 }
 
-fn question(source: QuestionError) -> Error {
-    AnswerError::Question { metric: metric(), source }.into()
+fn query(source: PlanError) -> Error {
+    AnswerError::Plan { metric: metric(), source }.into()
 }
 
 fn value(source: ValueError) -> Error {
@@ -188,11 +188,11 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
             "InternalError",
         ),
         (AnswerError::Unknown { metric: metric() }.into(), 404, "NotFound"),
-        (question(QuestionError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
-        (question(QuestionError::Comparison { key: "a".into() }), 400, "BadRequest"),
-        (question(QuestionError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
-        (question(QuestionError::Parameter { name: "app".into() }), 400, "BadRequest"),
-        (question(QuestionError::TooLong { limit: 1 }), 400, "BadRequest"),
+        (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
+        (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
+        (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
+        (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
+        (query(PlanError::TooLong { limit: 1 }), 400, "BadRequest"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
         (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),

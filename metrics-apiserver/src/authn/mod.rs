@@ -13,9 +13,9 @@ mod headers;
 mod options;
 pub(crate) mod review;
 mod reviews;
-mod strangers;
 mod token;
 mod trust;
+mod unauthenticated;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub use token::TokenReviewer;
 pub use trust::TrustStore;
 
 pub(crate) use reviews::ReviewCounts;
-pub(crate) use strangers::Room;
+pub(crate) use unauthenticated::Room;
 
 use chain::Chain;
 use trust::Trust;

@@ -37,7 +37,7 @@ pub enum ReviewError {
     #[error("the Kubernetes API sent a review without a status")]
     NoStatus,
     /// It was not asked.
-    #[error("strangers cause too many reviews")]
+    #[error("unauthenticated cause too many reviews")]
     NoRoom,
 }
 

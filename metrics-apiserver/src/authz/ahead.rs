@@ -1,4 +1,4 @@
-//! Which questions are asked on a beat, and when to review each anew.
+//! Which queries are asked on a beat, and when to review each anew.
 //!
 //! An HPA reads every 15 s and a yes is remembered for 10 s, so each of its reads would wait for a review.
 
@@ -17,17 +17,17 @@ use crate::rhythm::Rhythm;
 /// How long before a request its review is made: a review takes milliseconds, a busy kube-apiserver's some hundred.
 const LEAD: Duration = Duration::from_secs(1);
 
-/// Bytes of a question above which it is not expected again, the user's part included: as many as there may be take 16 MiB
+/// Bytes of a query above which it is not expected again, the user's part included: as many as there may be take 16 MiB
 /// by this. An HPA controller's has about 500: name, three groups, and of its token and node an id each.
 const EXPECTED_BYTES_MAX: usize = 2 * 1024;
 
-/// A question that was answered with yes. Expected again only if its request came to something
+/// A query that was answered with yes. Expected again only if its request came to something
 /// ([`Authorizer::used`](super::Authorizer::used)): else anybody could have names reviewed that are invented.
 #[derive(Debug)]
-pub struct Grant<'a>(Option<Question<'a>>);
+pub struct Grant<'a>(Option<Query<'a>>);
 
 #[derive(Debug)]
-pub(super) struct Question<'a> {
+pub(super) struct Query<'a> {
     pub(super) key: Key,
     pub(super) user: &'a UserInfo,
     pub(super) wanted: &'a Attributes,
@@ -41,22 +41,22 @@ impl<'a> Grant<'a> {
         Self(None)
     }
 
-    /// What a review of a question of so many bytes allowed.
-    pub(super) fn reviewed(question: Question<'a>, bytes: usize) -> Self {
-        Self(Some(question).filter(|_| bytes <= EXPECTED_BYTES_MAX))
+    /// What a review of a query of so many bytes allowed.
+    pub(super) fn reviewed(query: Query<'a>, bytes: usize) -> Self {
+        Self(Some(query).filter(|_| bytes <= EXPECTED_BYTES_MAX))
     }
 
-    pub(super) const fn question(&self) -> Option<&Question<'a>> {
+    pub(super) const fn query(&self) -> Option<&Query<'a>> {
         self.0.as_ref()
     }
 }
 
-/// The questions that were answered with yes, and when they are expected again.
+/// The queries that were answered with yes, and when they are expected again.
 #[derive(Debug, Default)]
-pub(super) struct Expected(Mutex<Questions>);
+pub(super) struct Expected(Mutex<Queries>);
 
 #[derive(Debug, Default)]
-struct Questions {
+struct Queries {
     /// Boxed, for a map has up to twice the places that it needs.
     asked: HashMap<Key, Box<Asked>>,
     /// By the number of their last use, so that finding the longest unused one is no search.
@@ -66,7 +66,7 @@ struct Questions {
 
 #[derive(Debug)]
 struct Asked {
-    question: SubjectAccessReviewSpec,
+    query: SubjectAccessReviewSpec,
     rhythm: Rhythm,
     lead: Duration,
     last: Instant,
@@ -74,16 +74,16 @@ struct Asked {
 }
 
 impl Expected {
-    /// A question was asked, and answered with a yes that is remembered for `lifetime`.
-    pub(super) fn used(&self, question: &Question<'_>, lifetime: Duration) {
+    /// A query was asked, and answered with a yes that is remembered for `lifetime`.
+    pub(super) fn used(&self, query: &Query<'_>, lifetime: Duration) {
         if lifetime.is_zero() {
             return;
         }
-        let (key, now) = (question.key, question.at);
-        let mut questions = self.lock();
-        let asked = questions.take_note(key, || {
+        let (key, now) = (query.key, query.at);
+        let mut queries = self.lock();
+        let asked = queries.take_note(key, || {
             Box::new(Asked {
-                question: spec(question.user, question.wanted),
+                query: spec(query.user, query.wanted),
                 rhythm: Rhythm::default(),
                 lead: LEAD.min(lifetime / 4),
                 last: now,
@@ -94,14 +94,14 @@ impl Expected {
         asked.rhythm.read(now, lifetime, asked.lead, false);
     }
 
-    /// The questions to be asked now; forgets those that nobody asks any more.
+    /// The queries to be asked now; forgets those that nobody asks any more.
     pub(super) fn due(&self, now: Instant) -> Vec<(Key, SubjectAccessReviewSpec)> {
         let mut due = Vec::new();
-        let Questions { asked, by_use, .. } = &mut *self.lock();
+        let Queries { asked, by_use, .. } = &mut *self.lock();
         asked.retain(|key, asked| {
             if asked.rhythm.due(asked.lead).is_some_and(|at| at <= now) {
                 asked.rhythm.fetched();
-                due.push((*key, asked.question.clone()));
+                due.push((*key, asked.query.clone()));
             }
             let is_kept = now.saturating_duration_since(asked.last) <= asked.rhythm.silence_max();
             if !is_kept {
@@ -114,19 +114,19 @@ impl Expected {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        let questions = self.lock();
-        assert_eq!(questions.asked.len(), questions.by_use.len());
-        questions.asked.len()
+        let queries = self.lock();
+        assert_eq!(queries.asked.len(), queries.by_use.len());
+        queries.asked.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Questions> {
-        // A panic under the lock leaves at worst a question that is reviewed too early or late.
+    fn lock(&self) -> MutexGuard<'_, Queries> {
+        // A panic under the lock leaves at worst a query that is reviewed too early or late.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Questions {
-    /// The question of this key, used now. Of too many, the longest unused one makes room.
+impl Queries {
+    /// The query of this key, used now. Of too many, the longest unused one makes room.
     fn take_note(&mut self, key: Key, new: impl FnOnce() -> Box<Asked>) -> &mut Asked {
         if !self.asked.contains_key(&key)
             && self.asked.len() as u64 >= MAX_DECISIONS

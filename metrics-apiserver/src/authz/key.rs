@@ -8,8 +8,8 @@ use crate::authn::UserInfo;
 /// A digest of all that a review is asked about: small, however many groups the user has.
 pub(super) type Key = [u8; 32];
 
-/// The key of one question, and about how many bytes the question takes. Each part is written with its length, and what may
-/// be missing with whether it is there, so that no two questions are written alike.
+/// The key of one query, and about how many bytes the query takes. Each part is written with its length, and what may
+/// be missing with whether it is there, so that no two queries are written alike.
 pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> (Key, usize) {
     let mut written = Written::default();
     written.text(&user.name);

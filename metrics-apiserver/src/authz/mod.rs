@@ -26,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::authn::review::{self, ReviewError};
 use crate::authn::{ReviewCounts, Reviews, Room, UserInfo};
 
-use ahead::{Expected, Question};
+use ahead::{Expected, Query};
 use key::Key;
 
 pub use ahead::Grant;
@@ -41,8 +41,8 @@ const MAX_DECISIONS: u64 = 8192;
 const TICK: Duration = Duration::from_millis(100);
 /// Reviews ahead of requests at one time: HPAs created together are no reason to burst into kube-apiserver.
 const REVIEWS_AHEAD_MAX: usize = 8;
-/// Length of a question in bytes, the user's part apart, above which the decision is not remembered: nobody
-/// shall push the others' decisions out with questions that will not come again.
+/// Length of a query in bytes, the user's part apart, above which the decision is not remembered: nobody
+/// shall push the others' decisions out with queries that will not come again.
 const MAX_REMEMBERED_LEN: usize = 10_000;
 /// Characters of a denial's reason that are kept; it is shown to the user.
 const MAX_REASON_CHARS: usize = 1_000;
@@ -56,7 +56,7 @@ pub enum AuthzError {
         /// The authorizer's reason, for the user; may be empty.
         reason: String,
     },
-    /// The user is nobody known, and too many questions about such are being reviewed, or were lately: a 429.
+    /// The user is nobody known, and too many queries about such are being reviewed, or were lately: a 429.
     #[error("too many requests of anonymous users, please try again later")]
     TooManyReviews,
     /// The Kubernetes API did not decide. The request is refused all the same: a 500.
@@ -98,7 +98,7 @@ pub struct Authorizer {
     allowed_lifetime: Duration,
     expected: Expected,
     /// For the reviews about users who are nobody known.
-    strangers: Room,
+    unauthenticated: Room,
     asked: ReviewCounts,
     asked_ahead: ReviewCounts,
 }
@@ -117,7 +117,7 @@ impl Authorizer {
             decisions,
             allowed_lifetime: options.allowed_lifetime,
             expected: Expected::default(),
-            strangers: Room::new(),
+            unauthenticated: Room::new(),
             asked: reviews.access.clone(),
             asked_ahead: reviews.access_ahead.clone(),
         }
@@ -134,7 +134,7 @@ impl Authorizer {
         }
         let (decision, grant) = if wanted.len() <= MAX_REMEMBERED_LEN {
             let (key, bytes) = key::of(user, wanted);
-            let grant = Grant::reviewed(Question { key, user, wanted, at: Instant::now() }, bytes);
+            let grant = Grant::reviewed(Query { key, user, wanted, at: Instant::now() }, bytes);
             (self.remembered(key, user, wanted).await, grant)
         } else {
             (self.ask_about(user, wanted).await.map_err(Arc::new), Grant::unasked())
@@ -152,8 +152,8 @@ impl Authorizer {
 
     /// Takes note that a request came to something: the same may be asked on a beat.
     pub fn used(&self, grant: &Grant<'_>) {
-        if let Some(question) = grant.question() {
-            self.expected.used(question, self.allowed_lifetime);
+        if let Some(query) = grant.query() {
+            self.expected.used(query, self.allowed_lifetime);
         }
     }
 
@@ -167,7 +167,7 @@ impl Authorizer {
         if let Some(decision) = self.decisions.get(&key).await {
             return Ok(decision);
         }
-        // The same question at the same time is asked once.
+        // The same query at the same time is asked once.
         self.decisions.try_get_with(key, self.ask_about(user, wanted)).await
     }
 
@@ -182,8 +182,8 @@ impl Authorizer {
     }
 
     async fn review_due(&self, now: Instant) {
-        let reviews = self.expected.due(now).into_iter().map(async |(key, question)| {
-            match self.ask(&question, &self.asked_ahead).await {
+        let reviews = self.expected.due(now).into_iter().map(async |(key, query)| {
+            match self.ask(&query, &self.asked_ahead).await {
                 Ok(decision) => self.decisions.insert(key, decision).await,
                 // The request that needs it asks for itself, and tells.
                 Err(error) => tracing::debug!(%error, "a review ahead of a request failed"),
@@ -201,17 +201,17 @@ impl Authorizer {
 
     /// Asks because a request waits for it.
     async fn ask_about(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
-        let _place = if user.is_anonymous() { Some(self.strangers.place()?) } else { None };
+        let _place = if user.is_anonymous() { Some(self.unauthenticated.place()?) } else { None };
         self.ask(&spec(user, wanted), &self.asked).await
     }
 
     async fn ask(
         &self,
-        question: &SubjectAccessReviewSpec,
+        query: &SubjectAccessReviewSpec,
         counts: &ReviewCounts,
     ) -> Result<Decision, ReviewError> {
-        let question = SubjectAccessReview { spec: question.clone(), ..SubjectAccessReview::default() };
-        let answer = review::create(&self.api, &question, counts).await?;
+        let query = SubjectAccessReview { spec: query.clone(), ..SubjectAccessReview::default() };
+        let answer = review::create(&self.api, &query, counts).await?;
         answer.status.map(Decision::from).ok_or(ReviewError::NoStatus)
     }
 }

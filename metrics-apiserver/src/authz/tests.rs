@@ -204,7 +204,7 @@ fn used(authorizer: &Authorizer, metric: &Attributes, start: Instant, seconds: &
     let (key, bytes) = key::of(&user, metric);
     for second in seconds {
         let at = start + Duration::from_secs(*second);
-        authorizer.used(&Grant::reviewed(Question { key, user: &user, wanted: metric, at }, bytes));
+        authorizer.used(&Grant::reviewed(Query { key, user: &user, wanted: metric, at }, bytes));
     }
 }
 
@@ -280,7 +280,7 @@ async fn strangers_are_reviewed_so_many_at_a_time_and_keep_nobody_else_from_it()
     assert_eq!((denied, api.requests().len()), (32, 32 + 1));
     let told = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::TooManyReviews))).count();
     assert_eq!(told, 150 - 32);
-    // Neither is anybody told so any longer, nor is it remembered of the question.
+    // Neither is anybody told so any longer, nor is it remembered of the query.
     assert_denied(&authorizer.authorize(&user, &page("/148")).await);
 }
 
@@ -319,8 +319,7 @@ async fn of_too_many_questions_the_longest_unused_one_makes_room() {
     used(&authorizer, &metric("oldest"), start, &[15]);
     assert_eq!(authorizer.expected.len() as u64, MAX_DECISIONS);
     let due = authorizer.expected.due(start + Duration::from_millis(29_500));
-    let due: Vec<_> =
-        due.into_iter().filter_map(|(_, question)| question.resource_attributes?.resource).collect();
+    let due: Vec<_> = due.into_iter().filter_map(|(_, query)| query.resource_attributes?.resource).collect();
     assert_eq!(due, ["open"], "one that was forgotten keeps no beat yet");
     let due = authorizer.expected.due(start + Duration::from_millis(44_500));
     assert_eq!(due.len(), 2, "the newcomer too");

@@ -52,8 +52,8 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match args.request.question(rule) {
-        Ok(question) => writeln!(out, "    {}\n", question.promql),
+    match args.request.query(rule) {
+        Ok(query) => writeln!(out, "    {}\n", query.promql),
         Err(error) => writeln!(out, "    this request would be refused: {error}\n"),
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::metric::{Namespace, Selector};
-use crate::rules::{Question, QuestionError, Rule};
+use crate::rules::{PlanError, Query, Rule};
 
 /// A request as an HPA could make it, from the command line.
 #[derive(Debug, Clone, Args)]
@@ -17,8 +17,8 @@ pub struct SampleRequest {
 }
 
 impl SampleRequest {
-    /// The question that this request for a rule's metric puts.
-    pub fn question(&self, rule: &Rule) -> Result<Question, QuestionError> {
-        rule.question(&self.namespace, &self.selector)
+    /// The query that this request for a rule's metric puts.
+    pub fn query(&self, rule: &Rule) -> Result<Query, PlanError> {
+        rule.query(&self.namespace, &self.selector)
     }
 }

@@ -88,12 +88,12 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(config.backends[0].timeout, Duration::from_secs(10));
     assert_eq!(rule.max_age, Duration::from_secs(10));
     assert_eq!(rule.policies, crate::rules::Policies::default());
-    let question =
-        rule.question(&Namespace::parse("shop").unwrap(), &"app=web".parse::<Selector>().unwrap()).unwrap();
+    let query =
+        rule.query(&Namespace::parse("shop").unwrap(), &"app=web".parse::<Selector>().unwrap()).unwrap();
     assert!(
-        question.promql.contains(r#"namespace="shop""#) && question.promql.contains(r#"app="web""#),
+        query.promql.contains(r#"namespace="shop""#) && query.promql.contains(r#"app="web""#),
         "{}",
-        question.promql
+        query.promql
     );
 }
 

@@ -5,7 +5,7 @@
 //!
 //! What the file says is checked as a whole and served as a whole, or nothing of it is: then the last good
 //! configuration stays, and log, metrics and `/readyz?verbose` say so. Readiness never fails by it. Readings are
-//! kept by question, so those of unchanged rules go on being used; those of a backend that is reached in another way now
+//! kept by query, so those of unchanged rules go on being used; those of a backend that is reached in another way now
 //! (another address, another tenant) are forgotten.
 //!
 //! No read meets a rule without its backend: new backends come before the rules that name them, and backends that no
@@ -14,8 +14,8 @@
 //! Reading, checking and freeing take milliseconds to seconds: all of it runs on a thread for blocking work, none on a
 //! thread that answers requests.
 
-mod hangups;
 mod metrics;
+mod sighup;
 mod state;
 
 #[cfg(test)]
@@ -27,14 +27,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backend::{Backends, ClientOptions};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config::{self, Fingerprint};
-use crate::prometheus::{Backends, ClientOptions};
 use crate::readiness::Readiness;
 use crate::rules::BackendName;
 
-pub use hangups::Hangups;
 pub use metrics::Metrics;
+pub use sighup::Sighup;
 
 use state::{Content, Refused, Retired};
 
@@ -45,7 +45,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// How often refused content is checked again: what it lacks may be another file, mounted later than this one.
 const REFUSED_AGAIN: Duration = Duration::from_secs(60);
 /// How long a backend outlives the last rule that named it: ample for the reads that began with that rule. Then memory
-/// forgets its questions, lest it fetch ahead of reads that will not come.
+/// forgets its queries, lest it fetch ahead of reads that will not come.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
 /// What is kept up to date, and where it is told.
@@ -94,12 +94,12 @@ impl Reload {
     }
 
     /// Looks at the file, again and again, until dropped.
-    pub async fn run(mut self, mut hangups: Hangups) {
+    pub async fn run(mut self, mut sighup: Sighup) {
         let mut wait = POLL_INTERVAL;
         loop {
             let is_asked = tokio::select! {
                 () = tokio::time::sleep(wait) => false,
-                () = hangups.next() => true,
+                () = sighup.next() => true,
             };
             let now = Instant::now();
             let look = tokio::task::spawn_blocking(move || {

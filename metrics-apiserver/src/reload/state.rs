@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{POLL_INTERVAL, REFUSED_AGAIN, RETIREMENT, Reload, SETTLE};
+use crate::backend::ClientOptions;
 use crate::catalog::Catalog;
 use crate::config::{self, Config, Fingerprint};
-use crate::prometheus::ClientOptions;
 use crate::rules::BackendName;
 
 /// What a look finds.
@@ -159,7 +159,7 @@ impl Reload {
             return;
         }
         for Retired { backend: (name, _), .. } in &over {
-            // Memory must not go on fetching ahead for reads of before.
+            // Cache must not go on fetching ahead for reads of before.
             (self.parts.forget)(name);
         }
         let retired = self.retired.iter().map(|retired| &retired.backend);

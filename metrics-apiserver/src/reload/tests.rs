@@ -14,9 +14,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::answer::Answers;
-use crate::memory::{Limits, Memory, Query, QueryError, Question, Reading};
+use crate::backend::Auth;
+use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
 use crate::metric::{Labels, MetricName, Namespace, Sample, Selector};
-use crate::prometheus::Auth;
 use crate::readiness::Endpoint;
 
 /// A folder with `config.yaml` as kubelet mounts a ConfigMap: a link to a file in a folder behind the link `..data`.
@@ -162,9 +162,9 @@ impl Scene {
 
     /// Whether there is a backend of this name: one that is there fails in another way, for nobody listens.
     fn has_backend(&self, name: &str) -> bool {
-        let question = Question { backend: BackendName(name.into()), promql: "up".into() };
+        let query = Query { backend: BackendName(name.into()), promql: "up".into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(self.backends.query(question)).unwrap_err();
+        let error = runtime.block_on(self.backends.query(query)).unwrap_err();
         !error.detail().contains("there is no backend")
     }
 }
@@ -361,8 +361,8 @@ fn the_rules_of_before_are_freed_by_the_look_after() {
 #[derive(Default)]
 struct Counting(AtomicUsize);
 
-impl Query for Counting {
-    fn query(&self, _: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
+impl QuerySource for Counting {
+    fn query(&self, _: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let sample = Sample { labels: Labels::new(), value: 1.0, timestamp: Timestamp::now() };
         async move { Ok(Reading { samples: vec![sample], partial: None, asked: Instant::now() }) }.boxed()
@@ -373,9 +373,9 @@ impl Query for Counting {
 async fn the_reading_of_an_unchanged_rule_answers_after_a_reload() {
     let (mut scene, mut reload) = Scene::new(&file(&["kept"]));
     let prometheus = Arc::new(Counting::default());
-    let memory =
-        Memory::new(Arc::clone(&prometheus) as _, Limits::default(), tokio::runtime::Handle::current());
-    let answers = Answers::new(Arc::clone(&scene.catalog), Arc::new(memory), &mut Registry::default());
+    let cache =
+        Cache::new(Arc::clone(&prometheus) as _, Limits::default(), tokio::runtime::Handle::current());
+    let answers = Answers::new(Arc::clone(&scene.catalog), Arc::new(cache), &mut Registry::default());
     let namespace = Namespace::parse("shop").unwrap();
     let read = async |name: &str| {
         let (metric, selector) = (MetricName::parse(name).unwrap(), "".parse::<Selector>().unwrap());
@@ -394,7 +394,7 @@ async fn the_reading_of_an_unchanged_rule_answers_after_a_reload() {
 #[tokio::test(start_paused = true)]
 async fn the_file_is_looked_at_every_five_seconds() {
     let (scene, reload) = Scene::new(&file(&["a"]));
-    let following = tokio::spawn(reload.run(Hangups::install().unwrap()));
+    let following = tokio::spawn(reload.run(Sighup::install().unwrap()));
     scene.mount.swap(&file(&["b"]));
     // The clock goes on by itself, but not while a look is under way.
     tokio::time::sleep(Duration::from_millis(5_900)).await;

@@ -1,6 +1,6 @@
-//! After what time the reads of a question come again.
+//! After what time the reads of a query come again.
 //!
-//! HPAs on one question keep their distances: whatever they are, each read comes again a period later. So the period is the
+//! HPAs on one query keep their distances: whatever they are, each read comes again a period later. So the period is the
 //! shortest time after which all reads of late were followed by another. Readers that keep no beat have none,
 //! nor has a server that sees only some of the reads.
 

@@ -11,7 +11,7 @@ fn after(reads: impl IntoIterator<Item = u64>) -> (Rhythm, Instant, Vec<u64>) {
     let (mut rhythm, start) = (Rhythm::default(), Instant::now());
     let mut demands = Vec::new();
     for read in reads {
-        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD, false) != Role::Follower {
+        if rhythm.read(start + Duration::from_millis(read), MAX_AGE, LEAD, false) != Role::Hit {
             demands.push(read);
         }
     }
@@ -129,11 +129,11 @@ fn the_margin_leaves_a_short_lived_reading_time_to_be_read() {
 fn a_demand_is_expected_if_something_was_fetched_for_it() {
     let (mut rhythm, start, _) = after([0, 15_000]);
     rhythm.fetched();
-    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Expected);
-    assert_eq!(rhythm.read(start + 31 * SECOND, MAX_AGE, LEAD, false), Role::Follower);
+    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Predicted);
+    assert_eq!(rhythm.read(start + 31 * SECOND, MAX_AGE, LEAD, false), Role::Hit);
     rhythm.skip();
     assert_eq!(rhythm.next(), Some(start + 60 * SECOND));
-    assert_eq!(rhythm.read(start + 45 * SECOND, MAX_AGE, LEAD, false), Role::Surprise);
+    assert_eq!(rhythm.read(start + 45 * SECOND, MAX_AGE, LEAD, false), Role::Unpredicted);
 }
 
 #[test]
@@ -176,6 +176,6 @@ fn reads_that_do_not_come_again_have_no_period() {
 #[test]
 fn a_read_that_was_missed_is_a_demand_whatever_it_follows() {
     let (mut rhythm, start, _) = after([0, 15_000]);
-    assert_eq!(rhythm.read(start + 22 * SECOND, MAX_AGE, LEAD, true), Role::Surprise);
-    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Follower);
+    assert_eq!(rhythm.read(start + 22 * SECOND, MAX_AGE, LEAD, true), Role::Unpredicted);
+    assert_eq!(rhythm.read(start + 30 * SECOND, MAX_AGE, LEAD, false), Role::Hit);
 }

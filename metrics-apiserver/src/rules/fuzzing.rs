@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use super::matcher::{Comparison, Matcher};
-use super::promql::Query;
+use super::promql::Expr;
 use super::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
 use crate::metric::{MetricName, Namespace, Selector};
 
@@ -47,7 +47,7 @@ fn asks(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &
     let parameters = template.parameters().clone();
     let (Ok(name), backend) = (MetricName::parse("metric"), BackendName("default".into())) else { return };
     let rule = Rule::new(name, backend, template, NamespaceMode::default(), SelectorMode::Inject);
-    let Ok(Ok(question)) = rule.map(|rule| rule.question(namespace, selector)) else { return };
+    let Ok(Ok(bound_query)) = rule.map(|rule| rule.query(namespace, selector)) else { return };
     let mut bound = vec![Matcher {
         label: "namespace".to_owned(),
         operator: Comparison::Equal,
@@ -56,11 +56,11 @@ fn asks(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &
     let injected =
         selector.requirements().iter().filter(|requirement| !parameters.contains(&requirement.key));
     bound.extend(injected.filter_map(|requirement| Matcher::for_requirement(requirement).ok()));
-    let asked = Query::parse_printed(&question.promql).map(|query| query.selectors());
-    let written = Query::parse(query).map(|query| query.selectors().len());
-    assert_eq!(asked.as_ref().map(Vec::len), written.as_ref().copied(), "{query:?}: {question:?}");
+    let asked = Expr::parse_printed(&bound_query.promql).map(|query| query.selectors());
+    let written = Expr::parse(query).map(|query| query.selectors().len());
+    assert_eq!(asked.as_ref().map(Vec::len), written.as_ref().copied(), "{query:?}: {bound_query:?}");
     for matchers in asked.into_iter().flatten() {
-        assert!(bound.iter().all(|matcher| matchers.contains(matcher)), "{query:?}: {question:?}");
+        assert!(bound.iter().all(|matcher| matchers.contains(matcher)), "{query:?}: {bound_query:?}");
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn carries(text: &str, template: &QueryTemplate, added: &[Matcher], v
     let parameters = template.parameters();
     let values: BTreeMap<_, _> = parameters.iter().map(|name| (name.clone(), value.to_owned())).collect();
     let rendered = template.render(added, &values).unwrap_or_default();
-    let (written, read) = (Query::parse(text), Query::parse_printed(&rendered));
+    let (written, read) = (Expr::parse(text), Expr::parse_printed(&rendered));
     let (Ok(written), Ok(read)) = (&written, &read) else {
         assert!(written.is_ok() && read.is_ok(), "{text:?} becomes {rendered:?}: {:?}", read.as_ref().err());
         return;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::QuestionError;
+use super::PlanError;
 use crate::metric::{Operator, Requirement};
 
 /// One matcher of a vector selector.
@@ -37,15 +37,15 @@ impl Comparison {
 
 impl Matcher {
     /// A matcher on a label whose name PromQL can write without quotes.
-    pub(super) fn new(label: &str, operator: Comparison, value: String) -> Result<Self, QuestionError> {
+    pub(super) fn new(label: &str, operator: Comparison, value: String) -> Result<Self, PlanError> {
         if !is_label_name(label) {
-            return Err(QuestionError::NotALabel { key: label.to_owned() });
+            return Err(PlanError::NotALabel { key: label.to_owned() });
         }
         Ok(Self { label: label.to_owned(), operator, value })
     }
 
     /// The matcher that selects the series a requirement selects (design §5).
-    pub(super) fn for_requirement(requirement: &Requirement) -> Result<Self, QuestionError> {
+    pub(super) fn for_requirement(requirement: &Requirement) -> Result<Self, PlanError> {
         let key = requirement.key.as_str();
         let (operator, value) = match &requirement.operator {
             Operator::Equals(value) => (Comparison::Equal, value.clone()),
@@ -58,7 +58,7 @@ impl Matcher {
             Operator::Exists => (Comparison::NotEqual, String::new()),
             Operator::DoesNotExist => (Comparison::Equal, String::new()),
             Operator::GreaterThan(_) | Operator::LessThan(_) => {
-                return Err(QuestionError::Comparison { key: key.to_owned() });
+                return Err(PlanError::Comparison { key: key.to_owned() });
             }
         };
         Self::new(key, operator, value)

@@ -5,18 +5,18 @@
 mod complexity;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod large_stack;
 mod matcher;
 mod policy;
 mod promql;
-mod question;
+mod query;
 mod rule;
-mod stack;
 mod template;
 
+pub use large_stack::with_large_stack;
 pub use matcher::is_label_name;
 pub use policy::{Combine, Fallback, Partial, Policies, ValueError};
 pub use promql::PromqlError;
-pub use question::{BackendName, Question, QuestionError};
+pub use query::{BackendName, PlanError, Query};
 pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};
-pub use stack::with_large_stack;
 pub use template::QueryTemplate;

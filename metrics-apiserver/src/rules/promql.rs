@@ -3,7 +3,7 @@
 use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
 use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, TokenId};
 use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, Expr, VectorSelector};
+use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, VectorSelector};
 
 use super::complexity;
 use super::matcher::{Comparison, Matcher};
@@ -50,9 +50,9 @@ impl PromqlError {
 
 /// A query that yields numbers, as a syntax tree whose every vector selector can take another matcher.
 #[derive(Clone)]
-pub(super) struct Query(Expr);
+pub(super) struct Expr(parser::Expr);
 
-impl Query {
+impl Expr {
     /// Reads a query. Too much nesting is refused before it could overflow the stack.
     pub(super) fn parse(text: &str) -> Result<Self, PromqlError> {
         Self::parse_printed(&complexity::check(text)?)
@@ -94,13 +94,13 @@ impl Query {
         let mut found = Vec::new();
         each(&self.0, &mut |node| {
             let children = match node {
-                Expr::Call(call) if call.func.name == LABEL_REPLACE => return,
-                Expr::Call(call) => call.args.args.iter().map(AsRef::as_ref).collect(),
-                Expr::Aggregate(aggregate) => aggregate.param.iter().map(AsRef::as_ref).collect(),
+                parser::Expr::Call(call) if call.func.name == LABEL_REPLACE => return,
+                parser::Expr::Call(call) => call.args.args.iter().map(AsRef::as_ref).collect(),
+                parser::Expr::Aggregate(aggregate) => aggregate.param.iter().map(AsRef::as_ref).collect(),
                 _ => Vec::new(),
             };
             found.extend(children.iter().filter_map(|child| match child {
-                Expr::StringLiteral(literal) => Some(literal.val.clone()),
+                parser::Expr::StringLiteral(literal) => Some(literal.val.clone()),
                 _ => None,
             }));
         });
@@ -112,11 +112,11 @@ impl Query {
     pub(super) fn hidden_selector(&self, text: &str) -> Option<usize> {
         let mut hidden = Vec::new();
         each(&self.0, &mut |node| {
-            if let Expr::Call(call) = node
+            if let parser::Expr::Call(call) = node
                 && call.func.name == INFO
             {
                 let second = call.args.args.get(1).map(AsRef::as_ref);
-                hidden.push(!matches!(second, Some(Expr::VectorSelector(_))));
+                hidden.push(!matches!(second, Some(parser::Expr::VectorSelector(_))));
             }
         });
         // Calls are visited in the order in which they are written.
@@ -134,8 +134,8 @@ impl Query {
         let mut query = self.0.clone();
         let mut outcome = Ok(());
         each_mut(&mut query, &mut |node| {
-            let (Expr::VectorSelector(selector)
-            | Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. })) = node
+            let (parser::Expr::VectorSelector(selector)
+            | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. })) = node
             else {
                 return;
             };
@@ -171,12 +171,13 @@ impl Query {
         let normal = |query: &Self| {
             let mut query = query.0.clone();
             each_mut(&mut query, &mut |node| match node {
-                Expr::VectorSelector(s) | Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) => {
+                parser::Expr::VectorSelector(s)
+                | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) => {
                     name_as_matcher(s);
                     s.matchers.matchers.sort_by_cached_key(read);
                 }
-                Expr::Aggregate(aggregate) => without_empty_by(aggregate),
-                Expr::Binary(binary) => without_empty_ignoring(binary),
+                parser::Expr::Aggregate(aggregate) => without_empty_by(aggregate),
+                parser::Expr::Binary(binary) => without_empty_ignoring(binary),
                 _ => {}
             });
             query
@@ -205,10 +206,10 @@ fn name_as_matcher(selector: &mut VectorSelector) {
     }
 }
 
-fn selector(node: &Expr) -> Option<&VectorSelector> {
+fn selector(node: &parser::Expr) -> Option<&VectorSelector> {
     match node {
-        Expr::VectorSelector(selector) => Some(selector),
-        Expr::MatrixSelector(matrix) => Some(&matrix.vs),
+        parser::Expr::VectorSelector(selector) => Some(selector),
+        parser::Expr::MatrixSelector(matrix) => Some(&matrix.vs),
         _ => None,
     }
 }
@@ -236,51 +237,53 @@ fn write(matcher: &Matcher) -> Result<TreeMatcher, PromqlError> {
 
 /// Visits every node. The parser's own visitor passes over the parameter of an aggregation, where a selector can
 /// stand as well: `topk(scalar(a), b)`.
-fn each<'a>(node: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
+fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
     visit(node);
     match node {
-        Expr::Aggregate(aggregate) => {
+        parser::Expr::Aggregate(aggregate) => {
             aggregate.param.iter().for_each(|param| each(param, visit));
             each(&aggregate.expr, visit);
         }
-        Expr::Unary(unary) => each(&unary.expr, visit),
-        Expr::Binary(binary) => {
+        parser::Expr::Unary(unary) => each(&unary.expr, visit),
+        parser::Expr::Binary(binary) => {
             each(&binary.lhs, visit);
             each(&binary.rhs, visit);
         }
-        Expr::Paren(paren) => each(&paren.expr, visit),
-        Expr::Subquery(subquery) => each(&subquery.expr, visit),
-        Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
-        Expr::Extension(extension) => extension.expr.children().iter().for_each(|child| each(child, visit)),
-        Expr::NumberLiteral(_)
-        | Expr::StringLiteral(_)
-        | Expr::VectorSelector(_)
-        | Expr::MatrixSelector(_) => {}
+        parser::Expr::Paren(paren) => each(&paren.expr, visit),
+        parser::Expr::Subquery(subquery) => each(&subquery.expr, visit),
+        parser::Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
+        parser::Expr::Extension(extension) => {
+            extension.expr.children().iter().for_each(|child| each(child, visit))
+        }
+        parser::Expr::NumberLiteral(_)
+        | parser::Expr::StringLiteral(_)
+        | parser::Expr::VectorSelector(_)
+        | parser::Expr::MatrixSelector(_) => {}
     }
 }
 
 /// As [`each`], for changing.
-fn each_mut(node: &mut Expr, visit: &mut impl FnMut(&mut Expr)) {
+fn each_mut(node: &mut parser::Expr, visit: &mut impl FnMut(&mut parser::Expr)) {
     visit(node);
     match node {
-        Expr::Aggregate(aggregate) => {
+        parser::Expr::Aggregate(aggregate) => {
             aggregate.param.iter_mut().for_each(|param| each_mut(param, visit));
             each_mut(&mut aggregate.expr, visit);
         }
-        Expr::Unary(unary) => each_mut(&mut unary.expr, visit),
-        Expr::Binary(binary) => {
+        parser::Expr::Unary(unary) => each_mut(&mut unary.expr, visit),
+        parser::Expr::Binary(binary) => {
             each_mut(&mut binary.lhs, visit);
             each_mut(&mut binary.rhs, visit);
         }
-        Expr::Paren(paren) => each_mut(&mut paren.expr, visit),
-        Expr::Subquery(subquery) => each_mut(&mut subquery.expr, visit),
-        Expr::Call(call) => call.args.args.iter_mut().for_each(|argument| each_mut(argument, visit)),
+        parser::Expr::Paren(paren) => each_mut(&mut paren.expr, visit),
+        parser::Expr::Subquery(subquery) => each_mut(&mut subquery.expr, visit),
+        parser::Expr::Call(call) => call.args.args.iter_mut().for_each(|argument| each_mut(argument, visit)),
         // The parser makes no extension nodes.
-        Expr::Extension(_)
-        | Expr::NumberLiteral(_)
-        | Expr::StringLiteral(_)
-        | Expr::VectorSelector(_)
-        | Expr::MatrixSelector(_) => {}
+        parser::Expr::Extension(_)
+        | parser::Expr::NumberLiteral(_)
+        | parser::Expr::StringLiteral(_)
+        | parser::Expr::VectorSelector(_)
+        | parser::Expr::MatrixSelector(_) => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::matcher::{Comparison, Matcher, is_label_name, only};
-use super::{BackendName, Policies, QueryTemplate, Question, QuestionError};
+use super::{BackendName, PlanError, Policies, Query, QueryTemplate};
 use crate::metric::{MetricName, Namespace, Operator, Requirement, Selector};
 
 /// How old a reading may be if the rule says nothing: two thirds of the HPA's beat of 15 s.
@@ -70,8 +70,8 @@ pub struct Rule {
     pub policies: Policies,
     /// How old a reading may be that answers a read.
     pub max_age: Duration,
-    /// Alive while a rule that asks these questions is served: memory fetches ahead for nobody else.
-    pub asker: Arc<()>,
+    /// Alive while a rule that asks these queries is served: memory fetches ahead for nobody else.
+    pub owner: Arc<()>,
     query: QueryTemplate,
 }
 
@@ -101,23 +101,23 @@ impl Rule {
             return Err(RuleError::HiddenSelector { position });
         }
         let policies = Policies::default();
-        let (max_age, asker) = (DEFAULT_MAX_AGE, Arc::default());
-        Ok(Self { name, backend, namespace, selector, policies, max_age, asker, query })
+        let (max_age, owner) = (DEFAULT_MAX_AGE, Arc::default());
+        Ok(Self { name, backend, namespace, selector, policies, max_age, owner, query })
     }
 
-    /// Takes the place of `before`: the same asker, if it asks the same questions.
+    /// Takes the place of `before`: the same owner, if it asks the same queries.
     pub fn replace(&mut self, before: &Self) {
         let asks_the_same = self.backend == before.backend
             && self.namespace == before.namespace
             && self.selector == before.selector
             && self.query == before.query;
         if asks_the_same {
-            self.asker = Arc::clone(&before.asker);
+            self.owner = Arc::clone(&before.owner);
         }
     }
 
     /// The query that answers a read of this metric in `namespace` with `selector`.
-    pub fn question(&self, namespace: &Namespace, selector: &Selector) -> Result<Question, QuestionError> {
+    pub fn query(&self, namespace: &Namespace, selector: &Selector) -> Result<Query, PlanError> {
         let mut values = BTreeMap::new();
         for name in self.query.parameters() {
             values.insert(name.clone(), parameter_value(name, selector)?.to_owned());
@@ -133,12 +133,12 @@ impl Rule {
         }
         let promql = self.query.render(&matchers, &values)?;
         if promql.len() > MAX_PROMQL {
-            return Err(QuestionError::TooLong { limit: MAX_PROMQL });
+            return Err(PlanError::TooLong { limit: MAX_PROMQL });
         }
-        Ok(Question { backend: self.backend.clone(), promql: promql.into() })
+        Ok(Query { backend: self.backend.clone(), promql: promql.into() })
     }
 
-    fn injects(&self, requirement: &Requirement) -> Result<bool, QuestionError> {
+    fn injects(&self, requirement: &Requirement) -> Result<bool, PlanError> {
         match &self.selector {
             SelectorMode::Inject => Ok(true),
             SelectorMode::Ignore => Ok(false),
@@ -148,21 +148,21 @@ impl Rule {
                 if allowed.is_empty() {
                     allowed.push("none");
                 }
-                Err(QuestionError::NotAllowed { key: requirement.key.clone(), allowed: allowed.join(", ") })
+                Err(PlanError::NotAllowed { key: requirement.key.clone(), allowed: allowed.join(", ") })
             }
         }
     }
 }
 
 /// The one value that the selector gives a label; an empty one would select what lacks the label.
-fn parameter_value<'a>(name: &str, selector: &'a Selector) -> Result<&'a str, QuestionError> {
+fn parameter_value<'a>(name: &str, selector: &'a Selector) -> Result<&'a str, PlanError> {
     let mut requirements = selector.requirements().iter().filter(|requirement| requirement.key == name);
     let value = match (requirements.next().map(|requirement| &requirement.operator), requirements.next()) {
         (Some(Operator::Equals(value)), None) => Some(value.as_str()),
         (Some(Operator::In(values)), None) => only(values),
         _ => None,
     };
-    value.filter(|value| !value.is_empty()).ok_or_else(|| QuestionError::Parameter { name: name.to_owned() })
+    value.filter(|value| !value.is_empty()).ok_or_else(|| PlanError::Parameter { name: name.to_owned() })
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
 use super::complexity::STRAY_PARAMETER;
+use super::large_stack::with_large_stack;
 use super::matcher::{Comparison, Matcher, is_label_name, write_quoted};
-use super::promql::Query;
-use super::stack::with_large_stack;
-use super::{PromqlError, QuestionError};
+use super::promql::Expr;
+use super::{PlanError, PromqlError};
 
 /// Values for the check of a query: whatever could end a string, a selector or a line.
 const HOSTILE: [&str; 3] = ["\"}) or vector(1) # \\", "\n\\\"`'{}$\u{fffd}\u{0}é", "plain"];
@@ -57,7 +57,7 @@ impl QueryTemplate {
     }
 
     fn parse_here(text: &str) -> Result<Self, PromqlError> {
-        let query = Query::parse(text)?;
+        let query = Expr::parse(text)?;
         let parameters = parameters(&query)?;
         let marks = Marks::unused_in(&format!("{text}{}", query.unchecked()), &parameters);
         let slot =
@@ -89,7 +89,7 @@ impl QueryTemplate {
         &self,
         added: &[Matcher],
         values: &BTreeMap<String, String>,
-    ) -> Result<String, QuestionError> {
+    ) -> Result<String, PlanError> {
         let mut matchers = String::new();
         for matcher in added {
             if !matchers.is_empty() {
@@ -105,7 +105,7 @@ impl QueryTemplate {
                 Piece::Matchers => out.push_str(&matchers),
                 Piece::Parameter(name) => match values.get(name) {
                     Some(value) => write_quoted(value, &mut out),
-                    None => return Err(QuestionError::Parameter { name: name.clone() }),
+                    None => return Err(PlanError::Parameter { name: name.clone() }),
                 },
             }
         }
@@ -113,7 +113,7 @@ impl QueryTemplate {
     }
 
     /// Compares what is rendered with the tree that the same matchers were put into.
-    fn check(&self, query: &Query) -> Result<(), PromqlError> {
+    fn check(&self, query: &Expr) -> Result<(), PromqlError> {
         let matchers = [Comparison::Equal, Comparison::NotEqual].into_iter().flat_map(|operator| {
             HOSTILE.map(|value| Matcher { label: "_".to_owned(), operator, value: value.to_owned() })
         });
@@ -125,7 +125,7 @@ impl QueryTemplate {
             for added in [&[], &matchers[..]] {
                 let expected = query.with(added, |matcher| fill(matcher, &values))?;
                 let rendered = self.render(added, &values).unwrap_or_default();
-                if !Query::parse_printed(&rendered).is_ok_and(|rendered| rendered.is_same_as(&expected)) {
+                if !Expr::parse_printed(&rendered).is_ok_and(|rendered| rendered.is_same_as(&expected)) {
                     return Err(PromqlError::somewhere(
                         "namespace and selector cannot be bound into the query safely",
                     ));
@@ -147,7 +147,7 @@ impl Marks {
 }
 
 /// The parameters of a query, if each stands where it may.
-fn parameters(query: &Query) -> Result<BTreeSet<String>, PromqlError> {
+fn parameters(query: &Expr) -> Result<BTreeSet<String>, PromqlError> {
     let mut names = BTreeSet::new();
     for matcher in query.selectors().into_iter().flatten() {
         let by_value = matches!(matcher.operator, Comparison::Equal | Comparison::NotEqual);

@@ -55,26 +55,26 @@ impl Cases {
     }
 }
 
-/// The program's answers, one for each question.
-fn ask_go(questions: &[String]) -> Vec<String> {
+/// The program's answers, one for each query.
+fn ask_go(queries: &[String]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    let (program, input) = (folder.path().join("quantity"), folder.path().join("questions"));
+    let (program, input) = (folder.path().join("quantity"), folder.path().join("queries"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/quantity");
     let build = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
     let build = build.expect("the Go toolchain builds the program to compare with; install Go");
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    fs::write(&input, questions.join("\n") + "\n").unwrap();
+    fs::write(&input, queries.join("\n") + "\n").unwrap();
     let run = Command::new(&program).stdin(File::open(&input).unwrap()).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let answers: Vec<_> = String::from_utf8(run.stdout).unwrap().lines().map(str::to_owned).collect();
-    assert_eq!(answers.len(), questions.len());
+    assert_eq!(answers.len(), queries.len());
     answers
 }
 
 fn compare(kind: &str, cases: &[String], check: impl Fn(&str, &str) -> bool) {
-    let questions: Vec<_> = cases.iter().map(|case| format!("{kind} {case}")).collect();
+    let queries: Vec<_> = cases.iter().map(|case| format!("{kind} {case}")).collect();
     let wrong: Vec<_> =
-        cases.iter().zip(ask_go(&questions)).filter(|(case, answer)| !check(case, answer)).take(20).collect();
+        cases.iter().zip(ask_go(&queries)).filter(|(case, answer)| !check(case, answer)).take(20).collect();
     assert!(wrong.is_empty(), "Go says otherwise: {wrong:#?}");
 }
 

@@ -113,7 +113,7 @@ impl Stage {
         let url = format!("{}/metrics", self.prometheus.url());
         let prometheus = http::client(None)?.get(url).send().await?.error_for_status()?.text().await?;
         let own = served.metrics().await?;
-        let lookups = |labels: &[&str]| counters::sum(&own, "metrics_apiserver_memory_lookups_total", labels);
+        let lookups = |labels: &[&str]| counters::sum(&own, "metrics_apiserver_cache_lookups_total", labels);
         let query = "handler=\"/api/v1/query\"";
         Ok(Counts {
             cpu_seconds: proc::cpu_seconds(served.pid)?,

@@ -67,9 +67,9 @@ async fn after(reader: &Caller, reads: u64) -> Counts {
             line.map_or(0, |count| count.parse::<u64>().unwrap())
         };
         let lookups =
-            |result| count(&format!("metrics_apiserver_memory_lookups_total{{result=\"{result}\"}}"));
+            |result| count(&format!("metrics_apiserver_cache_lookups_total{{result=\"{result}\"}}"));
         let fetches =
-            |reason| count(&format!("metrics_apiserver_memory_fetches_total{{reason=\"{reason}\"}}"));
+            |reason| count(&format!("metrics_apiserver_cache_fetches_total{{reason=\"{reason}\"}}"));
         let counts = Counts {
             hits: lookups("hit"),
             joined: lookups("joined"),

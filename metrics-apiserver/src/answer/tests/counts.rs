@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::answer::metrics::OWN_SERIES_MAX;
-use crate::answer::tally::SPELL;
+use crate::answer::stats::EPISODE_GAP;
 
 const HOLD: Fallback = Fallback::Hold { longest: Duration::from_secs(3600), then: None };
 
@@ -109,7 +109,7 @@ async fn the_gauge_of_a_hold_goes_down_by_itself() {
         fixture.ask("queue_length", "").await.unwrap();
         fixture.shows(&gauge(1));
     }
-    advance(SPELL).await;
+    advance(EPISODE_GAP).await;
     fixture.shows(&gauge(1));
     advance(Duration::from_millis(1)).await;
     fixture.shows(&gauge(0));

@@ -13,7 +13,7 @@ fn then(value: i64) -> Fallback {
     Fallback::Hold { longest: Duration::from_secs(60), then: Some(Quantity::from_milli(value * 1000)) }
 }
 
-/// Every trouble is held.
+/// Every failure is held.
 fn all(fallback: Fallback) -> Policies {
     Policies {
         on_no_data: fallback,
@@ -63,17 +63,17 @@ async fn a_failure_is_held_until_max_age_and_hold_are_over_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn every_trouble_can_be_held_and_ends_with_the_first_good_reading() {
     let troubles = [Ok(vec![]), Ok(vec![f64::NAN]), Ok(vec![f64::INFINITY]), Ok(vec![1e30]), Err(refused())];
-    for trouble in troubles {
+    for failure in troubles {
         let fixture = Fixture::by(all(HOLD));
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
         advance(11 * SECOND).await;
-        fixture.says(trouble.clone());
-        assert_eq!(fixture.milli("m").await, Ok(vec![5000]), "{trouble:?}");
+        fixture.says(failure.clone());
+        assert_eq!(fixture.milli("m").await, Ok(vec![5000]), "{failure:?}");
         advance(11 * SECOND).await;
         fixture.says(Ok(vec![6.0]));
-        assert_eq!(fixture.milli("m").await, Ok(vec![6000]), "{trouble:?}");
+        assert_eq!(fixture.milli("m").await, Ok(vec![6000]), "{failure:?}");
         advance(61 * SECOND).await;
-        fixture.says(trouble);
+        fixture.says(failure);
         assert_eq!(fixture.milli("m").await, Ok(vec![6000]), "the newest good reading is held");
     }
 }
@@ -82,10 +82,10 @@ async fn every_trouble_can_be_held_and_ends_with_the_first_good_reading() {
 async fn a_trouble_that_the_rule_does_not_hold_is_an_error() {
     let fixture = Fixture::by(Policies { on_nan: HOLD, ..Policies::default() });
     assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
-    for trouble in [Ok(vec![]), Ok(vec![f64::INFINITY]), Ok(vec![-1.0]), Ok(vec![1.0, 2.0]), Err(refused())] {
+    for failure in [Ok(vec![]), Ok(vec![f64::INFINITY]), Ok(vec![-1.0]), Ok(vec![1.0, 2.0]), Err(refused())] {
         advance(11 * SECOND).await;
-        fixture.says(trouble.clone());
-        fixture.milli("m").await.expect_err(&format!("{trouble:?}"));
+        fixture.says(failure.clone());
+        fixture.milli("m").await.expect_err(&format!("{failure:?}"));
     }
     advance(11 * SECOND).await;
     fixture.says(Ok(vec![f64::NAN]));
@@ -100,8 +100,8 @@ async fn once_the_hold_is_over_the_value_that_follows_is_served() {
     advance(5 * SECOND).await;
     fixture.says(Ok(vec![5.0]));
     assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
-    for trouble in [Ok(vec![f64::NAN]), Err(refused())] {
-        fixture.says(trouble);
+    for failure in [Ok(vec![f64::NAN]), Err(refused())] {
+        fixture.says(failure);
         advance(11 * SECOND).await;
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
     }
@@ -211,7 +211,7 @@ async fn a_whole_reading_is_held_in_place_of_a_partial_one() {
 #[tokio::test(start_paused = true)]
 async fn a_good_reading_fetched_ahead_stands_in_though_its_read_came_to_another_replica() {
     let fixture = Fixture::by(all(HOLD));
-    let _ahead = tokio::spawn(Arc::clone(&fixture.answers.memory).run_ahead());
+    let _ahead = tokio::spawn(Arc::clone(&fixture.answers.cache).run_ahead());
     for _ in 0..2 {
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
         tokio::time::sleep(15 * SECOND).await;

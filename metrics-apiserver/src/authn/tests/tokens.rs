@@ -170,7 +170,7 @@ async fn a_good_token_makes_up_for_a_bad_certificate() {
 }
 
 /// Requests that show as many tokens that nobody knows, all at the same time.
-async fn strangers(authenticator: &Authenticator, count: usize) -> Vec<Result<UserInfo, AuthnError>> {
+async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Result<UserInfo, AuthnError>> {
     let tokens: Vec<String> = (0..count).map(|number| format!("Bearer invented-{number}")).collect();
     let headers: Vec<Header<'_>> = tokens.iter().map(|token| ("authorization", token.as_bytes())).collect();
     let asked = headers.iter().map(|header| ask(authenticator, &[], std::slice::from_ref(header)));
@@ -181,7 +181,7 @@ async fn strangers(authenticator: &Authenticator, count: usize) -> Vec<Result<Us
 async fn strangers_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_again() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
-    let outcomes = strangers(&authenticator, 150).await;
+    let outcomes = unauthenticated(&authenticator, 150).await;
     let refused = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::InvalidToken))).count();
     assert_eq!((refused, api.requests().len()), (32, 32));
     let told = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::TooManyReviews))).count();
@@ -197,7 +197,8 @@ async fn a_token_that_was_good_lately_is_reviewed_while_strangers_take_all_the_r
     let authenticator = rig(&api, Duration::from_millis(1));
     ask(&authenticator, &[], &[JANE]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
-    let (outcomes, known) = tokio::join!(strangers(&authenticator, 150), ask(&authenticator, &[], &[JANE]));
+    let (outcomes, known) =
+        tokio::join!(unauthenticated(&authenticator, 150), ask(&authenticator, &[], &[JANE]));
     assert!(outcomes.iter().any(|one| matches!(one, Err(AuthnError::TooManyReviews))));
     assert_eq!(known.unwrap().name, "jane");
     assert_eq!(api.requests().len(), 1 + 32 + 1);

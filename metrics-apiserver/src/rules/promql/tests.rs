@@ -93,7 +93,7 @@ fn the_places_of_selectors_are_all_found() {
         ("info(a, {x=\"y\"})", 2),
         ("vector(1)", 0),
     ] {
-        assert_eq!(Query::parse(query).unwrap().selectors().len(), count, "{query}");
+        assert_eq!(Expr::parse(query).unwrap().selectors().len(), count, "{query}");
     }
 }
 

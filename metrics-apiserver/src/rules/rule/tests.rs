@@ -6,10 +6,10 @@ fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result
     Rule::new(MetricName::parse("m").unwrap(), BackendName("default".into()), query, namespace, selector)
 }
 
-fn ask(rule: &Rule, selector: &str) -> Result<String, QuestionError> {
-    let question = rule.question(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
-    assert_eq!(question.backend, BackendName("default".into()));
-    Ok(question.promql.to_string())
+fn ask(rule: &Rule, selector: &str) -> Result<String, PlanError> {
+    let query = rule.query(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    assert_eq!(query.backend, BackendName("default".into()));
+    Ok(query.promql.to_string())
 }
 
 fn plain(query: &str) -> Rule {
@@ -82,11 +82,11 @@ fn each_requirement_becomes_its_matcher() {
 #[test]
 fn what_prometheus_cannot_match_is_the_client_s_error() {
     for selector in ["a>1", "a<1"] {
-        assert_eq!(ask(&plain("up"), selector), Err(QuestionError::Comparison { key: "a".to_owned() }));
+        assert_eq!(ask(&plain("up"), selector), Err(PlanError::Comparison { key: "a".to_owned() }));
     }
     for key in ["app.kubernetes.io/name", "a-b", "1a"] {
         let error = ask(&plain("up"), &format!("{key}=x"));
-        assert_eq!(error, Err(QuestionError::NotALabel { key: key.to_owned() }));
+        assert_eq!(error, Err(PlanError::NotALabel { key: key.to_owned() }));
     }
 }
 
@@ -112,11 +112,7 @@ fn a_parameter_takes_the_selector_s_value_which_is_then_not_injected() {
     for selector in
         ["", "b=c", "app", "!app", "app!=v", "app in (v,w)", "app notin (v)", "app=", "app=v,app=w", "app>1"]
     {
-        assert_eq!(
-            ask(&rule, selector),
-            Err(QuestionError::Parameter { name: "app".to_owned() }),
-            "{selector}"
-        );
+        assert_eq!(ask(&rule, selector), Err(PlanError::Parameter { name: "app".to_owned() }), "{selector}");
     }
 }
 
@@ -135,6 +131,6 @@ fn the_length_of_a_question_is_bounded() {
     let rule = plain(&format!("a{}", "+a".repeat(300)));
     let values = (0..120).map(|n| format!("{n:060}")).collect::<Vec<_>>().join(",");
     let error = ask(&rule, &format!("a in ({values})"));
-    assert_eq!(error, Err(QuestionError::TooLong { limit: 256 * 1024 }));
+    assert_eq!(error, Err(PlanError::TooLong { limit: 256 * 1024 }));
     assert!(ask(&rule, "a=b").is_ok());
 }

@@ -22,8 +22,8 @@ use crate::answer::Answers;
 use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{Authenticator, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions, TrustStore};
 use crate::authz::{Authorizer, AuthorizerOptions};
+use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::memory::{Limits, Memory, Query, QueryError, Question, Reading};
 use crate::metric::{Labels, MetricName, Sample};
 use crate::readiness::Readiness;
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
@@ -249,7 +249,7 @@ pub(super) fn parse(text: &str) -> Response {
 
 fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
-    let memory = Memory::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
+    let cache = Cache::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
     let catalog =
         Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty", "large"].map(rule).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
@@ -257,7 +257,7 @@ fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Par
     let mut registry = Registry::default();
     let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
-        answers: Arc::new(Answers::new(catalog, Arc::new(memory), &mut registry)),
+        answers: Arc::new(Answers::new(catalog, Arc::new(cache), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
         authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default(), &Reviews::default())),
         readiness,
@@ -279,11 +279,11 @@ fn rule(name: &str) -> Rule {
 /// Answers 2.5, unless the query's name says otherwise.
 struct Prometheus;
 
-impl Query for Prometheus {
-    fn query(&self, question: Question) -> BoxFuture<'static, Result<Reading, QueryError>> {
+impl QuerySource for Prometheus {
+    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
         async move {
             let asked = Instant::now();
-            let is = |name: &str| question.promql.starts_with(name);
+            let is = |name: &str| query.promql.starts_with(name);
             if is("slow") {
                 tokio::time::sleep(Duration::from_secs(2)).await;
             }
@@ -291,7 +291,7 @@ impl Query for Prometheus {
                 return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
             }
             let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
-            let labels = text.into_iter().chain([("asked", question.promql.to_string())]);
+            let labels = text.into_iter().chain([("asked", query.promql.to_string())]);
             let labels: Labels = labels.collect();
             let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
             let samples = if is("empty") { Vec::new() } else { vec![sample] };

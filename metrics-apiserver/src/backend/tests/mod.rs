@@ -1,0 +1,64 @@
+//! The client against a server on loopback that replays and misbehaves.
+
+mod http;
+mod outage;
+mod server;
+mod tls;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Auth, Backends, ClientOptions};
+use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
+
+use server::Server;
+
+/// Longer than any answer takes on a busy machine.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// One sample with the value 42.
+const ANSWER: &str =
+    r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"42"]}]}}"#;
+
+fn options(server: &Server) -> ClientOptions {
+    ClientOptions {
+        urls: vec![server.url.clone()],
+        timeout: PATIENT,
+        headers: Vec::new(),
+        auth: Auth::None,
+        ca_file: None,
+        identity: None,
+    }
+}
+
+fn backends(options: ClientOptions) -> Backends {
+    Backends::build(vec![(BackendName("default".into()), options)]).unwrap()
+}
+
+async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
+    backends.query(Query { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
+}
+
+/// Lets the clock jump, so that the files are looked at again by the next query.
+async fn files_become_due() {
+    jump(super::credentials::FILES_CHECK_INTERVAL).await;
+}
+
+/// The same, after a query that has seen what is new in them.
+async fn files_settle(backends: &Backends) {
+    files_become_due().await;
+    let _ = query(backends, "up").await;
+    jump(super::credentials::SETTLE).await;
+}
+
+async fn jump(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[track_caller]
+fn assert_value(result: Result<Reading, QueryError>, value: f64) {
+    let values: Vec<f64> = result.unwrap().samples.iter().map(|sample| sample.value).collect();
+    assert_eq!(values, [value]);
+}

@@ -1,0 +1,268 @@
+//! Age, single flight, deadlines and failures on a paused clock.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::metric::{Labels, Sample};
+
+mod prefetch;
+mod together;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MAX_AGE: Duration = Duration::from_secs(10);
+
+/// What the fake backend does with the next queries, in turn; the last one stays.
+#[derive(Debug, Clone, Copy)]
+enum Play {
+    /// Answers with the number of the query as value, after so long.
+    Answer(Duration),
+    /// Lets it wait so long for its turn, and answers then.
+    Queue(Duration),
+    Fail,
+    Crash,
+}
+
+struct Backend {
+    plays: Vec<Play>,
+    asked: AtomicUsize,
+}
+
+impl QuerySource for Backend {
+    fn query(&self, _question: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let play = self.plays[number.min(self.plays.len() - 1)];
+        match play {
+            Play::Answer(after) => answer(number, Duration::ZERO, after).boxed(),
+            Play::Queue(turn) => answer(number, turn, Duration::ZERO).boxed(),
+            Play::Fail => {
+                async { Err(QueryError::Unavailable { detail: "connection refused".into() }) }.boxed()
+            }
+            Play::Crash => async { panic!("a fault in the backend client") }.boxed(),
+        }
+    }
+}
+
+/// Asked when its turn has come, and answered so long after it.
+async fn answer(number: usize, turn: Duration, after: Duration) -> Result<Reading, QueryError> {
+    tokio::time::sleep(turn).await;
+    let asked = Instant::now();
+    tokio::time::sleep(after).await;
+    let value = f64::from(u32::try_from(number).unwrap());
+    let sample = Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
+    Ok(Reading { samples: vec![sample], partial: None, asked })
+}
+
+struct Fixture {
+    cache: Arc<Cache>,
+    backend: Arc<Backend>,
+}
+
+impl Fixture {
+    fn new(plays: &[Play]) -> Self {
+        Self::with_limits(plays, Limits::default())
+    }
+
+    fn with_limits(plays: &[Play], limits: Limits) -> Self {
+        let backend = Arc::new(Backend { plays: plays.to_vec(), asked: AtomicUsize::new(0) });
+        let source = Arc::clone(&backend) as Arc<dyn QuerySource>;
+        Self { cache: Arc::new(Cache::new(source, limits, Handle::current())), backend }
+    }
+
+    /// Reads with a deadline of one second; gives the number of the query that answered.
+    async fn read(&self, max_age: Duration) -> Result<f64, ReadError> {
+        read(Arc::clone(&self.cache), "up", max_age).await
+    }
+
+    fn asked(&self) -> usize {
+        self.backend.asked.load(Ordering::SeqCst)
+    }
+}
+
+async fn read(cache: Arc<Cache>, promql: &str, max_age: Duration) -> Result<f64, ReadError> {
+    let reading =
+        cache.reading(&query(promql), max_age, &Subscriber::constant(), Instant::now() + SECOND).await?;
+    Ok(reading.samples[0].value)
+}
+
+fn query(promql: &str) -> Query {
+    Query { backend: BackendName("default".into()), promql: promql.into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_answers_until_it_is_older_than_max_age() {
+    let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    tokio::time::advance(MAX_AGE).await;
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(1.0));
+    assert_eq!(fixture.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn age_counts_from_when_the_query_was_sent() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
+    assert_eq!(fixture.read(SECOND).await, Ok(0.0));
+    tokio::time::advance(SECOND * 6 / 10).await;
+    assert_eq!(
+        fixture.read(SECOND).await,
+        Ok(1.0),
+        "the first reading is 1.1 s old, though it came 0.6 s ago"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_at_the_backend_is_no_age() {
+    let fixture = Fixture::new(&[Play::Queue(SECOND / 2)]);
+    assert_eq!(fixture.read(SECOND).await, Ok(0.0));
+    tokio::time::advance(SECOND * 6 / 10).await;
+    assert_eq!(fixture.read(SECOND).await, Ok(0.0), "the reading is 0.6 s old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_read_brings_its_own_max_age() {
+    let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    tokio::time::advance(2 * SECOND).await;
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    assert_eq!(fixture.read(SECOND).await, Ok(1.0));
+    assert_eq!(fixture.read(Duration::ZERO).await, Ok(2.0), "zero always asks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_at_once_share_one_fetch() {
+    for max_age in [MAX_AGE, Duration::ZERO] {
+        let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
+        let reads = join_all((0..50).map(|_| fixture.read(max_age))).await;
+        assert!(reads.iter().all(|read| *read == Ok(0.0)), "{reads:?}");
+        assert_eq!(fixture.asked(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_do_not_share_fetches() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
+    let reads = ["a", "b"].map(|promql| read(Arc::clone(&fixture.cache), promql, MAX_AGE));
+    assert!(join_all(reads).await.iter().all(Result::is_ok));
+    assert_eq!(fixture.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_fetch_fails_its_read_at_the_deadline_and_serves_the_next() {
+    let fixture = Fixture::new(&[Play::Answer(3 * SECOND)]);
+    let began = Instant::now();
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
+    assert_eq!(began.elapsed().as_millis() / 10, 100, "the read ends at its deadline");
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    assert_eq!(fixture.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_joins_a_slow_fetch_half_way() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND * 3 / 2)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    assert_eq!(fixture.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_takes_no_reading_from_a_slow_fetch_that_it_would_not_take_from_memory() {
+    let fixture = Fixture::new(&[Play::Answer(3 * SECOND)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
+    tokio::time::sleep(SECOND * 3 / 2).await;
+    let (strict, lax) = tokio::join!(fixture.read(2 * SECOND), fixture.read(MAX_AGE));
+    assert_eq!(strict, Err(ReadError::TooOld(2 * SECOND)), "asked 2.5 s before it");
+    assert_eq!((lax, fixture.asked()), (Ok(0.0), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_reaches_all_who_wait_and_who_reads_within_a_second() {
+    let fixture = Fixture::new(&[Play::Fail, Play::Answer(Duration::ZERO)]);
+    let reads = join_all((0..50).map(|_| fixture.read(MAX_AGE))).await;
+    assert!(reads.iter().all(|read| matches!(read, Err(ReadError::Query(_)))), "{reads:?}");
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert!(fixture.read(MAX_AGE).await.is_err());
+    assert_eq!(fixture.asked(), 1);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_goes_away_costs_the_others_nothing() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
+    let cache = Arc::clone(&fixture.cache);
+    let first = tokio::spawn(async move { read(cache, "up", MAX_AGE).await });
+    while fixture.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
+    assert_eq!(fixture.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashed_fetch_is_an_error_and_the_next_read_asks_again() {
+    let fixture = Fixture::new(&[Play::Crash, Play::Answer(Duration::ZERO)]);
+    assert!(matches!(fixture.read(MAX_AGE).await, Err(ReadError::Query(QueryError::Unavailable { .. }))));
+    assert_eq!(fixture.read(MAX_AGE).await, Ok(1.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fetches_in_flight_are_bounded() {
+    let limits = Limits { fetches: 1, ..Limits::default() };
+    let fixture = Fixture::with_limits(&[Play::Answer(SECOND / 2)], limits);
+    let reads = ["a", "b", "a"].map(|promql| read(Arc::clone(&fixture.cache), promql, MAX_AGE));
+    let reads = join_all(reads).await;
+    assert_eq!(reads, [Ok(0.0), Err(ReadError::Busy), Ok(0.0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_the_fetches_in_flight() {
+    let fixture = Fixture::new(&[Play::Answer(3600 * SECOND)]);
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
+    let began = Instant::now();
+    fixture.cache.shutdown().await;
+    assert!(began.elapsed() < SECOND, "it does not wait for the backend");
+    assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::Busy), "nothing begins afterwards");
+}
+
+#[tokio::test]
+async fn a_read_from_memory_takes_microseconds() {
+    const READS: u32 = 20_000;
+    let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
+    let query = query(&"sum(rate(http_requests_total{namespace=\"default\"}[1m])) ".repeat(5));
+    let far = Instant::now() + 3600 * SECOND;
+    fixture.cache.reading(&query, 3600 * SECOND, &Subscriber::constant(), far).await.unwrap();
+    let began = std::time::Instant::now();
+    for _ in 0..READS {
+        fixture.cache.reading(&query, 3600 * SECOND, &Subscriber::constant(), far).await.unwrap();
+    }
+    let each = began.elapsed() / READS;
+    println!("a read from memory takes {each:?}");
+    assert_eq!(fixture.asked(), 1);
+    // Ten times what an unoptimized build takes: catches I/O or a scan, not a busy machine.
+    assert!(each < Duration::from_micros(500), "{each:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_reading_of_a_backend_that_is_forgotten_is_not_held() {
+    let fixture = Fixture::new(&[Play::Answer(SECOND / 2), Play::Fail]);
+    let up = query("up");
+    let subscriber = Subscriber::constant();
+    let reading = fixture.cache.reading(&up, MAX_AGE, &subscriber, Instant::now() + SECOND);
+    let reload = async {
+        tokio::time::sleep(SECOND / 4).await;
+        fixture.cache.forget(&up.backend);
+        assert!(fixture.read(MAX_AGE).await.is_err(), "the new backend fails");
+    };
+    let (reading, ()) = tokio::join!(reading, reload);
+    fixture.cache.keep_last_good(&up, &reading.unwrap());
+    assert_eq!(fixture.cache.stale_candidates(&up, 300 * SECOND).count(), 0);
+}
