@@ -1,6 +1,6 @@
-//! The rules served now, swapped whole.
+//! The rules that are served, merged from their sources and swapped as a whole.
 //!
-//! A request takes the catalog of the moment once and answers from it, so it never sees half of a new configuration.
+//! A request takes the current catalog once and answers from it, so it never sees half of a new configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,40 +8,64 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::metric::MetricName;
+use crate::metric::MetricId;
 use crate::rules::Rule;
 
-/// The rules of one configuration, by the names they serve.
+/// Where rules come from.
+#[derive(Debug)]
+pub enum Source {
+    /// The configuration file.
+    File(Vec<Rule>),
+}
+
+impl Source {
+    fn into_rules(self) -> Vec<Rule> {
+        match self {
+            Self::File(rules) => rules,
+        }
+    }
+}
+
+/// All rules that are served at one time, by the metrics they serve.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    rules: BTreeMap<MetricName, Arc<Rule>>,
+    rules: BTreeMap<MetricId, Arc<Rule>>,
     generation: u64,
 }
 
 impl Catalog {
-    /// The catalog of these rules. Of two that serve one name the later wins; the configuration check refuses such.
-    pub fn new(rules: Vec<Rule>) -> Self {
-        let rules = rules.into_iter().map(|rule| (rule.name.clone(), Arc::new(rule))).collect();
+    /// Merges the rules of several sources. If two rules serve one metric, the earlier source wins, and within a source
+    /// the earlier rule; the configuration check refuses such rules in one file.
+    pub fn merge(sources: impl IntoIterator<Item = Source>) -> Self {
+        let mut rules = BTreeMap::new();
+        for rule in sources.into_iter().flat_map(Source::into_rules) {
+            rules.entry(rule.id()).or_insert_with(|| Arc::new(rule));
+        }
         Self { rules, generation: 0 }
     }
 
-    /// The rule that serves `metric`, however its name is cased.
-    pub fn rule(&self, metric: &MetricName) -> Option<&Arc<Rule>> {
+    /// The catalog of a configuration file's rules.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self::merge([Source::File(rules)])
+    }
+
+    /// The rule that serves `metric`.
+    pub fn rule(&self, metric: &MetricId) -> Option<&Arc<Rule>> {
         self.rules.get(metric)
     }
 
-    /// The rules, sorted by the names they serve.
+    /// The rules, sorted by the metrics they serve.
     pub fn rules(&self) -> impl ExactSizeIterator<Item = &Arc<Rule>> {
         self.rules.values()
     }
 
-    /// Which of the catalogs served since the start this is, from 1; 0 if it never was.
+    /// The number of the catalog among those served since the start, from 1; 0 if it was never served.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 }
 
-/// The catalog of the moment, shared by all who answer.
+/// The current catalog.
 #[derive(Debug)]
 pub struct ServedCatalog {
     current: ArcSwap<Catalog>,
@@ -63,8 +87,8 @@ impl ServedCatalog {
     /// Serves `catalog` from the next request on.
     pub fn replace(&self, mut catalog: Catalog) {
         let before = self.current();
-        for (name, rule) in &mut catalog.rules {
-            if let Some((rule, before)) = Arc::get_mut(rule).zip(before.rules.get(name)) {
+        for (metric, rule) in &mut catalog.rules {
+            if let Some((rule, before)) = Arc::get_mut(rule).zip(before.rules.get(metric)) {
                 rule.replace(before);
             }
         }
@@ -78,7 +102,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::metric::MetricName;
     use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
+
+    fn id(name: &str) -> MetricId {
+        MetricId::external(MetricName::parse(name).unwrap())
+    }
 
     fn rule(name: &str, query: &str) -> Rule {
         Rule::new(
@@ -94,9 +123,19 @@ mod tests {
     #[test]
     fn a_rule_is_found_without_regard_to_case() {
         let catalog = Catalog::new(vec![rule("Queue_Length", "queue"), rule("up", "up")]);
-        let found = catalog.rule(&MetricName::parse("queue_length").unwrap()).unwrap();
+        let found = catalog.rule(&id("queue_length")).unwrap();
         assert_eq!(found.name.as_str(), "Queue_Length");
-        assert!(catalog.rule(&MetricName::parse("queue").unwrap()).is_none());
+        assert!(catalog.rule(&id("queue")).is_none());
+    }
+
+    #[test]
+    fn the_earlier_source_wins_and_within_a_source_the_earlier_rule() {
+        let first = Source::File(vec![rule("Queue", "first"), rule("queue", "again")]);
+        let second = Source::File(vec![rule("QUEUE", "second"), rule("other", "second")]);
+        let catalog = Catalog::merge([first, second]);
+        let names: Vec<&str> = catalog.rules().map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["other", "Queue"]);
+        assert_eq!(Catalog::merge([]).rules().len(), 0);
     }
 
     #[test]
@@ -107,18 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_asks_as_before_goes_on_as_the_same_owner() {
+    fn a_rule_with_the_same_query_as_before_keeps_its_owner() {
         let served = ServedCatalog::new(Catalog::new(vec![rule("same", "up"), rule("other", "up")]));
-        let owner = |name| {
-            let metric = MetricName::parse(name).unwrap();
-            Arc::downgrade(&served.current().rule(&metric).unwrap().owner)
-        };
+        let owner = |name| Arc::downgrade(&served.current().rule(&id(name)).unwrap().owner);
         let (same, other) = (owner("same"), owner("other"));
         let mut patient = rule("same", "up");
         patient.max_age = Duration::from_secs(60);
         served.replace(Catalog::new(vec![patient, rule("other", "down")]));
         assert!(same.ptr_eq(&owner("same")));
-        assert!(other.upgrade().is_none(), "nobody asks for `up` by this name any more");
+        assert!(other.upgrade().is_none(), "no rule of this name has the query `up` any more");
         served.replace(Catalog::default());
         assert!(same.upgrade().is_none());
     }
@@ -126,9 +162,9 @@ mod tests {
     #[test]
     fn a_replaced_catalog_is_served_from_the_next_request_on() {
         let served = ServedCatalog::new(Catalog::new(vec![rule("a", "up")]));
-        let (before, metric) = (served.current(), MetricName::parse("a").unwrap());
+        let (before, metric) = (served.current(), id("a"));
         served.replace(Catalog::default());
-        assert!(before.rule(&metric).is_some(), "a request under way keeps what it began with");
+        assert!(before.rule(&metric).is_some(), "a request keeps the catalog it started with");
         assert!(served.current().rule(&metric).is_none());
         assert_eq!((before.generation(), served.current().generation()), (1, 2));
     }

@@ -9,6 +9,7 @@ use std::str;
 
 use crate::config::{self, Config, Place};
 use crate::metric::{Namespace, ParseSelectorError, Selector};
+use crate::rules::Rule;
 
 pub use crate::authn::fuzzing::headers;
 pub use crate::backend::fuzzing::response;
@@ -62,7 +63,7 @@ fn lies_in(place: Place, text: &str) -> bool {
 
 fn can_be_served(config: &Config) {
     let backends: BTreeSet<_> = config.backends.iter().map(|backend| &backend.name).collect();
-    let rules: BTreeSet<_> = config.rules.iter().map(|rule| &rule.name).collect();
+    let rules: BTreeSet<_> = config.rules.iter().map(Rule::id).collect();
     assert_eq!(
         (backends.len(), rules.len()),
         (config.backends.len(), config.rules.len()),
@@ -71,7 +72,7 @@ fn can_be_served(config: &Config) {
     for rule in &config.rules {
         assert!(backends.contains(&rule.backend), "{} has a backend", rule.name);
         if let Ok(namespace) = Namespace::parse("default") {
-            let _ = rule.query(&namespace, &Selector::default());
+            let _ = rule.plan(&namespace, &Selector::default());
         }
     }
 }

@@ -1,8 +1,10 @@
-// Prints what the Kubernetes libraries make of quantities and label selectors, for comparison with our own.
+// Parses and prints quantities and label selectors with the Kubernetes libraries, for comparison with the server's own.
 //
-// Reads lines, answers each with one:
+// Reads lines and answers each with one line:
 //
-//	m <thousandths>  the canonical form of that quantity
+//	m <thousandths>  the canonical form of that quantity (DecimalSI) and its thousandths as the HPA reads them
+//	n <billionths>   the same (DecimalSI)
+//	b <thousandths>  the same (BinarySI)
 //	p <text>         its thousandths as the HPA reads them; "error"; or "range" if an int64 cannot hold them
 //	s <text>         the canonical form of that label selector in quotes, or "error"
 package main
@@ -37,8 +39,8 @@ func main() {
 	}
 }
 
-// MilliValue is what the HPA reads. It is right for what is not negative only: below zero it adds one to what was cut
-// off, and some large values come out wrong. There the exact value is rounded away from zero, as for the others.
+// thousandths returns MilliValue, which the HPA reads. MilliValue is wrong for negative quantities: it adds one to the
+// truncated value, and some large values overflow. For those the exact value is rounded away from zero, too.
 func thousandths(quantity resource.Quantity) string {
 	if quantity.Sign() >= 0 {
 		return strconv.FormatInt(quantity.MilliValue(), 10)
@@ -46,14 +48,24 @@ func thousandths(quantity resource.Quantity) string {
 	return new(inf.Dec).Round(quantity.AsDec(), 3, inf.RoundUp).UnscaledBig().String()
 }
 
+func canonical(text string, scale resource.Scale, format resource.Format) string {
+	value, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return "error"
+	}
+	quantity := resource.NewScaledQuantity(value, scale)
+	quantity.Format = format
+	return quantity.String() + " " + thousandths(*quantity)
+}
+
 func answer(kind, text string) string {
 	switch kind {
 	case "m":
-		milli, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			return "error"
-		}
-		return resource.NewMilliQuantity(milli, resource.DecimalSI).String()
+		return canonical(text, resource.Milli, resource.DecimalSI)
+	case "n":
+		return canonical(text, resource.Nano, resource.DecimalSI)
+	case "b":
+		return canonical(text, resource.Milli, resource.BinarySI)
 	case "p":
 		quantity, err := resource.ParseQuantity(text)
 		if err != nil {

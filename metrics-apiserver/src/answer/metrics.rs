@@ -1,8 +1,8 @@
-//! The metrics of reads, by metric and outcome.
+//! Prometheus metrics of reads, by metric and outcome.
 //!
-//! A read finds its stats by one look into a map that is made once per catalog and swapped whole: no lock, no text made.
-//! What a rule counted stays when a reload keeps its name, and goes when a reload removes it. Only what has happened is
-//! shown, so a metric that nobody reads costs nothing in a scrape.
+//! A read finds its statistics by one lookup in a map that is made once per catalog and swapped as a whole, without a
+//! lock or an allocation. A rule that a reload keeps also keeps its counts; one that a reload removes loses its series.
+//! Only outcomes that occurred are shown, so a metric that nobody reads costs nothing in a scrape.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,14 +20,14 @@ use prometheus_client::registry::Registry;
 use super::outcome::Outcome;
 use super::stats::ReadStats;
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::MetricName;
+use crate::metric::MetricId;
 
-/// Metrics with series of their own: a read one has some 40, and a Prometheus has better things to keep than more.
+/// Metrics with series of their own. Each metric that is read has about 40 series; more would burden Prometheus.
 pub(super) const OWN_SERIES_MAX: usize = 1_000;
 
-/// The label `metric` of all others that are served.
+/// The label `metric` of all others that rules serve.
 const OTHER: &str = "_other";
-/// The label `metric` of all that are not.
+/// The label `metric` of all that no rule serves.
 const UNKNOWN: &str = "_unknown";
 
 /// Counts reads.
@@ -35,17 +35,17 @@ const UNKNOWN: &str = "_unknown";
 pub(super) struct ReadMetrics {
     catalog: Arc<ServedCatalog>,
     served: ArcSwap<AllStats>,
-    /// Held by the one who makes the next all_stats.
+    /// Held while the statistics of a new catalog are made.
     renewing: Mutex<()>,
     /// Reads of metrics that no rule serves.
     unknown: ReadStats,
 }
 
-/// The all_stats of one catalog.
+/// The statistics of one catalog.
 #[derive(Debug)]
 struct AllStats {
     generation: u64,
-    own: BTreeMap<MetricName, Own>,
+    own: BTreeMap<MetricId, Own>,
     other: Arc<ReadStats>,
 }
 
@@ -53,12 +53,12 @@ struct AllStats {
 #[derive(Debug, Clone)]
 struct Own {
     stats: Arc<ReadStats>,
-    /// Whether its policies hold values, so that the gauge of holds is of interest.
+    /// Whether its policies hold values, so that it has a gauge of holds.
     holds: bool,
 }
 
 impl ReadMetrics {
-    /// Counts the reads of what `catalog` serves, and shows them in `registry`.
+    /// Counts the reads of what `catalog` serves; registers the metrics.
     pub(super) fn register(registry: &mut Registry, catalog: Arc<ServedCatalog>) -> Arc<Self> {
         let none = AllStats { generation: 0, own: BTreeMap::new(), other: Arc::new(ReadStats::new()) };
         let metrics = Self {
@@ -72,10 +72,10 @@ impl ReadMetrics {
         metrics
     }
 
-    /// Where the reads of a rule of `catalog` are counted.
-    pub(super) fn stats(&self, catalog: &Catalog, rule: &MetricName) -> Arc<ReadStats> {
+    /// The statistics of a metric that `catalog` serves.
+    pub(super) fn stats(&self, catalog: &Catalog, metric: &MetricId) -> Arc<ReadStats> {
         let all_stats = self.all_stats(catalog);
-        all_stats.own.get(rule).map_or_else(|| Arc::clone(&all_stats.other), |own| Arc::clone(&own.stats))
+        all_stats.own.get(metric).map_or_else(|| Arc::clone(&all_stats.other), |own| Arc::clone(&own.stats))
     }
 
     /// Counts a read of a metric that no rule serves.
@@ -83,12 +83,12 @@ impl ReadMetrics {
         self.unknown.count(Outcome::Unknown, took);
     }
 
-    /// Makes the all_stats of the catalog of now, and frees those of the one before.
+    /// Makes the statistics of the current catalog, and frees those of removed rules.
     pub(super) fn renew(&self) {
         drop(self.all_stats(&self.catalog.current()));
     }
 
-    /// The all_stats of `catalog`, or of a newer one.
+    /// The statistics of `catalog`, or of a newer one.
     fn all_stats(&self, catalog: &Catalog) -> Arc<AllStats> {
         let all_stats = self.served.load_full();
         if all_stats.generation >= catalog.generation() {
@@ -106,14 +106,16 @@ impl ReadMetrics {
 }
 
 impl AllStats {
-    /// Those of the next catalog: who has series of its own keeps them, the others follow by name while there is room.
+    /// The statistics of the next catalog: rules with series of their own keep them, others get some by name while there
+    /// is room.
     fn next(&self, catalog: &Catalog) -> Self {
         let rules = catalog.rules().filter(|rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str()));
-        let (old, new): (Vec<_>, Vec<_>) = rules.partition(|rule| self.own.contains_key(&rule.name));
-        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|rule| {
-            let known = self.own.get(&rule.name).map(|own| Arc::clone(&own.stats));
+        let rules = rules.map(|rule| (rule.id(), rule.policies.hold()));
+        let (old, new): (Vec<_>, Vec<_>) = rules.partition(|(metric, _)| self.own.contains_key(metric));
+        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|(metric, holds)| {
+            let known = self.own.get(&metric).map(|own| Arc::clone(&own.stats));
             let stats = known.unwrap_or_else(|| Arc::new(ReadStats::new()));
-            (rule.name.clone(), Own { stats, holds: rule.policies.hold() })
+            (metric, Own { stats, holds })
         });
         Self { generation: catalog.generation(), own: own.collect(), other: Arc::clone(&self.other) }
     }
@@ -121,9 +123,9 @@ impl AllStats {
 
 impl Collector for ReadMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        // The catalog of now, so that a rule that was removed leaves no series even if nobody reads.
+        // The current catalog: a removed rule has no series, even if nobody has read since.
         let all_stats = self.all_stats(&self.catalog.current());
-        let own = all_stats.own.iter().map(|(name, own)| (name.as_str(), &*own.stats));
+        let own = all_stats.own.iter().map(|(metric, own)| (metric.name().as_str(), &*own.stats));
         let all: Vec<Labelled<'_>> =
             own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
         encode_reads(&mut encoder, &all)?;
@@ -143,20 +145,23 @@ impl Collector for ReadMetrics {
         let queries = all.iter().filter(|(_, stats)| stats.queries.any());
         encode_histograms(
             &mut encoder,
-            ("metrics_apiserver_query_duration_seconds", "Time of queries, waiting for their turn included"),
+            (
+                "metrics_apiserver_query_duration_seconds",
+                "Duration of queries, including the wait for a permit",
+            ),
             queries.map(|(metric, stats)| (*metric, stats.queries.durations())),
         )?;
         let holding = all_stats.own.iter().filter(|(_, own)| own.holds);
-        let holding = holding.map(|(name, own)| (name.as_str(), own.stats.holds()));
+        let holding = holding.map(|(metric, own)| (metric.name().as_str(), own.stats.holds()));
         encode_holds(&mut encoder, holding.chain(all_stats.other.holds().then_some((OTHER, true))))
     }
 }
 
-/// The label `metric`, and what is counted under it.
+/// The label `metric`, and its statistics.
 type Labelled<'a> = (&'a str, &'a ReadStats);
 
 fn encode_reads(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
-    let (name, help) = ("metrics_apiserver_reads", "Reads answered, by how they ended");
+    let (name, help) = ("metrics_apiserver_reads", "Reads, by outcome");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (metric, stats) in all {
         for outcome in Outcome::ALL.into_iter().filter(|outcome| stats.reads(*outcome) > 0) {
@@ -180,7 +185,7 @@ fn encode_histograms<'a>(
 }
 
 fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
-    let (name, help) = ("metrics_apiserver_queries", "Queries ended, by what came of them");
+    let (name, help) = ("metrics_apiserver_queries", "Completed queries, by outcome");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (metric, stats) in all {
         stats.queries.encode_outcomes(("metric", metric), false, &mut family)?;
@@ -192,8 +197,10 @@ fn encode_holds<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     series: impl Iterator<Item = (&'a str, bool)>,
 ) -> Result<(), std::fmt::Error> {
-    let (name, help) =
-        ("metrics_apiserver_hold_in_effect", "Whether a read of the last 45 s got the last good value");
+    let (name, help) = (
+        "metrics_apiserver_hold_in_effect",
+        "Whether a read in the last 45 s was answered with the last good value",
+    );
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (metric, holds) in series {
         ConstGauge::new(i64::from(holds)).encode(family.encode_family(&[("metric", metric)])?)?;

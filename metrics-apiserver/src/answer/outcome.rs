@@ -1,14 +1,14 @@
-//! How a read ended, in one word: the label `outcome` of the metrics.
+//! The outcome of a read: the label `outcome` of the metrics.
 
-use super::AnswerError;
-use super::read::{Served, Source};
+use super::error::AnswerError;
+use super::explanation::{Explanation, GroupAnswer, Step};
 use crate::cache::{QueryError, ReadError};
 use crate::rules::ValueError;
 
-/// How a read ended.
+/// The outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// A fresh value.
+    /// Measured values.
     Ok,
     /// The last good value.
     Held,
@@ -20,32 +20,32 @@ pub(super) enum Outcome {
     Nan,
     /// Infinite, or too large for a quantity.
     Infinite,
-    /// Several series where one is wanted.
+    /// Several series, where the rule allows one.
     SeveralSeries,
     /// Below zero.
     Negative,
-    /// The backend called its answer partial.
+    /// The backend returned a partial answer.
     Partial,
-    /// The backend was not reached, or said that it cannot work.
+    /// The backend was not reachable, or not able to answer.
     Unavailable,
-    /// The backend was not asked because it failed too often.
+    /// The backend's circuit breaker is open.
     BreakerOpen,
     /// The read's deadline or the backend's timeout passed.
     Timeout,
     /// The backend refused the query.
     Refused,
-    /// The backend's answer could not be read, or was too large.
+    /// The backend's answer was malformed, unsuitable or too large.
     Unreadable,
     /// Too many queries were in flight.
     Busy,
-    /// The rule does not allow what the selector asks for.
+    /// The rule does not allow the selector.
     BadRequest,
     /// No rule serves the metric.
     Unknown,
 }
 
 impl Outcome {
-    /// Every one, at the place of its number.
+    /// All outcomes, in the order of their discriminants.
     pub(super) const ALL: [Self; 17] = [
         Self::Ok,
         Self::Held,
@@ -66,15 +66,31 @@ impl Outcome {
         Self::Unknown,
     ];
 
-    /// How the read ended that gave this.
-    pub(super) fn of(read: &Result<Served, AnswerError>) -> Self {
-        match read {
-            Ok(served) => match served.source {
-                Source::Measured(_) => Self::Ok,
-                Source::Held(..) => Self::Held,
-                Source::Replaced(_) => Self::Fallback,
-            },
+    /// The outcome of a read. If its groups differ, the worst counts: an error, else a fallback, else a held value.
+    pub(super) fn of(explanation: &Explanation) -> Self {
+        match &explanation.groups {
+            Ok(groups) => {
+                groups.iter().map(Self::of_group).max_by_key(|outcome| outcome.severity()).unwrap_or(Self::Ok)
+            }
             Err(error) => Self::of_error(error),
+        }
+    }
+
+    fn of_group(group: &GroupAnswer) -> Self {
+        match &group.values {
+            Err(error) => Self::of_error(error),
+            Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Replaced { .. })) => Self::Fallback,
+            Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Held { .. })) => Self::Held,
+            Ok(_) => Self::Ok,
+        }
+    }
+
+    const fn severity(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Held => 1,
+            Self::Fallback => 2,
+            _ => 3,
         }
     }
 

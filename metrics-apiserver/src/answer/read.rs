@@ -1,4 +1,4 @@
-//! One read by one rule: memory's reading, what the policies make of it, and what stands in for values that are not there.
+//! Reads what a plan asks for, and applies the rule's policies to each group of samples.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,138 +6,171 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::AnswerError;
-use crate::cache::{Cache, Query, ReadError, Reading, Subscriber};
-use crate::metric::{Labels, Value};
-use crate::rules::{Fallback, Partial, Policies, Rule, ValueError};
+use super::error::{AnswerError, Cause};
+use super::explanation::{GroupAnswer, Step, UsedReading};
+use crate::cache::{Cache, Query, Reading, Subscriber};
+use crate::metric::{Labels, Sample, Value};
+use crate::rules::{Fallback, Group, Partial, Pick, Plan, Policies, Rule, Settled, Situation, ValueError};
 
-/// Values, and how they came about.
-#[derive(Debug)]
-pub(super) struct Served {
-    pub(super) values: Vec<Value>,
-    pub(super) source: Source,
+/// Reads by one rule.
+pub(super) struct Reader<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) rule: &'a Rule,
+    pub(super) subscriber: &'a Subscriber,
+    pub(super) deadline: Instant,
 }
 
-/// How values came about.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// From a reading as fresh as the rule wants it, of this age.
-    Measured(Duration),
-    /// From the last good reading, of this age, because of an error.
-    Held(Duration, AnswerError),
-    /// From the rule itself, because of an error.
-    Replaced(AnswerError),
-}
-
-/// Puts the query and makes values of the answer by the rule's policies.
-///
-/// A reading that gave values with nothing put in their place is good. What is held is the last good reading of the
-/// *query*: one that was fetched ahead and that no read has used yet, or one that another rule may have called good. So it
-/// is judged anew by this rule, and is not served if this rule would not have served it fresh.
-pub(super) async fn read(
-    cache: &Cache,
-    rule: &Rule,
-    query: &Query,
-    subscriber: &Subscriber,
-    deadline: Instant,
-) -> Result<Served, AnswerError> {
-    let (cause, reading) = match cache.reading(query, rule.max_age, subscriber, deadline).await {
-        Ok(reading) => match measured(rule, &reading) {
-            Ok(values) => {
-                if rule.policies.hold() {
-                    cache.keep_last_good(query, &reading);
+impl Reader<'_> {
+    /// The answer of each group of each query's samples; the readings go into `readings`.
+    ///
+    /// A reading is good if all its groups were measured. What is held is the last good reading of the *query*: one that
+    /// was prefetched and not read yet, or one that another rule found good. So this rule judges it anew, and does not
+    /// hold it if it would not have served it fresh.
+    pub(super) async fn read(&self, plan: &Plan, readings: &mut Vec<UsedReading>) -> Vec<GroupAnswer> {
+        let mut answers = Vec::with_capacity(plan.queries.len());
+        for (index, query) in plan.queries.iter().enumerate() {
+            let read = self.cache.reading(query, self.rule.max_age, self.subscriber, self.deadline).await;
+            let (reading, age) = match read {
+                Ok(reading) => {
+                    let age = reading.asked.elapsed();
+                    readings.push(UsedReading { query: index, reading: Arc::clone(&reading), age });
+                    let refused = refused(self.rule, &reading).map(Cause::Value);
+                    (refused.map_or(Ok(reading), Err), age)
                 }
-                return Ok(Served { values, source: Source::Measured(reading.asked.elapsed()) });
+                Err(error) => (Err(Cause::Read(error)), Duration::ZERO),
+            };
+            let judge = Judge { cache: self.cache, rule: self.rule, query, pick: &plan.pick, reading, age };
+            let first = answers.len();
+            answers.extend(judge.groups());
+            let is_measured =
+                |answer: &GroupAnswer| matches!(answer.steps.first(), Some(Step::Measured { .. }));
+            if self.rule.policies.hold()
+                && let Ok(reading) = &judge.reading
+                && answers[first..].iter().all(is_measured)
+            {
+                self.cache.keep_last_good(query, reading);
             }
-            Err(error @ ValueError::Partial { .. }) => (Cause::Value(error), None),
-            Err(error) => (Cause::Value(error), Some(reading)),
-        },
-        Err(error) => (Cause::Read(error), None),
-    };
-    let failure = ReadFailure { cause, reading };
-    match failure.values(&rule.policies) {
-        Ok(values) => Ok(failure.replaced_by(values, rule)),
-        Err(cause) => match cause.fallback(&rule.policies) {
-            Fallback::Hold { longest, .. } => {
-                let longest = rule.max_age + longest;
-                let held = cache
-                    .stale_candidates(query, longest)
-                    .find_map(|reading| failure.held_by(&reading, rule));
-                held.map_or_else(|| failure.after_hold(rule, longest), Ok)
+        }
+        answers
+    }
+}
+
+/// Applies one rule's policies to one query's reading.
+struct Judge<'a> {
+    cache: &'a Cache,
+    rule: &'a Rule,
+    query: &'a Query,
+    pick: &'a Pick,
+    /// The reading, or why there is none that the rule accepts.
+    reading: Result<Arc<Reading>, Cause>,
+    /// The age of the reading.
+    age: Duration,
+}
+
+impl Judge<'_> {
+    fn groups(&self) -> impl Iterator<Item = GroupAnswer> {
+        let samples = self.reading.as_ref().map_or(&[][..], |reading| &reading.samples);
+        self.pick.groups(samples).into_iter().map(|group| {
+            let mut steps = Vec::with_capacity(1);
+            let values = self.values(&group, &mut steps);
+            GroupAnswer { object: group.object.cloned(), steps, values }
+        })
+    }
+
+    fn values(&self, group: &Group<'_>, steps: &mut Vec<Step>) -> Result<Vec<Value>, AnswerError> {
+        let policies = &self.rule.policies;
+        let measured = match &self.reading {
+            Ok(_) => policies.measured(&group.samples).map_err(Cause::Value),
+            Err(cause) => Err(cause.clone()),
+        };
+        let cause = match measured {
+            Ok(values) => {
+                steps.push(Step::Measured { age: self.age });
+                steps.extend(self.combined(&group.samples));
+                return Ok(values);
             }
-            Fallback::Error | Fallback::Value(_) => Err(cause.error(rule)),
-        },
-    }
-}
-
-/// The values of a reading by the rule's policies, with nothing put in their place.
-fn measured(rule: &Rule, reading: &Reading) -> Result<Vec<Value>, ValueError> {
-    match &reading.partial {
-        Some(warning) if rule.policies.on_partial == Partial::Error => {
-            Err(ValueError::Partial { warning: Arc::clone(warning) })
-        }
-        _ => rule.policies.measured(&reading.samples),
-    }
-}
-
-/// Why there are no values.
-#[derive(Debug, Clone)]
-enum Cause {
-    Read(ReadError),
-    Value(ValueError),
-}
-
-impl Cause {
-    fn fallback(&self, policies: &Policies) -> Fallback {
-        match self {
-            Self::Read(_) => policies.on_failure,
-            Self::Value(error) => policies.fallback(error),
+            Err(cause) => cause,
+        };
+        match self.settled(policies, group, steps) {
+            Ok(values) => Ok(values),
+            Err(unsettled) => match unsettled.situation().map(|situation| policies.on(situation)) {
+                Some(Fallback::Hold { longest, .. }) => {
+                    self.held(group, cause, self.rule.max_age + longest, steps)
+                }
+                Some(Fallback::Error | Fallback::Value(_)) | None => Err(unsettled.of(&self.rule.name)),
+            },
         }
     }
 
-    fn error(self, rule: &Rule) -> AnswerError {
-        let metric = rule.name.clone();
-        match self {
-            Self::Read(source) => AnswerError::Read { metric, source },
-            Self::Value(source) => AnswerError::Value { metric, source },
-        }
-    }
-}
-
-/// Why there are no values, and the samples behind it, if there are any that count.
-struct ReadFailure {
-    cause: Cause,
-    reading: Option<Arc<Reading>>,
-}
-
-impl ReadFailure {
-    /// What these policies put in place.
-    fn values(&self, policies: &Policies) -> Result<Vec<Value>, Cause> {
+    /// The values by these policies, the rule's own among them.
+    fn settled(
+        &self,
+        policies: &Policies,
+        group: &Group<'_>,
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<Value>, Cause> {
         let now = Timestamp::now();
-        match (&self.reading, policies.on_failure) {
-            (Some(reading), _) => policies.values(&reading.samples, now).map_err(Cause::Value),
-            (None, Fallback::Value(quantity)) => {
-                Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }])
+        let cause = match &self.reading {
+            Ok(_) => {
+                let Settled { values, replaced } =
+                    policies.settle(&group.samples, now).map_err(Cause::Value)?;
+                steps.extend(self.combined(&group.samples));
+                steps.extend(
+                    replaced.into_iter().filter_map(|error| replacement(policies, Cause::Value(error))),
+                );
+                return Ok(values);
             }
-            (None, Fallback::Error | Fallback::Hold { .. }) => Err(self.cause.clone()),
+            Err(cause) => cause.clone(),
+        };
+        let Fallback::Value(quantity) = policies.on(Situation::Failure) else { return Err(cause) };
+        steps.extend(replacement(policies, cause));
+        Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }])
+    }
+
+    /// The values of the last good reading of the last `longest`; without one, what the policies say then.
+    fn held(
+        &self,
+        group: &Group<'_>,
+        cause: Cause,
+        longest: Duration,
+        steps: &mut Vec<Step>,
+    ) -> Result<Vec<Value>, AnswerError> {
+        for reading in self.cache.stale_candidates(self.query, longest) {
+            let samples = self.pick.group(group.object, &reading.samples);
+            if refused(self.rule, &reading).is_none()
+                && let Ok(values) = self.rule.policies.measured(&samples)
+            {
+                let combined = self.combined(&samples);
+                drop(samples);
+                let age = reading.asked.elapsed();
+                steps.push(Step::Held { reading, age, longest, cause });
+                steps.extend(combined);
+                return Ok(values);
+            }
         }
+        steps.push(Step::HoldExpired { longest });
+        self.settled(&self.rule.policies.after_hold(), group, steps)
+            .map_err(|cause| AnswerError::HoldOver { error: Box::new(cause.of(&self.rule.name)), longest })
     }
 
-    fn replaced_by(&self, values: Vec<Value>, rule: &Rule) -> Served {
-        Served { values, source: Source::Replaced(self.cause.clone().error(rule)) }
+    fn combined(&self, samples: &[Sample]) -> Option<Step> {
+        let result = self.rule.policies.result;
+        (samples.len() > 1).then_some(Step::Combined { series: samples.len(), result })
     }
+}
 
-    fn held_by(&self, good: &Reading, rule: &Rule) -> Option<Served> {
-        let values = measured(rule, good).ok()?;
-        let source = Source::Held(good.asked.elapsed(), self.cause.clone().error(rule));
-        Some(Served { values, source })
+/// Why the rule does not accept a reading as a whole.
+fn refused(rule: &Rule, reading: &Reading) -> Option<ValueError> {
+    match rule.policies.on_partial {
+        Partial::Error => reading.partial.clone().map(|warning| ValueError::Partial { warning }),
+        Partial::Accept => None,
     }
+}
 
-    /// What is left when nothing of the last `longest` can be held.
-    fn after_hold(&self, rule: &Rule, longest: Duration) -> Result<Served, AnswerError> {
-        match self.values(&rule.policies.after_hold()) {
-            Ok(values) => Ok(self.replaced_by(values, rule)),
-            Err(cause) => Err(AnswerError::HoldOver { error: Box::new(cause.error(rule)), longest }),
-        }
+/// The step that says which value these policies have for the cause.
+fn replacement(policies: &Policies, cause: Cause) -> Option<Step> {
+    match policies.on(cause.situation()?) {
+        Fallback::Value(value) => Some(Step::Replaced { value, cause }),
+        Fallback::Error | Fallback::Hold { .. } => None,
     }
 }

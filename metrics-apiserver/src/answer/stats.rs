@@ -1,4 +1,4 @@
-//! What is counted of one metric's reads, and what the log is told of values that nobody measured.
+//! Statistics of one metric's reads, and log lines about values that were not measured.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,20 +7,18 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
-use super::AnswerError;
+use super::explanation::{Explanation, Step};
 use super::outcome::Outcome;
-use super::read::{Served, Source};
 use crate::cache::QueryCounts;
-use crate::rules::ValueError;
 
-/// Seconds. From an answer out of the cache (tens of microseconds) to the read deadline of 1 s and one that was raised.
+/// Seconds. From an answer of the cache (tens of microseconds) to the read deadline of 1 s, and a longer one.
 const DURATIONS: [f64; 8] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
 
-/// Seconds. A reading of the HPA's beat is below 15, one that is held may be an hour old and more.
+/// Seconds. A reading is usually younger than the HPA's interval of 15 s; a held one may be older than an hour.
 const AGES: [f64; 9] = [0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 60.0, 300.0, 3600.0];
 
-/// A metric is read by HPAs of several namespaces and not all of them are troubled, so the last read alone says
-/// little: failure lasts until no read has met it for three beats of an HPA.
+/// HPAs of several namespaces read a metric and may not all see a failure, so the last read alone says little: an episode
+/// ends when no read has seen the failure for three intervals of an HPA.
 pub(super) const EPISODE_GAP: Duration = Duration::from_secs(45);
 
 /// Counts the reads of one metric. No lock is held for more than an addition.
@@ -50,99 +48,107 @@ impl ReadStats {
         }
     }
 
-    /// Counts one read of `metric` that took so long; the log hears when unmeasured values begin and when they end.
-    pub(super) fn record(&self, metric: &str, read: &Result<Served, AnswerError>, took: Duration) {
-        self.count(Outcome::of(read), took);
-        match read.as_ref().map(|served| &served.source) {
-            Ok(Source::Measured(age)) => {
-                self.ages.observe(age.as_secs_f64());
-                self.note_end(metric);
+    /// Counts one read; logs when values that were not measured begin, and when they end.
+    pub(super) fn record(&self, explanation: &Explanation, took: Duration) {
+        let (outcome, metric) = (Outcome::of(explanation), explanation.metric.as_str());
+        self.count(outcome, took);
+        let groups = explanation.groups.as_deref().unwrap_or_default();
+        let mut steps = groups.iter().flat_map(|group| &group.steps);
+        if matches!(outcome, Outcome::Ok | Outcome::Held)
+            && let Some(age) = steps.find_map(Step::age)
+        {
+            self.ages.observe(age.as_secs_f64());
+        }
+        if outcome == Outcome::Ok {
+            self.note_end(metric);
+            return;
+        }
+        for group in groups {
+            group.steps.iter().for_each(|step| self.note_step(metric, step));
+            if let Err(error) = &group.values {
+                self.note_partial(metric, error.partial_warning());
             }
-            Ok(Source::Held(age, cause)) => {
-                self.ages.observe(age.as_secs_f64());
-                self.note_partial(metric, cause);
+        }
+    }
+
+    fn note_step(&self, metric: &str, step: &Step) {
+        match step {
+            Step::Held { age, cause, .. } => {
+                self.note_partial(metric, cause.partial_warning());
                 if self.held.goes_on(self.now()) {
                     tracing::warn!(metric.name = metric, age_s = age.as_secs(), %cause, "last good value held");
                 }
             }
-            Ok(Source::Replaced(cause)) => {
-                self.note_partial(metric, cause);
+            Step::Replaced { cause, .. } => {
+                self.note_partial(metric, cause.partial_warning());
                 if self.replaced.goes_on(self.now()) {
                     tracing::warn!(metric.name = metric, %cause, "the rule's own value served");
                 }
             }
-            Err(cause) => self.note_partial(metric, cause),
+            Step::Measured { .. } | Step::Combined { .. } | Step::HoldExpired { .. } => {}
         }
     }
 
-    /// Counts one read, without a word in the log.
+    /// Counts one read without logging.
     pub(super) fn count(&self, outcome: Outcome, took: Duration) {
         self.reads[outcome as usize].fetch_add(1, Ordering::Relaxed);
         self.durations.observe(took.as_secs_f64());
     }
 
-    /// How many reads ended so.
+    /// The number of reads with this outcome.
     pub(super) fn reads(&self, outcome: Outcome) -> u64 {
         self.reads[outcome as usize].load(Ordering::Relaxed)
     }
 
-    /// Whether any read ended in one of these ways.
+    /// Whether any read had one of these outcomes.
     pub(super) fn any(&self, outcomes: &[Outcome]) -> bool {
         outcomes.iter().any(|outcome| self.reads(*outcome) > 0)
     }
 
-    /// Whether a read was answered by a held value lately.
+    /// Whether a recent read was answered with a held value.
     pub(super) fn holds(&self) -> bool {
         self.held.lasts(self.now())
     }
 
     fn note_end(&self, metric: &str) {
         let now = self.now();
-        // One after the other: each must hear of it.
+        // Both are evaluated: each episode has to end.
         let ended = [&self.held, &self.replaced].map(|episode| episode.ends(now));
         if ended.contains(&true) {
             tracing::info!(metric.name = metric, "measured values served again");
         }
     }
 
-    /// The client is told that the answer is partial, the log in whose words.
-    fn note_partial(&self, metric: &str, cause: &AnswerError) {
-        if let Some(warning) = warning(cause)
+    /// Logs the backend's warning; the client only learns that the answer is partial.
+    fn note_partial(&self, metric: &str, warning: Option<&str>) {
+        if let Some(warning) = warning
             && self.partial.goes_on(self.now())
         {
-            tracing::warn!(metric.name = metric, warning, "prometheus called its answer partial");
+            tracing::warn!(metric.name = metric, warning, "prometheus returned a partial answer");
         }
     }
 
-    /// Milliseconds since the stats was made.
+    /// Milliseconds since the statistics began.
     fn now(&self) -> u64 {
         u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-fn warning(cause: &AnswerError) -> Option<&str> {
-    match cause {
-        AnswerError::HoldOver { error, .. } => warning(error),
-        AnswerError::Value { source: ValueError::Partial { warning }, .. } => Some(warning),
-        _ => None,
-    }
-}
-
-/// A stretch of time in which something happened again and again, never [`EPISODE_GAP`] apart.
+/// A period in which something happened again and again, never more than [`EPISODE_GAP`] apart.
 #[derive(Debug, Default)]
 struct Episode {
-    /// When it happened last, in milliseconds, counted from 1; 0 for never.
+    /// When it happened last, in milliseconds plus one; 0 for never.
     last: AtomicU64,
 }
 
 impl Episode {
-    /// Notes that it happened; says whether a new episode begins with it.
+    /// Notes that it happened; returns whether an episode was already going on.
     fn goes_on(&self, now: u64) -> bool {
         let last = self.last.swap(now.saturating_add(1), Ordering::Relaxed);
         !within(last, now)
     }
 
-    /// Whether it has ended; says so only once.
+    /// Whether it has ended; true only once.
     fn ends(&self, now: u64) -> bool {
         let last = self.last.load(Ordering::Relaxed);
         let over = last != 0 && !within(last, now);
@@ -162,25 +168,25 @@ fn within(last: u64, now: u64) -> bool {
 mod tests {
     use super::*;
 
-    const SPELL_MS: u64 = 45_000;
+    const GAP_MS: u64 = 45_000;
 
     #[test]
-    fn a_spell_begins_once_and_ends_once() {
+    fn an_episode_begins_once_and_ends_once() {
         let episode = Episode::default();
         assert!(!episode.lasts(0) && !episode.ends(0), "it has not begun");
         assert!(episode.goes_on(0), "it begins");
-        for now in [1, SPELL_MS, 2 * SPELL_MS] {
+        for now in [1, GAP_MS, 2 * GAP_MS] {
             assert!(!episode.goes_on(now), "it goes on");
         }
-        assert!(episode.lasts(3 * SPELL_MS) && !episode.ends(3 * SPELL_MS));
-        assert!(!episode.lasts(3 * SPELL_MS + 1));
-        assert!(episode.ends(3 * SPELL_MS + 1), "it ends");
-        assert!(!episode.ends(3 * SPELL_MS + 2), "it has ended");
-        assert!(episode.goes_on(3 * SPELL_MS + 3), "it begins again");
+        assert!(episode.lasts(3 * GAP_MS) && !episode.ends(3 * GAP_MS));
+        assert!(!episode.lasts(3 * GAP_MS + 1));
+        assert!(episode.ends(3 * GAP_MS + 1), "it ends");
+        assert!(!episode.ends(3 * GAP_MS + 2), "it has ended");
+        assert!(episode.goes_on(3 * GAP_MS + 3), "it begins again");
     }
 
     #[test]
-    fn every_outcome_has_its_own_place_and_word() {
+    fn every_outcome_has_its_own_index_and_label() {
         let words: std::collections::BTreeSet<_> =
             Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
         assert_eq!(words.len(), Outcome::ALL.len());

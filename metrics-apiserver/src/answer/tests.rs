@@ -1,9 +1,11 @@
 //! From a request to values and messages, with a backend that gives what the test wants.
 
 mod counts;
+mod explained;
 mod hold;
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -11,10 +13,10 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::cache::{Limits, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Limits, Query, QueryError, QuerySource, ReadError, Reading};
 use crate::catalog::Catalog;
-use crate::metric::{Labels, Quantity, Sample};
-use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode};
+use crate::metric::{Labels, MetricName, Quantity, Sample};
+use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode, Situation};
 
 type Outcome = Result<Vec<f64>, QueryError>;
 
@@ -88,7 +90,7 @@ impl Fixture {
 }
 
 fn rule(on_failure: Fallback) -> Rule {
-    named("Queue_Length", Policies { on_failure, ..Policies::default() })
+    named("Queue_Length", Policies::default().with(Situation::Failure, on_failure))
 }
 
 fn named(name: &str, policies: Policies) -> Rule {
@@ -143,7 +145,7 @@ async fn a_selector_that_the_rule_does_not_allow_is_the_client_s_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_policies_refuse_is_an_error() {
+async fn a_result_that_the_policies_refuse_is_an_error() {
     for values in [vec![], vec![f64::NAN], vec![f64::INFINITY], vec![-1.0], vec![1.0, 2.0]] {
         let error = Fixture::new(Ok(values), Fallback::Error).ask("queue_length", "").await.unwrap_err();
         assert!(matches!(error, AnswerError::Value { .. }), "{error:?}");
@@ -151,12 +153,9 @@ async fn what_the_policies_refuse_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_told_without_what_the_backend_said() {
+async fn a_failure_is_reported_without_the_backend_s_words() {
     let error = Fixture::new(Err(refused()), Fallback::Error).ask("queue_length", "").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "metric `Queue_Length`: prometheus refused the query; the server's log says more"
-    );
+    assert_eq!(error.to_string(), "metric `Queue_Length`: prometheus refused the query; see the server log");
 }
 
 #[tokio::test(start_paused = true)]

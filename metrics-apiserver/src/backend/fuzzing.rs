@@ -1,6 +1,5 @@
 //! What the decoding makes of any bytes.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use super::decode::{self, DecodeError, SAMPLES_MAX};
@@ -59,7 +58,7 @@ fn agrees(samples: &[Sample], data: &[u8]) {
 fn becomes_values(samples: &[Sample]) {
     for result in [Combine::Single, Combine::Items, Combine::Sum, Combine::Avg, Combine::Min, Combine::Max] {
         let policies = Policies { result, ..Policies::default() };
-        if let Ok(values) = policies.values(samples, Timestamp::UNIX_EPOCH) {
+        if let Ok(values) = policies.measured(samples) {
             assert!((1..=samples.len()).contains(&values.len()), "{result:?}");
             assert!(values.iter().all(|value| !value.quantity.is_negative()), "{result:?}");
         }

@@ -52,8 +52,11 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match args.request.query(rule) {
-        Ok(query) => writeln!(out, "    {}\n", query.promql),
+    match args.request.plan(rule) {
+        Ok(plan) => {
+            plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;
+            writeln!(out)
+        }
         Err(error) => writeln!(out, "    this request would be refused: {error}\n"),
     }
 }

@@ -7,7 +7,7 @@ use super::file::{Number, Value};
 use super::problem::Problem;
 use super::section::{Field, Section};
 use crate::metric::Quantity;
-use crate::rules::{Combine, Fallback, Partial, Policies};
+use crate::rules::{Combine, Fallback, Partial, Policies, Situation};
 
 /// Less is no hold: an HPA reads every 15 s.
 const HOLD_MIN: Duration = Duration::from_secs(1);
@@ -21,14 +21,13 @@ const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 pub(super) fn policies(section: &Section<'_>, problems: &mut Vec<Problem>) -> Policies {
     let allow_negative =
         section.get("allowNegative").and_then(|field| field.boolean(problems)).unwrap_or_default();
-    let mut fallback = |key| {
-        section.get(key).and_then(|field| fallback(&field, allow_negative, problems)).unwrap_or_default()
-    };
-    let (on_no_data, on_nan, on_infinite, on_failure) =
-        (fallback("onNoData"), fallback("onNaN"), fallback("onInfinite"), fallback("onFailure"));
+    let fallbacks = Situation::ALL.map(|situation| {
+        let field = section.get(situation.key());
+        field.and_then(|field| fallback(&field, allow_negative, problems)).unwrap_or_default()
+    });
     let result = section.get("result").and_then(|field| combine(&field, problems)).unwrap_or_default();
     let on_partial = section.get("onPartial").and_then(|field| partial(&field, problems)).unwrap_or_default();
-    Policies { result, on_no_data, on_nan, on_infinite, on_failure, on_partial, allow_negative }
+    Policies { result, fallbacks, on_partial, allow_negative }
 }
 
 fn partial(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Partial> {

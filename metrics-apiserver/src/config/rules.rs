@@ -7,7 +7,7 @@ use super::file::Value;
 use super::policies::policies;
 use super::problem::{ENOUGH, Place, Problem, locate, nearest};
 use super::section::{Field, Section};
-use crate::metric::MetricName;
+use crate::metric::{MetricId, MetricName};
 use crate::rules::{
     BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode, is_label_name,
     with_large_stack,
@@ -84,8 +84,8 @@ fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> 
     Vec::new()
 }
 
-/// The names so far, and where each was given.
-type Seen = HashMap<MetricName, Place>;
+/// The metrics so far, and where each was given.
+type Seen = HashMap<MetricId, Place>;
 
 /// What a rule is checked against.
 struct Around<'a> {
@@ -117,7 +117,8 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Prob
 
 fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Option<MetricName> {
     let name = field.parsed(problems, MetricName::parse)?;
-    if let Some(first) = seen.get(&name) {
+    let metric = MetricId::external(name.clone());
+    if let Some(first) = seen.get(&metric) {
         let message =
             format!("the metric {} is given twice; names differ by more than their case", name.as_str());
         problems.push(
@@ -125,7 +126,7 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
         );
         return None;
     }
-    seen.insert(name.clone(), field.node.place);
+    seen.insert(metric, field.node.place);
     Some(name)
 }
 

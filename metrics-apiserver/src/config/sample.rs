@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::metric::{Namespace, Selector};
-use crate::rules::{PlanError, Query, Rule};
+use crate::rules::{Plan, PlanError, Rule};
 
 /// A request as an HPA could make it, from the command line.
 #[derive(Debug, Clone, Args)]
@@ -17,8 +17,8 @@ pub struct SampleRequest {
 }
 
 impl SampleRequest {
-    /// The query that this request for a rule's metric puts.
-    pub fn query(&self, rule: &Rule) -> Result<Query, PlanError> {
-        rule.query(&self.namespace, &self.selector)
+    /// The plan of a rule for this request.
+    pub fn plan(&self, rule: &Rule) -> Result<Plan, PlanError> {
+        rule.plan(&self.namespace, &self.selector)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::metric::{Namespace, Selector};
-use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode};
+use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode, Situation};
 
 /// Every file can be read.
 const READABLE: Files<'static> = &|_| Ok(());
@@ -65,13 +65,13 @@ fn everything_can_be_said_in_a_file() {
     assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
     assert_eq!(rule.selector, SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into()));
     assert_eq!(rule.policies.result, Combine::Sum);
-    assert_eq!(rule.policies.on_no_data, Fallback::Value("0".parse().unwrap()));
-    assert_eq!(rule.policies.on_nan, Fallback::Value("1500m".parse().unwrap()));
-    assert_eq!(rule.policies.on_infinite, Fallback::Value("-1.5".parse().unwrap()));
+    assert_eq!(rule.policies.on(Situation::NoData), Fallback::Value("0".parse().unwrap()));
+    assert_eq!(rule.policies.on(Situation::Nan), Fallback::Value("1500m".parse().unwrap()));
+    assert_eq!(rule.policies.on(Situation::Infinite), Fallback::Value("-1.5".parse().unwrap()));
     let hold = |then| Fallback::Hold { longest: Duration::from_secs(300), then };
-    assert_eq!((rule.policies.on_failure, rule.policies.allow_negative), (Fallback::Error, true));
-    assert_eq!(config.rules[2].policies.on_no_data, hold(None));
-    assert_eq!(config.rules[2].policies.on_failure, hold(Some("0.5".parse().unwrap())));
+    assert_eq!((rule.policies.on(Situation::Failure), rule.policies.allow_negative), (Fallback::Error, true));
+    assert_eq!(config.rules[2].policies.on(Situation::NoData), hold(None));
+    assert_eq!(config.rules[2].policies.on(Situation::Failure), hold(Some("0.5".parse().unwrap())));
     assert_eq!(
         (rule.policies.on_partial, config.rules[2].policies.on_partial),
         (Partial::Error, Partial::Accept)
@@ -88,8 +88,8 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(config.backends[0].timeout, Duration::from_secs(10));
     assert_eq!(rule.max_age, Duration::from_secs(10));
     assert_eq!(rule.policies, crate::rules::Policies::default());
-    let query =
-        rule.query(&Namespace::parse("shop").unwrap(), &"app=web".parse::<Selector>().unwrap()).unwrap();
+    let (namespace, selector) = (Namespace::parse("shop").unwrap(), "app=web".parse::<Selector>().unwrap());
+    let query = rule.plan(&namespace, &selector).unwrap().queries.remove(0);
     assert!(
         query.promql.contains(r#"namespace="shop""#) && query.promql.contains(r#"app="web""#),
         "{}",
@@ -123,8 +123,8 @@ fn a_number_is_the_quantity_that_is_written() {
         ("-0.0", "0"),
     ] {
         let config = good(&metric(&format!("  allowNegative: true\n  onNoData: {{value: {written}}}\n")));
-        let Fallback::Value(value) = config.rules[0].policies.on_no_data else { panic!("{written}") };
-        assert_eq!(value.to_string(), quantity, "{written}");
+        let value = Fallback::Value(quantity.parse().unwrap());
+        assert_eq!(config.rules[0].policies.on(Situation::NoData), value, "{written}");
     }
 }
 
@@ -259,8 +259,8 @@ fn one_mistake_in_a_rule_gives_one_problem_that_says_what_to_do() {
         (metric("  selector: none\n"), "5:13", "expected `inject`", "allow"),
         (metric("  selector: {allow: x}\n"), "5:21", "expected a list", ""),
         (metric("  onNaN: {value: -1}\n"), "5:18", "needs `allowNegative: true`", "maximum"),
-        (metric("  onNaN: {value: x}\n"), "5:18", "no quantity", ""),
-        (metric("  onNaN: {value: .inf}\n"), "5:18", "no quantity", ""),
+        (metric("  onNaN: {value: x}\n"), "5:18", "not a valid quantity", ""),
+        (metric("  onNaN: {value: .inf}\n"), "5:18", "not a valid quantity", ""),
         (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
         (metric("  onNaN: {value: 1e300}\n"), "5:18", "out of range", ""),
         (metric("  onNaN: {value: 9223372036854776}\n"), "5:18", "\"9223372036854776\" is out of range", ""),

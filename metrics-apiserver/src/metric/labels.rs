@@ -1,4 +1,4 @@
-//! A series' labels, packed.
+//! The labels of a series, in little memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 /// A series' labels, sorted by name, each name once.
 ///
-/// Two pieces of memory however many labels there are, for most of what the server keeps is labels: a map of strings would
-/// take some 150 bytes for each of them, five times as much. Shared by a sample and all values that are made of it.
+/// Labels are most of what the cache holds, so all of them share two allocations: a map of strings takes about 150 bytes
+/// per label, five times as much. Cloning is cheap: a sample and its values share them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Each name and, after it, its value.
     text: Arc<str>,
-    /// Where each of these ends in `text`.
+    /// The end of each name and value in `text`.
     ends: Arc<[u32]>,
 }
 
@@ -56,7 +56,7 @@ impl Labels {
     }
 }
 
-/// Of a name that comes several times the last value counts.
+/// If a name occurs several times, its last value wins.
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(labels: I) -> Self {
         let mut packing = Packing::default();
@@ -74,7 +74,7 @@ impl fmt::Debug for Labels {
     }
 }
 
-/// Labels that are being read.
+/// Builds [`Labels`] piece by piece.
 #[derive(Debug, Default)]
 pub struct Packing {
     text: String,
@@ -82,25 +82,25 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// Adds a name, or the value that belongs to the name before.
+    /// Adds a name, or the value of the name before it.
     pub fn push(&mut self, piece: &str) {
         self.text.push_str(piece);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
-    /// How many labels there are.
+    /// The number of labels so far.
     pub fn labels(&self) -> usize {
         self.ends.len() / 2
     }
 
-    /// The labels. A name that comes several times counts with its last value; a name without a value is left out.
+    /// The labels. If a name occurs several times, its last value wins; a name without a value is dropped.
     pub fn pack(mut self) -> Labels {
         self.ends.truncate(self.labels() * 2);
         let labels = Labels { text: self.text.into(), ends: self.ends.into() };
         if labels.iter().is_sorted_by(|(one, _), (next, _)| one < next) {
             return labels;
         }
-        // Prometheus sends them sorted; others may not.
+        // Prometheus sorts labels; other backends may not.
         labels.iter().collect::<BTreeMap<_, _>>().into_iter().collect()
     }
 }

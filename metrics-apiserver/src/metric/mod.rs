@@ -1,15 +1,21 @@
-//! What a request names and what an answer carries: types that cannot be wrong.
+//! What a request names and what an answer carries, as types that cannot hold an invalid value.
 //!
-//! Nothing here does I/O or reads a clock; time comes in as an argument.
+//! Nothing here does I/O or reads a clock; time is an argument.
 
+mod id;
 mod labels;
 mod name;
+mod object;
 mod quantity;
 mod selector;
 mod value;
 
+pub use id::MetricId;
 pub use labels::{Labels, Packing};
-pub use name::{MetricName, Namespace, ParseNameError};
-pub use quantity::{ParseQuantityError, Quantity, QuantityError};
-pub use selector::{Operator, ParseSelectorError, Requirement, Selector};
+pub use name::{FoldedName, MetricName, Namespace, ParseNameError};
+pub use object::{GroupResource, ObjectRef, ParseObjectError, Scope};
+pub use quantity::parse::ParseQuantityError;
+pub use quantity::{Format, Quantity, QuantityError};
+pub use selector::parse::ParseSelectorError;
+pub use selector::{Operator, Requirement, Selector};
 pub use value::{Sample, Value};

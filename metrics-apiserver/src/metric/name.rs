@@ -10,13 +10,17 @@ const MAX_METRIC_NAME: usize = 512;
 /// Longest DNS-1123 label, in bytes (RFC 1123).
 const MAX_DNS_LABEL: usize = 63;
 
-/// The name of an external metric, as the operator wrote it; equal without regard to case.
+/// The name of a metric as it was written; case counts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MetricName(Arc<str>);
+
+/// A metric name that is compared without regard to case; keeps the written form.
 ///
-/// client-go lower-cases the resource segment of a path and the metric's name travels there, so names that differ
-/// only by case are one name (contract §4.1).
+/// client-go lower-cases the resource segment of a path. External metric names travel in that segment, so external
+/// names that differ only by case are the same name.
 #[derive(Debug, Clone)]
-pub struct MetricName {
-    written: Arc<str>,
+pub struct FoldedName {
+    written: MetricName,
     folded: Arc<str>,
 }
 
@@ -24,32 +28,30 @@ pub struct MetricName {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Namespace(Arc<str>);
 
-/// Why a text is no name.
+/// Why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseNameError {
-    /// No text at all.
+    /// Empty.
     #[error("the metric name is empty")]
     Empty,
     /// More than `MAX_METRIC_NAME` bytes.
-    #[error("the metric name has {0} bytes, at most {MAX_METRIC_NAME} are allowed")]
+    #[error("the metric name has {0} bytes; at most {MAX_METRIC_NAME} are allowed")]
     TooLong(usize),
-    /// A character that cannot travel in a path segment.
-    #[error(
-        "the metric name {name:?} contains {character:?}, which Kubernetes does not allow in a metric name"
-    )]
+    /// A character that a path segment cannot carry.
+    #[error("{name:?} is not a valid metric name: it must not contain {character:?}")]
     Character {
         /// The text.
         name: String,
         /// The character that is not allowed.
         character: char,
     },
-    /// `.` or `..`, which a path would swallow.
-    #[error("{0:?} is no metric name: a path segment cannot be \".\" or \"..\"")]
+    /// `.` or `..`, which clients and proxies remove from a path.
+    #[error("{0:?} is not a valid metric name: it must not be \".\" or \"..\"")]
     Dots(String),
     /// Not a DNS-1123 label.
     #[error(
-        "{0:?} is no namespace: it needs 1 to {MAX_DNS_LABEL} lower-case letters, digits and '-', \
-         with a letter or digit at both ends"
+        "{0:?} is not a valid namespace (1 to {MAX_DNS_LABEL} lower-case letters, digits or '-'; \
+         must start and end with a letter or digit)"
     )]
     Namespace(String),
 }
@@ -66,48 +68,66 @@ impl MetricName {
         if let Some(character) = text.chars().find(|c| matches!(c, '/' | '%')) {
             return Err(ParseNameError::Character { name: text.to_owned(), character });
         }
-        let folded: String = text.chars().map(fold).collect();
-        Ok(Self { written: text.into(), folded: folded.into() })
+        Ok(Self(text.into()))
     }
 
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
-        &self.written
+        &self.0
     }
-}
-
-/// Go's `unicode.ToLower`: one character for one, where Rust knows one exception that becomes two.
-fn fold(character: char) -> char {
-    if character == '\u{130}' { 'i' } else { character.to_lowercase().next().unwrap_or(character) }
 }
 
 impl fmt::Display for MetricName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written)
+        f.write_str(&self.0)
     }
 }
 
-impl PartialEq for MetricName {
+impl FoldedName {
+    /// The name as it was written.
+    pub fn written(&self) -> &MetricName {
+        &self.written
+    }
+}
+
+impl From<MetricName> for FoldedName {
+    fn from(written: MetricName) -> Self {
+        let is_folded = written.0.chars().all(|character| fold(character) == character);
+        let folded = if is_folded {
+            Arc::clone(&written.0)
+        } else {
+            written.0.chars().map(fold).collect::<String>().into()
+        };
+        Self { written, folded }
+    }
+}
+
+/// Go's `unicode.ToLower`, one character for one; Rust expands U+0130 to two.
+fn fold(character: char) -> char {
+    if character == '\u{130}' { 'i' } else { character.to_lowercase().next().unwrap_or(character) }
+}
+
+impl PartialEq for FoldedName {
     fn eq(&self, other: &Self) -> bool {
         self.folded == other.folded
     }
 }
 
-impl Eq for MetricName {}
+impl Eq for FoldedName {}
 
-impl Hash for MetricName {
+impl Hash for FoldedName {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.folded.hash(state);
     }
 }
 
-impl PartialOrd for MetricName {
+impl PartialOrd for FoldedName {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for MetricName {
+impl Ord for FoldedName {
     fn cmp(&self, other: &Self) -> Ordering {
         self.folded.cmp(&other.folded)
     }
@@ -148,24 +168,34 @@ mod tests {
         MetricName::parse(text).unwrap()
     }
 
+    fn folded(text: &str) -> FoldedName {
+        name(text).into()
+    }
+
     #[test]
-    fn names_that_differ_by_case_are_one_name() {
-        assert_eq!(name("Queue_Depth"), name("queue_depth"));
-        assert_eq!(HashSet::from([name("A"), name("a")]).len(), 1);
-        assert_eq!(BTreeSet::from([name("A"), name("a"), name("b")]).len(), 2);
-        assert_eq!(name("Queue_Depth").to_string(), "Queue_Depth");
-        assert_ne!(name("a"), name("b"));
+    fn folded_names_that_differ_only_by_case_are_equal_and_keep_the_written_form() {
+        assert_eq!(folded("Queue_Depth"), folded("queue_depth"));
+        assert_eq!(HashSet::from([folded("A"), folded("a")]).len(), 1);
+        assert_eq!(BTreeSet::from([folded("A"), folded("a"), folded("b")]).len(), 2);
+        assert_eq!(folded("Queue_Depth").written().to_string(), "Queue_Depth");
+        assert_ne!(folded("a"), folded("b"));
+    }
+
+    #[test]
+    fn metric_names_that_differ_only_by_case_are_not_equal() {
+        assert_ne!(name("Queue_Depth"), name("queue_depth"));
+        assert_eq!(HashSet::from([name("A"), name("a")]).len(), 2);
     }
 
     #[test]
     fn case_is_folded_character_by_character_as_go_does() {
-        assert_eq!(name("\u{130}"), name("i"));
-        assert_eq!(name("ΟΔΟΣ"), name("οδοσ"));
-        assert_eq!(name("ÄÖÜ"), name("äöü"));
+        assert_eq!(folded("\u{130}"), folded("i"));
+        assert_eq!(folded("ΟΔΟΣ"), folded("οδοσ"));
+        assert_eq!(folded("ÄÖÜ"), folded("äöü"));
     }
 
     #[test]
-    fn the_hpa_s_rules_hold_for_metric_names() {
+    fn metric_names_follow_the_validation_of_an_hpa() {
         for good in ["a:b", "*", "a b", "#?", "...", "é", "a.b"] {
             assert!(MetricName::parse(good).is_ok(), "{good}");
         }

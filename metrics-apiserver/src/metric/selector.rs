@@ -1,11 +1,9 @@
-//! Kubernetes' label selector grammar.
+//! Label selectors of Kubernetes.
 
-mod parse;
+pub(super) mod parse;
 
 use std::collections::BTreeSet;
 use std::fmt;
-
-pub use parse::ParseSelectorError;
 
 /// A conjunction of requirements, sorted by key; empty selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

@@ -1,13 +1,14 @@
-//! What Prometheus says (a sample) and what Kubernetes gets (a value).
+//! A sample is what Prometheus returns, a value what Kubernetes gets.
 
 use jiff::Timestamp;
 
-use super::{Labels, Quantity};
+use super::labels::Labels;
+use super::quantity::Quantity;
 
-/// One element of Prometheus' answer to an instant query; its value may be NaN or infinite.
+/// One element of the result of an instant query; its value may be NaN or infinite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The series' labels without `__name__`, which a query may keep but is no label of what it measures.
+    /// The series' labels without `__name__`: a query may keep it, but it does not describe what is measured.
     pub labels: Labels,
     /// The value as Prometheus sent it.
     pub value: f64,
@@ -15,7 +16,7 @@ pub struct Sample {
     pub timestamp: Timestamp,
 }
 
-/// One item of an answer: a finite quantity that a rule let pass.
+/// One item of an answer: a finite quantity within the rule's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// The number.

@@ -1,14 +1,16 @@
-//! Whether a namespace and a selector are bound into a query, whatever the three are.
+//! Checks that namespace and selector are bound into a query, whatever the three are.
 
 use std::collections::BTreeMap;
 use std::thread;
 
 use super::matcher::{Comparison, Matcher};
+use super::plan::BackendName;
 use super::promql::Expr;
-use super::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
+use super::promql::QueryTemplate;
+use super::rule::{NamespaceMode, Rule, SelectorMode};
 use crate::metric::{MetricName, Namespace, Selector};
 
-/// As much as the server parses with: the deepest tree that is let through is walked here as well.
+/// The size of the stack that the server parses with: the deepest tree allowed is walked here, too.
 const STACK: usize = 16 * 1024 * 1024;
 
 /// A rule's query, then a line with a value, then one with a selector: rendered with them the query is read again, has
@@ -47,7 +49,8 @@ fn asks(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &
     let parameters = template.parameters().clone();
     let (Ok(name), backend) = (MetricName::parse("metric"), BackendName("default".into())) else { return };
     let rule = Rule::new(name, backend, template, NamespaceMode::default(), SelectorMode::Inject);
-    let Ok(Ok(bound_query)) = rule.map(|rule| rule.query(namespace, selector)) else { return };
+    let Ok(Ok(plan)) = rule.map(|rule| rule.plan(namespace, selector)) else { return };
+    let [bound_query] = &plan.queries[..] else { unreachable!("a native rule has one query: {plan:?}") };
     let mut bound = vec![Matcher {
         label: "namespace".to_owned(),
         operator: Comparison::Equal,

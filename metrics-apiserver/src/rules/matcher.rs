@@ -1,10 +1,13 @@
-//! Label matchers: what a selector's requirement becomes, and how it is written in PromQL.
+//! Label matchers: made from the requirements of a selector, written as PromQL.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::PlanError;
+use super::plan::PlanError;
 use crate::metric::{Operator, Requirement};
+
+/// The bytes of a string literal besides its text.
+pub(super) const QUOTES: usize = 2;
 
 /// One matcher of a vector selector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +47,7 @@ impl Matcher {
         Ok(Self { label: label.to_owned(), operator, value })
     }
 
-    /// The matcher that selects the series a requirement selects (design §5).
+    /// The matcher that selects the same series as a requirement.
     pub(super) fn for_requirement(requirement: &Requirement) -> Result<Self, PlanError> {
         let key = requirement.key.as_str();
         let (operator, value) = match &requirement.operator {
@@ -64,6 +67,11 @@ impl Matcher {
         Self::new(key, operator, value)
     }
 
+    /// The length of the matcher in PromQL, with a comma, if nothing in its value is escaped.
+    pub(super) fn bytes(&self) -> usize {
+        self.label.len() + 2 + self.value.len() + QUOTES + 1
+    }
+
     /// Writes the matcher as PromQL.
     pub(super) fn write(&self, out: &mut String) {
         out.push_str(&self.label);
@@ -79,7 +87,7 @@ pub fn is_label_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// The value that a set of one consists of.
+/// The value of a set that has exactly one.
 pub(super) fn only(values: &BTreeSet<String>) -> Option<&str> {
     match values.len() {
         1 => values.first().map(String::as_str),
@@ -87,7 +95,7 @@ pub(super) fn only(values: &BTreeSet<String>) -> Option<&str> {
     }
 }
 
-/// A regular expression that matches these values and nothing else; Prometheus anchors it.
+/// A regular expression that matches exactly these values; Prometheus anchors it.
 fn alternatives(values: &BTreeSet<String>) -> String {
     let mut regex = String::new();
     for (index, value) in values.iter().enumerate() {
@@ -107,7 +115,7 @@ fn alternatives(values: &BTreeSet<String>) -> String {
     regex
 }
 
-/// Writes a string literal. What could end it, and line breaks, which it may not hold, are escaped.
+/// Writes a string literal. Quotes, backslashes and control characters are escaped.
 pub(super) fn write_quoted(value: &str, out: &mut String) {
     out.push('"');
     for character in value.chars() {
@@ -116,7 +124,7 @@ pub(super) fn write_quoted(value: &str, out: &mut String) {
             '"' => out.push_str("\\\""),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
-            // Prometheus takes this character for a decoding error.
+            // Prometheus reads this character as a decoding error.
             '\u{fffd}' => out.push_str("\\ufffd"),
             c if c.is_ascii_control() => {
                 let _ = write!(out, "\\x{:02x}", u32::from(c));

@@ -1,22 +1,17 @@
-//! How a metric becomes a query, and a query's samples become values.
+//! A rule makes a plan of queries from a request, and values from the samples that the queries return.
 //!
 //! Pure: no I/O, no clock.
 
-mod complexity;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod large_stack;
 mod matcher;
+mod plan;
 mod policy;
 mod promql;
-mod query;
 mod rule;
-mod template;
 
-pub use large_stack::with_large_stack;
 pub use matcher::is_label_name;
-pub use policy::{Combine, Fallback, Partial, Policies, ValueError};
-pub use promql::PromqlError;
-pub use query::{BackendName, PlanError, Query};
+pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
+pub use policy::{Combine, Fallback, Partial, Policies, Settled, Situation, ValueError};
+pub use promql::{PromqlError, QueryTemplate, with_large_stack};
 pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};
-pub use template::QueryTemplate;

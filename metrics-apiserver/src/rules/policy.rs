@@ -1,4 +1,4 @@
-//! What to answer when Prometheus has no usable number.
+//! Policies: what a rule answers, above all where a query returns no usable number.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -8,40 +8,79 @@ use jiff::Timestamp;
 
 use crate::metric::{Labels, Quantity, QuantityError, Sample, Value};
 
-/// What to answer in place of a number that is not there.
+/// Defines [`Situation`] from one row per variant, so that no list of situations can be incomplete.
+macro_rules! situations {
+    ($($(#[$doc:meta])* $name:ident $key:literal,)*) => {
+        /// A situation without a usable number, for which a rule can have a fallback.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Situation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Situation {
+            /// All situations, in the order of their discriminants.
+            pub const ALL: [Self; [$($key),*].len()] = [$(Self::$name),*];
+
+            /// The key of its fallback in the configuration.
+            pub const fn key(self) -> &'static str {
+                match self {
+                    $(Self::$name => $key,)*
+                }
+            }
+        }
+    };
+}
+
+situations! {
+    /// The query returned no series.
+    NoData "onNoData",
+    /// The query returned NaN.
+    Nan "onNaN",
+    /// The query returned infinity, or a number that is too large for a quantity.
+    Infinite "onInfinite",
+    /// The backend failed, did not answer in time, or returned a partial answer that the rule does not accept.
+    Failure "onFailure",
+}
+
+impl Situation {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+}
+
+/// What to answer in a situation without a usable number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fallback {
-    /// A clear error; the HPA keeps its size.
+    /// An error; the HPA keeps its size.
     #[default]
     Error,
     /// This value.
     Value(Quantity),
-    /// The last good reading, for so long after it became older than the rule's maximal age.
+    /// The last good reading, for a time after it became older than the rule's `maxAge`.
     Hold {
-        /// How long after.
+        /// For how long.
         longest: Duration,
-        /// The value from then on; none is an error.
+        /// The value after that; none is an error.
         then: Option<Quantity>,
     },
 }
 
-/// What becomes of an answer that the backend itself calls partial: its numbers may be too small.
+/// What to do with an answer that the backend itself calls partial: its numbers may be too small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Partial {
-    /// As if the backend had failed.
+    /// Treat it as a failure of the backend.
     #[default]
     Error,
-    /// As if it were whole.
+    /// Treat it as complete.
     Accept,
 }
 
 /// How several series become an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Combine {
-    /// Exactly one series, or an error: the HPA would add them up.
+    /// More than one series is an error: the HPA would add them up.
     #[default]
     Single,
-    /// Every series as an item of its own.
+    /// Each series is an item.
     Items,
     /// Their sum.
     Sum,
@@ -53,26 +92,43 @@ pub enum Combine {
     Max,
 }
 
-/// The policies of one rule (design §4).
+impl Combine {
+    /// The value of `result` in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Items => "items",
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+}
+
+/// The policies of one rule. They are applied to each group of samples by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policies {
     /// Several series.
     pub result: Combine,
-    /// No series.
-    pub on_no_data: Fallback,
-    /// NaN.
-    pub on_nan: Fallback,
-    /// Infinite, or too large for a quantity.
-    pub on_infinite: Fallback,
-    /// Prometheus failed or was too slow, or its answer is partial and that is an error.
-    pub on_failure: Fallback,
-    /// An answer that is partial.
+    /// The fallback of each situation, indexed by [`Situation`].
+    pub fallbacks: [Fallback; Situation::COUNT],
+    /// Partial answers.
     pub on_partial: Partial,
-    /// Whether a negative value is passed on.
+    /// Whether negative values are served.
     pub allow_negative: bool,
 }
 
-/// Why samples do not become values; says what the operator can do.
+/// The values of a group of samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// One or more.
+    pub values: Vec<Value>,
+    /// Why the rule's own values are among them; one cause for each situation.
+    pub replaced: Vec<ValueError>,
+}
+
+/// Why samples do not become values, and what the operator can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// No series.
@@ -81,43 +137,58 @@ pub enum ValueError {
          match their labels, or set onNoData"
     )]
     NoData,
-    /// Several series where one is wanted.
+    /// Several series, and the rule does not say how to combine them.
     #[error(
-        "the query returned {count} series and the HPA would add them up; aggregate them in the query with sum() or \
-         max(), or set result to say how they become one answer"
+        "the query returned {count} series and the HPA would add them up; aggregate them with sum() or max() in the \
+         query, or set result"
     )]
     SeveralSeries {
         /// How many.
         count: usize,
     },
-    /// NaN, often 0/0.
-    #[error("the query returned NaN, which is what 0/0 gives; guard the divisor with \"> 0\", or set onNaN")]
+    /// NaN, usually from 0/0.
+    #[error("the query returned NaN, usually from 0/0; guard the divisor with \"> 0\", or set onNaN")]
     NotANumber,
-    /// Infinite, often a division by zero.
-    #[error("the query returned {0}; guard the divisor with \"> 0\", or set onInfinite")]
-    Infinite(&'static str),
-    /// More than a quantity holds.
-    #[error("the query's result is too large for a quantity; check its unit, or set onInfinite")]
-    TooLarge,
-    /// Below zero, which an HPA can take for infinity.
+    /// Infinite, usually from a division by zero.
     #[error(
-        "the value is {0}, and an HPA can take a negative value for an endless one; use clamp_min(…, 0) in the query, \
-         or set allowNegative"
+        "the query returned {0}, usually from a division by zero; guard the divisor with \"> 0\", or set onInfinite"
+    )]
+    Infinite(&'static str),
+    /// A quantity cannot hold it.
+    #[error("the result is too large for a quantity; check its unit, or set onInfinite")]
+    TooLarge,
+    /// Below zero.
+    #[error(
+        "the value is {0}, and an HPA may treat a negative value as infinite; use clamp_min(…, 0) in the query, or set \
+         allowNegative"
     )]
     Negative(Quantity),
-    /// The backend says that its answer is not whole.
+    /// The backend calls its answer partial.
     #[error(
-        "prometheus says that its answer is partial, so the value may be too small; repair what its warning in the \
-         server's log names, or set onPartial to accept it"
+        "prometheus returned a partial answer, so the value may be too small; see the warning in the server log, or set \
+         onPartial to accept it"
     )]
     Partial {
-        /// In which words; for the log, never for the client, for they may name hosts.
+        /// The backend's warning. For the log, never for the client, since it may name hosts.
         warning: Arc<str>,
     },
 }
 
+impl ValueError {
+    /// The situation it is; none if no fallback applies.
+    pub const fn situation(&self) -> Option<Situation> {
+        match self {
+            Self::NoData => Some(Situation::NoData),
+            Self::NotANumber => Some(Situation::Nan),
+            Self::Infinite(_) | Self::TooLarge => Some(Situation::Infinite),
+            Self::Partial { .. } => Some(Situation::Failure),
+            Self::SeveralSeries { .. } | Self::Negative(_) => None,
+        }
+    }
+}
+
 impl Fallback {
-    /// What is left of it once its hold is over.
+    /// The fallback after its hold expired.
     fn after_hold(self) -> Self {
         match self {
             Self::Hold { then, .. } => then.map_or(Self::Error, Self::Value),
@@ -127,49 +198,61 @@ impl Fallback {
 }
 
 impl Policies {
-    /// Whether any of them holds the last good reading.
-    pub fn hold(&self) -> bool {
-        let all = [self.on_no_data, self.on_nan, self.on_infinite, self.on_failure];
-        all.iter().any(|fallback| matches!(fallback, Fallback::Hold { .. }))
+    /// The fallback of a situation.
+    pub const fn on(&self, situation: Situation) -> Fallback {
+        self.fallbacks[situation as usize]
     }
 
-    /// What they are once the hold is over.
+    /// The same policies with another fallback for one situation.
+    #[must_use]
+    pub const fn with(mut self, situation: Situation, fallback: Fallback) -> Self {
+        self.fallbacks[situation as usize] = fallback;
+        self
+    }
+
+    /// Whether any fallback holds the last good reading.
+    pub fn hold(&self) -> bool {
+        self.fallbacks.iter().any(|fallback| matches!(fallback, Fallback::Hold { .. }))
+    }
+
+    /// The policies after every hold expired.
     #[must_use]
     pub fn after_hold(&self) -> Self {
-        self.with_fallbacks(Fallback::after_hold)
+        Self { fallbacks: self.fallbacks.map(Fallback::after_hold), ..*self }
     }
 
-    /// What stands in for values that this error says are not there.
-    pub fn fallback(&self, error: &ValueError) -> Fallback {
-        match error {
-            ValueError::NoData => self.on_no_data,
-            ValueError::NotANumber => self.on_nan,
-            ValueError::Infinite(_) | ValueError::TooLarge => self.on_infinite,
-            ValueError::Partial { .. } => self.on_failure,
-            ValueError::SeveralSeries { .. } | ValueError::Negative(_) => Fallback::Error,
-        }
-    }
-
-    /// The values that these samples stand for, with nothing put in place of any.
+    /// The values of these samples, without the rule's own values.
     pub fn measured(&self, samples: &[Sample]) -> Result<Vec<Value>, ValueError> {
-        // No value is without a sample, so the time of the read does not matter.
-        self.with_fallbacks(|_| Fallback::Error).values(samples, Timestamp::UNIX_EPOCH)
+        let strict = Self { fallbacks: [Fallback::Error; Situation::COUNT], ..*self };
+        // Every value comes from a sample, so the time of the read is not used.
+        strict.settle(samples, Timestamp::UNIX_EPOCH).map(|settled| settled.values)
     }
 
-    /// The values that these samples stand for, with the rule's own values where it has some.
+    /// The values of these samples, with the rule's own values where its fallbacks have some.
     ///
-    /// A sample that is no number fails the whole answer, or is replaced where it stands. `now` is the timestamp of a
-    /// value that no sample stands behind. A hold is not looked into: it gives the error.
-    pub fn values(&self, samples: &[Sample], now: Timestamp) -> Result<Vec<Value>, ValueError> {
+    /// A sample that is not a usable number is replaced, or fails the group. `now` is the timestamp of a value without a
+    /// sample. A hold is an error here: the samples to hold are not known.
+    pub fn settle(&self, samples: &[Sample], now: Timestamp) -> Result<Settled, ValueError> {
+        let mut replaced = Vec::new();
+        let values = self.values(samples, now, &mut replaced)?;
+        Ok(Settled { values, replaced })
+    }
+
+    fn values(
+        &self,
+        samples: &[Sample],
+        now: Timestamp,
+        replaced: &mut Vec<ValueError>,
+    ) -> Result<Vec<Value>, ValueError> {
         let Some(first) = samples.first() else {
-            let quantity = self.instead(ValueError::NoData)?;
+            let quantity = self.replace(ValueError::NoData, replaced)?;
             return Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }]);
         };
         let combined = match self.result {
             Combine::Single if samples.len() > 1 => {
                 return Err(ValueError::SeveralSeries { count: samples.len() });
             }
-            Combine::Single | Combine::Items => return self.items(samples, now),
+            Combine::Single | Combine::Items => return self.items(samples, now, replaced),
             Combine::Sum => sum(samples),
             #[expect(clippy::cast_precision_loss, reason = "an answer has far fewer than 2^53 samples")]
             Combine::Avg => sum(samples) / samples.len() as f64,
@@ -180,58 +263,64 @@ impl Policies {
                 samples.iter().map(|s| s.value).fold(f64::NEG_INFINITY, |a, b| propagate(a, b, f64::max))
             }
         };
-        // Infinite by adding up, not by what the query returned.
+        // The sum is infinite, not what the query returned.
         let overflowed = combined.is_infinite() && samples.iter().all(|sample| sample.value.is_finite());
-        let quantity = if overflowed { self.instead(ValueError::TooLarge) } else { self.quantity(combined) }?;
+        let quantity = if overflowed {
+            self.replace(ValueError::TooLarge, replaced)
+        } else {
+            self.quantity(combined, replaced)
+        }?;
         Ok(vec![Value { quantity, labels: Labels::new(), timestamp: first.timestamp }])
     }
 
-    fn items(&self, samples: &[Sample], now: Timestamp) -> Result<Vec<Value>, ValueError> {
+    fn items(
+        &self,
+        samples: &[Sample],
+        now: Timestamp,
+        replaced: &mut Vec<ValueError>,
+    ) -> Result<Vec<Value>, ValueError> {
         let values = samples.iter().map(|sample| {
-            let labels = sample.labels.clone();
-            Ok(Value { quantity: self.quantity(sample.value)?, labels, timestamp: sample.timestamp })
+            let quantity = self.quantity(sample.value, replaced)?;
+            Ok(Value { quantity, labels: sample.labels.clone(), timestamp: sample.timestamp })
         });
         let mut values: Vec<Value> = values.collect::<Result<_, ValueError>>()?;
         // An HPA with a target of type AverageValue adds the items up in this order, and takes a partial sum below
-        // zero for an overflow, which scales to its maximum. From the largest on, only the total can be below zero.
+        // zero for an overflow, which scales to its maximum. In descending order only the total can be below zero.
         if values.iter().any(|value| value.quantity.is_negative()) {
-            values.sort_by_key(|value| Reverse(value.quantity));
+            values.sort_by_key(|value| Reverse(value.quantity.milli()));
         }
-        // The sum, and each partial one, must be a quantity as well.
-        let total = values.iter().try_fold(Quantity::default(), |sum, value| sum.checked_add(value.quantity));
+        // The HPA adds up in i64 thousandths: no partial sum may overflow.
+        let total = values.iter().try_fold(0_i64, |sum, value| sum.checked_add(value.quantity.milli()));
         if total.is_some() {
             return Ok(values);
         }
-        let quantity = self.instead(ValueError::TooLarge)?;
+        let quantity = self.replace(ValueError::TooLarge, replaced)?;
         Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }])
     }
 
-    fn quantity(&self, value: f64) -> Result<Quantity, ValueError> {
+    fn quantity(&self, value: f64, replaced: &mut Vec<ValueError>) -> Result<Quantity, ValueError> {
         match Quantity::from_f64(value) {
             Ok(quantity) => self.unless_negative(quantity),
-            Err(QuantityError::NotANumber) => self.instead(ValueError::NotANumber),
+            Err(QuantityError::NotANumber) => self.replace(ValueError::NotANumber, replaced),
             Err(QuantityError::Infinite) => {
                 let sign = if value < 0.0 { "-Inf" } else { "+Inf" };
-                self.instead(ValueError::Infinite(sign))
+                self.replace(ValueError::Infinite(sign), replaced)
             }
-            Err(QuantityError::OutOfRange) => self.instead(ValueError::TooLarge),
+            Err(QuantityError::OutOfRange) => self.replace(ValueError::TooLarge, replaced),
         }
     }
 
-    fn instead(&self, error: ValueError) -> Result<Quantity, ValueError> {
-        match self.fallback(&error) {
-            Fallback::Error | Fallback::Hold { .. } => Err(error),
-            Fallback::Value(quantity) => self.unless_negative(quantity),
-        }
-    }
-
-    fn with_fallbacks(&self, change: impl Fn(Fallback) -> Fallback) -> Self {
-        Self {
-            on_no_data: change(self.on_no_data),
-            on_nan: change(self.on_nan),
-            on_infinite: change(self.on_infinite),
-            on_failure: change(self.on_failure),
-            ..*self
+    /// The rule's own value for the situation, or the error.
+    fn replace(&self, error: ValueError, replaced: &mut Vec<ValueError>) -> Result<Quantity, ValueError> {
+        match error.situation().map(|situation| self.on(situation)) {
+            Some(Fallback::Value(quantity)) => {
+                let quantity = self.unless_negative(quantity)?;
+                if replaced.iter().all(|known| known.situation() != error.situation()) {
+                    replaced.push(error);
+                }
+                Ok(quantity)
+            }
+            Some(Fallback::Error | Fallback::Hold { .. }) | None => Err(error),
         }
     }
 
@@ -248,7 +337,7 @@ fn sum(samples: &[Sample]) -> f64 {
     samples.iter().map(|sample| sample.value).sum()
 }
 
-/// `f64::min` and `f64::max` drop a NaN; here one spoils the result, as it does a sum.
+/// `f64::min` and `f64::max` drop a NaN; here it makes the result NaN, as in a sum.
 fn propagate(a: f64, b: f64, choose: fn(f64, f64) -> f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { choose(a, b) }
 }

@@ -5,39 +5,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::matcher::{Comparison, Matcher, is_label_name, only};
-use super::{BackendName, PlanError, Policies, Query, QueryTemplate};
-use crate::metric::{MetricName, Namespace, Operator, Requirement, Selector};
+use super::plan::{BackendName, Pick, Plan, PlanError, Query};
+use super::policy::Policies;
+use super::promql::QueryTemplate;
+use crate::metric::{MetricId, MetricName, Namespace, Operator, Requirement, Selector};
 
-/// How old a reading may be if the rule says nothing: two thirds of the HPA's beat of 15 s.
+/// How old a reading may be by default: two thirds of the HPA's interval of 15 s.
 const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
-/// Longest query that is sent, in bytes: a selector is repeated in every vector selector.
+/// Longest query that is sent, in bytes: the matchers are repeated in every vector selector.
 const MAX_PROMQL: usize = 256 * 1024;
 
 /// How the request's namespace is bound into the query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamespaceMode {
-    /// As a matcher on this label.
+    /// By a matcher on this label.
     Label(String),
-    /// Not at all: the metric is cluster-wide.
+    /// Not at all: the metric is the same for all namespaces.
     None,
 }
 
-/// As a matcher on the label `namespace`.
+/// By a matcher on the label `namespace`.
 impl Default for NamespaceMode {
     fn default() -> Self {
         Self::Label("namespace".to_owned())
     }
 }
 
-/// What becomes of the request's label selector. The labels of the query's parameters are taken in every mode.
+/// What becomes of the request's label selector. Parameters of the query take their values from it in every mode.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum SelectorMode {
     /// Every requirement becomes a matcher.
     #[default]
     Inject,
-    /// It is not looked at.
+    /// The selector is ignored.
     Ignore,
-    /// Only these labels may be asked for; another is the client's error.
+    /// Only these labels may be selected; any other is the client's error.
     Allow(BTreeSet<String>),
 }
 
@@ -45,12 +47,12 @@ pub enum SelectorMode {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The namespace label, or one of the allowed labels.
-    #[error("{0:?} is no Prometheus label name; use letters, digits and '_', and no digit in front")]
+    #[error("{0:?} is not a valid label name (letters, digits, _; must not start with a digit)")]
     Label(String),
-    /// The query reads series by a selector that is not written in it, so that no namespace can be put there.
+    /// The query reads series without a selector, so that the namespace cannot be added.
     #[error("`info` reads target_info of every namespace unless its second argument is a selector")]
     HiddenSelector {
-        /// Where the call stands, as a byte offset into the query.
+        /// The position of the call, as a byte offset into the query.
         position: usize,
     },
 }
@@ -60,24 +62,24 @@ pub enum RuleError {
 pub struct Rule {
     /// The metric's name.
     pub name: MetricName,
-    /// Whom to ask.
+    /// Where its queries are sent.
     pub backend: BackendName,
     /// How the namespace is bound.
     pub namespace: NamespaceMode,
     /// What becomes of the selector.
     pub selector: SelectorMode,
-    /// What to answer when there is no usable number.
+    /// What to answer when a query returns no usable number.
     pub policies: Policies,
-    /// How old a reading may be that answers a read.
+    /// The greatest age of a reading that answers a read.
     pub max_age: Duration,
-    /// Alive while a rule that asks these queries is served: memory fetches ahead for nobody else.
+    /// Alive while a rule with these queries is served: the cache prefetches for nobody else.
     pub owner: Arc<()>,
     query: QueryTemplate,
 }
 
 impl Rule {
-    /// A rule with the default policies and maximal age. A query without a vector selector, such as `vector(1)`, is
-    /// allowed: it reads nothing that a namespace could be asked of.
+    /// A rule with the default policies and `maxAge`. A query without a vector selector, such as `vector(1)`, is allowed:
+    /// it reads no series of any namespace.
     pub fn new(
         name: MetricName,
         backend: BackendName,
@@ -105,19 +107,28 @@ impl Rule {
         Ok(Self { name, backend, namespace, selector, policies, max_age, owner, query })
     }
 
-    /// Takes the place of `before`: the same owner, if it asks the same queries.
+    /// What it serves.
+    pub fn id(&self) -> MetricId {
+        MetricId::external(self.name.clone())
+    }
+
+    /// Takes the place of `before`, and keeps its owner if both make the same queries.
     pub fn replace(&mut self, before: &Self) {
-        let asks_the_same = self.backend == before.backend
+        let makes_the_same = self.backend == before.backend
             && self.namespace == before.namespace
             && self.selector == before.selector
             && self.query == before.query;
-        if asks_the_same {
+        if makes_the_same {
             self.owner = Arc::clone(&before.owner);
         }
     }
 
-    /// The query that answers a read of this metric in `namespace` with `selector`.
-    pub fn query(&self, namespace: &Namespace, selector: &Selector) -> Result<Query, PlanError> {
+    /// How a read of this metric in `namespace` with `selector` is answered.
+    pub fn plan(&self, namespace: &Namespace, selector: &Selector) -> Result<Plan, PlanError> {
+        Ok(Plan { queries: vec![self.query(namespace, selector)?], pick: Pick::All })
+    }
+
+    fn query(&self, namespace: &Namespace, selector: &Selector) -> Result<Query, PlanError> {
         let mut values = BTreeMap::new();
         for name in self.query.parameters() {
             values.insert(name.clone(), parameter_value(name, selector)?.to_owned());
@@ -154,7 +165,7 @@ impl Rule {
     }
 }
 
-/// The one value that the selector gives a label; an empty one would select what lacks the label.
+/// The only value that the selector allows for a label. An empty value selects series without the label, so it is refused.
 fn parameter_value<'a>(name: &str, selector: &'a Selector) -> Result<&'a str, PlanError> {
     let mut requirements = selector.requirements().iter().filter(|requirement| requirement.key == name);
     let value = match (requirements.next().map(|requirement| &requirement.operator), requirements.next()) {

@@ -77,7 +77,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_http", &["server"]),
     ("actix_service", &["server"]),
     ("actix_tls", &["server"]),
-    ("promql_parser", &["rules/promql.rs"]),
+    ("promql_parser", &["rules/promql/expr.rs"]),
     ("reqwest", &["backend", "telemetry"]),
     ("clap", &["config", "cli"]),
     ("serde", &["backend", "api", "authn/review.rs", "config"]),

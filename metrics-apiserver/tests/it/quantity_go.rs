@@ -1,11 +1,15 @@
-//! Quantities and selectors against the Kubernetes libraries themselves, through the small Go program in
-//! `testbed/quantity`.
+//! Compares quantities and selectors with the Kubernetes libraries, through the small Go program in `testbed/quantity`.
+//!
+//! Needs Go. `cargo xtask test --fast` skips these tests by setting `METRICS_APISERVER_TEST_FAST=1`.
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
-use metrics_apiserver::metric::{ParseQuantityError, Quantity, Selector};
+use metrics_apiserver::metric::{Format, ParseQuantityError, Quantity, Selector};
+
+/// Set to 1 by a run that must not need Go.
+const FAST: &str = "METRICS_APISERVER_TEST_FAST";
 
 /// `SplitMix64`: the same cases in every run.
 struct Cases(u64);
@@ -34,7 +38,20 @@ impl Cases {
         (0..=self.below(longest)).map(|_| self.one(pieces)).collect()
     }
 
-    /// Of the grammar, mostly.
+    /// Numbers of every magnitude, many of them round in the given base.
+    fn integers(&mut self, base: i64, count: usize) -> Vec<i64> {
+        let powers: Vec<i64> = std::iter::successors(Some(1_i64), |power| power.checked_mul(base)).collect();
+        let mut integers = vec![0, 1, -1, 999, 1000, 1001, -1000, i64::MAX, i64::MIN, i64::MIN + 1];
+        integers.extend(powers.iter().flat_map(|power| [*power, -power, power - 1, power + 1]));
+        for _ in 0..count {
+            let number = self.next().cast_signed() >> self.below(64);
+            let power = powers[self.below(powers.len())];
+            integers.extend([number, number / power * power]);
+        }
+        integers
+    }
+
+    /// A quantity, usually of the grammar.
     fn quantity(&mut self) -> String {
         const SUFFIXES: &[&str] = &[
             "", "", "", "n", "u", "m", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
@@ -46,7 +63,7 @@ impl Cases {
         format!("{sign}{}{point}{fraction}{}", self.digits(20), self.one(SUFFIXES))
     }
 
-    /// With one character put in somewhere.
+    /// A quantity with one more character somewhere.
     fn broken_quantity(&mut self) -> String {
         let mut text = self.quantity();
         let at = self.below(text.len() + 1);
@@ -55,13 +72,15 @@ impl Cases {
     }
 }
 
-/// The program's answers, one for each query.
+/// The answers of the program, one for each query.
 fn ask_go(queries: &[String]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let (program, input) = (folder.path().join("quantity"), folder.path().join("queries"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/quantity");
     let build = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
-    let build = build.expect("the Go toolchain builds the program to compare with; install Go");
+    let build = build.unwrap_or_else(|error| {
+        panic!("cannot run `go` ({error}); install Go (https://go.dev/dl), or set {FAST}=1 to skip this test")
+    });
     assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
     fs::write(&input, queries.join("\n") + "\n").unwrap();
     let run = Command::new(&program).stdin(File::open(&input).unwrap()).output().unwrap();
@@ -72,27 +91,50 @@ fn ask_go(queries: &[String]) -> Vec<String> {
 }
 
 fn compare(kind: &str, cases: &[String], check: impl Fn(&str, &str) -> bool) {
+    if std::env::var_os(FAST).is_some_and(|value| value == "1") {
+        println!("skipped, because {FAST}=1: it compares with a Go program");
+        return;
+    }
     let queries: Vec<_> = cases.iter().map(|case| format!("{kind} {case}")).collect();
     let wrong: Vec<_> =
         cases.iter().zip(ask_go(&queries)).filter(|(case, answer)| !check(case, answer)).take(20).collect();
     assert!(wrong.is_empty(), "Go says otherwise: {wrong:#?}");
 }
 
+/// Compares the canonical form and the thousandths that the HPA reads.
+fn compare_format(kind: &str, format: Format, cases: &[i64]) {
+    let texts: Vec<_> = cases.iter().map(i64::to_string).collect();
+    compare(kind, &texts, |case, answer| {
+        let quantity = Quantity::new(case.parse().unwrap(), format);
+        format!("{quantity} {}", quantity.milli()) == answer
+    });
+}
+
 #[test]
-fn a_quantity_prints_as_the_go_library_prints_it() {
-    let mut cases = vec![0, 1, -1, 999, 1000, 1001, -1000, i64::MAX, i64::MIN, i64::MIN + 1];
-    for power in 0..19 {
-        let ten = 10_i64.pow(power);
-        cases.extend([ten, -ten, ten - 1, ten + 1]);
-    }
-    let mut random = Cases(1);
-    for _ in 0..3000 {
-        let number = random.next().cast_signed() >> random.below(64);
-        let ten = 10_i64.pow(u32::try_from(random.below(19)).unwrap());
-        cases.extend([number, number / ten * ten]);
-    }
-    let cases: Vec<_> = cases.iter().map(i64::to_string).collect();
-    compare("m", &cases, |case, answer| Quantity::from_milli(case.parse().unwrap()).to_string() == answer);
+fn a_milli_quantity_prints_as_the_go_library_prints_it() {
+    compare_format("m", Format::Milli, &Cases(1).integers(10, 3000));
+}
+
+#[test]
+fn a_nano_quantity_prints_as_the_go_library_prints_it() {
+    compare_format("n", Format::Nano, &Cases(4).integers(10, 3000));
+}
+
+#[test]
+fn a_binary_quantity_prints_as_the_go_library_prints_it() {
+    let mut random = Cases(5);
+    let mut cases = random.integers(2, 3000);
+    // Whole units, most of which have a binary suffix.
+    let units = random.integers(2, 3000).into_iter().chain(random.integers(1024, 1000));
+    cases.extend(units.filter_map(|units| units.checked_mul(1000)));
+    cases.extend(
+        [1023, 1024, 1025, 1536]
+            .into_iter()
+            .flat_map(|units| [units * 1000, units * -1000, units * 1000 + 1]),
+    );
+    let is_binary = |case: &&i64| Quantity::new(**case, Format::Binary).to_string().ends_with('i');
+    assert!(cases.iter().filter(is_binary).count() > 1000, "enough with a binary suffix");
+    compare_format("b", Format::Binary, &cases);
 }
 
 #[test]

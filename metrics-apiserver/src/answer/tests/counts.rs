@@ -1,4 +1,4 @@
-//! What the metrics of reads show.
+//! The Prometheus metrics of reads.
 
 use prometheus_client::encoding::text;
 use tokio::time::advance;
@@ -124,7 +124,7 @@ async fn a_rule_that_a_reload_keeps_keeps_its_counts_and_one_that_goes_takes_the
         fixture.ask(metric, "").await.unwrap();
     }
     fixture.catalog.replace(Catalog::new(vec![
-        named("stays", Policies { on_failure: HOLD, ..Policies::default() }),
+        named("stays", Policies::default().with(Situation::Failure, HOLD)),
         named("comes", Policies::default()),
     ]));
     fixture.hides("\"goes\"");
@@ -170,7 +170,7 @@ async fn no_name_of_a_metric_breaks_the_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queries_of_a_metric_are_counted_by_what_came_of_them() {
+async fn the_queries_of_a_metric_are_counted_by_outcome() {
     let fixture = Fixture::with(Ok(vec![1.0]), Duration::ZERO, vec![named("m", Policies::default())]);
     fixture.hides("metrics_apiserver_queries_total{");
     for _ in 0..2 {

@@ -13,15 +13,9 @@ fn then(value: i64) -> Fallback {
     Fallback::Hold { longest: Duration::from_secs(60), then: Some(Quantity::from_milli(value * 1000)) }
 }
 
-/// Every failure is held.
+/// The same fallback in every situation.
 fn all(fallback: Fallback) -> Policies {
-    Policies {
-        on_no_data: fallback,
-        on_nan: fallback,
-        on_infinite: fallback,
-        on_failure: fallback,
-        ..Policies::default()
-    }
+    Policies { fallbacks: [fallback; Situation::COUNT], ..Policies::default() }
 }
 
 impl Fixture {
@@ -51,8 +45,8 @@ async fn a_failure_is_held_until_max_age_and_hold_are_over_and_no_longer() {
     let error = fixture.ask("m", "").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "metric `m`: prometheus refused the query; the server's log says more; \
-         the hold is over: no reading of the last 1m 10s was good"
+        "metric `m`: prometheus refused the query; see the server log; \
+         hold expired: no valid sample in the last 1m 10s"
     );
     let inner =
         AnswerError::Read { metric: MetricName::parse("m").unwrap(), source: ReadError::Query(refused()) };
@@ -61,9 +55,9 @@ async fn a_failure_is_held_until_max_age_and_hold_are_over_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_trouble_can_be_held_and_ends_with_the_first_good_reading() {
-    let troubles = [Ok(vec![]), Ok(vec![f64::NAN]), Ok(vec![f64::INFINITY]), Ok(vec![1e30]), Err(refused())];
-    for failure in troubles {
+async fn every_situation_can_be_held_and_ends_with_the_first_good_reading() {
+    let causes = [Ok(vec![]), Ok(vec![f64::NAN]), Ok(vec![f64::INFINITY]), Ok(vec![1e30]), Err(refused())];
+    for failure in causes {
         let fixture = Fixture::by(all(HOLD));
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
         advance(11 * SECOND).await;
@@ -79,8 +73,8 @@ async fn every_trouble_can_be_held_and_ends_with_the_first_good_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trouble_that_the_rule_does_not_hold_is_an_error() {
-    let fixture = Fixture::by(Policies { on_nan: HOLD, ..Policies::default() });
+async fn a_situation_that_the_rule_does_not_hold_is_an_error() {
+    let fixture = Fixture::by(Policies::default().with(Situation::Nan, HOLD));
     assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
     for failure in [Ok(vec![]), Ok(vec![f64::INFINITY]), Ok(vec![-1.0]), Ok(vec![1.0, 2.0]), Err(refused())] {
         advance(11 * SECOND).await;
@@ -114,19 +108,19 @@ async fn once_the_hold_is_over_the_value_that_follows_is_served() {
 #[tokio::test(start_paused = true)]
 async fn the_rule_s_own_values_are_never_held() {
     let zero = Fallback::Value(Quantity::default());
-    let fixture = Fixture::by(Policies { on_no_data: zero, ..all(HOLD) });
+    let fixture = Fixture::by(all(HOLD).with(Situation::NoData, zero));
     fixture.says(Ok(vec![]));
     assert_eq!(fixture.milli("m").await, Ok(vec![0]));
     advance(11 * SECOND).await;
     fixture.says(Err(refused()));
     let error = fixture.milli("m").await.unwrap_err();
-    assert!(error.contains("the hold is over"), "{error}");
+    assert!(error.contains("hold expired"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn items_are_held_as_a_whole_while_values_stand_in_one_by_one() {
+async fn items_are_held_as_a_whole_and_replaced_one_by_one() {
     let one = Fallback::Value(Quantity::from_milli(1000));
-    let fixture = Fixture::by(Policies { result: Combine::Items, on_nan: one, ..all(HOLD) });
+    let fixture = Fixture::by(Policies { result: Combine::Items, ..all(HOLD) }.with(Situation::Nan, one));
     fixture.says(Ok(vec![5.0, 6.0]));
     assert_eq!(fixture.milli("m").await, Ok(vec![5000, 6000]));
     advance(11 * SECOND).await;
@@ -147,7 +141,7 @@ async fn what_is_good_for_one_rule_is_not_served_by_another_that_refuses_it() {
     fixture.says(Err(refused()));
     assert_eq!(fixture.milli("sum").await, Ok(vec![3000]));
     let error = fixture.milli("single").await.unwrap_err();
-    assert!(error.contains("refused the query") && error.contains("the hold is over"), "{error}");
+    assert!(error.contains("refused the query") && error.contains("hold expired"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,7 +157,7 @@ async fn a_late_answer_is_held_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rule_that_always_asks_can_hold_too() {
+async fn a_rule_with_a_max_age_of_zero_can_hold_too() {
     let mut rule = named("m", all(HOLD));
     rule.max_age = Duration::ZERO;
     let fixture = Fixture::with(Ok(vec![5.0]), Duration::ZERO, vec![rule]);
@@ -181,7 +175,7 @@ async fn a_partial_answer_counts_as_a_failure_unless_it_is_accepted() {
     let rules = vec![
         named("strict", Policies::default()),
         named("accepting", accepting),
-        named("value", Policies { on_failure: Fallback::Value(Quantity::default()), ..Policies::default() }),
+        named("value", Policies::default().with(Situation::Failure, Fallback::Value(Quantity::default()))),
     ];
     let fixture = Fixture::with(Ok(vec![]), Duration::ZERO, rules);
     fixture.says_partially(vec![5.0]);
@@ -209,7 +203,7 @@ async fn a_whole_reading_is_held_in_place_of_a_partial_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_reading_fetched_ahead_stands_in_though_its_read_came_to_another_replica() {
+async fn a_prefetched_reading_is_held_even_if_another_replica_got_its_read() {
     let fixture = Fixture::by(all(HOLD));
     let _ahead = tokio::spawn(Arc::clone(&fixture.answers.cache).run_ahead());
     for _ in 0..2 {

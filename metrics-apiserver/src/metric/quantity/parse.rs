@@ -9,24 +9,25 @@ const MAX_TEXT: usize = 64;
 /// Decimal digits that `MAX_UNITS` thousandths have.
 const MAX_DIGITS: usize = 19;
 
-/// Why a text is no quantity.
+/// Why a text is not a valid quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseQuantityError {
     /// Not of the grammar.
     #[error(
-        "{0:?} is no quantity: write a number such as 0, 1.5 or 1e3, or one with a suffix such as 500m, 10k or 1Ki"
+        "{0:?} is not a valid quantity; write a number such as 0, 1.5 or 1e3, or one with a suffix such as 500m, 10k \
+         or 1Ki"
     )]
     Syntax(String),
     /// More than `MAX_TEXT` bytes.
-    #[error("a quantity of {0} bytes is too long, at most {MAX_TEXT} are read")]
+    #[error("the quantity has {0} bytes; at most {MAX_TEXT} are allowed")]
     TooLong(usize),
     /// More than the HPA can compute with.
-    #[error("{0:?} is out of range: a quantity lies between -{MAX_UNITS} and {MAX_UNITS}")]
+    #[error("{0:?} is out of range; a quantity is between -{MAX_UNITS} and {MAX_UNITS}")]
     OutOfRange(String),
 }
 
-/// Go's grammar for quantities, except that a number without any digit is refused. What is finer than a thousandth
-/// is rounded up, away from zero, as Go's `MilliValue` does it for positive numbers (below zero it is off by one).
+/// Go's grammar for quantities, except that a number without any digit is refused. Digits beyond the thousandths are
+/// rounded up, away from zero, as Go's `MilliValue` does for positive numbers (below zero it is off by one).
 impl FromStr for Quantity {
     type Err = ParseQuantityError;
 
@@ -42,7 +43,7 @@ impl FromStr for Quantity {
     }
 }
 
-/// A quantity taken apart: `±digits × 10^exponent × factor`.
+/// The parts of a quantity: `±digits × 10^exponent × factor`.
 struct Number {
     negative: bool,
     /// Each 0 to 9, the first one the most significant.

@@ -1,3 +1,4 @@
+use super::parse::ParseQuantityError;
 use super::*;
 
 fn text(text: &str) -> Quantity {
@@ -23,7 +24,52 @@ fn a_quantity_prints_as_go_prints_it() {
 }
 
 #[test]
-fn a_float_is_cut_after_the_thousandths_towards_zero() {
+fn each_format_prints_as_go_prints_it() {
+    for (value, format, printed) in [
+        (0, Format::Nano, "0"),
+        (1, Format::Nano, "1n"),
+        (1_500, Format::Nano, "1500n"),
+        (-250_000_000, Format::Nano, "-250m"),
+        (1_000_000_000, Format::Nano, "1"),
+        (i64::MAX, Format::Nano, "9223372036854775807n"),
+        (0, Format::Binary, "0"),
+        (1_023_000, Format::Binary, "1023"),
+        (1_000_000, Format::Binary, "1k"),
+        (1_024_000, Format::Binary, "1Ki"),
+        (1_025_000, Format::Binary, "1025"),
+        (1_536_000, Format::Binary, "1536"),
+        (-1_048_576_000, Format::Binary, "-1Mi"),
+        (1_024_001, Format::Binary, "1024001m"),
+        (64 * 1_048_576_000, Format::Binary, "64Mi"),
+    ] {
+        assert_eq!(Quantity::new(value, format).to_string(), printed, "{format:?}");
+    }
+}
+
+#[test]
+fn a_float_is_truncated_at_the_precision_of_its_format() {
+    for (value, format, printed) in [
+        (0.123_456_789_9, Format::Nano, "123456789n"),
+        (0.25, Format::Nano, "250m"),
+        (2048.0, Format::Binary, "2Ki"),
+        (2048.0009, Format::Binary, "2Ki"),
+        (2048.5, Format::Binary, "2048500m"),
+    ] {
+        assert_eq!(Quantity::of(value, format).unwrap().to_string(), printed);
+    }
+    assert_eq!(Quantity::of(9_223_372_037.0, Format::Nano), Err(QuantityError::OutOfRange));
+    assert_eq!(Quantity::of(f64::NAN, Format::Nano), Err(QuantityError::NotANumber));
+}
+
+#[test]
+fn thousandths_of_a_finer_quantity_are_rounded_away_from_zero() {
+    for (nano, milli) in [(1, 1), (-1, -1), (1_000_000, 1), (1_000_001, 2), (-1_500_000, -2), (0, 0)] {
+        assert_eq!(Quantity::new(nano, Format::Nano).milli(), milli, "{nano}");
+    }
+}
+
+#[test]
+fn a_float_is_truncated_after_the_thousandths_toward_zero() {
     for (value, milli) in [
         (0.0004, 0),
         (-0.0004, 0),
@@ -38,7 +84,7 @@ fn a_float_is_cut_after_the_thousandths_towards_zero() {
 }
 
 #[test]
-fn what_is_no_finite_number_in_range_is_no_quantity() {
+fn a_number_that_is_not_finite_or_out_of_range_is_refused() {
     assert_eq!(Quantity::from_f64(f64::NAN), Err(QuantityError::NotANumber));
     for sign in [1.0, -1.0] {
         assert_eq!(Quantity::from_f64(sign * f64::INFINITY), Err(QuantityError::Infinite));
@@ -88,13 +134,6 @@ fn texts_outside_the_grammar_or_the_range_are_refused() {
         assert!(matches!(large.parse::<Quantity>(), Err(ParseQuantityError::OutOfRange(_))), "{large}");
     }
     assert!(matches!("0".repeat(65).parse::<Quantity>(), Err(ParseQuantityError::TooLong(65))));
-}
-
-#[test]
-fn a_sum_that_would_wrap_is_none() {
-    let one = Quantity::from_milli(1);
-    assert_eq!(one.checked_add(one), Some(Quantity::from_milli(2)));
-    assert_eq!(Quantity::from_milli(i64::MAX).checked_add(one), None);
 }
 
 proptest::proptest! {

@@ -1,11 +1,11 @@
-//! From text to [`Selector`], by the grammar of apimachinery's `labels.Parse`.
+//! Parses a [`Selector`] by the grammar of apimachinery's `labels.Parse`.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use super::{Operator, Requirement, Selector};
 
-/// Longest selector, in bytes: what fits the query of a URL that proxies still carry.
+/// Longest selector, in bytes: proxies limit URLs to about this length.
 const MAX_TEXT: usize = 8 * 1024;
 /// Most requirements: each becomes a matcher in every selector of a query.
 const MAX_REQUIREMENTS: usize = 64;
@@ -14,55 +14,57 @@ const MAX_NAME: usize = 63;
 /// Longest prefix of a key, in bytes (a DNS-1123 subdomain).
 const MAX_PREFIX: usize = 253;
 
-/// Why a text is no selector: what was wrong and where. Positions are byte offsets.
+/// Why a text is not a valid label selector. Positions are byte offsets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseSelectorError {
     /// More than `MAX_TEXT` bytes.
-    #[error("the label selector has {0} bytes, at most {MAX_TEXT} are allowed")]
+    #[error("the label selector has {0} bytes; at most {MAX_TEXT} are allowed")]
     TooLong(usize),
     /// More than `MAX_REQUIREMENTS`.
-    #[error("the label selector has more than {MAX_REQUIREMENTS} requirements; use fewer")]
+    #[error("the label selector has more than {MAX_REQUIREMENTS} requirements")]
     TooMany,
-    /// Something else stands where the grammar wants one of a few things.
+    /// A token that the grammar does not allow here.
     #[error("unable to parse the label selector at position {position}: found {found}, expected {expected}")]
     Unexpected {
-        /// Where it stands.
+        /// Its position.
         position: usize,
-        /// What stands there, quoted.
+        /// The token, quoted.
         found: String,
-        /// What may stand there.
+        /// What the grammar allows.
         expected: &'static str,
     },
     /// Not a qualified name.
     #[error(
-        "unable to parse the label selector at position {position}: {key:?} is no label key; it needs 1 to {MAX_NAME} \
-         letters, digits, '-', '_' or '.', with a letter or digit at both ends, after an optional DNS prefix and '/'"
+        "unable to parse the label selector at position {position}: {key:?} is not a valid label key (1 to {MAX_NAME} \
+         letters, digits, '-', '_' or '.', after an optional DNS prefix and '/'; must start and end with a letter or \
+         digit)"
     )]
     Key {
-        /// Where it stands.
+        /// Its position.
         position: usize,
-        /// The text that is no key.
+        /// The text.
         key: String,
     },
     /// Not a label value.
     #[error(
-        "unable to parse the label selector at position {position}: {value:?} is no label value; it may have up to \
-         {MAX_NAME} letters, digits, '-', '_' or '.', with a letter or digit at both ends"
+        "unable to parse the label selector at position {position}: {value:?} is not a valid label value (up to \
+         {MAX_NAME} letters, digits, '-', '_' or '.'; must start and end with a letter or digit)"
     )]
     Value {
-        /// Where it stands.
+        /// Its position.
         position: usize,
-        /// The text that is no value.
+        /// The text.
         value: String,
     },
     /// `>` and `<` compare integers.
     #[error(
-        "unable to parse the label selector at position {position}: {value:?} is no integer; '>' and '<' need one"
+        "unable to parse the label selector at position {position}: {value:?} is not an integer; '>' and '<' compare \
+         integers"
     )]
     NotAnInteger {
-        /// Where it stands.
+        /// Its position.
         position: usize,
-        /// The text that is no integer.
+        /// The text.
         value: String,
     },
 }
@@ -96,7 +98,7 @@ impl FromStr for Selector {
     }
 }
 
-/// A piece of the text: an operator, a word, or nothing at the end.
+/// A token: an operator, a word, or empty at the end of the text.
 #[derive(Clone, Copy)]
 struct Token<'a> {
     position: usize,

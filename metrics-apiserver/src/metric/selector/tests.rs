@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::parse::ParseSelectorError;
 use super::*;
 
 fn selector(text: &str) -> Selector {

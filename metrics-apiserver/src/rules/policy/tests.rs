@@ -14,8 +14,8 @@ fn samples(values: &[f64]) -> Vec<Sample> {
 }
 
 fn milli(policies: &Policies, values: &[f64]) -> Result<Vec<i64>, ValueError> {
-    let values = policies.values(&samples(values), NOW)?;
-    Ok(values.iter().map(|value| value.quantity.milli()).collect())
+    let settled = policies.settle(&samples(values), NOW)?;
+    Ok(settled.values.iter().map(|value| value.quantity.milli()).collect())
 }
 
 fn seven() -> Fallback {
@@ -23,7 +23,7 @@ fn seven() -> Fallback {
 }
 
 #[test]
-fn every_doubtful_answer_is_an_error_by_default() {
+fn every_unusable_result_is_an_error_by_default() {
     let policies = Policies::default();
     for (values, error) in [
         (&[][..], ValueError::NoData),
@@ -40,7 +40,7 @@ fn every_doubtful_answer_is_an_error_by_default() {
 }
 
 #[test]
-fn an_error_tells_what_to_set() {
+fn an_error_names_the_key_to_set() {
     for (error, hint) in [
         (ValueError::NoData, "onNoData"),
         (ValueError::SeveralSeries { count: 2 }, "set result"),
@@ -54,26 +54,27 @@ fn an_error_tells_what_to_set() {
 }
 
 #[test]
-fn each_policy_puts_its_value_in_place_of_its_own_trouble_only() {
-    let on_no_data = Policies { on_no_data: seven(), ..Policies::default() };
+fn a_fallback_applies_in_its_own_situation_only() {
+    let on_no_data = Policies::default().with(Situation::NoData, seven());
     assert_eq!(milli(&on_no_data, &[]), Ok(vec![7000]));
     assert_eq!(milli(&on_no_data, &[f64::NAN]), Err(ValueError::NotANumber));
-    let on_nan = Policies { on_nan: seven(), ..Policies::default() };
+    let on_nan = Policies::default().with(Situation::Nan, seven());
     assert_eq!(milli(&on_nan, &[f64::NAN]), Ok(vec![7000]));
     assert_eq!(milli(&on_nan, &[f64::INFINITY]), Err(ValueError::Infinite("+Inf")));
-    let on_infinite = Policies { on_infinite: seven(), ..Policies::default() };
+    let on_infinite = Policies::default().with(Situation::Infinite, seven());
     assert_eq!(milli(&on_infinite, &[f64::NEG_INFINITY]), Ok(vec![7000]));
     assert_eq!(milli(&on_infinite, &[1e16]), Ok(vec![7000]));
     assert_eq!(milli(&on_infinite, &[]), Err(ValueError::NoData));
-    let on_failure = Policies { on_failure: seven(), ..Policies::default() };
+    let on_failure = Policies::default().with(Situation::Failure, seven());
     assert_eq!(milli(&on_failure, &[]), Err(ValueError::NoData));
 }
 
 #[test]
 fn a_value_without_a_sample_has_no_labels_and_the_time_of_the_read() {
-    let policies = Policies { on_no_data: seven(), ..Policies::default() };
+    let policies = Policies::default().with(Situation::NoData, seven());
     let expected = Value { quantity: Quantity::from_milli(7000), labels: Labels::new(), timestamp: NOW };
-    assert_eq!(policies.values(&[], NOW), Ok(vec![expected]));
+    let settled = policies.settle(&[], NOW).unwrap();
+    assert_eq!((settled.values, settled.replaced), (vec![expected], vec![ValueError::NoData]));
 }
 
 #[test]
@@ -94,32 +95,34 @@ fn series_are_combined_as_the_rule_says() {
 }
 
 #[test]
-fn a_sum_of_numbers_that_is_none_itself_is_too_large_and_not_what_the_query_returned() {
+fn a_sum_that_overflows_is_too_large_and_not_infinite() {
     for result in [Combine::Sum, Combine::Avg] {
         let policies = Policies { result, ..Policies::default() };
         for large in [1e308, -1e308] {
             assert_eq!(milli(&policies, &[large, large]), Err(ValueError::TooLarge), "{result:?}");
         }
         assert_eq!(milli(&policies, &[f64::INFINITY, 1e308]), Err(ValueError::Infinite("+Inf")));
-        let policies = Policies { on_infinite: seven(), ..policies };
+        let policies = policies.with(Situation::Infinite, seven());
         assert_eq!(milli(&policies, &[1e308, 1e308]), Ok(vec![7000]), "{result:?}");
     }
 }
 
 #[test]
 fn items_keep_their_labels() {
-    let policies = Policies { result: Combine::Items, on_nan: seven(), ..Policies::default() };
-    let values = policies.values(&samples(&[1.0, f64::NAN]), NOW).unwrap();
+    let policies = Policies { result: Combine::Items, ..Policies::default() }.with(Situation::Nan, seven());
+    let settled = policies.settle(&samples(&[1.0, f64::NAN, f64::NAN]), NOW).unwrap();
+    let values = settled.values;
     assert_eq!(values[1].labels, [("pod", "p1")].into_iter().collect());
     assert_eq!(values[1].quantity.milli(), 7000, "only the bad item is replaced");
     assert_eq!(values[1].timestamp.as_second(), 1_700_000_000);
+    assert_eq!(settled.replaced, [ValueError::NotANumber], "one cause for each situation");
 }
 
 #[test]
-fn items_whose_sum_would_wrap_around_in_the_hpa_are_too_large() {
+fn items_whose_sum_overflows_in_the_hpa_are_too_large() {
     let policies = Policies { result: Combine::Items, ..Policies::default() };
     assert_eq!(milli(&policies, &[9e15, 9e15]), Err(ValueError::TooLarge));
-    let policies = Policies { on_infinite: seven(), ..policies };
+    let policies = policies.with(Situation::Infinite, seven());
     assert_eq!(milli(&policies, &[9e15, 9e15]), Ok(vec![7000]));
 }
 
@@ -132,18 +135,46 @@ fn no_partial_sum_of_items_is_below_zero_unless_the_total_is() {
     assert_eq!(
         milli(&policies, &[9e15, -9e15, 9e15]),
         Err(ValueError::TooLarge),
-        "a partial sum of the HPA's would wrap around"
+        "a partial sum overflows in the HPA"
     );
-    let values = policies.values(&samples(&[-5.0, 10.0]), NOW).unwrap();
-    assert_eq!(values[0].labels, [("pod", "p1")].into_iter().collect());
+    let settled = policies.settle(&samples(&[-5.0, 10.0]), NOW).unwrap();
+    assert_eq!(settled.values[0].labels, [("pod", "p1")].into_iter().collect());
 }
 
 #[test]
-fn a_negative_value_needs_the_rule_s_leave() {
+fn a_negative_value_is_served_only_if_the_rule_allows_it() {
     let policies = Policies { allow_negative: true, ..Policies::default() };
     assert_eq!(milli(&policies, &[-1.5]), Ok(vec![-1500]));
     let below = Fallback::Value(Quantity::from_milli(-1));
-    let policies = Policies { on_no_data: below, ..Policies::default() };
+    let policies = Policies::default().with(Situation::NoData, below);
     assert!(matches!(milli(&policies, &[]), Err(ValueError::Negative(_))));
     assert_eq!(milli(&Policies::default(), &[-1e-17]), Ok(vec![0]), "noise of a subtraction is zero");
+}
+
+/// A group of samples in each situation; none where the cause is not in the samples.
+fn cause_of(situation: Situation) -> Option<(Vec<f64>, ValueError)> {
+    match situation {
+        Situation::NoData => Some((vec![], ValueError::NoData)),
+        Situation::Nan => Some((vec![f64::NAN], ValueError::NotANumber)),
+        Situation::Infinite => Some((vec![f64::INFINITY], ValueError::Infinite("+Inf"))),
+        Situation::Failure => None,
+    }
+}
+
+#[test]
+fn no_situation_is_missing_from_a_table_of_fallbacks() {
+    let hold = Fallback::Hold { longest: Duration::from_secs(60), then: Some(Quantity::from_milli(7000)) };
+    for (index, situation) in Situation::ALL.into_iter().enumerate() {
+        assert_eq!(situation as usize, index);
+        let holding = Policies::default().with(situation, hold);
+        assert!(holding.hold(), "{situation:?}");
+        assert_eq!(holding.after_hold(), Policies::default().with(situation, seven()), "{situation:?}");
+        if let Some((values, error)) = cause_of(situation) {
+            assert_eq!(error.situation(), Some(situation));
+            assert_eq!(milli(&holding, &values), Err(error.clone()), "a hold is not a value");
+            assert_eq!(milli(&holding.after_hold(), &values), Ok(vec![7000]), "{situation:?}");
+            assert_eq!(holding.after_hold().measured(&samples(&values)), Err(error), "{situation:?}");
+        }
+    }
+    assert!(!Policies::default().hold());
 }

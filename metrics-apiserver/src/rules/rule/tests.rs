@@ -1,5 +1,4 @@
 use super::*;
-use crate::rules::QueryTemplate;
 
 fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result<Rule, RuleError> {
     let query = QueryTemplate::parse(query).unwrap();
@@ -7,7 +6,9 @@ fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result
 }
 
 fn ask(rule: &Rule, selector: &str) -> Result<String, PlanError> {
-    let query = rule.query(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    let plan = rule.plan(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    let [query] = &plan.queries[..] else { panic!("one query, not {plan:?}") };
+    assert_eq!(plan.pick, Pick::All);
     assert_eq!(query.backend, BackendName("default".into()));
     Ok(query.promql.to_string())
 }
@@ -40,7 +41,7 @@ fn the_namespace_goes_into_the_second_argument_of_info_which_stays_a_list_of_mat
 }
 
 #[test]
-fn what_reads_series_without_a_selector_needs_a_rule_without_a_namespace() {
+fn a_query_that_reads_series_without_a_selector_needs_a_rule_without_a_namespace() {
     let hidden = |query| rule(query, NamespaceMode::default(), SelectorMode::Ignore).map(|_| ());
     assert_eq!(hidden("1 + info(a)"), Err(RuleError::HiddenSelector { position: 4 }));
     assert_eq!(hidden("info + info(a, {v=~\".+\"})"), Ok(()));
@@ -80,7 +81,7 @@ fn each_requirement_becomes_its_matcher() {
 }
 
 #[test]
-fn what_prometheus_cannot_match_is_the_client_s_error() {
+fn a_requirement_that_prometheus_cannot_match_is_the_client_s_error() {
     for selector in ["a>1", "a<1"] {
         assert_eq!(ask(&plain("up"), selector), Err(PlanError::Comparison { key: "a".to_owned() }));
     }
@@ -91,7 +92,7 @@ fn what_prometheus_cannot_match_is_the_client_s_error() {
 }
 
 #[test]
-fn the_selector_mode_says_what_a_client_may_ask() {
+fn the_selector_mode_says_what_a_client_may_select() {
     let ignoring = rule("up", NamespaceMode::default(), SelectorMode::Ignore).unwrap();
     assert_eq!(ask(&ignoring, "a=b,x/y>1").unwrap(), "up{namespace=\"ns\"}");
     let allowed = SelectorMode::Allow(BTreeSet::from(["pod".to_owned(), "model".to_owned()]));
@@ -117,7 +118,7 @@ fn a_parameter_takes_the_selector_s_value_which_is_then_not_injected() {
 }
 
 #[test]
-fn a_rule_whose_labels_prometheus_does_not_know_is_refused() {
+fn a_rule_with_invalid_label_names_is_refused() {
     for label in ["", "a-b", "a\"", "1a", "é"] {
         let namespace = NamespaceMode::Label(label.to_owned());
         assert!(rule("up", namespace, SelectorMode::Inject).is_err(), "{label}");
@@ -127,7 +128,7 @@ fn a_rule_whose_labels_prometheus_does_not_know_is_refused() {
 }
 
 #[test]
-fn the_length_of_a_question_is_bounded() {
+fn the_length_of_a_query_is_bounded() {
     let rule = plain(&format!("a{}", "+a".repeat(300)));
     let values = (0..120).map(|n| format!("{n:060}")).collect::<Vec<_>>().join(",");
     let error = ask(&rule, &format!("a in ({values})"));

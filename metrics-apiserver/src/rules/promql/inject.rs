@@ -1,31 +1,32 @@
-//! A rule's query with holes for namespace, selector and parameters.
+//! A rule's query as a template for namespace, selector and parameters.
 //!
-//! The query is parsed once, when the configuration is read. Marks are put into its tree where matchers and parameters
-//! belong, the tree is printed and the text cut at the marks, so that a request only joins pieces: no parsing and no
-//! compiling of regular expressions while an HPA waits. What this relies on, that joined text means what the tree
-//! with the same matchers means, is checked with hostile values for every query before it is served.
+//! The query is parsed once, when the configuration is read. Markers are put into its tree where matchers and parameters
+//! belong, the tree is printed, and the text is cut at the markers. A request only joins the pieces: it parses nothing
+//! and compiles no regular expression. The joined text must mean what the tree with the same matchers means; this is
+//! checked with hostile values for every query before it is served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
-use super::complexity::STRAY_PARAMETER;
+use super::error::PromqlError;
+use super::expr::Expr;
 use super::large_stack::with_large_stack;
-use super::matcher::{Comparison, Matcher, is_label_name, write_quoted};
-use super::promql::Expr;
-use super::{PlanError, PromqlError};
+use super::limits::STRAY_PARAMETER;
+use crate::rules::matcher::{Comparison, Matcher, QUOTES, is_label_name, write_quoted};
+use crate::rules::plan::PlanError;
 
-/// Values for the check of a query: whatever could end a string, a selector or a line.
+/// Values for the check of a query: all that could end a string, a selector or a line.
 const HOSTILE: [&str; 3] = ["\"}) or vector(1) # \\", "\n\\\"`'{}$\u{fffd}\u{0}é", "plain"];
 
-/// A query that was read, checked and cut into pieces.
+/// A query that was parsed, checked and cut into pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryTemplate {
     /// Without added matchers.
     plain: Vec<Piece>,
-    /// With a place for added matchers in every vector selector.
+    /// With a slot for added matchers in every vector selector.
     injected: Vec<Piece>,
     parameters: BTreeSet<String>,
-    /// Where series are read by a selector that is not written, as a byte offset into the text.
+    /// Where the query reads series without a selector, as a byte offset into the text.
     hidden_selector: Option<usize>,
 }
 
@@ -38,22 +39,22 @@ enum Piece {
     Parameter(String),
 }
 
-/// Texts that occur nowhere in the query.
+/// Texts that do not occur in the query.
 struct Marks {
-    /// The label name of the matcher that is put where added matchers belong.
+    /// The label name and value of the matcher that marks where added matchers belong.
     slot: String,
-    /// What each parameter's value is in the marked tree.
+    /// The value that marks each parameter.
     parameters: BTreeMap<String, String>,
 }
 
 impl QueryTemplate {
-    /// Reads a query. `$name` as the whole value of a matcher with `=` or `!=` is a parameter; anywhere else it is an
-    /// error, because a value pasted into a longer text or a regular expression would mean more than itself.
+    /// Parses a query. `$name` as the whole value of a matcher with `=` or `!=` is a parameter; anywhere else it is an
+    /// error, because a value inside a longer text or a regular expression would not be matched literally.
     ///
-    /// Works on a thread of its own, unless it is called [`with_large_stack`].
+    /// Starts a thread, unless it is called within [`with_large_stack`].
     pub fn parse(text: &str) -> Result<Self, PromqlError> {
         with_large_stack(|| catch_unwind(|| Self::parse_here(text)))?
-            .unwrap_or_else(|_| Err(PromqlError::somewhere("the query cannot be read: the parser failed")))
+            .unwrap_or_else(|_| Err(PromqlError::somewhere("the query cannot be parsed: the parser crashed")))
     }
 
     fn parse_here(text: &str) -> Result<Self, PromqlError> {
@@ -74,23 +75,23 @@ impl QueryTemplate {
         Ok(template)
     }
 
-    /// The labels that a request's selector must give a value for.
+    /// The labels for which a request's selector must have a value.
     pub fn parameters(&self) -> &BTreeSet<String> {
         &self.parameters
     }
 
-    /// Where, as a byte offset, the query reads series by a selector into which nothing can be put.
-    pub(super) fn hidden_selector(&self) -> Option<usize> {
+    /// Where, as a byte offset, the query reads series without a selector that a matcher could be added to.
+    pub(in crate::rules) fn hidden_selector(&self) -> Option<usize> {
         self.hidden_selector
     }
 
     /// The query with `added` in every vector selector, and the parameters' values.
-    pub(super) fn render(
+    pub(in crate::rules) fn render(
         &self,
         added: &[Matcher],
         values: &BTreeMap<String, String>,
     ) -> Result<String, PlanError> {
-        let mut matchers = String::new();
+        let mut matchers = String::with_capacity(added.iter().map(Matcher::bytes).sum());
         for matcher in added {
             if !matchers.is_empty() {
                 matchers.push(',');
@@ -98,7 +99,12 @@ impl QueryTemplate {
             matcher.write(&mut matchers);
         }
         let pieces = if added.is_empty() { &self.plain } else { &self.injected };
-        let mut out = String::new();
+        let lengths = pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            Piece::Matchers => matchers.len(),
+            Piece::Parameter(name) => values.get(name).map_or(0, |value| value.len() + QUOTES),
+        });
+        let mut out = String::with_capacity(lengths.sum());
         for piece in pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
@@ -112,13 +118,13 @@ impl QueryTemplate {
         Ok(out)
     }
 
-    /// Compares what is rendered with the tree that the same matchers were put into.
+    /// Compares rendered text with the tree that has the same matchers.
     fn check(&self, query: &Expr) -> Result<(), PromqlError> {
         let matchers = [Comparison::Equal, Comparison::NotEqual].into_iter().flat_map(|operator| {
             HOSTILE.map(|value| Matcher { label: "_".to_owned(), operator, value: value.to_owned() })
         });
         let matchers: Vec<_> = matchers.collect();
-        // Without parameters one value is as good as three.
+        // The values fill parameters; without any, one round is enough.
         let needed = if self.parameters.is_empty() { 1 } else { HOSTILE.len() };
         for value in HOSTILE.into_iter().take(needed) {
             let values = self.parameters.iter().map(|name| (name.clone(), value.to_owned())).collect();
@@ -127,7 +133,7 @@ impl QueryTemplate {
                 let rendered = self.render(added, &values).unwrap_or_default();
                 if !Expr::parse_printed(&rendered).is_ok_and(|rendered| rendered.is_same_as(&expected)) {
                     return Err(PromqlError::somewhere(
-                        "namespace and selector cannot be bound into the query safely",
+                        "namespace and selector cannot be added to the query safely",
                     ));
                 }
             }
@@ -138,7 +144,7 @@ impl QueryTemplate {
 
 impl Marks {
     fn unused_in(text: &str, parameters: &BTreeSet<String>) -> Self {
-        // A text is finite, so some number is not in it; the fallback is never reached.
+        // A text of n bytes lacks at least one of n + 1 numbers; the fallback is never reached.
         let free = (0..=text.len()).map(|n| format!("slot_{n}_")).find(|mark| !text.contains(mark));
         let slot = free.unwrap_or_default();
         let parameters = parameters.iter().map(|name| (name.clone(), format!("{slot}{name}"))).collect();
@@ -146,7 +152,7 @@ impl Marks {
     }
 }
 
-/// The parameters of a query, if each stands where it may.
+/// The parameters of a query, if each is the whole value of a matcher.
 fn parameters(query: &Expr) -> Result<BTreeSet<String>, PromqlError> {
     let mut names = BTreeSet::new();
     for matcher in query.selectors().into_iter().flatten() {
@@ -174,7 +180,7 @@ fn parameter(value: &str) -> Option<&str> {
     value.strip_prefix('$').filter(|name| is_label_name(name))
 }
 
-/// Whether a `$` with a name behind it is in the text; a regular expression's `$` has none.
+/// Whether the text has a `$` followed by a name; the `$` of a regular expression is not.
 fn mentions_parameter(text: &str) -> bool {
     text.split('$').skip(1).any(|rest| {
         let rest = rest.strip_prefix('{').unwrap_or(rest);
@@ -182,7 +188,7 @@ fn mentions_parameter(text: &str) -> bool {
     })
 }
 
-/// The matcher with its parameter's value in place of the parameter.
+/// The matcher with its parameter replaced by the value.
 fn fill(matcher: Matcher, values: &BTreeMap<String, String>) -> Matcher {
     match parameter(&matcher.value).and_then(|name| values.get(name)) {
         Some(value) => Matcher { value: value.clone(), ..matcher },
@@ -190,7 +196,7 @@ fn fill(matcher: Matcher, values: &BTreeMap<String, String>) -> Matcher {
     }
 }
 
-/// Cuts a printed query at the marks.
+/// Cuts a printed query at the markers.
 fn cut(text: &str, marks: &Marks) -> Vec<Piece> {
     let slot = (format!("{0}=\"{0}\"", marks.slot), Piece::Matchers);
     let parameters =

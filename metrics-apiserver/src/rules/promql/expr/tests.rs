@@ -1,4 +1,4 @@
-//! Rendered queries are parsed again and every selector looked at.
+//! Rendered queries are parsed again, and every selector is checked.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -85,7 +85,7 @@ fn every_selector_of_every_query_carries_what_was_added() {
 }
 
 #[test]
-fn the_places_of_selectors_are_all_found() {
+fn every_selector_is_found() {
     for (query, count) in [
         ("topk(scalar(b), a)", 2),
         ("max_over_time(rate(a[1m])[10m:30s])", 1),
@@ -98,7 +98,7 @@ fn the_places_of_selectors_are_all_found() {
 }
 
 #[test]
-fn what_yields_no_number_or_is_no_promql_is_refused() {
+fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
     for (query, hint) in [
         ("\"text\"", "string"),
         ("a[5m]", "matrix"),
@@ -118,7 +118,7 @@ fn what_yields_no_number_or_is_no_promql_is_refused() {
 }
 
 #[test]
-fn valid_promql_that_the_server_cannot_read_or_print_is_not_called_wrong() {
+fn valid_promql_that_the_server_cannot_parse_or_print_is_not_called_invalid() {
     for (query, hint) in [
         ("a - ignoring() group_left c", "cannot be printed faithfully"),
         ("info(a, {x=~\".*\"})", "not understood by the server's PromQL parser: "),
@@ -128,12 +128,12 @@ fn valid_promql_that_the_server_cannot_read_or_print_is_not_called_wrong() {
         ("rate(a[1m + 1m])", "not understood by the server's PromQL parser: "),
     ] {
         let message = QueryTemplate::parse(query).unwrap_err().to_string();
-        assert!(message.contains(hint) && !message.contains("no PromQL"), "{query}: {message}");
+        assert!(message.contains(hint) && !message.contains("valid PromQL"), "{query}: {message}");
     }
 }
 
 #[test]
-fn grouping_by_no_label_is_no_grouping() {
+fn an_empty_grouping_is_dropped_where_it_means_nothing() {
     let template = QueryTemplate::parse("sum by () (a)").unwrap();
     assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "sum(a)");
     let template = QueryTemplate::parse("sum without () (a)").unwrap();

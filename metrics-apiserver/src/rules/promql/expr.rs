@@ -5,65 +5,31 @@ use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, Token
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, VectorSelector};
 
-use super::complexity;
-use super::matcher::{Comparison, Matcher};
+use super::error::PromqlError;
+use super::limits;
+use crate::rules::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
 const LABEL_REPLACE: &str = "label_replace";
 /// The only function that reads series which no argument selects.
 const INFO: &str = "info";
 
-const TEMPLATE: &str = "write the query as for Prometheus, without `<<…>>`: namespace and selector are added to every series by \
-                        themselves (docs/configuration.md, \"From prometheus-adapter\")";
-const NOT_UNDERSTOOD: &str = "paste the query into Prometheus, which says where a mistake is; what it takes and this parser doesn't \
-                              is in docs/configuration.md, under \"The query\"";
-
-/// Why a text is no query that the server can bind a namespace and a selector into.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct PromqlError {
-    /// What is wrong, and what to do.
-    pub message: String,
-    /// Where, as a byte offset into the query, if that is known.
-    pub position: Option<usize>,
-    /// What to do, where the message alone leaves that open.
-    pub help: Option<&'static str>,
-}
-
-impl PromqlError {
-    pub(super) fn at(position: usize, message: String) -> Self {
-        Self { message, position: Some(position), help: None }
-    }
-
-    pub(super) fn somewhere(message: impl Into<String>) -> Self {
-        Self { message: message.into(), position: None, help: None }
-    }
-
-    /// Of what the parser refuses. It knows less than Prometheus does, and does not say where it stopped.
-    fn not_understood(text: &str, reason: &str) -> Self {
-        // No PromQL has a `<` before a `<`, and prometheus-adapter's templates have their fields there.
-        let help = if text.contains("<<") { TEMPLATE } else { NOT_UNDERSTOOD };
-        let message = format!("not understood by the server's PromQL parser: {reason}");
-        Self { help: Some(help), ..Self::somewhere(message) }
-    }
-}
-
-/// A query that yields numbers, as a syntax tree whose every vector selector can take another matcher.
+/// A query that returns numbers, as a syntax tree; every vector selector in it can take another matcher.
 #[derive(Clone)]
-pub(super) struct Expr(parser::Expr);
+pub(in crate::rules) struct Expr(parser::Expr);
 
 impl Expr {
-    /// Reads a query. Too much nesting is refused before it could overflow the stack.
-    pub(super) fn parse(text: &str) -> Result<Self, PromqlError> {
-        Self::parse_printed(&complexity::check(text)?)
+    /// Parses a query. Deep nesting is refused before it can overflow the stack.
+    pub(in crate::rules) fn parse(text: &str) -> Result<Self, PromqlError> {
+        Self::parse_printed(&limits::check(text)?)
     }
 
-    /// Reads what was printed from a query that passed the check of [`Self::parse`], and so is no deeper.
-    pub(super) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
+    /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
+    pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
         let query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
-            let message = format!("the query yields a {kind}; an instant vector or a scalar is needed");
+            let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
             return Err(PromqlError::somewhere(message));
         }
         let mut alternatives = false;
@@ -71,13 +37,15 @@ impl Expr {
             alternatives |= selector(node).is_some_and(|s| !s.matchers.or_matchers.is_empty());
         });
         if alternatives {
-            return Err(PromqlError::somewhere("\"or\" between matchers is no PromQL; use a regex matcher"));
+            return Err(PromqlError::somewhere(
+                "\"or\" between matchers is not valid PromQL; use a regex matcher",
+            ));
         }
         Ok(Self(query))
     }
 
     /// The matchers of every vector selector, each list sorted.
-    pub(super) fn selectors(&self) -> Vec<Vec<Matcher>> {
+    pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher>> {
         let mut found = Vec::new();
         each(&self.0, &mut |node| {
             if let Some(selector) = selector(node) {
@@ -89,8 +57,8 @@ impl Expr {
         found
     }
 
-    /// The string literals, except those that `label_replace` gives a meaning of its own.
-    pub(super) fn strings(&self) -> Vec<String> {
+    /// The string literals, except those of `label_replace`, where `$` has its own meaning.
+    pub(in crate::rules) fn strings(&self) -> Vec<String> {
         let mut found = Vec::new();
         each(&self.0, &mut |node| {
             let children = match node {
@@ -107,9 +75,9 @@ impl Expr {
         found
     }
 
-    /// Where in `text`, which the query was read from, `info` is called without a selector: it then joins
-    /// `target_info`, whatever a matcher that was put into the query says.
-    pub(super) fn hidden_selector(&self, text: &str) -> Option<usize> {
+    /// Where in `text`, the source of the query, `info` is called without a selector: it then joins `target_info` of all
+    /// namespaces, whatever matchers the rest of the query has.
+    pub(in crate::rules) fn hidden_selector(&self, text: &str) -> Option<usize> {
         let mut hidden = Vec::new();
         each(&self.0, &mut |node| {
             if let parser::Expr::Call(call) = node
@@ -121,12 +89,12 @@ impl Expr {
         });
         // Calls are visited in the order in which they are written.
         let number = hidden.iter().position(|hidden| *hidden)?;
-        Some(complexity::calls(text, INFO).get(number).copied().unwrap_or_default())
+        Some(limits::calls(text, INFO).get(number).copied().unwrap_or_default())
     }
 
-    /// The query with every matcher passed through `change` and `added` put into every vector selector. What the
-    /// rule's author wrote stays: another matcher can only narrow a selector.
-    pub(super) fn with(
+    /// The query with every matcher passed through `change` and `added` put into every vector selector. The matchers that
+    /// the rule's author wrote stay: another matcher can only narrow a selector.
+    pub(in crate::rules) fn with(
         &self,
         added: &[Matcher],
         change: impl Fn(Matcher) -> Matcher,
@@ -149,25 +117,25 @@ impl Expr {
         outcome.map(|()| Self(query))
     }
 
-    /// The query as text that may not mean the same.
-    pub(super) fn unchecked(&self) -> String {
+    /// The query as text, which may not mean the same.
+    pub(in crate::rules) fn unchecked(&self) -> String {
         self.0.to_string()
     }
 
     /// The query as text; fails if the text would not mean the same as the tree.
-    pub(super) fn print(&self) -> Result<String, PromqlError> {
+    pub(in crate::rules) fn print(&self) -> Result<String, PromqlError> {
         let text = self.unchecked();
         match Self::parse_printed(&text) {
             Ok(again) if again.is_same_as(self) => Ok(text),
-            // That the print is not understood is no fault of what was written, and would blame its author.
+            // The parser's reason would blame the author for text that the printer wrote.
             Ok(_) | Err(_) => Err(PromqlError::somewhere(format!(
-                "the query has a form that cannot be printed faithfully; it would become {text}"
+                "the query cannot be printed faithfully; it would become {text}"
             ))),
         }
     }
 
-    /// Whether two queries are the same but for the order of matchers and empty lists that say nothing.
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+    /// Whether two queries are the same, apart from the order of matchers and empty lists without a meaning.
+    pub(in crate::rules) fn is_same_as(&self, other: &Self) -> bool {
         let normal = |query: &Self| {
             let mut query = query.0.clone();
             each_mut(&mut query, &mut |node| match node {
@@ -186,12 +154,12 @@ impl Expr {
     }
 }
 
-/// `by ()` is no grouping, and is printed as none; `without ()` keeps each series apart.
+/// `by ()` does not group and is not printed; `without ()` keeps each series apart.
 fn without_empty_by(aggregate: &mut AggregateExpr) {
     aggregate.modifier.take_if(|modifier| modifier.is_include() && modifier.labels().is_empty());
 }
 
-/// `ignoring ()` is how vectors are matched anyway, and is printed as nothing; `on ()` matches everything.
+/// `ignoring ()` is the default and is not printed; `on ()` matches everything.
 fn without_empty_ignoring(binary: &mut BinaryExpr) {
     if let Some(modifier) = &mut binary.modifier {
         modifier.matching.take_if(|matching| !matching.is_include() && matching.labels().is_empty());
@@ -199,7 +167,7 @@ fn without_empty_ignoring(binary: &mut BinaryExpr) {
     binary.modifier.take_if(|modifier| *modifier == BinModifier::default());
 }
 
-/// `{"a"}` is printed as a name where it can be one, and the other way round: both are one matcher.
+/// `{"a"}` may be printed as `a` and the other way round: both are the same matcher.
 fn name_as_matcher(selector: &mut VectorSelector) {
     if let Some(name) = selector.name.take() {
         selector.matchers.matchers.push(TreeMatcher::new(MatchOp::Equal, "__name__", &name));
@@ -235,8 +203,8 @@ fn write(matcher: &Matcher) -> Result<TreeMatcher, PromqlError> {
         .map_err(PromqlError::somewhere)
 }
 
-/// Visits every node. The parser's own visitor passes over the parameter of an aggregation, where a selector can
-/// stand as well: `topk(scalar(a), b)`.
+/// Visits every node. The parser's own visitor skips the parameter of an aggregation, which can have a selector, too:
+/// `topk(scalar(a), b)`.
 fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
     visit(node);
     match node {
@@ -262,7 +230,7 @@ fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
     }
 }
 
-/// As [`each`], for changing.
+/// [`each`], for changing nodes.
 fn each_mut(node: &mut parser::Expr, visit: &mut impl FnMut(&mut parser::Expr)) {
     visit(node);
     match node {

@@ -1,27 +1,28 @@
-//! What is refused before the PromQL parser sees it.
+//! Checks a query before the PromQL parser sees it.
 //!
-//! The syntax tree is walked, compared and freed by recursion, and a stack overflow ends the process: no
-//! `catch_unwind` helps. So the text is scanned first, and the brackets and operators that can make a tree deep are
-//! counted, whatever their order.
+//! The syntax tree is walked, compared and freed by recursion, and a stack overflow ends the process; `catch_unwind`
+//! does not help. So the text is scanned first, and the brackets and operators that can make a tree deep are counted,
+//! whatever their order.
 
 use std::ops::Range;
 
-use super::PromqlError;
-use super::matcher::write_quoted;
+use super::error::PromqlError;
+use crate::rules::matcher::write_quoted;
 
-/// Longest query, in bytes: some hundred times a usual one.
+/// Longest query, in bytes: about a hundred times a usual one.
 const MAX_QUERY: usize = 16 * 1024;
 /// Most brackets and operators outside a selector's braces, and so the greatest depth of a tree. The largest query of
-/// common rule collections has some fifty.
+/// common rule collections has about fifty.
 const MAX_STEPS: usize = 400;
 /// The letters of a duration's units.
 const UNITS: &[u8] = b"ywdhms";
 
-/// Checks length and complexity of a query, and what the parser would misread. What comes back has raw strings written
-/// as quoted ones, because the parser looks for escapes in them: `` `\d` `` is valid, and `` `\` `` ends there.
+/// Checks the length and the complexity of a query, and literals that the parser would misread. Returns the query with
+/// raw strings written as quoted ones, because the parser looks for escapes in them: `` `\d` `` is valid, and `` `\` ``
+/// is complete.
 pub(super) fn check(query: &str) -> Result<String, PromqlError> {
     if query.len() > MAX_QUERY {
-        let message = format!("the query has {} bytes, at most {MAX_QUERY} are allowed", query.len());
+        let message = format!("the query has {} bytes; at most {MAX_QUERY} are allowed", query.len());
         return Err(PromqlError::at(MAX_QUERY, message));
     }
     let mut scanner = Scanner::new(query);
@@ -30,10 +31,10 @@ pub(super) fn check(query: &str) -> Result<String, PromqlError> {
     Ok(scanner.out)
 }
 
-/// Where a function is called in a query that was checked.
+/// Where a function is called in a query that passed [`check`].
 pub(super) fn calls(query: &str, function: &str) -> Vec<usize> {
     let mut scanner = Scanner::new(query);
-    // What was checked has no error.
+    // The query passed the check.
     let _ = scanner.run();
     scanner
         .calls
@@ -49,10 +50,10 @@ struct Scanner<'a> {
     steps: usize,
     in_braces: bool,
     in_brackets: bool,
-    /// The text so far, up to the byte `copied` of the query.
+    /// The result, up to the byte `copied` of the query.
     out: String,
     copied: usize,
-    /// The words with an opening bracket behind them.
+    /// The words followed by an opening bracket.
     calls: Vec<Range<usize>>,
 }
 
@@ -88,7 +89,7 @@ impl<'a> Scanner<'a> {
                 '(' | '+' | '-' | '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' | '@' => {
                     self.step(position)?;
                 }
-                // Between two durations; elsewhere a name can begin with it.
+                // Between two durations; elsewhere a name can start with it.
                 ':' if self.in_brackets => {}
                 c if c.is_ascii_digit() || c == '.' => self.number(position)?,
                 c if is_word(c) => self.word(position)?,
@@ -116,13 +117,13 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         let message = format!(
-            "the query has more than {MAX_STEPS} brackets and operators; split it by recording rules"
+            "the query has more than {MAX_STEPS} brackets and operators; split it with recording rules"
         );
         Err(PromqlError::at(position, message))
     }
 
-    /// A number or a duration. The parser takes a part of a duration for nothing if it is beyond 32 bits, and a number
-    /// for infinite that Prometheus refuses.
+    /// A number or a duration. The parser ignores a part of a duration that does not fit into 32 bits, and reads a number
+    /// as infinite that Prometheus refuses.
     fn number(&mut self, start: usize) -> Result<(), PromqlError> {
         self.skip(|c| c.is_ascii_alphanumeric() || c == '.');
         let literal = self.query.get(start..self.next).unwrap_or_default();
@@ -133,20 +134,21 @@ impl<'a> Scanner<'a> {
         {
             let after = literal.split_once(part).map_or("", |(_, after)| after);
             let unit: String = after.chars().take_while(|c| !c.is_ascii_digit()).collect();
-            let message =
-                format!("a part of a duration is at most {}; write {part}{unit} in larger units", u32::MAX);
+            let message = format!(
+                "each part of a duration is at most {}; write {part}{unit} in larger units",
+                u32::MAX
+            );
             return Err(PromqlError::at(start, message));
         }
         let written = self.with_exponent(start);
         if written.parse::<f64>().is_ok_and(f64::is_infinite) {
-            let message =
-                "the number is too large, at most 1.7e308 can be written; write Inf for an infinite one";
+            let message = "the number is too large; the largest is 1.7e308, write Inf for infinity";
             return Err(PromqlError::at(start, message.to_owned()));
         }
         Ok(())
     }
 
-    /// The number that begins at `start`, with the exponent whose sign was not taken with it.
+    /// The number that starts at `start`, with an exponent that has a sign.
     fn with_exponent(&self, start: usize) -> &'a str {
         let number = self.query.get(start..self.next).unwrap_or_default();
         let rest = self.query.get(self.next..).unwrap_or_default();
@@ -170,7 +172,7 @@ impl<'a> Scanner<'a> {
         if is_operator { self.step(start) } else { Ok(()) }
     }
 
-    /// Whether a bracket opens next, behind blanks and comments.
+    /// Whether a bracket opens next, after blanks and comments.
     fn is_call(&self) -> bool {
         let mut rest = self.query.get(self.next..).unwrap_or_default().trim_start();
         while rest.starts_with('#') {
@@ -203,7 +205,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// `"\xff"` is a byte to Prometheus and the character U+00FF to our parser: refused, not sent as something else.
+    /// `"\xff"` is a byte to Prometheus and the character U+00FF to the parser, so it is refused.
     fn byte_escape(&self, position: usize) -> Result<(), PromqlError> {
         let escape = self.query.as_bytes().get(self.next..).unwrap_or_default();
         let not_ascii =
@@ -217,12 +219,12 @@ impl<'a> Scanner<'a> {
 }
 
 fn not_closed(start: usize) -> PromqlError {
-    PromqlError::at(start, "the string that begins here is not closed".to_owned())
+    PromqlError::at(start, "the string that starts here is not closed".to_owned())
 }
 
-/// What the message about a `$` in a wrong place says.
+/// The message about a `$` where no parameter can be.
 pub(super) const STRAY_PARAMETER: &str =
-    "a parameter stands for the whole value of a matcher with = or !=; write it like {app=\"$app\"}";
+    "a parameter must be the whole value of a matcher with = or !=, such as {app=\"$app\"}";
 
 fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | ':' | '.')

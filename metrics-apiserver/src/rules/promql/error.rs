@@ -1,0 +1,36 @@
+//! What is wrong with a rule's query.
+
+const TEMPLATE: &str = "write the query as for Prometheus, without `<<…>>`: the server adds namespace and selector to \
+                        every series selector (docs/configuration.md, \"From prometheus-adapter\")";
+const NOT_UNDERSTOOD: &str = "paste the query into Prometheus, which shows where a mistake is; docs/configuration.md, \
+                              \"The query\", lists what Prometheus accepts and this parser does not";
+
+/// Why the server cannot serve a query: it is not valid, or namespace and selector cannot be added to it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PromqlError {
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// Where, as a byte offset into the query, if that is known.
+    pub position: Option<usize>,
+    /// What to do, if the message does not say it.
+    pub help: Option<&'static str>,
+}
+
+impl PromqlError {
+    pub(super) fn at(position: usize, message: String) -> Self {
+        Self { message, position: Some(position), help: None }
+    }
+
+    pub(super) fn somewhere(message: impl Into<String>) -> Self {
+        Self { message: message.into(), position: None, help: None }
+    }
+
+    /// The parser refuses the query. It knows less than Prometheus does, and does not say where it stopped.
+    pub(super) fn not_understood(text: &str, reason: &str) -> Self {
+        // PromQL never has `<<`, and the templates of prometheus-adapter have it around their fields.
+        let help = if text.contains("<<") { TEMPLATE } else { NOT_UNDERSTOOD };
+        let message = format!("not understood by the server's PromQL parser: {reason}");
+        Self { help: Some(help), ..Self::somewhere(message) }
+    }
+}
