@@ -10,7 +10,8 @@ use crate::rules::{PlanError, Situation, ValueError};
 
 /// Why a request gets no values.
 ///
-/// The message includes its cause and nothing that the client may not know: the HPA shows it in its conditions and events.
+/// The message includes its cause and nothing that the client may not know: the HPA shows it in its conditions and
+/// events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
     /// No rule serves this metric: the client or the operator is at fault.
@@ -76,7 +77,7 @@ impl Cause {
     }
 
     /// The error that a client gets.
-    pub(super) fn of(self, metric: &MetricName) -> AnswerError {
+    pub(super) fn into_error(self, metric: &MetricName) -> AnswerError {
         let metric = metric.clone();
         match self {
             Self::Read(source) => AnswerError::Read { metric, source },

@@ -47,6 +47,8 @@ pub struct UsedReading {
 /// The answer of one group of samples.
 #[derive(Debug)]
 pub struct GroupAnswer {
+    /// The query that returned them, as an index into the plan.
+    pub query: usize,
     /// The object that the samples describe; none if the request is not about objects.
     pub object: Option<ObjectRef>,
     /// What happened, in order.

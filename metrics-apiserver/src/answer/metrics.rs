@@ -106,8 +106,8 @@ impl ReadMetrics {
 }
 
 impl AllStats {
-    /// The statistics of the next catalog: rules with series of their own keep them, others get some by name while there
-    /// is room.
+    /// The statistics of the next catalog: rules with series of their own keep them, others get some by name while
+    /// there is room.
     fn next(&self, catalog: &Catalog) -> Self {
         let rules = catalog.rules().filter(|rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str()));
         let rules = rules.map(|rule| (rule.id(), rule.policies.hold()));

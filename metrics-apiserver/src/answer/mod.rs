@@ -27,7 +27,7 @@ pub use error::{AnswerError, Cause};
 pub use explanation::{Answer, Explanation, GroupAnswer, Step, UsedReading};
 
 use metrics::ReadMetrics;
-use read::Reader;
+use read::Read;
 
 /// Answers requests from the current catalog.
 pub struct Answers {
@@ -67,12 +67,12 @@ impl Answers {
         // The cache sets `waited` if the read waits for a query.
         let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);
         let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries));
-        let reader = Reader { cache: &self.cache, rule, subscriber: &subscriber, deadline };
+        let read = Read { cache: &self.cache, rule, subscriber: &subscriber, deadline };
         let explanation = async {
             let (mut readings, metric) = (Vec::new(), rule.name.clone());
             let (plan, groups) = match plan(rule) {
                 Ok(plan) => {
-                    let groups = reader.read(&plan, &mut readings).await;
+                    let groups = read.answers(&plan, &mut readings).await;
                     (Some(plan), Ok(groups))
                 }
                 Err(source) => (None, Err(AnswerError::Plan { metric: metric.clone(), source })),

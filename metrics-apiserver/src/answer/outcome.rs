@@ -66,7 +66,8 @@ impl Outcome {
         Self::Unknown,
     ];
 
-    /// The outcome of a read. If its groups differ, the worst counts: an error, else a fallback, else a held value.
+    /// The outcome of a read. If its groups differ, the worst counts: an error (the last one), else a fallback, else a
+    /// held value.
     pub(super) fn of(explanation: &Explanation) -> Self {
         match &explanation.groups {
             Ok(groups) => {

@@ -12,21 +12,21 @@ use crate::cache::{Cache, Query, Reading, Subscriber};
 use crate::metric::{Labels, Sample, Value};
 use crate::rules::{Fallback, Group, Partial, Pick, Plan, Policies, Rule, Settled, Situation, ValueError};
 
-/// Reads by one rule.
-pub(super) struct Reader<'a> {
+/// One read by one rule.
+pub(super) struct Read<'a> {
     pub(super) cache: &'a Cache,
     pub(super) rule: &'a Rule,
     pub(super) subscriber: &'a Subscriber,
     pub(super) deadline: Instant,
 }
 
-impl Reader<'_> {
+impl Read<'_> {
     /// The answer of each group of each query's samples; the readings go into `readings`.
     ///
-    /// A reading is good if all its groups were measured. What is held is the last good reading of the *query*: one that
-    /// was prefetched and not read yet, or one that another rule found good. So this rule judges it anew, and does not
-    /// hold it if it would not have served it fresh.
-    pub(super) async fn read(&self, plan: &Plan, readings: &mut Vec<UsedReading>) -> Vec<GroupAnswer> {
+    /// A reading is good if all its groups were measured. What is held is the last good reading of the *query*: one
+    /// that was prefetched and not read yet, or one that another rule found good. So this rule judges it anew, and
+    /// does not hold it if it would not have served it fresh.
+    pub(super) async fn answers(&self, plan: &Plan, readings: &mut Vec<UsedReading>) -> Vec<GroupAnswer> {
         let mut answers = Vec::with_capacity(plan.queries.len());
         for (index, query) in plan.queries.iter().enumerate() {
             let read = self.cache.reading(query, self.rule.max_age, self.subscriber, self.deadline).await;
@@ -39,13 +39,13 @@ impl Reader<'_> {
                 }
                 Err(error) => (Err(Cause::Read(error)), Duration::ZERO),
             };
-            let judge = Judge { cache: self.cache, rule: self.rule, query, pick: &plan.pick, reading, age };
+            let one = QueryRead { read: self, index, query, pick: &plan.pick, reading, age };
             let first = answers.len();
-            answers.extend(judge.groups());
+            answers.extend(one.groups());
             let is_measured =
                 |answer: &GroupAnswer| matches!(answer.steps.first(), Some(Step::Measured { .. }));
             if self.rule.policies.hold()
-                && let Ok(reading) = &judge.reading
+                && let Ok(reading) = &one.reading
                 && answers[first..].iter().all(is_measured)
             {
                 self.cache.keep_last_good(query, reading);
@@ -55,10 +55,11 @@ impl Reader<'_> {
     }
 }
 
-/// Applies one rule's policies to one query's reading.
-struct Judge<'a> {
-    cache: &'a Cache,
-    rule: &'a Rule,
+/// One query of a read: its reading, and what the policies make of it.
+struct QueryRead<'a> {
+    read: &'a Read<'a>,
+    /// Its index in the plan.
+    index: usize,
     query: &'a Query,
     pick: &'a Pick,
     /// The reading, or why there is none that the rule accepts.
@@ -67,18 +68,18 @@ struct Judge<'a> {
     age: Duration,
 }
 
-impl Judge<'_> {
+impl QueryRead<'_> {
     fn groups(&self) -> impl Iterator<Item = GroupAnswer> {
         let samples = self.reading.as_ref().map_or(&[][..], |reading| &reading.samples);
         self.pick.groups(samples).into_iter().map(|group| {
             let mut steps = Vec::with_capacity(1);
             let values = self.values(&group, &mut steps);
-            GroupAnswer { object: group.object.cloned(), steps, values }
+            GroupAnswer { query: self.index, object: group.object.cloned(), steps, values }
         })
     }
 
     fn values(&self, group: &Group<'_>, steps: &mut Vec<Step>) -> Result<Vec<Value>, AnswerError> {
-        let policies = &self.rule.policies;
+        let policies = &self.read.rule.policies;
         let measured = match &self.reading {
             Ok(_) => policies.measured(&group.samples).map_err(Cause::Value),
             Err(cause) => Err(cause.clone()),
@@ -95,9 +96,11 @@ impl Judge<'_> {
             Ok(values) => Ok(values),
             Err(unsettled) => match unsettled.situation().map(|situation| policies.on(situation)) {
                 Some(Fallback::Hold { longest, .. }) => {
-                    self.held(group, cause, self.rule.max_age + longest, steps)
+                    self.held(group, cause, self.read.rule.max_age + longest, steps)
                 }
-                Some(Fallback::Error | Fallback::Value(_)) | None => Err(unsettled.of(&self.rule.name)),
+                Some(Fallback::Error | Fallback::Value(_)) | None => {
+                    Err(unsettled.into_error(&self.read.rule.name))
+                }
             },
         }
     }
@@ -135,10 +138,10 @@ impl Judge<'_> {
         longest: Duration,
         steps: &mut Vec<Step>,
     ) -> Result<Vec<Value>, AnswerError> {
-        for reading in self.cache.stale_candidates(self.query, longest) {
+        for reading in self.read.cache.stale_candidates(self.query, longest) {
             let samples = self.pick.group(group.object, &reading.samples);
-            if refused(self.rule, &reading).is_none()
-                && let Ok(values) = self.rule.policies.measured(&samples)
+            if refused(self.read.rule, &reading).is_none()
+                && let Ok(values) = self.read.rule.policies.measured(&samples)
             {
                 let combined = self.combined(&samples);
                 drop(samples);
@@ -149,12 +152,13 @@ impl Judge<'_> {
             }
         }
         steps.push(Step::HoldExpired { longest });
-        self.settled(&self.rule.policies.after_hold(), group, steps)
-            .map_err(|cause| AnswerError::HoldOver { error: Box::new(cause.of(&self.rule.name)), longest })
+        self.settled(&self.read.rule.policies.after_hold(), group, steps).map_err(|cause| {
+            AnswerError::HoldOver { error: Box::new(cause.into_error(&self.read.rule.name)), longest }
+        })
     }
 
     fn combined(&self, samples: &[Sample]) -> Option<Step> {
-        let result = self.rule.policies.result;
+        let result = self.read.rule.policies.result;
         (samples.len() > 1).then_some(Step::Combined { series: samples.len(), result })
     }
 }

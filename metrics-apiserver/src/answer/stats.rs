@@ -17,8 +17,8 @@ const DURATIONS: [f64; 8] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
 /// Seconds. A reading is usually younger than the HPA's interval of 15 s; a held one may be older than an hour.
 const AGES: [f64; 9] = [0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 60.0, 300.0, 3600.0];
 
-/// HPAs of several namespaces read a metric and may not all see a failure, so the last read alone says little: an episode
-/// ends when no read has seen the failure for three intervals of an HPA.
+/// HPAs of several namespaces read a metric and may not all see a failure, so the last read alone says little: an
+/// episode ends when no read has seen the failure for three intervals of an HPA.
 pub(super) const EPISODE_GAP: Duration = Duration::from_secs(45);
 
 /// Counts the reads of one metric. No lock is held for more than an addition.

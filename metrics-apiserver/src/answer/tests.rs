@@ -1,4 +1,4 @@
-//! From a request to values and messages, with a backend that gives what the test wants.
+//! From a request to values and messages, with a fake backend.
 
 mod counts;
 mod explained;
@@ -20,7 +20,7 @@ use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate
 
 type Outcome = Result<Vec<f64>, QueryError>;
 
-/// Gives one outcome, after so long, and records what it was asked.
+/// Returns one outcome after a delay, and records the queries.
 struct Backend {
     outcome: Mutex<Result<Reading, QueryError>>,
     after: Duration,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// A series' labels, sorted by name, each name once.
 ///
-/// Labels are most of what the cache holds, so all of them share two allocations: a map of strings takes about 150 bytes
-/// per label, five times as much. Cloning is cheap: a sample and its values share them.
+/// Labels are most of what the cache holds, so all of them share two allocations: a map of strings takes about 150
+/// bytes per label, five times as much. Cloning is cheap: a sample and its values share them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// Each name and, after it, its value.

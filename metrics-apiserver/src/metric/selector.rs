@@ -16,11 +16,11 @@ pub struct Selector {
 pub struct Requirement {
     /// The label's key, a Kubernetes qualified name.
     pub key: String,
-    /// What is asked of the label's value.
+    /// The condition on the label's value.
     pub operator: Operator,
 }
 
-/// What a requirement asks of a label.
+/// The condition of a requirement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `k=v` (also written `k==v`).

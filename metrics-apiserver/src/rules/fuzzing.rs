@@ -14,7 +14,7 @@ use crate::metric::{MetricName, Namespace, Selector};
 const STACK: usize = 16 * 1024 * 1024;
 
 /// A rule's query, then a line with a value, then one with a selector: rendered with them the query is read again, has
-/// the selectors that it had, and each carries what was put into it.
+/// the selectors that it had, and each carries what was added.
 pub fn injection(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let mut lines = text.rsplitn(3, '\n');
@@ -40,12 +40,12 @@ fn bind(query: &str, value: &str, selector: &str) {
         value,
     );
     if let (Ok(namespace), Ok(selector)) = (Namespace::parse(value), selector.parse()) {
-        asks(query, template, &namespace, &selector);
+        binds(query, template, &namespace, &selector);
     }
 }
 
-/// What a request with this namespace and selector asks is bound to both.
-fn asks(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &Selector) {
+/// The query of a request is bound to its namespace and selector.
+fn binds(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &Selector) {
     let parameters = template.parameters().clone();
     let (Ok(name), backend) = (MetricName::parse("metric"), BackendName("default".into())) else { return };
     let rule = Rule::new(name, backend, template, NamespaceMode::default(), SelectorMode::Inject);
@@ -59,10 +59,10 @@ fn asks(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &
     let injected =
         selector.requirements().iter().filter(|requirement| !parameters.contains(&requirement.key));
     bound.extend(injected.filter_map(|requirement| Matcher::for_requirement(requirement).ok()));
-    let asked = Expr::parse_printed(&bound_query.promql).map(|query| query.selectors());
+    let sent = Expr::parse_printed(&bound_query.promql).map(|query| query.selectors());
     let written = Expr::parse(query).map(|query| query.selectors().len());
-    assert_eq!(asked.as_ref().map(Vec::len), written.as_ref().copied(), "{query:?}: {bound_query:?}");
-    for matchers in asked.into_iter().flatten() {
+    assert_eq!(sent.as_ref().map(Vec::len), written.as_ref().copied(), "{query:?}: {bound_query:?}");
+    for matchers in sent.into_iter().flatten() {
         assert!(bound.iter().all(|matcher| matchers.contains(matcher)), "{query:?}: {bound_query:?}");
     }
 }

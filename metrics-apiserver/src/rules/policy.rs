@@ -120,7 +120,7 @@ pub struct Policies {
 }
 
 /// The values of a group of samples.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// One or more.
     pub values: Vec<Value>,
@@ -165,8 +165,8 @@ pub enum ValueError {
     Negative(Quantity),
     /// The backend calls its answer partial.
     #[error(
-        "prometheus returned a partial answer, so the value may be too small; see the warning in the server log, or set \
-         onPartial to accept it"
+        "prometheus returned a partial answer, so the value may be too small; see the warning in the server log, or \
+         set onPartial to accept it"
     )]
     Partial {
         /// The backend's warning. For the log, never for the client, since it may name hosts.
@@ -230,8 +230,8 @@ impl Policies {
 
     /// The values of these samples, with the rule's own values where its fallbacks have some.
     ///
-    /// A sample that is not a usable number is replaced, or fails the group. `now` is the timestamp of a value without a
-    /// sample. A hold is an error here: the samples to hold are not known.
+    /// A sample that is not a usable number is replaced, or fails the group. `now` is the timestamp of a value
+    /// without a sample. A hold is an error here: the samples to hold are not known.
     pub fn settle(&self, samples: &[Sample], now: Timestamp) -> Result<Settled, ValueError> {
         let mut replaced = Vec::new();
         let values = self.values(samples, now, &mut replaced)?;

@@ -78,8 +78,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule with the default policies and `maxAge`. A query without a vector selector, such as `vector(1)`, is allowed:
-    /// it reads no series of any namespace.
+    /// A rule with the default policies and `maxAge`. A query without a vector selector, such as `vector(1)`, is
+    /// allowed: it reads no series of any namespace.
     pub fn new(
         name: MetricName,
         backend: BackendName,
@@ -165,7 +165,8 @@ impl Rule {
     }
 }
 
-/// The only value that the selector allows for a label. An empty value selects series without the label, so it is refused.
+/// The only value that the selector allows for a label. An empty value selects series without the label, so it is
+/// refused.
 fn parameter_value<'a>(name: &str, selector: &'a Selector) -> Result<&'a str, PlanError> {
     let mut requirements = selector.requirements().iter().filter(|requirement| requirement.key == name);
     let value = match (requirements.next().map(|requirement| &requirement.operator), requirements.next()) {

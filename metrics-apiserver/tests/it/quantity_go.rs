@@ -90,6 +90,7 @@ fn ask_go(queries: &[String]) -> Vec<String> {
     answers
 }
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn compare(kind: &str, cases: &[String], check: impl Fn(&str, &str) -> bool) {
     if std::env::var_os(FAST).is_some_and(|value| value == "1") {
         println!("skipped, because {FAST}=1: it compares with a Go program");

@@ -51,7 +51,7 @@ async fn a_failure_is_held_until_max_age_and_hold_are_over_and_no_longer() {
     let inner =
         AnswerError::Read { metric: MetricName::parse("m").unwrap(), source: ReadError::Query(refused()) };
     let code = |error: AnswerError| Status::from(&Error::Answer(error)).code;
-    assert_eq!(code(error), code(inner), "the code is that of the error of now");
+    assert_eq!(code(error), code(inner), "the code is that of the current error");
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,8 +75,8 @@ impl Expr {
         found
     }
 
-    /// Where in `text`, the source of the query, `info` is called without a selector: it then joins `target_info` of all
-    /// namespaces, whatever matchers the rest of the query has.
+    /// Where in `text`, the source of the query, `info` is called without a selector: it then joins `target_info` of
+    /// all namespaces, whatever matchers the rest of the query has.
     pub(in crate::rules) fn hidden_selector(&self, text: &str) -> Option<usize> {
         let mut hidden = Vec::new();
         each(&self.0, &mut |node| {
@@ -92,8 +92,8 @@ impl Expr {
         Some(limits::calls(text, INFO).get(number).copied().unwrap_or_default())
     }
 
-    /// The query with every matcher passed through `change` and `added` put into every vector selector. The matchers that
-    /// the rule's author wrote stay: another matcher can only narrow a selector.
+    /// The query with every matcher passed through `change` and `added` put into every vector selector. The matchers
+    /// that the rule's author wrote stay: another matcher can only narrow a selector.
     pub(in crate::rules) fn with(
         &self,
         added: &[Matcher],
@@ -221,7 +221,7 @@ fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
         parser::Expr::Subquery(subquery) => each(&subquery.expr, visit),
         parser::Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
         parser::Expr::Extension(extension) => {
-            extension.expr.children().iter().for_each(|child| each(child, visit))
+            extension.expr.children().iter().for_each(|child| each(child, visit));
         }
         parser::Expr::NumberLiteral(_)
         | parser::Expr::StringLiteral(_)

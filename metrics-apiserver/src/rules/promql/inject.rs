@@ -1,9 +1,9 @@
 //! A rule's query as a template for namespace, selector and parameters.
 //!
-//! The query is parsed once, when the configuration is read. Markers are put into its tree where matchers and parameters
-//! belong, the tree is printed, and the text is cut at the markers. A request only joins the pieces: it parses nothing
-//! and compiles no regular expression. The joined text must mean what the tree with the same matchers means; this is
-//! checked with hostile values for every query before it is served.
+//! The query is parsed once, when the configuration is read. Markers are put into its tree where matchers and
+//! parameters belong, the tree is printed, and the text is cut at the markers. A request only joins the pieces: it
+//! parses nothing and compiles no regular expression. The joined text must mean what the tree with the same matchers
+//! means; this is checked with hostile values for every query before it is served.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;

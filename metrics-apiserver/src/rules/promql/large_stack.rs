@@ -13,8 +13,8 @@ thread_local! {
     static IS_LARGE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does the work on a thread with a large stack: on this thread if it is such a one. Wrap the work on many queries in one
-/// call, since a thread per query costs as much as parsing it. Fails if the system cannot start a thread.
+/// Does the work on a thread with a large stack: on this thread if it is such a one. Wrap the work on many queries in
+/// one call, since a thread per query costs as much as parsing it. Fails if the system cannot start a thread.
 pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, PromqlError> {
     if IS_LARGE.get() {
         return Ok(work());

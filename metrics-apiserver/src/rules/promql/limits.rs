@@ -122,8 +122,8 @@ impl<'a> Scanner<'a> {
         Err(PromqlError::at(position, message))
     }
 
-    /// A number or a duration. The parser ignores a part of a duration that does not fit into 32 bits, and reads a number
-    /// as infinite that Prometheus refuses.
+    /// A number or a duration. The parser ignores a part of a duration that does not fit into 32 bits, and reads a
+    /// number as infinite that Prometheus refuses.
     fn number(&mut self, start: usize) -> Result<(), PromqlError> {
         self.skip(|c| c.is_ascii_alphanumeric() || c == '.');
         let literal = self.query.get(start..self.next).unwrap_or_default();

@@ -253,7 +253,8 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_panic(
-        query in "(up|\\(|\\)|\\{|\\}|\\[5m\\]|\\[5m:1m\\]|\"|'|`|\\\\|=|=~|!|,|\\$|#| or |sum|rate|-|\\^|@|offset |1|\\PC){0,30}",
+        query in "(up|\\(|\\)|\\{|\\}|\\[5m\\]|\\[5m:1m\\]|\"|'|`|\\\\|=|=~|!|,|\\$|#| or |sum|rate|-|\\^|@|\
+                  offset |1|\\PC){0,30}",
     ) {
         let _ = QueryTemplate::parse(&query);
     }
