@@ -42,7 +42,7 @@ use large::Room;
 use limits::Limits;
 
 use crate::answer::Answers;
-use crate::api::Documents;
+use crate::api::{Documents, GROUPS};
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::readiness::Readiness;
@@ -182,7 +182,7 @@ impl Shared {
             authorizer,
             readiness,
             registry,
-            documents: Documents::new(),
+            documents: Documents::new(GROUPS),
             limits,
             room: Room::default(),
             metrics,
