@@ -13,6 +13,7 @@ mod documents;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
+mod handle;
 mod heads;
 mod health;
 mod large;

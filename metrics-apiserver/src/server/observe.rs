@@ -17,9 +17,10 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::refuse_body;
+use super::handle::handle;
 use super::large::in_pieces;
 use super::request::Request;
-use super::{Shared, guard, reply, routes, trace};
+use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
 
@@ -81,7 +82,7 @@ async fn admitted(
         if !matches!(*raw.method(), Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = routes::handle(shared, request).await;
+        let answered = handle(shared, request).await;
         guard::used(shared, &grant, &answered);
         answered
     });
