@@ -1,138 +1,123 @@
-//! Discovery: which group, version and resource there are (contract §3.2, §3.3).
+//! Discovery: the groups, versions and resources that exist.
 //!
-//! One pseudo-resource stands for every metric: thousands of names would bloat each client's discovery and change its tag
-//! at every reload, and an empty list would be an error to clients. Only `get` is advertised: with `list`, `delete` or
-//! `watch` the garbage collector, the quota and the namespace controller would start to read us.
+//! A group may list one pseudo-resource for all its metrics: thousands of names would bloat every client's discovery and
+//! change its entity tag at each reload.
 
 use serde::Serialize;
 
-use super::external::Empty;
-use super::{GROUP, GROUP_VERSION, LIST_KIND, PSEUDO_RESOURCE, VERSION};
+use super::group::{Group, Resource, Version};
+use super::json::Empty;
 
-/// The aggregator compares these parameters before it believes the body.
+/// The aggregator compares these parameters before it accepts the body.
 pub(super) const AGGREGATED_CONTENT_TYPE: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/apis`.
-pub(super) fn group_list() -> impl Serialize {
-    GroupList { kind: "APIGroupList", api_version: "v1", groups: [Group::new()] }
+pub(super) fn group_list(groups: &[&Group]) -> impl Serialize + use<> {
+    let groups = groups.iter().map(|group| ApiGroup::new(group)).collect();
+    Object { kind: "APIGroupList", api_version: "v1", content: GroupList { groups } }
 }
 
 /// `/apis/G`.
-pub(super) fn group() -> impl Serialize {
-    TypedGroup { kind: "APIGroup", api_version: "v1", group: Group::new() }
+pub(super) fn group(group: &Group) -> impl Serialize + use<> {
+    Object { kind: "APIGroup", api_version: "v1", content: ApiGroup::new(group) }
 }
 
 /// `/apis/G/V`.
-pub(super) fn resource_list() -> impl Serialize {
-    ResourceList {
-        kind: "APIResourceList",
-        api_version: "v1",
-        group_version: GROUP_VERSION,
-        resources: [Resource {
-            name: PSEUDO_RESOURCE,
-            singular_name: "",
-            namespaced: true,
-            kind: LIST_KIND,
-            verbs: ["get"],
-        }],
-    }
+pub(super) fn resource_list<'a>(
+    group: &Group,
+    version: &Version,
+    resources: &'a [Resource<'a>],
+) -> impl Serialize + use<'a> {
+    let content = ResourceList { group_version: group.api_version(version), resources };
+    Object { kind: "APIResourceList", api_version: "v1", content }
 }
 
 /// `/apis` for clients that know aggregated discovery.
-pub(super) fn aggregated() -> impl Serialize {
-    DiscoveryList {
+pub(super) fn aggregated(groups: &[&Group]) -> impl Serialize + use<> {
+    let items = groups.iter().map(|group| DiscoveryGroup::new(group)).collect();
+    Object {
         kind: "APIGroupDiscoveryList",
         api_version: "apidiscovery.k8s.io/v2",
-        metadata: Empty {},
-        items: [DiscoveryGroup {
-            metadata: Named { name: GROUP },
-            versions: [DiscoveryVersion {
-                version: VERSION,
-                resources: [DiscoveryResource {
-                    resource: PSEUDO_RESOURCE,
-                    response_kind: ResponseKind { group: GROUP, version: VERSION, kind: LIST_KIND },
-                    scope: "Namespaced",
-                    singular_resource: "",
-                    verbs: ["get"],
-                }],
-                freshness: "Current",
-            }],
-        }],
+        content: DiscoveryList { metadata: Empty {}, items },
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GroupList {
-    kind: &'static str,
-    api_version: &'static str,
-    groups: [Group; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TypedGroup {
+struct Object<T> {
     kind: &'static str,
     api_version: &'static str,
     #[serde(flatten)]
-    group: Group,
+    content: T,
+}
+
+#[derive(Serialize)]
+struct GroupList {
+    groups: Vec<ApiGroup>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
-    name: &'static str,
-    versions: [GroupVersion; 1],
-    preferred_version: GroupVersion,
+struct ResourceList<'a> {
+    group_version: String,
+    resources: &'a [Resource<'a>],
 }
 
-impl Group {
-    fn new() -> Self {
-        let version = GroupVersion { group_version: GROUP_VERSION, version: VERSION };
-        Self { name: GROUP, versions: [version], preferred_version: version }
+#[derive(Serialize)]
+struct DiscoveryList {
+    metadata: Empty,
+    items: Vec<DiscoveryGroup>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ApiGroup {
+    name: &'static str,
+    versions: Vec<GroupVersion>,
+    preferred_version: Option<GroupVersion>,
+}
+
+impl ApiGroup {
+    fn new(group: &Group) -> Self {
+        let versions = group
+            .versions
+            .iter()
+            .map(|version| GroupVersion { group_version: group.api_version(version), version: version.name });
+        let versions: Vec<_> = versions.collect();
+        Self { name: group.name, preferred_version: versions.first().cloned(), versions }
     }
 }
 
-#[derive(Serialize, Clone, Copy)]
+#[derive(Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 struct GroupVersion {
-    group_version: &'static str,
+    group_version: String,
     version: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceList {
-    kind: &'static str,
-    api_version: &'static str,
-    group_version: &'static str,
-    resources: [Resource; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Resource {
-    name: &'static str,
-    singular_name: &'static str,
-    namespaced: bool,
-    kind: &'static str,
-    verbs: [&'static str; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DiscoveryList {
-    kind: &'static str,
-    api_version: &'static str,
-    metadata: Empty,
-    items: [DiscoveryGroup; 1],
 }
 
 #[derive(Serialize)]
 struct DiscoveryGroup {
     metadata: Named,
-    versions: [DiscoveryVersion; 1],
+    versions: Vec<DiscoveryVersion>,
+}
+
+impl DiscoveryGroup {
+    fn new(group: &Group) -> Self {
+        let resource = |version: &Version, resource: &Resource<'static>| DiscoveryResource {
+            resource: resource.name,
+            response_kind: ResponseKind { group: group.name, version: version.name, kind: resource.kind },
+            scope: if resource.is_namespaced { "Namespaced" } else { "Cluster" },
+            singular_resource: resource.singular_name,
+            verbs: resource.verbs,
+        };
+        let versions = group.versions.iter().map(|version| DiscoveryVersion {
+            version: version.name,
+            resources: version.resources.iter().map(|listed| resource(version, listed)).collect(),
+            freshness: "Current",
+        });
+        Self { metadata: Named { name: group.name }, versions: versions.collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -143,7 +128,7 @@ struct Named {
 #[derive(Serialize)]
 struct DiscoveryVersion {
     version: &'static str,
-    resources: [DiscoveryResource; 1],
+    resources: Vec<DiscoveryResource>,
     freshness: &'static str,
 }
 
@@ -154,7 +139,7 @@ struct DiscoveryResource {
     response_kind: ResponseKind,
     scope: &'static str,
     singular_resource: &'static str,
-    verbs: [&'static str; 1],
+    verbs: &'static [&'static str],
 }
 
 #[derive(Serialize)]

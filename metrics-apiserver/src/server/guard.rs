@@ -55,7 +55,7 @@ pub(super) fn used(shared: &Shared, grant: &Grant<'_>, answered: &Result<HttpRes
 fn came_to_something(answered: &Result<HttpResponse, Error>) -> bool {
     let code = match answered {
         Ok(response) => response.status().as_u16(),
-        Err(error) => Status::from(error).code,
+        Err(error) => Status::from(error).code(),
     };
     !(400..500).contains(&code)
 }

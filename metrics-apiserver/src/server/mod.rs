@@ -13,6 +13,7 @@ mod documents;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
+mod handle;
 mod heads;
 mod health;
 mod large;
@@ -42,7 +43,7 @@ use large::Room;
 use limits::Limits;
 
 use crate::answer::Answers;
-use crate::api::Documents;
+use crate::api::{Documents, GROUPS};
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::readiness::Readiness;
@@ -182,7 +183,7 @@ impl Shared {
             authorizer,
             readiness,
             registry,
-            documents: Documents::new(),
+            documents: Documents::new(GROUPS),
             limits,
             room: Room::default(),
             metrics,

@@ -17,9 +17,9 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::body::refuse_body;
+use super::handle::handle;
 use super::large::in_pieces;
 use super::request::Request;
-use super::routes::Route;
 use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
@@ -36,12 +36,12 @@ pub(super) async fn serve(
     let started = Instant::now();
     let audit_id = audit_id(&request);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    let route = Route::of(request.uri().path());
-    let name = route.as_ref().map_or(Route::Unknown.name(), Route::name);
-    let trace = trace::begin(&request, name, &audit_id);
+    let request = Request::new(&request, &shared.documents);
+    let (raw, resource) = (request.raw, request.target.resource);
+    let trace = trace::begin(raw, resource, &audit_id);
     let is_known = Cell::new(false);
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let handled = AssertUnwindSafe(admitted(&shared, &request, route, &is_known)).catch_unwind();
+    let handled = AssertUnwindSafe(admitted(&shared, &request, &is_known)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
@@ -52,40 +52,37 @@ pub(super) async fn serve(
     // And nobody who has not shown who they are keeps one of the connections that there may be.
     if is_last || !is_known.get() {
         response.head_mut().set_connection_type(ConnectionType::Close);
-        guard::hang_up(&request);
+        guard::hang_up(raw);
     }
-    let record = Record { method: request.method(), route: name, code: response.status().as_u16() };
+    let record = Record { method: raw.method(), route: resource, code: response.status().as_u16() };
     trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
-    span.in_scope(|| record.log(request.uri(), started.elapsed()));
-    refuse_body(&request, body, in_pieces(&request, response))
+    span.in_scope(|| record.log(raw.uri(), started.elapsed()));
+    refuse_body(raw, body, in_pieces(raw, response))
 }
 
-/// The way of a request: in time, by somebody who may, one of so many. `is_known` tells whether somebody showed who they
-/// are, which comes before all that a URL can be refused for: they keep the connection.
+/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within the
+/// deadline. `is_known` tells whether the client authenticated: then it keeps its connection whatever it is refused for.
 async fn admitted(
     shared: &Shared,
-    raw: &HttpRequest,
-    route: Result<Route<'_>, RequestError>,
+    request: &Request<'_>,
     is_known: &Cell<bool>,
 ) -> Result<HttpResponse, Error> {
+    let Request { raw, target } = request;
     if raw.headers().contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
-    let request = Request::new(raw);
-    let asked = request.as_ref().map_or(None, |request| request.parameters.timeout);
-    let answered = tokio::time::timeout(shared.limits.deadline(asked), async {
+    let answered = tokio::time::timeout(shared.limits.deadline(target.timeout()), async {
         let user = guard::authenticate(shared, raw).await?;
         is_known.set(user.is_some());
-        let (route, request) = (route?, request?);
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
+        let _seat = if target.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
         let wanted = guard::wanted(raw);
         let grant = guard::authorize(shared, &user, &wanted).await?;
         if !matches!(*raw.method(), Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = route.handle(shared, &request).await;
+        let answered = handle(shared, request).await;
         guard::used(shared, &grant, &answered);
         answered
     });
@@ -93,18 +90,18 @@ async fn admitted(
 }
 
 /// The client's copy of an error, and the operator's.
-fn refusal(request: &HttpRequest, error: &Error, span: &tracing::Span) -> HttpResponse {
+fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> HttpResponse {
     let status = Status::from(error);
+    let (path, code) = (request.raw.uri().path(), status.code());
     span.in_scope(|| {
         let causes = Causes(error);
-        if status.code >= 500 && !error.is_told() {
-            tracing::warn!(http.path = request.uri().path(), http.code = status.code, error = %causes, "request failed");
+        if code >= 500 && !error.is_reported() {
+            tracing::warn!(http.path = path, http.code = code, error = %causes, "request failed");
         } else {
-            tracing::debug!(http.code = status.code, error = %causes, "request refused");
+            tracing::debug!(http.code = code, error = %causes, "request refused");
         }
     });
-    let is_pretty = Request::new(request).is_ok_and(|request| request.is_pretty());
-    reply::status(&status, is_pretty)
+    reply::status(&status, request.is_pretty())
 }
 
 /// One request being answered; counted until dropped, for a client that goes away ends the handling anywhere.

@@ -27,7 +27,7 @@ pub(super) fn document(document: &Document, is_pretty: bool) -> HttpResponse {
 
 /// An error as Kubernetes writes it.
 pub(super) fn status(status: &Status, is_pretty: bool) -> HttpResponse {
-    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let code = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = status.to_json();
     let mut response = typed(code, JSON, if is_pretty { pretty(&body).into() } else { body.into() });
     if code == StatusCode::METHOD_NOT_ALLOWED {
