@@ -72,6 +72,15 @@ pub enum RequestError {
     /// The request wants another protocol.
     #[error("protocol upgrades are not served")]
     Upgrade,
+    /// The request line and the headers have too many bytes or lines.
+    #[error("the request line and headers are too large or too many")]
+    HeadTooLarge,
+    /// The request line and the headers took too long to come.
+    #[error("the request line and headers did not arrive in time")]
+    HeadTimeout,
+    /// The request line or a header is not HTTP/1.1.
+    #[error("the request line or a header is malformed")]
+    Malformed,
     /// There is nothing at that path.
     #[error("the server could not find the requested resource")]
     UnknownPath,
@@ -166,7 +175,11 @@ fn of_request(error: &RequestError) -> Status {
         | RequestError::Metric(_)
         | RequestError::Selector(_)
         | RequestError::Timeout
-        | RequestError::Upgrade => (400, "BadRequest"),
+        | RequestError::Upgrade
+        | RequestError::Malformed => (400, "BadRequest"),
+        // apimachinery has no reasons for these two codes.
+        RequestError::HeadTimeout => (408, ""),
+        RequestError::HeadTooLarge => (431, ""),
         RequestError::UnknownPath => (404, "NotFound"),
         RequestError::Watch | RequestError::Method => (405, "MethodNotAllowed"),
         RequestError::NotAcceptable => (406, "NotAcceptable"),

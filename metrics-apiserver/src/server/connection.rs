@@ -1,26 +1,264 @@
-//! What a connection knows of its peer: the certificates it showed, not yet believed.
+//! Connections: accepted, so many at one time; TLS; then one request after the other by hyper, and the end.
 
-use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::dev::Extensions;
-use actix_web::rt::net::TcpStream;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 
-use super::heads::{Heads, Line};
+use super::handshake::Handshakes;
+use super::reply::Response;
+use super::stream::{TimedOut, TimedStream};
+use super::{Shared, observe, reply};
+use crate::api::RequestError;
 
-/// The other side of a connection.
-pub(super) struct Peer {
-    /// Its certificates, leaf first; they prove possession of a key and nothing else.
+/// Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst. Each costs some 25 KB, and up to
+/// twice [`HEAD_BYTES_MAX`] while a head comes in: that must fit into the manifests' memory.
+const CONNECTIONS_MAX: usize = 1024;
+/// For the request line and the headers: 250 groups with names of 170 characters, one header line each. hyper's buffer
+/// doubles from 8 KiB, so that this is what it takes.
+pub(super) const HEAD_BYTES_MAX: usize = 48 << 10;
+/// A user may be in some 500 groups. hyper makes room for that many at each request, 64 bytes each.
+pub(super) const HEADERS_MAX: usize = 512;
+/// How long a connection may take to say goodbye, and the client to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// After a failure of `accept` that does not concern one connection: the process has no file descriptors or memory left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all connections are served with.
+pub(super) struct Acceptor {
+    pub(super) handshakes: Handshakes,
+    pub(super) shared: Arc<Shared>,
+    http: http1::Builder,
+}
+
+/// One connection, as its requests know it.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    /// The client's certificates, leaf first; they prove possession of a key and nothing else. Each request has them
+    /// checked anew, as the CAs may change.
     pub(super) certificates: Vec<CertificateDer<'static>>,
-    /// To tell the connection how its requests are answered.
-    pub(super) line: Line,
 }
 
-/// Keeps the peer's certificates with the connection; each request has them checked anew, as the CAs may change.
-pub(super) fn remember_peer(stream: &Heads<TlsStream<TcpStream>>, data: &mut Extensions) {
-    let (_, session) = stream.get_ref().get_ref();
-    let shown = session.peer_certificates().unwrap_or_default();
-    data.insert(Peer {
-        certificates: shown.iter().map(|certificate| certificate.clone().into_owned()).collect(),
-        line: stream.line(),
-    });
+impl Acceptor {
+    pub(super) fn new(handshakes: Handshakes, shared: Arc<Shared>) -> Self {
+        Self { handshakes, shared, http: http() }
+    }
+
+    /// Serves until `shutdown` resolves, then closes the listener and gives requests in flight `drain` to end.
+    pub(super) async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+        drain: Duration,
+    ) {
+        let acceptor = Arc::new(self);
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let (stop, stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = connections.join_next() => report(ended),
+                (stream, peer, permit) = accept(&listener, &permits) => {
+                    connections.spawn(Arc::clone(&acceptor).connection(stream, peer, stopping.clone(), permit));
+                }
+            }
+        }
+        drop(listener);
+        stop.send_replace(true);
+        let drained = timeout(drain, async {
+            while let Some(ended) = connections.join_next().await {
+                report(ended);
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(connections = connections.len(), "closing connections that did not end in time");
+            connections.shutdown().await;
+        }
+    }
+
+    /// A connection from its handshake to its end.
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        mut stopping: watch::Receiver<bool>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        // An answer of several writes must not wait for acknowledgements. Without it the connection only is slower.
+        let _ = stream.set_nodelay(true);
+        let stream = tokio::select! {
+            () = stopped(&mut stopping) => return,
+            stream = self.handshakes.accept(stream, peer) => stream,
+        };
+        let Some(stream) = stream else { return };
+        let (_, session) = stream.get_ref();
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let connection = Arc::new(Connection {
+            shared: Arc::clone(&self.shared),
+            certificates: certificates.iter().map(|shown| shown.clone().into_owned()).collect(),
+        });
+        let answer = |request| observe::serve(Arc::clone(&connection), request);
+        let ended = serve_requests(&self.http, stream, answer, &mut stopping).await;
+        let refusal = ended.refusal.map(|error| reply::refusal(&self.shared, error));
+        // At shutdown nobody waits for clients that have nothing to say.
+        let lingers = !(ended.is_idle && *stopping.borrow());
+        if !ended.is_stalled {
+            // If it takes too long, the client has the answer or does not want it.
+            let _ = timeout(CLOSE_TIMEOUT, close(ended.stream, refusal, lingers)).await;
+        }
+    }
 }
+
+/// How a connection ended.
+struct Ended<S> {
+    stream: S,
+    /// Why the last head got no answer of hyper's.
+    refusal: Option<RequestError>,
+    /// Whether nothing has come since the last answer.
+    is_idle: bool,
+    /// Whether the client does not take what is sent.
+    is_stalled: bool,
+}
+
+/// Has the requests of a connection answered, one after the other, until either side ends it or the server stops.
+async fn serve_requests<S, F>(
+    http: &http1::Builder,
+    stream: S,
+    answer: impl Fn(Request<Incoming>) -> F,
+    stopping: &mut watch::Receiver<bool>,
+) -> Ended<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    let requested = Arc::<AtomicBool>::default();
+    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(&requested)));
+    let service = service_fn(|request| {
+        requested.store(true, Ordering::Relaxed);
+        answer(request)
+    });
+    let mut http = http.serve_connection(stream, service);
+    let ended = tokio::select! {
+        ended = &mut http => Some(ended),
+        () = stopped(stopping) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            Pin::new(&mut http).graceful_shutdown();
+            (&mut http).await
+        }
+    };
+    let http1::Parts { io, read_buf, .. } = http.into_parts();
+    let stream = io.into_inner();
+    let timed_out = stream.timed_out();
+    Ended {
+        refusal: refusal(ended, timed_out, !read_buf.is_empty()),
+        is_idle: stream.is_idle(),
+        is_stalled: timed_out == Some(TimedOut::Write),
+        stream: stream.into_inner(),
+    }
+}
+
+/// hyper with our limits; the timers are [`TimedStream`]'s.
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .header_read_timeout(None);
+    http
+}
+
+/// The next connection, once there may be one more.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { continue };
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the connection failed, and not the listener: its client has given up already.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Requests do not panic past `observe`: this is a mistake in the server or in hyper.
+fn report(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection failed");
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone: the server has ended.
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+}
+
+/// Why a head that has come, at least in part, gets no other answer. An idle connection just ends: a 408 could cross a
+/// request on its way, and Go's transport would take it for the answer. So it sends the request again.
+fn refusal(
+    ended: hyper::Result<()>,
+    timed_out: Option<TimedOut>,
+    has_begun: bool,
+) -> Option<RequestError> {
+    match ended {
+        Err(error) if error.is_parse_too_large() => Some(RequestError::HeadTooLarge),
+        Err(error) if error.is_parse() => Some(RequestError::Malformed),
+        _ if timed_out == Some(TimedOut::Read) && has_begun => Some(RequestError::HeadTimeout),
+        _ => None,
+    }
+}
+
+/// Sends a last answer and TLS' goodbye, then waits for the client to close too: closed before all that it sent is read,
+/// the connection would be reset, and the answer might be lost.
+async fn close(mut stream: TlsStream<TcpStream>, last: Option<Vec<u8>>, lingers: bool) -> io::Result<()> {
+    if let Some(answer) = last {
+        stream.write_all(&answer).await?;
+    }
+    stream.shutdown().await?;
+    if lingers {
+        let (tcp, _) = stream.get_mut();
+        copy(tcp, &mut sink()).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

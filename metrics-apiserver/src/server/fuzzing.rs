@@ -1,7 +1,7 @@
 //! What the router, the authorizer and the handlers take any URL for: two readings of one URL are how a check is
 //! bypassed.
 
-use actix_web::http::Uri;
+use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::Route;

@@ -1,12 +1,14 @@
 //! Around every request: its id, its one log line, its metrics; and no panic gets past here.
 
-use std::cell::Cell;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_web::http::{ConnectionType, Method, Uri, header};
-use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Method, Uri, header};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,32 +18,35 @@ use prometheus_client::registry::Registry;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::body::refuse_body;
-use super::large::in_pieces;
+use super::connection::Connection;
+use super::reply::Response;
 use super::request::Request;
 use super::routes::Route;
-use super::{Shared, guard, reply, trace};
+use super::{guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
 
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
 const AUDIT_ID_CHARS_MAX: usize = 64;
 
-/// Answers one request, whatever it is.
+/// Answers one request, whatever it is. Its body is never read: whoever sends one gets no further request answered.
 pub(super) async fn serve(
-    shared: web::Data<Shared>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
+    connection: Arc<Connection>,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
     let started = Instant::now();
+    let (request, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    drop(body);
+    let shared = &*connection.shared;
     let audit_id = audit_id(&request);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    let route = Route::of(request.uri().path());
+    let route = Route::of(request.uri.path());
     let name = route.as_ref().map_or(Route::Unknown.name(), Route::name);
     let trace = trace::begin(&request, name, &audit_id);
-    let is_known = Cell::new(false);
+    let mut is_known = false;
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let handled = AssertUnwindSafe(admitted(&shared, &request, route, &is_known)).catch_unwind();
+    let handled = AssertUnwindSafe(admitted(&connection, &request, route, &mut is_known)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
@@ -50,39 +55,39 @@ pub(super) async fn serve(
     // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
     let is_last = shared.readiness.is_shutting_down();
     // And nobody who has not shown who they are keeps one of the connections that there may be.
-    if is_last || !is_known.get() {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-        guard::hang_up(&request);
+    if is_last || !is_known || has_body {
+        reply::close(&mut response);
     }
-    let record = Record { method: request.method(), route: name, code: response.status().as_u16() };
+    let record = Record { method: &request.method, route: name, code: response.status().as_u16() };
     trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
-    span.in_scope(|| record.log(request.uri(), started.elapsed()));
-    refuse_body(&request, body, in_pieces(&request, response))
+    span.in_scope(|| record.log(&request.uri, started.elapsed()));
+    Ok(response)
 }
 
 /// The way of a request: in time, by somebody who may, one of so many. `is_known` tells whether somebody showed who they
 /// are, which comes before all that a URL can be refused for: they keep the connection.
 async fn admitted(
-    shared: &Shared,
-    raw: &HttpRequest,
+    connection: &Connection,
+    raw: &Parts,
     route: Result<Route<'_>, RequestError>,
-    is_known: &Cell<bool>,
-) -> Result<HttpResponse, Error> {
-    if raw.headers().contains_key(header::UPGRADE) {
+    is_known: &mut bool,
+) -> Result<Response, Error> {
+    if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
+    let shared = &*connection.shared;
     let request = Request::new(raw);
     let asked = request.as_ref().map_or(None, |request| request.parameters.timeout);
     let answered = tokio::time::timeout(shared.limits.deadline(asked), async {
-        let user = guard::authenticate(shared, raw).await?;
-        is_known.set(user.is_some());
+        let user = guard::authenticate(connection, raw).await?;
+        *is_known = user.is_some();
         let (route, request) = (route?, request?);
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
+        let _permit = if route.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
         let wanted = guard::wanted(raw);
         let grant = guard::authorize(shared, &user, &wanted).await?;
-        if !matches!(*raw.method(), Method::GET | Method::HEAD) {
+        if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
         let answered = route.handle(shared, &request).await;
@@ -93,12 +98,12 @@ async fn admitted(
 }
 
 /// The client's copy of an error, and the operator's.
-fn refusal(request: &HttpRequest, error: &Error, span: &tracing::Span) -> HttpResponse {
+fn refusal(request: &Parts, error: &Error, span: &tracing::Span) -> Response {
     let status = Status::from(error);
     span.in_scope(|| {
         let causes = Causes(error);
         if status.code >= 500 && !error.is_told() {
-            tracing::warn!(http.path = request.uri().path(), http.code = status.code, error = %causes, "request failed");
+            tracing::warn!(http.path = request.uri.path(), http.code = status.code, error = %causes, "request failed");
         } else {
             tracing::debug!(http.code = status.code, error = %causes, "request refused");
         }
@@ -139,8 +144,8 @@ impl std::fmt::Display for Causes<'_> {
 }
 
 /// The id kube-apiserver's audit log has for the request, else a new one.
-fn audit_id(request: &HttpRequest) -> header::HeaderValue {
-    let given = request.headers().get("audit-id").filter(|id| {
+fn audit_id(request: &Parts) -> header::HeaderValue {
+    let given = request.headers.get("audit-id").filter(|id| {
         let bytes = id.as_bytes();
         !bytes.is_empty() && bytes.len() <= AUDIT_ID_CHARS_MAX && bytes.iter().all(u8::is_ascii_graphic)
     });
@@ -223,6 +228,12 @@ impl Metrics {
         );
         own.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
         metrics
+    }
+
+    /// Counts a request whose head could not be read.
+    pub(super) fn count_refusal(&self, code: u16) {
+        let labels = RequestLabels { verb: "other", resource: Route::Unknown.name(), code };
+        self.requests.get_or_create(&labels).inc();
     }
 
     fn observe(&self, record: &Record<'_>, took: Duration) {

@@ -1,13 +1,12 @@
 //! A read of one external metric in one namespace.
 
-use actix_web::HttpResponse;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::large::placed;
+use super::reply::Response;
 use super::request::Request;
 use super::{Shared, reply};
-use crate::api::{Error, Media, Offer, RequestError, table, value_list, value_list_bytes};
+use crate::api::{Error, Media, Offer, RequestError, pretty, table, value_list, value_list_bytes};
 use crate::metric::{MetricName, Namespace, Selector, Value};
 
 /// Parses the names and the selector, asks, and writes the answer in the form the client wants.
@@ -16,7 +15,7 @@ pub(super) async fn external(
     request: &Request<'_>,
     namespace: &str,
     metric: &str,
-) -> Result<HttpResponse, Error> {
+) -> Result<Response, Error> {
     if request.parameters.watch {
         return Err(RequestError::Watch.into());
     }
@@ -27,12 +26,13 @@ pub(super) async fn external(
     let deadline = Instant::now() + shared.limits.read_deadline(request.parameters.timeout);
     let answer = shared.answers.external(&namespace, &metric, &selector, deadline).await?;
     let metric = answer.metric.as_str();
-    let place = shared.room.place(bytes(media, request, metric, &answer.values), deadline).await?;
+    let permit = shared.large.acquire(bytes(media, request, metric, &answer.values), deadline).await?;
     let body = match media {
         Media::Table(version) => table(version, metric, &namespace, &answer.values, Timestamp::now()),
         _ => value_list(metric, &answer.values),
     };
-    Ok(placed(reply::json(body, request.is_pretty()), place))
+    let body = if request.is_pretty() { pretty(&body) } else { body };
+    Ok(reply::json(permit.hold(body)))
 }
 
 /// About how large an answer will be.

@@ -1,20 +1,20 @@
 //! A request as the handlers see it.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderName};
+use hyper::header::{self, HeaderName};
+use hyper::http::request::Parts;
 
 use crate::api::{Media, Offer, Parameters, RequestError, negotiate};
 
-/// The framework's request with its query parameters read.
+/// A request's head with its query parameters read.
 pub(super) struct Request<'a> {
-    pub(super) raw: &'a HttpRequest,
+    pub(super) raw: &'a Parts,
     pub(super) parameters: Parameters<'a>,
 }
 
 impl<'a> Request<'a> {
     /// Reads what every endpoint reads.
-    pub(super) fn new(raw: &'a HttpRequest) -> Result<Self, RequestError> {
-        Ok(Self { raw, parameters: Parameters::parse(raw.uri().query().unwrap_or_default())? })
+    pub(super) fn new(raw: &'a Parts) -> Result<Self, RequestError> {
+        Ok(Self { raw, parameters: Parameters::parse(raw.uri.query().unwrap_or_default())? })
     }
 
     /// The form the client wants, of those that `offer` names.
@@ -32,6 +32,6 @@ impl<'a> Request<'a> {
 
     /// A header's first value, if it is text.
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
-        self.raw.headers().get(name)?.to_str().ok()
+        self.raw.headers.get(name)?.to_str().ok()
     }
 }

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use actix_web::HttpResponse;
 use percent_encoding::percent_decode_str;
 
+use super::reply::Response;
 use super::request::Request;
 use super::{Shared, documents, health, read, scrape};
 use crate::api::{Error, GROUP, RequestError, VERSION};
@@ -64,7 +64,7 @@ impl<'a> Route<'a> {
     }
 
     /// Hands the request to its handler.
-    pub(super) async fn handle(&self, shared: &Shared, request: &Request<'_>) -> Result<HttpResponse, Error> {
+    pub(super) async fn handle(&self, shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
         let documents = &shared.documents;
         match self {
             Self::Read { namespace, metric } => read::external(shared, request, namespace, metric).await,
@@ -78,7 +78,7 @@ impl<'a> Route<'a> {
             Self::OpenapiGroupVersion => documents::tagged(&documents.openapi_group_version, request),
             Self::Health(endpoint) => Ok(health::all(&shared.readiness, *endpoint, request)),
             Self::HealthCheck(endpoint, name) => health::one(&shared.readiness, *endpoint, name),
-            Self::Metrics => Ok(scrape::metrics(&shared.registry, &shared.room).await),
+            Self::Metrics => Ok(scrape::metrics(&shared.registry, &shared.large).await),
             Self::Unknown => Err(RequestError::UnknownPath.into()),
         }
     }

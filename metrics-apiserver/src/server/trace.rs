@@ -1,7 +1,7 @@
 //! A request as a span of a trace: kube-apiserver's, if that sends one.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderValue;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
@@ -9,8 +9,8 @@ use super::observe::verb;
 use crate::telemetry;
 
 /// The span of a request; disabled where traces are off. Neither path nor query string, which are the client's to choose.
-pub(super) fn begin(request: &HttpRequest, route: &'static str, audit_id: &HeaderValue) -> Span {
-    let method = verb(request.method());
+pub(super) fn begin(request: &Parts, route: &'static str, audit_id: &HeaderValue) -> Span {
+    let method = verb(&request.method);
     let span = info_span!(
         target: "traces",
         "request",
@@ -23,7 +23,7 @@ pub(super) fn begin(request: &HttpRequest, route: &'static str, audit_id: &Heade
         otel.status_code = Empty,
     );
     if !span.is_disabled()
-        && let Some(traceparent) = request.headers().get("traceparent")
+        && let Some(traceparent) = request.headers.get("traceparent")
     {
         telemetry::continue_trace(&span, traceparent.as_bytes());
     }

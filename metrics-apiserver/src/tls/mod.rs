@@ -1,6 +1,7 @@
 //! The TLS side of the listener: which certificate it shows, and what it asks of its peers.
 
 mod certificate;
+mod handshake;
 mod peer;
 
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{LoadError, ServingCertificate};
+pub use handshake::HandshakeFailure;
 
 use peer::AnyPeer;
 

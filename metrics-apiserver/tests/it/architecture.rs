@@ -75,10 +75,10 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Where an outside crate may be named: below these rooms or in these files. A crate that is not listed may be named
 /// in every room but the pure ones.
 const CRATES: &[(&str, &[&str])] = &[
-    ("actix_web", &["server"]),
-    ("actix_http", &["server"]),
-    ("actix_service", &["server"]),
-    ("actix_tls", &["server"]),
+    ("hyper", &["server"]),
+    ("hyper_util", &["server"]),
+    ("tokio_rustls", &["server"]),
+    ("socket2", &["server"]),
     ("promql_parser", &["rules/promql.rs"]),
     ("reqwest", &["backend", "telemetry"]),
     ("clap", &["config", "cli"]),
@@ -131,8 +131,8 @@ const IMPURE: &[&str] = &[
 
 const MAX_FILE_LINES: usize = 500;
 const MAX_MAIN_LINES: usize = 60;
-/// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md), two are parts of actix-web
-/// (docs/adr/0012-one-request-of-a-connection-at-a-time.md).
+/// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md), four for HTTP
+/// (docs/adr/0013-hyper-for-the-api-server.md).
 const MAX_DEPENDENCIES: usize = 34;
 
 struct Source {
