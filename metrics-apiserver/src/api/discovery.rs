@@ -1,123 +1,119 @@
-//! Discovery: which group, version and resource there are (contract §3.2, §3.3).
+//! Discovery: the groups, versions and resources that exist.
 //!
-//! One pseudo-resource stands for every metric: thousands of names would bloat each client's discovery and change its tag
-//! at every reload, and an empty list would be an error to clients. Only `get` is advertised: with `list`, `delete` or
-//! `watch` the garbage collector, the quota and the namespace controller would start to read us.
+//! A group may list one pseudo-resource for all its metrics: thousands of names would bloat every client's discovery and
+//! change its entity tag at each reload.
 
 use serde::Serialize;
 
-use super::external::Empty;
-use super::{GROUP, GROUP_VERSION, LIST_KIND, PSEUDO_RESOURCE, VERSION};
+use super::group::{Group, Resource, Version};
+use super::json::Empty;
 
-/// The aggregator compares these parameters before it believes the body.
+/// The aggregator compares these parameters before it accepts the body.
 pub(super) const AGGREGATED_CONTENT_TYPE: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// `/apis`.
-pub(super) fn group_list() -> impl Serialize {
-    GroupList { kind: "APIGroupList", api_version: "v1", groups: [Group::new()] }
+pub(super) fn group_list(groups: &[&Group]) -> impl Serialize + use<> {
+    let groups = groups.iter().map(|group| ApiGroup::new(group)).collect();
+    ApiGroupList { kind: "APIGroupList", api_version: "v1", groups }
 }
 
 /// `/apis/G`.
-pub(super) fn group() -> impl Serialize {
-    TypedGroup { kind: "APIGroup", api_version: "v1", group: Group::new() }
+pub(super) fn group(group: &Group) -> impl Serialize + use<> {
+    TypedApiGroup { kind: "APIGroup", api_version: "v1", group: ApiGroup::new(group) }
 }
 
 /// `/apis/G/V`.
-pub(super) fn resource_list() -> impl Serialize {
-    ResourceList {
+pub(super) fn resource_list<'a>(
+    group: &Group,
+    version: &Version,
+    resources: &[Resource<'a>],
+) -> impl Serialize + use<'a> {
+    let resources = resources.iter().map(|resource| ApiResource {
+        name: resource.name,
+        singular_name: resource.singular_name,
+        namespaced: resource.is_namespaced,
+        kind: resource.kind,
+        verbs: resource.verbs,
+    });
+    ApiResourceList {
         kind: "APIResourceList",
         api_version: "v1",
-        group_version: GROUP_VERSION,
-        resources: [Resource {
-            name: PSEUDO_RESOURCE,
-            singular_name: "",
-            namespaced: true,
-            kind: LIST_KIND,
-            verbs: ["get"],
-        }],
+        group_version: group.api_version(version),
+        resources: resources.collect(),
     }
 }
 
 /// `/apis` for clients that know aggregated discovery.
-pub(super) fn aggregated() -> impl Serialize {
+pub(super) fn aggregated(groups: &[&Group]) -> impl Serialize + use<> {
     DiscoveryList {
         kind: "APIGroupDiscoveryList",
         api_version: "apidiscovery.k8s.io/v2",
         metadata: Empty {},
-        items: [DiscoveryGroup {
-            metadata: Named { name: GROUP },
-            versions: [DiscoveryVersion {
-                version: VERSION,
-                resources: [DiscoveryResource {
-                    resource: PSEUDO_RESOURCE,
-                    response_kind: ResponseKind { group: GROUP, version: VERSION, kind: LIST_KIND },
-                    scope: "Namespaced",
-                    singular_resource: "",
-                    verbs: ["get"],
-                }],
-                freshness: "Current",
-            }],
-        }],
+        items: groups.iter().map(|group| DiscoveryGroup::new(group)).collect(),
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct GroupList {
+struct ApiGroupList {
     kind: &'static str,
     api_version: &'static str,
-    groups: [Group; 1],
+    groups: Vec<ApiGroup>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TypedGroup {
+struct TypedApiGroup {
     kind: &'static str,
     api_version: &'static str,
     #[serde(flatten)]
-    group: Group,
+    group: ApiGroup,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
+struct ApiGroup {
     name: &'static str,
-    versions: [GroupVersion; 1],
-    preferred_version: GroupVersion,
+    versions: Vec<GroupVersion>,
+    preferred_version: Option<GroupVersion>,
 }
 
-impl Group {
-    fn new() -> Self {
-        let version = GroupVersion { group_version: GROUP_VERSION, version: VERSION };
-        Self { name: GROUP, versions: [version], preferred_version: version }
+impl ApiGroup {
+    fn new(group: &Group) -> Self {
+        let versions = group
+            .versions
+            .iter()
+            .map(|version| GroupVersion { group_version: group.api_version(version), version: version.name });
+        let versions: Vec<_> = versions.collect();
+        Self { name: group.name, preferred_version: versions.first().cloned(), versions }
     }
 }
 
-#[derive(Serialize, Clone, Copy)]
+#[derive(Serialize, Clone)]
 #[serde(rename_all = "camelCase")]
 struct GroupVersion {
-    group_version: &'static str,
+    group_version: String,
     version: &'static str,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ResourceList {
+struct ApiResourceList<'a> {
     kind: &'static str,
     api_version: &'static str,
-    group_version: &'static str,
-    resources: [Resource; 1],
+    group_version: String,
+    resources: Vec<ApiResource<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
-    name: &'static str,
-    singular_name: &'static str,
+struct ApiResource<'a> {
+    name: &'a str,
+    singular_name: &'a str,
     namespaced: bool,
-    kind: &'static str,
-    verbs: [&'static str; 1],
+    kind: &'a str,
+    verbs: &'static [&'static str],
 }
 
 #[derive(Serialize)]
@@ -126,13 +122,31 @@ struct DiscoveryList {
     kind: &'static str,
     api_version: &'static str,
     metadata: Empty,
-    items: [DiscoveryGroup; 1],
+    items: Vec<DiscoveryGroup>,
 }
 
 #[derive(Serialize)]
 struct DiscoveryGroup {
     metadata: Named,
-    versions: [DiscoveryVersion; 1],
+    versions: Vec<DiscoveryVersion>,
+}
+
+impl DiscoveryGroup {
+    fn new(group: &Group) -> Self {
+        let resource = |version: &Version, resource: &Resource<'static>| DiscoveryResource {
+            resource: resource.name,
+            response_kind: ResponseKind { group: group.name, version: version.name, kind: resource.kind },
+            scope: if resource.is_namespaced { "Namespaced" } else { "Cluster" },
+            singular_resource: resource.singular_name,
+            verbs: resource.verbs,
+        };
+        let versions = group.versions.iter().map(|version| DiscoveryVersion {
+            version: version.name,
+            resources: version.resources.iter().map(|listed| resource(version, listed)).collect(),
+            freshness: "Current",
+        });
+        Self { metadata: Named { name: group.name }, versions: versions.collect() }
+    }
 }
 
 #[derive(Serialize)]
@@ -143,7 +157,7 @@ struct Named {
 #[derive(Serialize)]
 struct DiscoveryVersion {
     version: &'static str,
-    resources: [DiscoveryResource; 1],
+    resources: Vec<DiscoveryResource>,
     freshness: &'static str,
 }
 
@@ -154,7 +168,7 @@ struct DiscoveryResource {
     response_kind: ResponseKind,
     scope: &'static str,
     singular_resource: &'static str,
-    verbs: [&'static str; 1],
+    verbs: &'static [&'static str],
 }
 
 #[derive(Serialize)]

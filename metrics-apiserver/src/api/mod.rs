@@ -1,36 +1,36 @@
-//! What goes over the wire, without HTTP: value lists, Table, discovery, OpenAPI, `Status`, content negotiation.
+//! The APIs on the wire, without HTTP: groups, requests, value lists, Tables, discovery, OpenAPI, `Status`, negotiation.
 //!
-//! The shapes are Kubernetes' own (contract §3 and §4); they are written here, not taken from a client library, because
-//! the field order and the explicit nulls are part of what consumers see.
+//! An API is a folder in this room, a file in `answer`, and a line in [`GROUPS`]. The shapes are Kubernetes' own; they are
+//! written here and not taken from a client library, because clients see the order of the fields and the explicit nulls.
 
 mod discovery;
-mod document;
+mod documents;
+mod error;
 mod external;
-mod media;
+mod group;
+mod json;
+mod negotiate;
 mod openapi;
 mod parameters;
 mod pretty;
+mod request;
+mod response;
 mod status;
 mod table;
 
-pub use document::{Document, Documents};
-pub use external::{value_list, value_list_bytes};
-pub use media::{Media, Offer, negotiate};
+pub use documents::{Document, DocumentKind, Documents};
+pub use error::{Error, LimitError};
+pub use group::{Group, Parse, Resource, Version};
+pub use negotiate::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;
-pub use status::{Error, LimitError, RequestError, Status};
-pub use table::{TableVersion, table};
+pub use request::{Request, RequestError};
+pub use response::Response;
+pub use status::{Reason, Status};
+pub use table::TableVersion;
 
-/// The API group served.
-pub const GROUP: &str = "external.metrics.k8s.io";
-/// Its one version.
-pub const VERSION: &str = "v1beta1";
-/// Group and version as `apiVersion` writes them.
-pub const GROUP_VERSION: &str = "external.metrics.k8s.io/v1beta1";
-/// The one resource that discovery lists; every metric name is accepted in its place (contract §3.2).
-pub const PSEUDO_RESOURCE: &str = "externalmetrics";
-/// The kind of what a read answers.
-pub const LIST_KIND: &str = "ExternalMetricValueList";
+/// The API groups served, in the order in which discovery lists them.
+pub static GROUPS: &[&Group] = &[&external::GROUP];
 
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,27 @@
-//! OpenAPI: what `kubectl explain` reads (contract §3.4).
+//! OpenAPI: what `kubectl explain` reads.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// The OpenAPI v3 document of the group-version, written by hand; a test compares it with the types.
-pub(super) const GROUP_VERSION_DOCUMENT: &str = include_str!("openapi/v1beta1.json");
+use super::group::Group;
 
-/// `/openapi/v3`: where each group-version's document is, with its hash so that clients may keep it.
-pub(super) fn index(hash: &str) -> impl Serialize + use<> {
-    let path = format!("apis/{}", super::GROUP_VERSION);
-    let server_relative_url = format!("/openapi/v3/{path}?hash={hash}");
-    Index { paths: BTreeMap::from([(path, Location { server_relative_url })]) }
+/// `/openapi/v3`: where the document of each group and version is. `documents` are their paths, with the hashes that let
+/// clients keep them.
+pub(super) fn index<'a>(documents: impl Iterator<Item = (&'a str, &'a str)>) -> impl Serialize {
+    let located = documents.map(|(path, hash)| {
+        let name = path.trim_start_matches("/openapi/v3/").to_owned();
+        (name, Location { server_relative_url: format!("{path}?hash={hash}") })
+    });
+    Index { paths: located.collect() }
 }
 
-/// `/openapi/v2`: valid and without paths, so kube-apiserver has nothing to merge; it reads v3.
-pub(super) fn v2() -> impl Serialize {
-    WithoutPaths {
-        swagger: "2.0",
-        info: Info { title: super::GROUP, version: super::VERSION },
-        paths: BTreeMap::new(),
-    }
+/// `/openapi/v2`: valid and without paths. kube-apiserver has nothing to merge and reads v3.
+pub(super) fn v2(groups: &[&Group]) -> impl Serialize + use<> {
+    let titles: Vec<&str> = groups.iter().map(|group| group.name).collect();
+    let preferred = groups.first().and_then(|group| group.versions.first());
+    let version = preferred.map_or("", |version| version.name);
+    WithoutPaths { swagger: "2.0", info: Info { title: titles.join(", "), version }, paths: BTreeMap::new() }
 }
 
 #[derive(Serialize)]
@@ -43,6 +44,6 @@ struct WithoutPaths {
 
 #[derive(Serialize)]
 struct Info {
-    title: &'static str,
+    title: String,
     version: &'static str,
 }

@@ -1,27 +1,28 @@
-//! The query parameters that mean something here; every other is ignored (contract §4.2).
+//! The query parameters that have a meaning here; all others are ignored.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::RequestError;
+use super::request::RequestError;
 
 /// A request's query parameters.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters<'a> {
     /// `labelSelector`, decoded but not yet parsed.
     pub label_selector: Cow<'a, str>,
     /// `timeout`: the client's own deadline; `None` if absent, empty, zero or negative.
-    pub timeout: Option<Duration>,
-    /// `pretty`, if it says something.
+    pub timeout: Result<Option<Duration>, RequestError>,
+    /// `pretty`, if given.
     pub pretty: Option<bool>,
     /// `watch`.
     pub watch: bool,
 }
 
 impl<'a> Parameters<'a> {
-    /// Reads the part of a URL behind the query mark; the first of several values counts, as in Go.
-    pub fn parse(query: &'a str) -> Result<Self, RequestError> {
-        let mut parameters = Self::default();
+    /// Reads the part of a URL behind the question mark; the first of several values counts, as in Go.
+    pub fn parse(query: &'a str) -> Self {
+        let mut parameters =
+            Self { label_selector: Cow::Borrowed(""), timeout: Ok(None), pretty: None, watch: false };
         let (mut selector_seen, mut timeout_seen, mut watch_seen) = (false, false, false);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
@@ -29,7 +30,7 @@ impl<'a> Parameters<'a> {
                     parameters.label_selector = value;
                 }
                 "timeout" if !std::mem::replace(&mut timeout_seen, true) => {
-                    parameters.timeout = timeout(&value)?;
+                    parameters.timeout = timeout(&value);
                 }
                 "watch" if !std::mem::replace(&mut watch_seen, true) => {
                     parameters.watch = value != "0" && !value.eq_ignore_ascii_case("false");
@@ -40,7 +41,7 @@ impl<'a> Parameters<'a> {
                 _ => {}
             }
         }
-        Ok(parameters)
+        parameters
     }
 }
 
@@ -122,14 +123,18 @@ mod tests {
         }
     }
 
+    fn timeout(query: &str) -> Result<Option<Duration>, RequestError> {
+        Parameters::parse(query).timeout
+    }
+
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
-        let parsed =
-            Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff").unwrap();
+        let parsed = Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff");
         assert_eq!(parsed.label_selector, "a=b,c in (d)");
-        assert_eq!(parsed.timeout, Some(Duration::from_secs(32)));
+        assert_eq!(parsed.timeout, Ok(Some(Duration::from_secs(32))));
         assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
-        assert_eq!(Parameters::parse("").unwrap(), Parameters::default());
+        let nothing = Parameters { label_selector: "".into(), timeout: Ok(None), pretty: None, watch: false };
+        assert_eq!(Parameters::parse(""), nothing);
     }
 
     #[test]
@@ -141,24 +146,26 @@ mod tests {
             ("watch=false", false),
             ("watch=0", false),
         ] {
-            assert_eq!(Parameters::parse(query).unwrap().watch, expected, "{query}");
+            assert_eq!(Parameters::parse(query).watch, expected, "{query}");
         }
     }
 
     #[test]
     fn a_malformed_timeout_is_the_clients_error() {
-        assert_eq!(Parameters::parse("timeout=soon"), Err(RequestError::Timeout));
-        assert_eq!(Parameters::parse("timeout=").unwrap().timeout, None);
-        assert_eq!(Parameters::parse("timeout=0s").unwrap().timeout, None);
+        assert_eq!(timeout("timeout=soon"), Err(RequestError::Timeout));
+        assert_eq!(timeout("timeout="), Ok(None));
+        assert_eq!(timeout("timeout=0s"), Ok(None));
+        assert_eq!(timeout("timeout=1s&timeout=soon"), Ok(Some(Duration::from_secs(1))));
+        assert!(Parameters::parse("timeout=soon&pretty=1&watch=1").watch, "the others are read all the same");
     }
 
     #[test]
     fn a_negative_timeout_is_none() {
         for query in ["timeout=-1s", "timeout=-1m30s", "timeout=-0"] {
-            assert_eq!(Parameters::parse(query).map(|parsed| parsed.timeout), Ok(None), "{query}");
+            assert_eq!(timeout(query), Ok(None), "{query}");
         }
         for query in ["timeout=-", "timeout=--1s", "timeout=-+1s", "timeout=-soon"] {
-            assert_eq!(Parameters::parse(query), Err(RequestError::Timeout), "{query}");
+            assert_eq!(timeout(query), Err(RequestError::Timeout), "{query}");
         }
     }
 }

@@ -1,124 +1,90 @@
-//! Errors on the wire: the one table from every error to a `Status` (contract §4.8).
+//! Errors on the wire: the one table from every error to a `Status`.
 //!
-//! The client reads what it can act on; the log gets the whole chain of causes. Backend URLs, query text and tokens are in
-//! neither of the messages made here.
+//! The client reads what it can act on; the log gets the whole chain of causes. The messages made here contain no backend
+//! URLs, query text or tokens.
 
 use serde::Serialize;
 
-use super::external::Empty;
-use super::{GROUP, PSEUDO_RESOURCE};
+use super::error::{Error, LimitError};
+use super::json::{self, Empty};
+use super::request::RequestError;
 use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
-use crate::metric::{ParseNameError, ParseSelectorError};
 use crate::rules::ValueError;
 
-/// Why a request gets no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The request itself is at fault.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// A bound of the server was met.
-    #[error(transparent)]
-    Limit(#[from] LimitError),
-    /// Who asks is not known.
-    #[error(transparent)]
-    Authn(#[from] AuthnError),
-    /// Who asks may not.
-    #[error("user {user:?} is not let through")]
-    Authz {
-        /// What the authorizer said.
-        source: AuthzError,
-        /// The user's name.
-        user: String,
-        /// What was asked for.
-        wanted: Box<Attributes>,
-    },
-    /// There is no number to answer with.
-    #[error(transparent)]
-    Answer(#[from] AnswerError),
-}
-
-impl Error {
-    /// Whether the log has it already: whoever finds out that a backend is down says so, once.
-    pub fn is_told(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::Open { .. }), .. })
-        )
-    }
-}
-
-/// What can be wrong with a request before anything is looked up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
-    /// A path segment is no percent-encoded UTF-8.
-    #[error("the path is not percent-encoded utf-8")]
-    Path,
-    /// The namespace is no namespace's name.
-    #[error(transparent)]
-    Namespace(ParseNameError),
-    /// The metric's name is none.
-    #[error(transparent)]
-    Metric(ParseNameError),
-    /// `labelSelector` is no selector.
-    #[error("unable to parse labelSelector: {0}")]
-    Selector(ParseSelectorError),
-    /// `timeout` is no duration.
-    #[error("invalid timeout specified in the request URL")]
-    Timeout,
-    /// The request wants another protocol.
-    #[error("protocol upgrades are not served")]
-    Upgrade,
-    /// The request line and the headers have too many bytes or lines.
-    #[error("the request line and headers are too large or too many")]
-    HeadTooLarge,
-    /// The request line and the headers took too long to come.
-    #[error("the request line and headers did not arrive in time")]
-    HeadTimeout,
-    /// The request line or a header is not HTTP/1.1.
-    #[error("the request line or a header is malformed")]
-    Malformed,
-    /// There is nothing at that path.
-    #[error("the server could not find the requested resource")]
-    UnknownPath,
-    /// `watch=true`.
-    #[error("watch is not supported on resources of kind \"{PSEUDO_RESOURCE}.{GROUP}\"")]
-    Watch,
-    /// Not GET and not HEAD.
-    #[error("the server does not allow this method on the requested resource")]
-    Method,
-    /// No form that is served is accepted.
-    #[error("only the following media types are accepted: application/json")]
+/// Kubernetes' word for a kind of failure, paired with its HTTP code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The request is malformed.
+    BadRequest,
+    /// The user is not authenticated.
+    Unauthorized,
+    /// The user is not authorized.
+    Forbidden,
+    /// The path or the metric does not exist.
+    NotFound,
+    /// Neither GET nor HEAD, or a watch.
+    MethodNotAllowed,
+    /// None of the served media types is acceptable.
     NotAcceptable,
+    /// The client did not send its headers in time. apimachinery has no reason of its own for 408.
+    HeadersTimeout,
+    /// Trying again within a second makes sense.
+    TooManyRequests,
+    /// The headers are too large. apimachinery has no reason of its own for 431.
+    HeadersTooLarge,
+    /// The server or the query is at fault.
+    InternalError,
+    /// The backend is at fault.
+    ServiceUnavailable,
+    /// The deadline passed.
+    Timeout,
 }
 
-/// The server's bounds, and its surprises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LimitError {
-    /// `--max-requests-inflight` requests are being answered.
-    #[error("too many requests, please try again later.")]
-    TooManyInFlight,
-    /// Answers of megabytes are under way, and others wait already or the time is over.
-    #[error("too many large answers are under way; a metric whose query aggregates has a small one")]
-    TooLarge,
-    /// The client's own timeout or `--request-timeout` passed.
-    #[error("the request did not complete within its time")]
-    Deadline,
-    /// The handling panicked.
-    #[error("an unexpected error, see the server's log")]
-    Panicked,
+impl Reason {
+    /// The HTTP code.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::HeadersTimeout => 408,
+            Self::TooManyRequests => 429,
+            Self::HeadersTooLarge => 431,
+            Self::InternalError => 500,
+            Self::ServiceUnavailable => 503,
+            Self::Timeout => 504,
+        }
+    }
+
+    /// The reason as apimachinery spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::TooManyRequests => "TooManyRequests",
+            Self::HeadersTooLarge => "RequestEntityTooLarge",
+            Self::InternalError => "InternalError",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::HeadersTimeout | Self::Timeout => "Timeout",
+        }
+    }
 }
 
 /// `v1` Status of a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// The HTTP code.
-    pub code: u16,
-    /// Kubernetes' word for the kind of failure.
-    pub reason: &'static str,
+    /// The kind of failure, which decides the HTTP code.
+    pub reason: Reason,
     /// What the client can act on.
     pub message: String,
     /// More for machines.
@@ -126,12 +92,21 @@ pub struct Status {
 }
 
 impl Status {
-    fn new(code: u16, reason: &'static str, message: String) -> Self {
-        Self { code, reason, message, details: None }
+    fn new(reason: Reason, message: String) -> Self {
+        let details = match reason {
+            Reason::TooManyRequests => Some(Details { retry_after_seconds: Some(1), ..Details::default() }),
+            _ => None,
+        };
+        Self { reason, message, details }
     }
 
-    /// What `Retry-After` says; only where trying again within a second makes sense, since client-go then does so ten
-    /// times and keeps one of the HPA controller's workers busy meanwhile.
+    /// The HTTP code.
+    pub const fn code(&self) -> u16 {
+        self.reason.code()
+    }
+
+    /// What `Retry-After` says. Only a 429 has it: client-go then tries ten times and keeps one of the HPA controller's
+    /// workers busy meanwhile.
     pub fn retry_after_seconds(&self) -> Option<u32> {
         self.details.as_ref()?.retry_after_seconds
     }
@@ -139,19 +114,17 @@ impl Status {
     /// The body.
     pub fn to_json(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(256);
-        super::document::write_json(
-            &mut body,
-            &Wire {
-                kind: "Status",
-                api_version: "v1",
-                metadata: Empty {},
-                status: "Failure",
-                message: &self.message,
-                reason: self.reason,
-                details: self.details.as_ref(),
-                code: self.code,
-            },
-        );
+        let wire = Wire {
+            kind: "Status",
+            api_version: "v1",
+            metadata: Empty {},
+            status: "Failure",
+            message: &self.message,
+            reason: self.reason.as_str(),
+            details: self.details.as_ref(),
+            code: self.code(),
+        };
+        json::write(&mut body, &wire);
         body
     }
 }
@@ -159,104 +132,98 @@ impl Status {
 impl From<&Error> for Status {
     fn from(error: &Error) -> Self {
         match error {
-            Error::Request(error) => of_request(error),
-            Error::Limit(error) => of_limit(*error),
+            Error::Request(error) => Self::new(reason_of_request(error), error.to_string()),
+            Error::Limit(error) => Self::new(reason_of_limit(*error), error.to_string()),
             Error::Authn(error) => of_authn(error),
             Error::Authz { source, user, wanted } => of_authz(source, user, wanted),
-            Error::Answer(error) => of_answer(error),
+            Error::Answer(error) => Self::new(reason_of_answer(error), error.to_string()),
         }
     }
 }
 
-fn of_request(error: &RequestError) -> Status {
-    let (code, reason) = match error {
+const fn reason_of_request(error: &RequestError) -> Reason {
+    match error {
         RequestError::Path
         | RequestError::Namespace(_)
         | RequestError::Metric(_)
         | RequestError::Selector(_)
         | RequestError::Timeout
-        | RequestError::Upgrade
-        | RequestError::Malformed => (400, "BadRequest"),
-        // apimachinery has no reasons for these two codes.
-        RequestError::HeadTimeout => (408, ""),
-        RequestError::HeadTooLarge => (431, ""),
-        RequestError::UnknownPath => (404, "NotFound"),
-        RequestError::Watch | RequestError::Method => (405, "MethodNotAllowed"),
-        RequestError::NotAcceptable => (406, "NotAcceptable"),
-    };
-    Status::new(code, reason, error.to_string())
+        | RequestError::Malformed
+        | RequestError::Upgrade => Reason::BadRequest,
+        RequestError::UnknownPath => Reason::NotFound,
+        RequestError::Watch { .. } | RequestError::Method => Reason::MethodNotAllowed,
+        RequestError::NotAcceptable => Reason::NotAcceptable,
+    }
 }
 
-fn of_limit(error: LimitError) -> Status {
+const fn reason_of_limit(error: LimitError) -> Reason {
     match error {
-        LimitError::TooManyInFlight | LimitError::TooLarge => too_many(error.to_string()),
-        LimitError::Deadline => Status::new(504, "Timeout", error.to_string()),
-        LimitError::Panicked => Status::new(500, "InternalError", error.to_string()),
+        LimitError::TooManyInFlight | LimitError::TooLarge => Reason::TooManyRequests,
+        LimitError::Deadline => Reason::Timeout,
+        LimitError::HeadersTooLarge => Reason::HeadersTooLarge,
+        LimitError::HeadersTimeout => Reason::HeadersTimeout,
+        LimitError::Panicked => Reason::InternalError,
     }
 }
 
-fn too_many(message: String) -> Status {
-    Status {
-        details: Some(Details { retry_after_seconds: Some(1), ..Details::default() }),
-        ..Status::new(429, "TooManyRequests", message)
-    }
-}
-
-/// A stranger learns that they are one, and why only if that is their own doing.
+/// An unauthenticated client learns no more than that it is one.
 fn of_authn(error: &AuthnError) -> Status {
     match error {
         AuthnError::Untrusted { .. } | AuthnError::InvalidToken | AuthnError::ReviewFailed { .. } => {
-            Status::new(401, "Unauthorized", "Unauthorized".to_owned())
+            Status::new(Reason::Unauthorized, "Unauthorized".to_owned())
         }
-        AuthnError::TooManyReviews => too_many(error.to_string()),
-        AuthnError::ImpersonationRefused => Status::new(403, "Forbidden", error.to_string()),
+        AuthnError::TooManyReviews => Status::new(Reason::TooManyRequests, error.to_string()),
+        AuthnError::ImpersonationRefused => Status::new(Reason::Forbidden, error.to_string()),
     }
 }
 
 fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
     match error {
         AuthzError::Denied { reason } => forbidden(reason, user, wanted),
-        AuthzError::TooManyReviews => too_many(error.to_string()),
-        AuthzError::ReviewFailed { .. } => Status::new(500, "InternalError", error.to_string()),
+        AuthzError::TooManyReviews => Status::new(Reason::TooManyRequests, error.to_string()),
+        AuthzError::ReviewFailed { .. } => Status::new(Reason::InternalError, error.to_string()),
     }
 }
 
-fn of_answer(error: &AnswerError) -> Status {
-    let (code, reason) = code_of(error);
-    Status::new(code, reason, error.to_string())
-}
-
-fn code_of(error: &AnswerError) -> (u16, &'static str) {
+fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
-        AnswerError::HoldOver { error, .. } => code_of(error),
-        AnswerError::Unknown { .. } => (404, "NotFound"),
-        AnswerError::Plan { .. } => (400, "BadRequest"),
-        AnswerError::Read { source, .. } => match source {
-            ReadError::DeadlinePassed | ReadError::TooOld(_) | ReadError::Query(QueryError::TimedOut(_)) => {
-                (504, "Timeout")
-            }
-            ReadError::Query(QueryError::Refused { .. } | QueryError::Unfit { .. }) => (500, "InternalError"),
-            ReadError::Busy
-            | ReadError::Query(
-                QueryError::Unavailable { .. }
-                | QueryError::Malformed { .. }
-                | QueryError::TooMuch { .. }
-                | QueryError::Open { .. },
-            ) => (503, "ServiceUnavailable"),
-        },
-        AnswerError::Value { source, .. } => match source {
-            ValueError::NoData => (404, "NotFound"),
-            ValueError::SeveralSeries { .. }
-            | ValueError::NotANumber
-            | ValueError::Infinite(_)
-            | ValueError::TooLarge
-            | ValueError::Negative(_) => (500, "InternalError"),
-            ValueError::Partial { .. } => (503, "ServiceUnavailable"),
-        },
+        AnswerError::HoldOver { error, .. } => reason_of_answer(error),
+        AnswerError::Unknown { .. } => Reason::NotFound,
+        AnswerError::Plan { .. } => Reason::BadRequest,
+        AnswerError::Read { source, .. } => reason_of_read(source),
+        AnswerError::Value { source, .. } => reason_of_value(source),
     }
 }
 
-/// kube-apiserver's own sentence, so that people recognize it.
+const fn reason_of_read(error: &ReadError) -> Reason {
+    match error {
+        ReadError::DeadlinePassed | ReadError::TooOld(_) | ReadError::Query(QueryError::TimedOut(_)) => {
+            Reason::Timeout
+        }
+        ReadError::Query(QueryError::Refused { .. } | QueryError::Unfit { .. }) => Reason::InternalError,
+        ReadError::Busy
+        | ReadError::Query(
+            QueryError::Unavailable { .. }
+            | QueryError::Malformed { .. }
+            | QueryError::TooMuch { .. }
+            | QueryError::Open { .. },
+        ) => Reason::ServiceUnavailable,
+    }
+}
+
+const fn reason_of_value(error: &ValueError) -> Reason {
+    match error {
+        ValueError::NoData => Reason::NotFound,
+        ValueError::SeveralSeries { .. }
+        | ValueError::NotANumber
+        | ValueError::Infinite(_)
+        | ValueError::TooLarge
+        | ValueError::Negative(_) => Reason::InternalError,
+        ValueError::Partial { .. } => Reason::ServiceUnavailable,
+    }
+}
+
+/// kube-apiserver's own sentence, which people recognize.
 fn forbidden(reason: &str, user: &str, wanted: &Attributes) -> Status {
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
     let (sentence, details) = match wanted {
@@ -283,7 +250,7 @@ fn forbidden(reason: &str, user: &str, wanted: &Attributes) -> Status {
             (sentence, details)
         }
     };
-    Status { details: Some(details), ..Status::new(403, "Forbidden", sentence + &reason) }
+    Status { details: Some(details), ..Status::new(Reason::Forbidden, sentence + &reason) }
 }
 
 /// The fields in the order in which Go writes them.

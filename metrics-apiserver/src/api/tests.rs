@@ -1,14 +1,16 @@
 //! Every body as it goes over the wire, against `tests/golden/`; and the whole table of errors.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::external::{table, value_list, value_list_bytes};
 use super::{
-    Document, Documents, Error, LimitError, RequestError, Status, TableVersion, pretty, table, value_list,
-    value_list_bytes,
+    Document, Documents, Error, GROUPS, Group, LimitError, Reason, RequestError, Resource, Status,
+    TableVersion, Version, pretty,
 };
 use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
@@ -52,33 +54,106 @@ fn value_lists_and_tables_are_as_written_down() {
     golden("table_v1beta1.json", &table(TableVersion::V1Beta1, "Queue_Depth", &namespace, &[], now));
 }
 
+/// The document at a path.
+#[track_caller]
+fn at<'a>(documents: &'a Documents, path: &str) -> &'a Document {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    documents.at(&segments).unwrap_or_else(|| panic!("no document at {path}"))
+}
+
 #[test]
 fn static_documents_are_as_written_down() {
-    let documents = Documents::new();
-    golden("root.json", &documents.root.body);
-    golden("groups.json", &documents.groups.body);
-    golden("aggregated.json", &documents.aggregated.body);
-    golden("group.json", &documents.group.body);
-    golden("resources.json", &documents.resources.body);
-    golden("openapi_index.json", &documents.openapi_index.body);
-    golden("openapi_v2.json", &documents.openapi_v2.body);
-    let version: serde_json::Value = serde_json::from_slice(&documents.version.body).unwrap();
+    let documents = Documents::new(GROUPS);
+    golden("root.json", &at(&documents, "/").body);
+    golden("groups.json", &at(&documents, "/apis").body);
+    golden("aggregated.json", &at(&documents, "/apis").aggregated.as_ref().unwrap().body);
+    golden("group.json", &at(&documents, "/apis/external.metrics.k8s.io").body);
+    golden("resources.json", &at(&documents, "/apis/external.metrics.k8s.io/v1beta1").body);
+    golden("openapi_index.json", &at(&documents, "/openapi/v3").body);
+    golden("openapi_v2.json", &at(&documents, "/openapi/v2").body);
+    let version: serde_json::Value = serde_json::from_slice(&at(&documents, "/version").body).unwrap();
     assert_eq!(version["gitVersion"], concat!("v", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
 fn a_tag_names_the_content() {
-    let documents = Documents::new();
-    let Document { etag, .. } = &documents.aggregated;
+    let (documents, again) = (Documents::new(GROUPS), Documents::new(GROUPS));
+    let groups = at(&documents, "/apis");
+    let Document { etag, .. } = &**groups.aggregated.as_ref().unwrap();
     assert!(etag.len() == 66 && etag.starts_with('"') && etag.ends_with('"'), "{etag}");
-    assert_eq!(*etag, Documents::new().aggregated.etag);
-    assert_ne!(*etag, documents.groups.etag);
+    assert_eq!(*etag, at(&again, "/apis").aggregated.as_ref().unwrap().etag);
+    assert_ne!(*etag, groups.etag);
+}
+
+#[test]
+fn what_the_groups_describe_is_consistent() {
+    for group in GROUPS {
+        assert!(!group.versions.is_empty(), "{} has a preferred version", group.name);
+        for version in group.versions {
+            let name = group.api_version(version);
+            assert!(!version.resources.is_empty(), "{name}: client-go takes an empty list for an error");
+            let openapi: serde_json::Value = serde_json::from_str(version.openapi).unwrap();
+            let expected = format!("/apis/{name}/");
+            for path in openapi["paths"].as_object().unwrap().keys() {
+                assert!(path.starts_with(&expected), "{name}: {path}");
+            }
+            for verb in version.resources.iter().flat_map(|resource| resource.verbs) {
+                assert!(matches!(*verb, "get" | "list"), "{name}: {verb} attracts other controllers");
+            }
+        }
+    }
+}
+
+/// A group of two versions, beside those that are served.
+static OTHER: Group = Group { name: "other.metrics.k8s.io", label: "other", versions: &[OTHER_V2, OTHER_V1] };
+const OTHER_V2: Version =
+    Version { name: "v2", openapi: "{}", resources: &[OTHER_RESOURCE], parse: |_, _| Ok(None) };
+const OTHER_V1: Version =
+    Version { name: "v1", openapi: "{ }", resources: &[OTHER_RESOURCE], parse: |_, _| Ok(None) };
+const OTHER_RESOURCE: Resource<'static> = Resource {
+    name: "others",
+    singular_name: "other",
+    is_namespaced: false,
+    kind: "Other",
+    verbs: &["get", "list"],
+};
+
+#[test]
+fn a_group_appears_in_every_document_by_its_description_alone() {
+    let groups: Vec<&Group> = GROUPS.iter().copied().chain([&OTHER]).collect();
+    let documents = Documents::new(&groups);
+    let json =
+        |path: &str| -> serde_json::Value { serde_json::from_slice(&at(&documents, path).body).unwrap() };
+    let listed = json("/apis");
+    assert_eq!(listed["groups"].as_array().unwrap().len(), groups.len());
+    let group = json("/apis/other.metrics.k8s.io");
+    assert_eq!(group["preferredVersion"]["groupVersion"], "other.metrics.k8s.io/v2");
+    assert_eq!(group["versions"][1]["version"], "v1");
+    assert_eq!(listed["groups"][groups.len() - 1]["versions"], group["versions"]);
+    let aggregated = &at(&documents, "/apis").aggregated.as_ref().unwrap().body;
+    let aggregated: serde_json::Value = serde_json::from_slice(aggregated).unwrap();
+    let item = &aggregated["items"][groups.len() - 1];
+    assert_eq!(item["metadata"]["name"], "other.metrics.k8s.io");
+    assert_eq!(item["versions"][1]["resources"][0]["scope"], "Cluster");
+    let (root, index) = (json("/"), json("/openapi/v3"));
+    for version in ["v1", "v2"] {
+        let path = format!("apis/other.metrics.k8s.io/{version}");
+        assert_eq!(json(&format!("/{path}"))["resources"][0]["verbs"][1], "list");
+        let described = at(&documents, &format!("/openapi/v3/{path}"));
+        let url = index["paths"][&path]["serverRelativeURL"].as_str().unwrap();
+        assert_eq!(url, format!("{}?hash={}", described.path, described.hash()));
+        for path in [format!("/{path}"), described.path.clone()] {
+            assert!(root["paths"].as_array().unwrap().iter().any(|listed| *listed == path), "{path}");
+        }
+    }
+    assert_eq!(json("/openapi/v2")["info"]["title"], "external.metrics.k8s.io, other.metrics.k8s.io");
 }
 
 #[test]
 fn openapi_describes_the_fields_that_are_served() {
-    let documents = Documents::new();
-    let openapi: serde_json::Value = serde_json::from_slice(&documents.openapi_group_version.body).unwrap();
+    let documents = Documents::new(GROUPS);
+    let openapi = at(&documents, "/openapi/v3/apis/external.metrics.k8s.io/v1beta1");
+    let openapi: serde_json::Value = serde_json::from_slice(&openapi.body).unwrap();
     let list: serde_json::Value = serde_json::from_slice(&value_list("m", &values())).unwrap();
     let schemas = &openapi["components"]["schemas"];
     let described = |kind: &str| {
@@ -94,9 +169,9 @@ fn openapi_describes_the_fields_that_are_served() {
     for reference in text.split("\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(schemas[reference].is_object(), "{reference} is referred to");
     }
-    let path = format!("/apis/{}/namespaces/{{namespace}}/{}", super::GROUP_VERSION, super::PSEUDO_RESOURCE);
+    let path = "/apis/external.metrics.k8s.io/v1beta1/namespaces/{namespace}/externalmetrics";
     assert!(
-        openapi["paths"][&path]["get"]["x-kubernetes-group-version-kind"].is_object(),
+        openapi["paths"][path]["get"]["x-kubernetes-group-version-kind"].is_object(),
         "kubectl explain looks here"
     );
 }
@@ -134,6 +209,11 @@ fn read(source: ReadError) -> Error {
     AnswerError::Read { metric: metric(), source }.into()
 }
 
+fn hold_over(source: QueryError) -> Error {
+    let error = Box::new(AnswerError::Read { metric: metric(), source: source.into() });
+    AnswerError::HoldOver { error, longest: Duration::from_secs(70) }.into()
+}
+
 fn query(source: PlanError) -> Error {
     AnswerError::Plan { metric: metric(), source }.into()
 }
@@ -142,8 +222,7 @@ fn value(source: ValueError) -> Error {
     AnswerError::Value { metric: metric(), source }.into()
 }
 
-/// Every error there is, with the code and the reason it gets. The matches in `status.rs` have no wildcard where a new
-/// cause could hide, so a new variant does not compile before somebody chose.
+/// Every error there is, with the code and the reason it gets.
 fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
     let bad_name = MetricName::parse("").unwrap_err();
     let bad_selector = "a in (".parse::<Selector>().unwrap_err();
@@ -155,15 +234,16 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (RequestError::Metric(bad_name).into(), 400, "BadRequest"),
         (RequestError::Selector(bad_selector).into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
-        (RequestError::Upgrade.into(), 400, "BadRequest"),
         (RequestError::Malformed.into(), 400, "BadRequest"),
-        (RequestError::HeadTimeout.into(), 408, ""),
-        (RequestError::HeadTooLarge.into(), 431, ""),
+        (RequestError::Upgrade.into(), 400, "BadRequest"),
         (RequestError::UnknownPath.into(), 404, "NotFound"),
-        (RequestError::Watch.into(), 405, "MethodNotAllowed"),
+        (RequestError::Watch { resource: "nodes", group: "metrics.k8s.io" }.into(), 405, "MethodNotAllowed"),
         (RequestError::Method.into(), 405, "MethodNotAllowed"),
         (RequestError::NotAcceptable.into(), 406, "NotAcceptable"),
         (LimitError::TooManyInFlight.into(), 429, "TooManyRequests"),
+        (LimitError::TooLarge.into(), 429, "TooManyRequests"),
+        (LimitError::HeadersTooLarge.into(), 431, "RequestEntityTooLarge"),
+        (LimitError::HeadersTimeout.into(), 408, "Timeout"),
         (LimitError::Deadline.into(), 504, "Timeout"),
         (LimitError::Panicked.into(), 500, "InternalError"),
         (AuthnError::Untrusted { reason: "secret".into() }.into(), 401, "Unauthorized"),
@@ -210,6 +290,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
             503,
             "ServiceUnavailable",
         ),
+        (hold_over(QueryError::TimedOut(Duration::from_secs(10))), 504, "Timeout"),
         (value(ValueError::NoData), 404, "NotFound"),
         (value(ValueError::NotANumber), 500, "InternalError"),
         (value(ValueError::SeveralSeries { count: 2 }), 500, "InternalError"),
@@ -224,9 +305,95 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
 fn every_error_has_its_code_and_reason_and_reveals_nothing() {
     for (error, code, reason) in table_of_errors() {
         let status = Status::from(&error);
-        assert_eq!((status.code, status.reason), (code, reason), "{error:?}");
+        assert_eq!((status.code(), status.reason.as_str()), (code, reason), "{error:?}");
         assert!(!status.message.is_empty() && !status.message.contains('\n'), "{error:?}");
         assert!(!status.message.contains("secret"), "{}", status.message);
         assert_eq!(status.retry_after_seconds().is_some(), code == 429, "{error:?}");
+        let json: serde_json::Value = serde_json::from_slice(&status.to_json()).unwrap();
+        assert_eq!((&json["code"], &json["reason"]), (&code.into(), &reason.into()), "{error:?}");
     }
+}
+
+/// The variants of an error, by name.
+trait Variants {
+    const ALL: &'static [&'static str];
+    fn variant(&self) -> &'static str;
+}
+
+/// The match has no wildcard: a new variant does not compile until it is listed here, and then the test below fails until
+/// the table of errors has it.
+macro_rules! variants {
+    ($($error:ident { $($variant:ident),* $(,)? })*) => {
+        $(impl Variants for $error {
+            const ALL: &'static [&'static str] =
+                &[$(concat!(stringify!($error), "::", stringify!($variant))),*];
+
+            fn variant(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => concat!(stringify!($error), "::", stringify!($variant))),*
+                }
+            }
+        })*
+
+        fn all_variants() -> BTreeSet<&'static str> {
+            [$($error::ALL),*].concat().into_iter().collect()
+        }
+    };
+}
+
+variants! {
+    Error { Request, Limit, Authn, Authz, Answer }
+    RequestError {
+        Path, Namespace, Metric, Selector, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
+    }
+    LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
+    AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
+    AuthzError { Denied, TooManyReviews, ReviewFailed }
+    AnswerError { Unknown, Plan, Read, Value, HoldOver }
+    PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
+    ReadError { Query, DeadlinePassed, TooOld, Busy }
+    QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, Open }
+    ValueError { NoData, SeveralSeries, NotANumber, Infinite, TooLarge, Negative, Partial }
+}
+
+/// The variants that an error consists of, from the outside in.
+fn variants_in(error: &Error) -> Vec<&'static str> {
+    let inner = match error {
+        Error::Request(error) => vec![error.variant()],
+        Error::Limit(error) => vec![error.variant()],
+        Error::Authn(error) => vec![error.variant()],
+        Error::Authz { source, .. } => vec![source.variant()],
+        Error::Answer(error) => variants_in_answer(error),
+    };
+    [vec![error.variant()], inner].concat()
+}
+
+fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
+    let inner = match error {
+        AnswerError::Unknown { .. } => vec![],
+        AnswerError::Plan { source, .. } => vec![source.variant()],
+        AnswerError::Read { source, .. } => match source {
+            ReadError::Query(query) => vec![source.variant(), query.variant()],
+            _ => vec![source.variant()],
+        },
+        AnswerError::Value { source, .. } => vec![source.variant()],
+        AnswerError::HoldOver { error, .. } => variants_in_answer(error),
+    };
+    [vec![error.variant()], inner].concat()
+}
+
+#[test]
+fn the_table_of_errors_has_every_variant() {
+    let table = table_of_errors();
+    let seen: BTreeSet<_> = table.iter().flat_map(|(error, ..)| variants_in(error)).collect();
+    assert_eq!(seen, all_variants());
+}
+
+#[test]
+fn a_reason_has_one_code() {
+    let reasons: BTreeSet<_> = table_of_errors().iter().map(|(_, code, reason)| (*reason, *code)).collect();
+    let without_own_reason = [Reason::HeadersTimeout, Reason::HeadersTooLarge].map(Reason::code);
+    let paired = reasons.iter().filter(|(_, code)| !without_own_reason.contains(code));
+    let names: BTreeSet<_> = paired.clone().map(|(reason, _)| reason).collect();
+    assert_eq!(names.len(), paired.count(), "{reasons:?}");
 }

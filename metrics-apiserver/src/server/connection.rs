@@ -25,7 +25,7 @@ use super::handshake::Handshakes;
 use super::reply::Response;
 use super::stream::{TimedOut, TimedStream};
 use super::{Shared, observe, reply};
-use crate::api::RequestError;
+use crate::api::{Error, LimitError, RequestError, Status};
 
 /// Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst. Each costs some 25 KB, and up to
 /// twice [`HEAD_BYTES_MAX`] while a head comes in: that must fit into the manifests' memory.
@@ -118,7 +118,7 @@ impl Acceptor {
         });
         let answer = |request| observe::serve(Arc::clone(&connection), request);
         let ended = serve_requests(&self.http, stream, answer, &mut stopping).await;
-        let refusal = ended.refusal.map(|error| reply::refusal(&self.shared, error));
+        let refusal = ended.refusal.map(|status| reply::refusal(&self.shared, &status));
         // At shutdown nobody waits for clients that have nothing to say.
         let lingers = !(ended.is_idle && *stopping.borrow());
         if !ended.is_stalled {
@@ -132,7 +132,7 @@ impl Acceptor {
 struct Ended<S> {
     stream: S,
     /// Why the last head got no answer of hyper's.
-    refusal: Option<RequestError>,
+    refusal: Option<Status>,
     /// Whether nothing has come since the last answer.
     is_idle: bool,
     /// Whether the client does not take what is sent.
@@ -233,17 +233,14 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 /// Why a head that has come, at least in part, gets no other answer. An idle connection just ends: a 408 could cross a
 /// request on its way, and Go's transport would take it for the answer. So it sends the request again.
-fn refusal(
-    ended: hyper::Result<()>,
-    timed_out: Option<TimedOut>,
-    has_begun: bool,
-) -> Option<RequestError> {
-    match ended {
-        Err(error) if error.is_parse_too_large() => Some(RequestError::HeadTooLarge),
-        Err(error) if error.is_parse() => Some(RequestError::Malformed),
-        _ if timed_out == Some(TimedOut::Read) && has_begun => Some(RequestError::HeadTimeout),
-        _ => None,
-    }
+fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: bool) -> Option<Status> {
+    let error: Error = match ended {
+        Err(error) if error.is_parse_too_large() => LimitError::HeadersTooLarge.into(),
+        Err(error) if error.is_parse() => RequestError::Malformed.into(),
+        _ if timed_out == Some(TimedOut::Read) && has_begun => LimitError::HeadersTimeout.into(),
+        _ => return None,
+    };
+    Some(Status::from(&error))
 }
 
 /// Sends a last answer and TLS' goodbye, then waits for the client to close too: closed before all that it sent is read,

@@ -5,35 +5,35 @@ use hyper::header;
 
 use super::reply::{self, Response};
 use super::request::Request;
-use crate::api::{Document, Documents, Error, Media, Offer};
+use crate::api::{Document, DocumentKind, Error, Media, Offer};
 
-/// `/apis`, in the form the client knows.
-pub(super) fn groups(documents: &Documents, request: &Request<'_>) -> Result<Response, Error> {
-    let mut response = match request.media(Offer::Groups)? {
-        Media::Aggregated => conditional(&documents.aggregated, request, "public"),
-        _ => reply::document(&documents.groups, request.is_pretty()),
-    };
-    response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept"));
-    Ok(response)
+/// A document in the form that the client asks for.
+pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<Response, Error> {
+    if let Some(aggregated) = &document.aggregated {
+        let mut response = match request.media(Offer::Groups)? {
+            Media::Aggregated => conditional(aggregated, request, "public"),
+            Media::Json | Media::Table(_) => reply::document(document, request.is_pretty()),
+        };
+        response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("Accept"));
+        return Ok(response);
+    }
+    request.media(Offer::Json)?;
+    Ok(match document.kind {
+        DocumentKind::Discovery | DocumentKind::Version => reply::document(document, request.is_pretty()),
+        DocumentKind::Openapi => hashed(document, request),
+    })
 }
 
-/// A document that clients read whole each time.
-pub(super) fn plain(document: &Document, request: &Request<'_>) -> Result<Response, Error> {
-    request.media(Offer::Json)?;
-    Ok(reply::document(document, request.is_pretty()))
-}
-
-/// A document that clients keep; one who names its hash in the URL may keep it for ever, since another content has
-/// another URL. An outdated hash gets the current content: a redirect would be refused by the aggregator.
-pub(super) fn tagged(document: &Document, request: &Request<'_>) -> Result<Response, Error> {
-    request.media(Offer::Json)?;
+/// A client that names the document's hash in the URL may keep it for ever, since other content has another URL. An
+/// outdated hash gets the current content: the aggregator would refuse a redirect.
+fn hashed(document: &Document, request: &Request<'_>) -> Response {
     let asked = request.raw.uri.query().and_then(|query| query.strip_prefix("hash="));
-    let is_current = asked.is_some_and(|hash| hash == document.etag.trim_matches('"'));
+    let is_current = asked.is_some_and(|hash| hash == document.hash());
     let cache = if is_current { "public, max-age=31536000, immutable" } else { reply::UNCACHED };
-    Ok(conditional(document, request, cache))
+    conditional(document, request, cache)
 }
 
-/// 304 for a client that has it already.
+/// 304 for a client that has the document already.
 fn conditional(document: &Document, request: &Request<'_>, cache: &'static str) -> Response {
     if request.is_pretty() {
         return reply::document(document, true);

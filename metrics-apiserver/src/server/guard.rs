@@ -10,7 +10,10 @@ use crate::authn::{Credentials, UserInfo};
 use crate::authz::{Attributes, Grant, attributes_of};
 
 /// The user who sent the request; `None` if it shows nothing.
-pub(super) async fn authenticate(connection: &Connection, request: &Parts) -> Result<Option<UserInfo>, Error> {
+pub(super) async fn authenticate(
+    connection: &Connection,
+    request: &Parts,
+) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<(&str, &[u8])> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let shown = Credentials { peer_certificates: &connection.certificates, headers: &headers };
@@ -47,7 +50,7 @@ pub(super) fn used(shared: &Shared, grant: &Grant<'_>, answered: &Result<Respons
 fn came_to_something(answered: &Result<Response, Error>) -> bool {
     let code = match answered {
         Ok(response) => response.status().as_u16(),
-        Err(error) => Status::from(error).code,
+        Err(error) => Status::from(error).code(),
     };
     !(400..500).contains(&code)
 }

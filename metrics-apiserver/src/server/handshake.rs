@@ -57,7 +57,11 @@ impl Handshakes {
             "Failed TLS handshakes, by cause",
             failures.clone(),
         );
-        Self { acceptor: TlsAcceptor::from(Arc::new(config)), failures, logs: HandshakeFailure::ALL.map(|_| FailureLog::new()) }
+        Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            failures,
+            logs: HandshakeFailure::ALL.map(|_| FailureLog::new()),
+        }
     }
 
     /// The connection with TLS, or nothing if the handshake fails.

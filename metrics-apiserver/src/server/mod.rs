@@ -41,7 +41,7 @@ use large::LargeAnswers;
 use limits::Limits;
 
 use crate::answer::Answers;
-use crate::api::Documents;
+use crate::api::{Documents, GROUPS};
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::readiness::Readiness;
@@ -120,7 +120,7 @@ pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
         authorizer,
         readiness,
         registry,
-        documents: Documents::new(),
+        documents: Documents::new(GROUPS),
         limits: Limits::new(request_timeout, read_deadline, max_in_flight),
         large: LargeAnswers::default(),
         metrics,

@@ -21,76 +21,72 @@ use uuid::Uuid;
 use super::connection::Connection;
 use super::reply::Response;
 use super::request::Request;
-use super::routes::Route;
-use super::{guard, reply, trace};
+use super::{guard, reply, routes, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
 
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
 const AUDIT_ID_CHARS_MAX: usize = 64;
 
-/// Answers one request, whatever it is. Its body is never read: whoever sends one gets no further request answered.
+/// Answers one request, whatever it is. Its body is never read: after a request with one the connection closes.
 pub(super) async fn serve(
     connection: Arc<Connection>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
-    let (request, body) = request.into_parts();
+    let (raw, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     drop(body);
     let shared = &*connection.shared;
-    let audit_id = audit_id(&request);
+    let audit_id = audit_id(&raw);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    let route = Route::of(request.uri.path());
-    let name = route.as_ref().map_or(Route::Unknown.name(), Route::name);
-    let trace = trace::begin(&request, name, &audit_id);
+    let request = Request::new(&raw, &shared.documents);
+    let resource = request.target.resource;
+    let trace = trace::begin(&raw, resource, &audit_id);
     let mut is_known = false;
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let handled = AssertUnwindSafe(admitted(&connection, &request, route, &mut is_known)).catch_unwind();
+    let handled = AssertUnwindSafe(admitted(&connection, &request, &mut is_known)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
-    // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
+    // While the listener is still there, callers make new connections elsewhere.
     let is_last = shared.readiness.is_shutting_down();
-    // And nobody who has not shown who they are keeps one of the connections that there may be.
+    // An unauthenticated client keeps none of the limited number of connections.
     if is_last || !is_known || has_body {
         reply::close(&mut response);
     }
-    let record = Record { method: &request.method, route: name, code: response.status().as_u16() };
+    let record = Record { method: &raw.method, route: resource, code: response.status().as_u16() };
     trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
-    span.in_scope(|| record.log(&request.uri, started.elapsed()));
+    span.in_scope(|| record.log(&raw.uri, started.elapsed()));
     Ok(response)
 }
 
-/// The way of a request: in time, by somebody who may, one of so many. `is_known` tells whether somebody showed who they
-/// are, which comes before all that a URL can be refused for: they keep the connection.
+/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within the
+/// deadline. `is_known` tells whether the client authenticated: then it keeps its connection whatever it is refused for.
 async fn admitted(
     connection: &Connection,
-    raw: &Parts,
-    route: Result<Route<'_>, RequestError>,
+    request: &Request<'_>,
     is_known: &mut bool,
 ) -> Result<Response, Error> {
+    let Request { raw, target } = request;
     if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
     let shared = &*connection.shared;
-    let request = Request::new(raw);
-    let asked = request.as_ref().map_or(None, |request| request.parameters.timeout);
-    let answered = tokio::time::timeout(shared.limits.deadline(asked), async {
+    let answered = tokio::time::timeout(shared.limits.deadline(target.timeout()), async {
         let user = guard::authenticate(connection, raw).await?;
         *is_known = user.is_some();
-        let (route, request) = (route?, request?);
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let _permit = if route.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
+        let _permit = if target.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
         let wanted = guard::wanted(raw);
         let grant = guard::authorize(shared, &user, &wanted).await?;
         if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = route.handle(shared, &request).await;
+        let answered = routes::handle(shared, request).await;
         guard::used(shared, &grant, &answered);
         answered
     });
@@ -98,18 +94,18 @@ async fn admitted(
 }
 
 /// The client's copy of an error, and the operator's.
-fn refusal(request: &Parts, error: &Error, span: &tracing::Span) -> Response {
+fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> Response {
     let status = Status::from(error);
+    let (path, code) = (request.raw.uri.path(), status.code());
     span.in_scope(|| {
         let causes = Causes(error);
-        if status.code >= 500 && !error.is_told() {
-            tracing::warn!(http.path = request.uri.path(), http.code = status.code, error = %causes, "request failed");
+        if code >= 500 && !error.is_reported() {
+            tracing::warn!(http.path = path, http.code = code, error = %causes, "request failed");
         } else {
-            tracing::debug!(http.code = status.code, error = %causes, "request refused");
+            tracing::debug!(http.code = code, error = %causes, "request refused");
         }
     });
-    let is_pretty = Request::new(request).is_ok_and(|request| request.is_pretty());
-    reply::status(&status, is_pretty)
+    reply::status(&status, request.is_pretty())
 }
 
 /// One request being answered; counted until dropped, for a client that goes away ends the handling anywhere.
@@ -232,7 +228,7 @@ impl Metrics {
 
     /// Counts a request whose head could not be read.
     pub(super) fn count_refusal(&self, code: u16) {
-        let labels = RequestLabels { verb: "other", resource: Route::Unknown.name(), code };
+        let labels = RequestLabels { verb: "other", resource: "unknown", code };
         self.requests.get_or_create(&labels).inc();
     }
 

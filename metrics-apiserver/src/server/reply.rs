@@ -6,7 +6,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 
 use super::Shared;
 use super::body::Body;
-use crate::api::{Document, Error, RequestError, Status, pretty};
+use crate::api::{Document, Status, pretty};
 
 pub(super) type Response = hyper::Response<Body>;
 
@@ -29,7 +29,7 @@ pub(super) fn document(document: &Document, is_pretty: bool) -> Response {
 
 /// An error as Kubernetes writes it.
 pub(super) fn status(status: &Status, is_pretty: bool) -> Response {
-    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let code = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = status.to_json();
     let mut response = typed(code, JSON, if is_pretty { pretty(&body).into() } else { body.into() });
     if code == StatusCode::METHOD_NOT_ALLOWED {
@@ -77,15 +77,14 @@ pub(super) fn close(response: &mut Response) {
 }
 
 /// The whole response to a head that hyper could not read, in bytes: there is no request to answer. Counted like others.
-pub(super) fn refusal(shared: &Shared, error: RequestError) -> Vec<u8> {
-    let status = Status::from(&Error::from(error));
-    shared.metrics.count_refusal(status.code);
-    let reason = StatusCode::from_u16(status.code).ok().and_then(|code| code.canonical_reason());
+pub(super) fn refusal(shared: &Shared, status: &Status) -> Vec<u8> {
+    shared.metrics.count_refusal(status.code());
+    let reason = StatusCode::from_u16(status.code()).ok().and_then(|code| code.canonical_reason());
     let body = status.to_json();
     let mut response = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: {JSON}\r\ncontent-length: {}\r\ncache-control: {UNCACHED}\r\n\
          x-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
-        status.code,
+        status.code(),
         reason.unwrap_or_default(),
         body.len(),
     )

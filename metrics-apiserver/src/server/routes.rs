@@ -1,196 +1,265 @@
-//! Every path there is, on one screen.
+//! What a URL asks for: the one place that reads paths. Documents and reads come from the API groups.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use super::reply::Response;
 use super::request::Request;
 use super::{Shared, documents, health, read, scrape};
-use crate::api::{Error, GROUP, RequestError, VERSION};
+use crate::api::{self, Document, Documents, Error, GROUPS, Group, Parameters, RequestError};
 use crate::readiness::Endpoint;
 
-/// What a path means. Segments are percent-decoded, once.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Route<'a> {
-    Root,
-    Groups,
-    Group,
-    Resources,
-    Read { namespace: Cow<'a, str>, metric: Cow<'a, str> },
-    OpenapiV2,
-    OpenapiIndex,
-    OpenapiGroupVersion,
-    Version,
-    Health(Endpoint),
-    HealthCheck(Endpoint, Cow<'a, str>),
-    Metrics,
-    Unknown,
+/// A URL, read once.
+#[derive(Debug)]
+pub(super) struct Target<'a> {
+    /// What the query string says.
+    pub(super) parameters: Parameters<'a>,
+    /// A name of bounded variety, for metrics, traces and log lines.
+    pub(super) resource: &'static str,
+    /// What is served there, or what is wrong with the URL: to be told after authorization.
+    pub(super) route: Result<Route<'a>, RequestError>,
 }
+
+/// What is served at a URL.
+#[derive(Debug)]
+pub(super) enum Route<'a> {
+    /// A static document.
+    Document(&'a Document),
+    /// A health endpoint, or one of its checks.
+    Probe(Endpoint, Option<Cow<'a, str>>),
+    /// The server's own metrics.
+    Metrics,
+    /// A read of one of the APIs.
+    Read(api::Request),
+}
+
+impl<'a> Target<'a> {
+    /// Reads a URL's raw path and query.
+    pub(super) fn parse(documents: &'a Documents, path: &'a str, query: &'a str) -> Self {
+        let parameters = Parameters::parse(query);
+        let (resource, mut route) = Route::of(documents, path, &parameters);
+        if let Err(error) = &parameters.timeout {
+            route = route.and_then(|_| Err(error.clone()));
+        }
+        Self { parameters, resource, route }
+    }
+
+    /// The client's own deadline.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.parameters.timeout.as_ref().ok().copied().flatten()
+    }
+
+    /// Whether the request is a probe, which no limit may refuse.
+    pub(super) const fn is_probe(&self) -> bool {
+        matches!(self.route, Ok(Route::Probe(..)))
+    }
+}
+
+/// Behind `/apis/GROUP/VERSION`, no API has longer paths than `namespaces/NAMESPACE/RESOURCE/NAME/SUBRESOURCE`.
+const SEGMENTS_MAX: usize = 8;
 
 impl<'a> Route<'a> {
-    /// The meaning of a URL's raw path.
-    pub(super) fn of(path: &'a str) -> Result<Self, RequestError> {
+    /// The route of a URL, and its name. Segments are percent-decoded, once.
+    fn of(
+        documents: &'a Documents,
+        path: &'a str,
+        parameters: &Parameters<'_>,
+    ) -> (&'static str, Result<Self, RequestError>) {
+        let unknown = |error| ("unknown", Err(error));
         let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').map(decode);
-        // No path of ours is longer; what comes behind decides only that this one is not known.
-        let first: Vec<Cow<'a, str>> = segments.by_ref().take(SEGMENTS_MAX).collect::<Result<_, _>>()?;
-        let is_longer = segments.next().is_some();
-        let names: [&str; SEGMENTS_MAX] = std::array::from_fn(|i| first.get(i).map_or("", AsRef::as_ref));
-        Ok(match &names[..first.len()] {
-            _ if is_longer => Self::Unknown,
-            [""] => Self::Root,
-            ["version"] => Self::Version,
-            ["metrics"] => Self::Metrics,
-            ["apis"] | ["apis", ""] => Self::Groups,
-            ["apis", GROUP] | ["apis", GROUP, ""] => Self::Group,
-            ["apis", GROUP, VERSION] | ["apis", GROUP, VERSION, ""] => Self::Resources,
-            ["apis", GROUP, VERSION, "namespaces", _, metric] if !metric.is_empty() => {
-                let mut names = first.into_iter().skip(4);
-                Self::Read {
-                    namespace: names.next().unwrap_or_default(),
-                    metric: names.next().unwrap_or_default(),
+        let Ok(decoded) = segments.by_ref().take(SEGMENTS_MAX).collect::<Result<Vec<_>, _>>() else {
+            return unknown(RequestError::Path);
+        };
+        if segments.next().is_some() {
+            return unknown(RequestError::UnknownPath);
+        }
+        let names: [&str; SEGMENTS_MAX] = std::array::from_fn(|i| decoded.get(i).map_or("", AsRef::as_ref));
+        match &names[..decoded.len()] {
+            ["apis", group, version, read @ ..] if !matches!(read, [] | [""]) => {
+                let Some((group, version)) = Group::find(GROUPS, group, version) else {
+                    return unknown(RequestError::UnknownPath);
+                };
+                match (version.parse)(read, parameters) {
+                    Ok(Some(request)) => (group.label, Ok(Self::Read(request))),
+                    Ok(None) => unknown(RequestError::UnknownPath),
+                    Err(error) => (group.label, Err(error)),
                 }
             }
-            ["openapi", "v2"] => Self::OpenapiV2,
-            ["openapi", "v3"] => Self::OpenapiIndex,
-            ["openapi", "v3", "apis", GROUP, VERSION] => Self::OpenapiGroupVersion,
-            [endpoint] => health_endpoint(endpoint).map_or(Self::Unknown, Self::Health),
-            [endpoint, _] => match health_endpoint(endpoint) {
-                Some(endpoint) => Self::HealthCheck(endpoint, first.into_iter().nth(1).unwrap_or_default()),
-                None => Self::Unknown,
-            },
-            _ => Self::Unknown,
-        })
-    }
-
-    /// Hands the request to its handler.
-    pub(super) async fn handle(&self, shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
-        let documents = &shared.documents;
-        match self {
-            Self::Read { namespace, metric } => read::external(shared, request, namespace, metric).await,
-            Self::Groups => documents::groups(documents, request),
-            Self::Group => documents::plain(&documents.group, request),
-            Self::Resources => documents::plain(&documents.resources, request),
-            Self::Root => documents::plain(&documents.root, request),
-            Self::Version => documents::plain(&documents.version, request),
-            Self::OpenapiV2 => documents::tagged(&documents.openapi_v2, request),
-            Self::OpenapiIndex => documents::tagged(&documents.openapi_index, request),
-            Self::OpenapiGroupVersion => documents::tagged(&documents.openapi_group_version, request),
-            Self::Health(endpoint) => Ok(health::all(&shared.readiness, *endpoint, request)),
-            Self::HealthCheck(endpoint, name) => health::one(&shared.readiness, *endpoint, name),
-            Self::Metrics => Ok(scrape::metrics(&shared.registry, &shared.large).await),
-            Self::Unknown => Err(RequestError::UnknownPath.into()),
+            ["metrics"] => ("metrics", Ok(Self::Metrics)),
+            names => {
+                if let Some(document) = documents.at(names) {
+                    (document.kind.as_str(), Ok(Self::Document(document)))
+                } else if let Some(probe) = probe(decoded) {
+                    ("health", Ok(probe))
+                } else {
+                    unknown(RequestError::UnknownPath)
+                }
+            }
         }
-    }
-
-    /// A name of bounded variety, for metrics and log lines.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Read { .. } => "externalmetrics",
-            Self::Root | Self::Groups | Self::Group | Self::Resources => "discovery",
-            Self::OpenapiV2 | Self::OpenapiIndex | Self::OpenapiGroupVersion => "openapi",
-            Self::Version => "version",
-            Self::Health(_) | Self::HealthCheck(..) => "health",
-            Self::Metrics => "metrics",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether the request is a probe, which no limit may turn away.
-    pub(super) const fn is_probe(&self) -> bool {
-        matches!(self, Self::Health(_) | Self::HealthCheck(..))
     }
 }
 
-/// `/apis/GROUP/VERSION/namespaces/NAMESPACE/METRIC` is the longest path.
-const SEGMENTS_MAX: usize = 6;
+/// Answers a request that is authorized.
+pub(super) async fn handle(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
+    match request.target.route.as_ref().map_err(Clone::clone)? {
+        Route::Read(wanted) => read::read(shared, request, wanted).await,
+        Route::Document(document) => documents::serve(document, request),
+        Route::Probe(endpoint, None) => Ok(health::all(&shared.readiness, *endpoint, request)),
+        Route::Probe(endpoint, Some(check)) => health::one(&shared.readiness, *endpoint, check),
+        Route::Metrics => Ok(scrape::metrics(&shared.registry, &shared.large).await),
+    }
+}
 
 fn decode(segment: &str) -> Result<Cow<'_, str>, RequestError> {
     percent_decode_str(segment).decode_utf8().map_err(|_| RequestError::Path)
 }
 
-fn health_endpoint(name: &str) -> Option<Endpoint> {
-    match name {
-        "healthz" => Some(Endpoint::Healthz),
-        "livez" => Some(Endpoint::Livez),
-        "readyz" => Some(Endpoint::Readyz),
-        _ => None,
-    }
+/// `/livez` or `/livez/CHECK`.
+fn probe(segments: Vec<Cow<'_, str>>) -> Option<Route<'_>> {
+    let mut segments = segments.into_iter();
+    let endpoint = match &*segments.next()? {
+        "healthz" => Endpoint::Healthz,
+        "livez" => Endpoint::Livez,
+        "readyz" => Endpoint::Readyz,
+        _ => return None,
+    };
+    let check = segments.next();
+    segments.next().is_none().then_some(Route::Probe(endpoint, check))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, RequestError, Route};
+    use super::*;
+    use crate::metric::{MetricName, Namespace, Selector};
+
+    /// The route in a few words, and the name of the target.
+    fn read(target: &str) -> (String, &'static str) {
+        let documents = Documents::new(GROUPS);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let target = Target::parse(&documents, path, query);
+        let route = match target.route {
+            Ok(Route::Document(document)) => document.path.clone(),
+            Ok(Route::Probe(endpoint, check)) => format!("{endpoint:?} {check:?}"),
+            Ok(Route::Metrics) => "metrics".to_owned(),
+            Ok(Route::Read(api::Request::External { namespace, metric, selector })) => {
+                format!("{namespace} {metric} {selector}")
+            }
+            Err(error) => format!("{error:?}"),
+        };
+        (route, target.resource)
+    }
 
     #[track_caller]
-    fn check(path: &str, expected: Route<'_>) {
-        assert_eq!(Route::of(path), Ok(expected), "{path}");
+    fn check(path: &str, route: &str, name: &str) {
+        assert_eq!(read(path), (route.to_owned(), name), "{path}");
     }
 
-    fn read<'a>(namespace: &'a str, metric: &'a str) -> Route<'a> {
-        Route::Read { namespace: namespace.into(), metric: metric.into() }
-    }
+    const V1BETA1: &str = "/apis/external.metrics.k8s.io/v1beta1";
 
     #[test]
     fn every_path_of_the_contract_has_its_meaning() {
-        check("/", Route::Root);
-        check("/apis", Route::Groups);
-        check("/apis/", Route::Groups);
-        check("/apis/external.metrics.k8s.io", Route::Group);
-        check("/apis/external.metrics.k8s.io/", Route::Group);
-        check("/apis/external.metrics.k8s.io/v1beta1", Route::Resources);
-        check("/apis/external.metrics.k8s.io/v1beta1/", Route::Resources);
-        check("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue", read("default", "queue"));
-        check("/openapi/v2", Route::OpenapiV2);
-        check("/openapi/v3", Route::OpenapiIndex);
-        check("/openapi/v3/apis/external.metrics.k8s.io/v1beta1", Route::OpenapiGroupVersion);
-        check("/version", Route::Version);
-        check("/metrics", Route::Metrics);
-        check("/healthz", Route::Health(Endpoint::Healthz));
-        check("/livez", Route::Health(Endpoint::Livez));
-        check("/readyz/shutdown", Route::HealthCheck(Endpoint::Readyz, "shutdown".into()));
+        check("/", "/", "discovery");
+        check("/apis", "/apis", "discovery");
+        check("/apis/", "/apis", "discovery");
+        check("/apis/external.metrics.k8s.io", "/apis/external.metrics.k8s.io", "discovery");
+        check("/apis/external.metrics.k8s.io/", "/apis/external.metrics.k8s.io", "discovery");
+        check(V1BETA1, V1BETA1, "discovery");
+        check(&format!("{V1BETA1}/"), V1BETA1, "discovery");
+        check(&format!("{V1BETA1}/namespaces/default/queue"), "default queue ", "externalmetrics");
+        check("/openapi/v2", "/openapi/v2", "openapi");
+        check("/openapi/v3", "/openapi/v3", "openapi");
+        let document = "/openapi/v3/apis/external.metrics.k8s.io/v1beta1";
+        check(document, document, "openapi");
+        check("/version", "/version", "version");
+        check("/metrics", "metrics", "metrics");
+        check("/healthz", "Healthz None", "health");
+        check("/livez", "Livez None", "health");
+        check("/readyz/shutdown", "Readyz Some(\"shutdown\")", "health");
+        check("/readyz/", "Readyz Some(\"\")", "health");
+    }
+
+    #[test]
+    fn a_read_is_parsed_once_from_path_and_query() {
+        let documents = Documents::new(GROUPS);
+        let path = format!("{V1BETA1}/namespaces/default/queue");
+        let target = Target::parse(&documents, &path, "labelSelector=app%3Dweb&timeout=2s");
+        let expected = api::Request::External {
+            namespace: Namespace::parse("default").unwrap(),
+            metric: MetricName::parse("queue").unwrap(),
+            selector: "app=web".parse::<Selector>().unwrap(),
+        };
+        assert!(matches!(&target.route, Ok(Route::Read(request)) if *request == expected), "{target:?}");
+        assert_eq!(target.timeout(), Some(Duration::from_secs(2)));
     }
 
     #[test]
     fn every_other_path_is_unknown() {
-        let version = "/apis/external.metrics.k8s.io/v1beta1";
         for path in [
-            "",
             "//",
             "/api",
-            "/apis/custom.metrics.k8s.io/v1beta1",
+            "/apis/other.metrics.k8s.io/v1beta1",
+            "/apis/other.metrics.k8s.io/v1beta1/namespaces/default/queue",
             "/apis/external.metrics.k8s.io/v1",
+            "/apis/external.metrics.k8s.io/v1/namespaces/default/queue",
             "/version/",
+            "/metrics/",
             "/readyz/ping/x",
+            "/openapi/v3/",
             "/openapi/v3/apis/external.metrics.k8s.io",
+            "/apis%2Fexternal.metrics.k8s.io",
         ] {
-            if !path.is_empty() {
-                check(path, Route::Unknown);
-            }
+            check(path, "UnknownPath", "unknown");
         }
         for rest in [
             "/queue",
             "/namespaces",
             "/namespaces/default",
             "/namespaces/default/",
+            "/namespaces/default/queue/",
             "/namespaces/a/b/c",
             "/pods/a/b",
+            "//",
+            "/a/b/c/d/e/f/g/h/i",
         ] {
-            check(&format!("{version}{rest}"), Route::Unknown);
+            check(&format!("{V1BETA1}{rest}"), "UnknownPath", "unknown");
         }
     }
 
     #[test]
     fn a_segment_is_decoded_exactly_once() {
-        let prefix = "/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/";
-        check(&format!("{prefix}a%2Fb"), read("ns", "a/b"));
-        check(&format!("{prefix}a%252Fb"), read("ns", "a%2Fb"));
-        check(&format!("{prefix}%2A"), read("ns", "*"));
-        check(&format!("{prefix}*"), read("ns", "*"));
-        check(&format!("{prefix}job:rate"), read("ns", "job:rate"));
-        check(&format!("{prefix}a+b%20c"), read("ns", "a+b c"));
-        check(&format!("{prefix}sch%C3%B6n"), read("ns", "schön"));
-        check("/%61pis", Route::Groups);
-        assert_eq!(Route::of(&format!("{prefix}%ff")), Err(RequestError::Path));
+        let prefix = format!("{V1BETA1}/namespaces/ns/");
+        for (segment, metric) in [
+            ("%2A", "*"),
+            ("*", "*"),
+            ("job:rate", "job:rate"),
+            ("a+b%20c", "a+b c"),
+            ("sch%C3%B6n", "schön"),
+            ("%252A", ""),
+            ("a%2Fb", ""),
+        ] {
+            let (route, name) = read(&format!("{prefix}{segment}"));
+            // What decodes to a slash or a percent sign is not a metric name.
+            let is_expected = if metric.is_empty() {
+                route.starts_with("Metric(")
+            } else {
+                route == format!("ns {metric} ")
+            };
+            assert!(is_expected && name == "externalmetrics", "{segment}: {route}");
+        }
+        check("/%61pis", "/apis", "discovery");
+        check(&format!("{prefix}%ff"), "Path", "unknown");
+    }
+
+    #[test]
+    fn a_bad_url_keeps_the_name_of_what_it_asks_for() {
+        let path = format!("{V1BETA1}/namespaces/ns/queue");
+        check(&format!("{path}?timeout=soon"), "Timeout", "externalmetrics");
+        check("/livez?timeout=soon", "Timeout", "health");
+        check("/%ff?timeout=soon", "Path", "unknown");
+        for query in ["watch=1", "labelSelector=a%20in%20("] {
+            assert_eq!(read(&format!("{path}?{query}")).1, "externalmetrics");
+        }
     }
 }

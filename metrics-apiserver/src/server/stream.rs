@@ -201,7 +201,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.notice_request();
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if let (Phase::Answering { is_written: true, has_next }, Poll::Ready(Ok(()))) = (self.phase, &flushed) {
+        if let (Phase::Answering { is_written: true, has_next }, Poll::Ready(Ok(()))) = (self.phase, &flushed)
+        {
             self.write_deadline = None;
             if has_next {
                 self.await_request(Phase::Head, HEAD_TIMEOUT);

@@ -56,7 +56,7 @@ async fn a_failure_is_held_until_max_age_and_hold_are_over_and_no_longer() {
     );
     let inner =
         AnswerError::Read { metric: MetricName::parse("m").unwrap(), source: ReadError::Query(refused()) };
-    let code = |error: AnswerError| Status::from(&Error::Answer(error)).code;
+    let code = |error: AnswerError| Status::from(&Error::Answer(error)).code();
     assert_eq!(code(error), code(inner), "the code is that of the error of now");
 }
 
@@ -189,7 +189,7 @@ async fn a_partial_answer_counts_as_a_failure_unless_it_is_accepted() {
     let message = error.to_string();
     assert!(message.contains("partial") && message.contains("set onPartial"), "{message}");
     assert!(!message.contains("thanos-7"), "the warning may name hosts: {message}");
-    assert_eq!(Status::from(&Error::Answer(error)).code, 503);
+    assert_eq!(Status::from(&Error::Answer(error)).code(), 503);
     assert_eq!(fixture.milli("accepting").await, Ok(vec![5000]));
     assert_eq!(fixture.milli("value").await, Ok(vec![0]));
 }

@@ -1,8 +1,9 @@
-//! Content negotiation: which of the served forms an `Accept` header asks for (contract §4.7).
+//! Content negotiation: which of the served media types an `Accept` header asks for.
 
-use super::{RequestError, TableVersion};
+use super::request::RequestError;
+use super::table::TableVersion;
 
-/// The form of an answer.
+/// The media type of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
     /// Plain JSON.
@@ -13,7 +14,7 @@ pub enum Media {
     Aggregated,
 }
 
-/// Which forms an endpoint has besides plain JSON.
+/// Which media types an endpoint offers besides plain JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
     /// None.
@@ -24,10 +25,10 @@ pub enum Offer {
     Groups,
 }
 
-/// The best served form for `accept`; no header means JSON.
+/// The best of the offered media types for `accept`; no header means JSON.
 ///
-/// A clause wins by its quality, then by being concrete, then by standing first. Clauses that ask for a form not served
-/// (`as=PartialObjectMetadata`, protobuf, YAML) are passed over, since clients list JSON behind them.
+/// Clauses are ranked by quality, then by how specific they are, then by order. A clause that asks for something else
+/// (`as=PartialObjectMetadata`, protobuf, YAML) is skipped, since clients list JSON as an alternative.
 pub fn negotiate(accept: Option<&str>, offer: Offer) -> Result<Media, RequestError> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Ok(Media::Json) };
     let mut best: Option<(Rank, Media)> = None;
@@ -41,7 +42,7 @@ pub fn negotiate(accept: Option<&str>, offer: Offer) -> Result<Media, RequestErr
     best.map(|(_, media)| media).ok_or(RequestError::NotAcceptable)
 }
 
-/// Quality in thousandths, then how concrete the clause is.
+/// Quality in thousandths, then how specific the clause is.
 type Rank = (u16, u8);
 
 /// One clause of an `Accept` header.
@@ -71,7 +72,7 @@ impl<'a> Clause<'a> {
     }
 
     fn served(&self, offer: Offer) -> Option<(Rank, Media)> {
-        let concrete = match self.media_type {
+        let specificity = match self.media_type {
             "application/json" => 2,
             "application/*" => 1,
             "*/*" => 0,
@@ -91,11 +92,11 @@ impl<'a> Clause<'a> {
             }
             _ => return None,
         };
-        Some(((self.quality, concrete), media))
+        Some(((self.quality, specificity), media))
     }
 }
 
-/// `0.5` → 500; what is no quality counts as 1, as in Go.
+/// `0.5` → 500; a malformed quality counts as 1, as in Go.
 fn thousandths(quality: &str) -> u16 {
     let Ok(quality) = quality.trim().parse::<f32>() else { return 1000 };
     #[expect(
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_clients_of_kubernetes_send_is_served() {
+    fn the_headers_of_kubernetes_clients_are_understood() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         check(kubectl, Offer::Values, Some(Media::Table(TableVersion::V1)));
         check(kubectl, Offer::Json, Some(Media::Json));
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn quality_then_concreteness_then_order_decide() {
+    fn clauses_are_ranked_by_quality_then_specificity_then_order() {
         let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
         check(&format!("{table};q=0.5,application/json"), Offer::Values, Some(Media::Json));
         check(&format!("*/*,{table}"), Offer::Values, Some(Media::Table(TableVersion::V1)));
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_served_is_refused() {
+    fn other_media_types_are_refused() {
         check("text/html", Offer::Values, None);
         check("application/yaml", Offer::Values, None);
         check("application/vnd.kubernetes.protobuf", Offer::Values, None);

@@ -1,0 +1,32 @@
+//! What the JSON encodings share.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+/// Appends the JSON of `content` and a newline, as Go's encoder does.
+///
+/// Writing to memory cannot fail, and none of our types has a key that is not a string or a number that JSON lacks. The
+/// golden tests would notice an empty body.
+pub(super) fn write(body: &mut Vec<u8>, content: &impl Serialize) {
+    if serde_json::to_writer(&mut *body, content).is_err() {
+        body.clear();
+    }
+    body.push(b'\n');
+}
+
+/// `{}`.
+#[derive(Serialize)]
+pub(super) struct Empty {}
+
+/// Writes a `metav1.Time`: RFC 3339 in UTC with whole seconds.
+pub(super) fn whole_seconds<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    displayed(&Timestamp::from_second(timestamp.as_second()).unwrap_or(*timestamp), serializer)
+}
+
+/// Writes a string as `Display` prints it.
+pub(super) fn displayed<S: Serializer>(
+    value: &impl std::fmt::Display,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}

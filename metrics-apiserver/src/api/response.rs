@@ -1,0 +1,60 @@
+//! The answer to a read, in the form the client wants.
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::external;
+use super::negotiate::Media;
+use super::request::Request;
+use crate::answer::{Answer, AnswerError, Answers};
+use crate::metric::Namespace;
+
+/// What a read found.
+#[derive(Debug)]
+pub enum Response<'a> {
+    /// The values of an external metric.
+    External {
+        /// The namespace of the request.
+        namespace: &'a Namespace,
+        /// The values.
+        answer: Answer,
+    },
+}
+
+impl Request {
+    /// Answers the request by `deadline`.
+    pub async fn answer(&self, answers: &Answers, deadline: Instant) -> Result<Response<'_>, AnswerError> {
+        match self {
+            Self::External { namespace, metric, selector } => {
+                let answer = answers.external(namespace, metric, selector, deadline).await?;
+                Ok(Response::External { namespace, answer })
+            }
+        }
+    }
+}
+
+impl Response<'_> {
+    /// About how much memory [`Self::encode`] takes.
+    pub fn bytes(&self, media: Media) -> usize {
+        let json = match self {
+            Self::External { answer, .. } => {
+                external::value_list_bytes(answer.metric.as_str(), &answer.values)
+            }
+        };
+        // The cells of a table are strings before they are JSON.
+        if matches!(media, Media::Table(_)) { 2 * json } else { json }
+    }
+
+    /// The body; ages are counted from `now`.
+    pub fn encode(&self, media: Media, now: Timestamp) -> Vec<u8> {
+        match self {
+            Self::External { namespace, answer } => {
+                let (metric, values) = (answer.metric.as_str(), answer.values.as_slice());
+                match media {
+                    Media::Table(version) => external::table(version, metric, namespace, values, now),
+                    Media::Json | Media::Aggregated => external::value_list(metric, values),
+                }
+            }
+        }
+    }
+}
