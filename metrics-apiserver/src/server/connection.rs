@@ -1,4 +1,4 @@
-//! Connections: accepted, so many at one time; TLS; then one request after the other by hyper, and the end.
+//! Connections: accepting them up to a limit, the TLS handshake, requests one after the other by hyper, and the close.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,17 +27,17 @@ use super::stream::{TimedOut, TimedStream};
 use super::{Shared, observe, reply};
 use crate::api::{Error, LimitError, RequestError, Status};
 
-/// Each kube-apiserver keeps a few; the rest is room for probes, scrapers and a burst. Each costs some 25 KB, and up to
-/// twice [`HEAD_BYTES_MAX`] while a head comes in: that must fit into the manifests' memory.
+/// Each kube-apiserver keeps a few; the rest is for probes, scrapers and bursts. Each costs some 25 KB, and
+/// [`HEAD_BYTES_MAX`] more while a head comes in: all of them must fit into the manifests' memory limit.
 const CONNECTIONS_MAX: usize = 1024;
-/// For the request line and the headers: 250 groups with names of 170 characters, one header line each. hyper's buffer
-/// doubles from 8 KiB, so that this is what it takes.
+/// The request line and the headers: enough for 250 groups with names of 170 characters, one header line each. hyper's
+/// buffer grows from 8 over 24 to 48 KiB, so it takes no more than this.
 pub(super) const HEAD_BYTES_MAX: usize = 48 << 10;
-/// A user may be in some 500 groups. hyper makes room for that many at each request, 64 bytes each.
+/// Header lines: enough for a user of 500 groups. hyper allocates 64 bytes for each that is allowed, at every request.
 pub(super) const HEADERS_MAX: usize = 512;
-/// How long a connection may take to say goodbye, and the client to close its side.
+/// For the close: the last bytes, and the client's own close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// After a failure of `accept` that does not concern one connection: the process has no file descriptors or memory left.
+/// After `accept` failed for a reason other than the connection: no file descriptors or memory are left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections are served with.
@@ -50,8 +50,8 @@ pub(super) struct Acceptor {
 /// One connection, as its requests know it.
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
-    /// The client's certificates, leaf first; they prove possession of a key and nothing else. Each request has them
-    /// checked anew, as the CAs may change.
+    /// The client's certificates, leaf first. The handshake proves that the client holds the key and nothing else: each
+    /// request has them verified, as the CA bundles may change.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
@@ -119,10 +119,10 @@ impl Acceptor {
         let answer = |request| observe::serve(Arc::clone(&connection), request);
         let ended = serve_requests(&self.http, stream, answer, &mut stopping).await;
         let refusal = ended.refusal.map(|status| reply::refusal(&self.shared, &status));
-        // At shutdown nobody waits for clients that have nothing to say.
+        // At shutdown there is no waiting for the clients of idle connections.
         let lingers = !(ended.is_idle && *stopping.borrow());
         if !ended.is_stalled {
-            // If it takes too long, the client has the answer or does not want it.
+            // On a timeout the client has the answer or does not want it.
             let _ = timeout(CLOSE_TIMEOUT, close(ended.stream, refusal, lingers)).await;
         }
     }
@@ -131,15 +131,15 @@ impl Acceptor {
 /// How a connection ended.
 struct Ended<S> {
     stream: S,
-    /// Why the last head got no answer of hyper's.
+    /// The answer to a last head that hyper could not read.
     refusal: Option<Status>,
     /// Whether nothing has come since the last answer.
     is_idle: bool,
-    /// Whether the client does not take what is sent.
+    /// Whether the client stopped reading.
     is_stalled: bool,
 }
 
-/// Has the requests of a connection answered, one after the other, until either side ends it or the server stops.
+/// Answers the requests of a connection, one after the other, until either side closes it or the server stops.
 async fn serve_requests<S, F>(
     http: &http1::Builder,
     stream: S,
@@ -189,7 +189,7 @@ fn http() -> http1::Builder {
     http
 }
 
-/// The next connection, once there may be one more.
+/// The next connection, once the limit allows one more.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -208,7 +208,7 @@ async fn accept(
     }
 }
 
-/// Whether the connection failed, and not the listener: its client has given up already.
+/// Whether the connection failed, not the listener: its client has gone away.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -219,7 +219,7 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Requests do not panic past `observe`: this is a mistake in the server or in hyper.
+/// A panic of a handler ends in `observe`: this one is a bug in the server or in hyper.
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection failed");
@@ -231,8 +231,9 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
 }
 
-/// Why a head that has come, at least in part, gets no other answer. An idle connection just ends: a 408 could cross a
-/// request on its way, and Go's transport would take it for the answer. So it sends the request again.
+/// The answer to a head of which at least a part has come but that hyper could not read. An idle connection is closed
+/// without a 408: that could cross a request on its way, and Go's transport would take it for the answer instead of
+/// sending the request again.
 fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: bool) -> Option<Status> {
     let error: Error = match ended {
         Err(error) if error.is_parse_too_large() => LimitError::HeadersTooLarge.into(),
@@ -243,8 +244,8 @@ fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: boo
     Some(Status::from(&error))
 }
 
-/// Sends a last answer and TLS' goodbye, then waits for the client to close too: closed before all that it sent is read,
-/// the connection would be reset, and the answer might be lost.
+/// Sends a last answer and TLS' close_notify, then waits for the client to close too. If the server closed while
+/// bytes of the client are unread, the kernel would reset the connection, and the answer could be lost.
 async fn close(mut stream: TlsStream<TcpStream>, last: Option<Vec<u8>>, lingers: bool) -> io::Result<()> {
     if let Some(answer) = last {
         stream.write_all(&answer).await?;

@@ -1,4 +1,4 @@
-//! Who asks, and may they: checked for every request, as one connection carries the requests of many users.
+//! Authentication and authorization: of every request, since one connection carries requests of many users.
 
 use hyper::http::request::Parts;
 
@@ -9,7 +9,7 @@ use crate::api::{Error, Status};
 use crate::authn::{Credentials, UserInfo};
 use crate::authz::{Attributes, Grant, attributes_of};
 
-/// The user who sent the request; `None` if it shows nothing.
+/// The user of the request; `None` without credentials.
 pub(super) async fn authenticate(
     connection: &Connection,
     request: &Parts,
@@ -20,13 +20,13 @@ pub(super) async fn authenticate(
     Ok(connection.shared.authenticator.authenticate(&shown).await?)
 }
 
-/// What the request asks a right to.
+/// What the request needs a right to.
 pub(super) fn wanted(request: &Parts) -> Attributes {
     let uri = &request.uri;
     attributes_of(request.method.as_str(), uri.path(), uri.query().unwrap_or_default())
 }
 
-/// Refuses what `user` has no right to.
+/// An error if `user` has no right to `wanted`.
 pub(super) async fn authorize<'a>(
     shared: &Shared,
     user: &'a UserInfo,

@@ -1,4 +1,4 @@
-//! TLS handshakes: in time, and counted and logged by cause if they fail.
+//! TLS handshakes, with a timeout; failures are counted and logged by cause.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +22,10 @@ use crate::tls::HandshakeFailure;
 
 /// kube-apiserver gives a handshake 10 s; ours takes milliseconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Anybody who reaches the port can make a handshake fail, as often as they like: one log line per cause in this time.
+/// One log line per cause in this time: anybody who reaches the port can make handshakes fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Makes TLS connections of TCP connections.
+/// The server's side of TLS handshakes.
 pub(super) struct Handshakes {
     acceptor: TlsAcceptor,
     failures: Family<FailureLabels, Counter>,
@@ -64,7 +64,7 @@ impl Handshakes {
         }
     }
 
-    /// The connection with TLS, or nothing if the handshake fails.
+    /// The TLS connection, or nothing if the handshake fails.
     pub(super) async fn accept(&self, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
         let accepted = timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await;
         match accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {

@@ -1,7 +1,7 @@
 //! Memory for large answers.
 //!
-//! Almost all answers have a few hundred bytes. One with an item for each of thousands of series has megabytes, from before
-//! it is written until its client has taken it, and fifty HPAs may read it in one moment, or one client slowly.
+//! Almost all answers have a few hundred bytes. One with an item for each of thousands of series has megabytes, which
+//! are in use until the client has received them, and fifty HPAs may read it at once, or one client slowly.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use tokio::time::Instant;
 use crate::api::LimitError;
 use crate::limit::{ByteBudget, BytePermit, ConcurrencyLimiter, Permit};
 
-/// An answer of a hundred items or so; one on each connection that there may be takes 16 MiB.
+/// An answer of about a hundred items. One on each of the allowed connections takes 16 MiB.
 const SMALL_BYTES_MAX: usize = 16 << 10;
 
-/// For large answers together: of the 160 MiB that the manifests allow, the program takes 16, the cache 48, and answers of
-/// backends up to 90.
+/// All large answers together: of the 160 MiB that the manifests allow, the program takes 16, the cache 48, and
+/// responses of backends up to 90.
 const BUDGET_BYTES: u32 = 8 << 20;
 
-/// Requests that wait for the budget: what each holds meanwhile is a hundred bytes for an item.
+/// Requests that wait for the budget. Meanwhile each holds some hundred bytes per item.
 const WAITERS_MAX: usize = 64;
 
-/// Scrapes at once: with ten thousand rules each is ten megabytes. Apart from the rest, so that nobody who reads metrics
-/// keeps the alerts from theirs.
+/// Scrapes at once: with ten thousand rules each has ten megabytes. Separate from the budget, so that reads of metrics
+/// cannot delay scrapes, which alerts need.
 const SCRAPES_MAX: usize = 2;
 
 /// The memory that large answers share.

@@ -7,7 +7,7 @@ use crate::api::LimitError;
 use crate::authn::UserInfo;
 use crate::limit::{ConcurrencyLimiter, Permit};
 
-/// kube-apiserver's own components; turning them away would make the API unavailable because it is busy.
+/// kube-apiserver's own components: refusing their probes would make a busy API an unavailable one.
 const MASTERS: &str = "system:masters";
 
 /// The limits on requests.
@@ -22,23 +22,23 @@ pub(super) struct Limits {
 pub(super) struct InFlightPermit(#[expect(dead_code, reason = "held, not looked at")] Option<Permit>);
 
 impl Limits {
-    /// With 0 for `max_in_flight` there is no limit on the number.
+    /// `max_in_flight` 0 means no limit.
     pub(super) fn new(request_timeout: Duration, read_deadline: Duration, max_in_flight: usize) -> Self {
         let in_flight = (max_in_flight > 0).then(|| ConcurrencyLimiter::new(max_in_flight, max_in_flight));
         Self { request_timeout, read_deadline, in_flight }
     }
 
-    /// A request's time: what the client asks for, but no more than allowed.
+    /// The deadline of a request: what the client asks for, at most `--request-timeout`.
     pub(super) fn deadline(&self, asked: Option<Duration>) -> Duration {
         asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout))
     }
 
-    /// How long a read may wait for Prometheus: less than its whole time, so that it ends with the reason.
+    /// How long a read waits for Prometheus: less than its deadline, so that the answer can say why it failed.
     pub(super) fn read_deadline(&self, asked: Option<Duration>) -> Duration {
         self.deadline(asked).min(self.read_deadline)
     }
 
-    /// The permit for a request of `user`, unless all are in use.
+    /// A permit for a request of `user`, unless all are in use.
     pub(super) fn admit(&self, user: &UserInfo) -> Result<InFlightPermit, LimitError> {
         let Some(in_flight) = &self.in_flight else { return Ok(InFlightPermit(None)) };
         let permit = in_flight.try_acquire(());

@@ -1,11 +1,11 @@
 //! HTTP: the only room that names hyper.
 //!
-//! A connection is accepted (`connection`), makes its TLS handshake (`handshake`) and is read by hyper under time limits
-//! (`stream`). A request goes through `observe` (id, span, log line, metrics), the deadline, `guard` (who, may they), the
-//! in-flight limit, and then one of the handlers. Paths are matched by `routes` on the raw path, which is decoded once: two
-//! readings of one path are how a check is bypassed.
+//! A connection is accepted (`connection`), completes its TLS handshake (`handshake`) and is read by hyper under time
+//! limits (`stream`). A request passes `observe` (id, span, log line, metrics), the deadline, authentication, the
+//! limit on requests in flight and authorization (`guard`), and then a handler. `routes` parses the raw path and
+//! decodes it once: two readings of one path are how a check is bypassed.
 //!
-//! HTTP/1.1 only, so that connections spread over the replicas; TLS always.
+//! HTTP/1.1 only, so that connections spread over the replicas. Always TLS.
 
 mod body;
 mod connection;
@@ -46,39 +46,39 @@ use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::readiness::Readiness;
 
-/// How long requests in flight may take to end at shutdown; none may run longer than its own deadline anyway.
+/// For requests in flight at shutdown. Each has a deadline of its own besides.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
-/// What the server answers from.
+/// What the server is made of.
 pub struct Parts {
-    /// Reads of metrics.
+    /// Answers reads of metrics.
     pub answers: Arc<Answers>,
-    /// Who asks.
+    /// Authenticates requests.
     pub authenticator: Arc<Authenticator>,
-    /// May they.
+    /// Authorizes requests.
     pub authorizer: Arc<Authorizer>,
     /// The health endpoints' checks.
     pub readiness: Readiness,
-    /// What `/metrics` shows; the server adds its own.
+    /// The metrics served at `/metrics`; the server adds its own.
     pub registry: Registry,
 }
 
-/// How it listens.
+/// How the server listens and what it limits.
 #[derive(Debug)]
 pub struct Options {
-    /// Where; port 0 takes a free one.
+    /// The address to listen on. An unspecified IP means all address families, port 0 any free port.
     pub address: SocketAddr,
-    /// The certificate, and that client certificates are asked for.
+    /// The serving certificate and the request for client certificates.
     pub tls: rustls::ServerConfig,
-    /// The longest a request may take (`--request-timeout`).
+    /// The deadline of a request (`--request-timeout`).
     pub request_timeout: Duration,
-    /// The longest a read waits for Prometheus.
+    /// How long a read waits for Prometheus.
     pub read_deadline: Duration,
-    /// The most requests answered at one time (`--max-requests-inflight`); 0 is no limit.
+    /// The maximum number of requests in flight (`--max-requests-inflight`); 0 means no limit.
     pub max_in_flight: usize,
 }
 
-/// A server that owns its port but serves nobody yet.
+/// A server that listens but does not serve yet.
 #[must_use]
 pub struct Bound {
     address: SocketAddr,
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Bound {
     }
 }
 
-/// What every request's handling shares.
+/// What all requests share.
 struct Shared {
     answers: Arc<Answers>,
     authenticator: Arc<Authenticator>,
@@ -106,7 +106,7 @@ struct Shared {
     metrics: observe::Metrics,
 }
 
-/// Takes the port. To be called within the runtime.
+/// Listens. Must be called within the runtime.
 pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
     let Options { address, tls, request_timeout, read_deadline, max_in_flight } = options;
     let listener = listen::listen(address)?;
@@ -130,12 +130,12 @@ pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
 }
 
 impl Bound {
-    /// The address taken, with the real port.
+    /// The address it listens on, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `shutdown` resolves; then closes the listener, lets requests in flight end, and returns.
+    /// Serves until `shutdown` resolves, then closes the listener, waits for requests in flight and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         self.acceptor.serve(self.listener, shutdown, self.drain).await;
         Ok(())

@@ -1,4 +1,4 @@
-//! Around every request: its id, its one log line, its metrics; and no panic gets past here.
+//! Around every request: its id, one log line, metrics; a panic of a handler ends here.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -64,8 +64,8 @@ pub(super) async fn serve(
     Ok(response)
 }
 
-/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within the
-/// deadline. `is_known` tells whether the client authenticated: then it keeps its connection whatever it is refused for.
+/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within
+/// the deadline. `is_known` says whether the client authenticated: then it keeps its connection whatever the answer is.
 async fn admitted(
     connection: &Connection,
     request: &Request<'_>,

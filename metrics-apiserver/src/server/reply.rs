@@ -1,4 +1,4 @@
-//! Responses, and the headers that all of them have.
+//! Responses and their common headers.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -10,7 +10,7 @@ use crate::api::{Document, Status, pretty};
 
 pub(super) type Response = hyper::Response<Body>;
 
-/// What nobody may keep: nearly everything.
+/// For responses that must not be cached: nearly all.
 pub(super) const UNCACHED: &str = "no-cache, private";
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -53,7 +53,7 @@ pub(super) fn empty(code: StatusCode) -> Response {
     response
 }
 
-/// Any body, never HTML: browsers are told not to guess.
+/// Any body, but never HTML.
 pub(super) fn typed(code: StatusCode, content_type: &'static str, body: Bytes) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = code;
@@ -61,7 +61,7 @@ pub(super) fn typed(code: StatusCode, content_type: &'static str, body: Bytes) -
     response
 }
 
-/// Adds what every response has.
+/// Adds the headers that every response has.
 pub(super) fn add_common_headers(response: &mut Response, audit_id: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("audit-id"), audit_id);
@@ -71,12 +71,12 @@ pub(super) fn add_common_headers(response: &mut Response, audit_id: HeaderValue)
     }
 }
 
-/// The connection ends with this response.
+/// Closes the connection after this response.
 pub(super) fn close(response: &mut Response) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// The whole response to a head that hyper could not read, in bytes: there is no request to answer. Counted like others.
+/// The whole response to a head that hyper could not read, as bytes. Counted like other responses.
 pub(super) fn refusal(shared: &Shared, status: &Status) -> Vec<u8> {
     shared.metrics.count_refusal(status.code());
     let reason = StatusCode::from_u16(status.code()).ok().and_then(|code| code.canonical_reason());

@@ -1,7 +1,7 @@
-//! A connection's bytes under time limits: how long a request's head, an idle connection and a slow reader may take.
+//! Time limits on a connection: for the head of a request, for an idle connection, and for a client that reads slowly.
 //!
-//! hyper's `header_read_timeout` begins with the end of the answer before, so it would close idle connections, and hyper
-//! has no timeout for writes. What hyper does with the stream tells enough to have them here: see [`Phase`].
+//! hyper's `header_read_timeout` starts at the end of the previous answer, so it would close idle connections, and
+//! hyper has no timeout for writes. Both are here, derived from what hyper does with the stream: see [`Phase`].
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// For the head of a request: from its first byte, or from the connection's beginning, to its end. kube-apiserver sends
-/// one at once.
+/// For the head of a request: from its first byte, or from the start of the connection, to its end. kube-apiserver
+/// sends it in one go.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// As Go's servers have it; longer than the 30 s between the aggregator's probes, so that they find the connection open.
+/// As in Go's servers. Longer than the 30 s between the aggregator's probes, which so find the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
-/// A client that takes nothing of an answer for so long is gone.
+/// For any progress of an answer: a client that reads nothing for so long is gone.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// For the whole of an answer, from when the client first made it wait: a large one takes memory from others.
+/// For the whole of an answer, from the first time that a write has to wait: a large one takes memory from others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A stream with its timers.
@@ -39,7 +39,7 @@ pub(super) struct TimedStream<S> {
     timed_out: Option<TimedOut>,
 }
 
-/// What the connection is doing.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Nothing of the next request has come.
@@ -48,12 +48,13 @@ enum Phase {
     Head,
     /// A request is being answered.
     Answering {
-        /// Whether anything of the answer is written. hyper writes all of it before it flushes, as a [`Body`] is one buffer.
+        /// Whether a part of the answer is written. hyper writes all of it before a flush completes: a [`Body`] is one
+        /// buffer.
         ///
         /// [`Body`]: super::body::Body
         is_written: bool,
-        /// Whether bytes of the next request have come. hyper reads on to see whether the client is still there, but only
-        /// if it has no such bytes yet.
+        /// Whether bytes of the next request have come. While a request is answered, hyper reads to notice that the
+        /// client is gone, but only as long as it has no such bytes.
         has_next: bool,
     },
 }
@@ -110,8 +111,8 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Pending, until the request that is awaited is late. The timer is moved only when it ends early or late: most
-    /// requests come long before.
+    /// Pending until the awaited request is late. The timer is not moved for every request, only when it fires early or
+    /// would fire late.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.read_deadline < self.read_timer.deadline() {
             self.read_timer.as_mut().reset(self.read_deadline);
@@ -164,8 +165,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> TimedStream<S> {
-    /// Writes with `write`, if there is an answer to write. What hyper writes otherwise is its bare answer to a head that it
-    /// cannot read, in whose place a `Status` is sent when hyper has ended.
+    /// Writes with `write` while a request is answered. At other times hyper writes only its bare answer to a head
+    /// that it cannot read: dropped, since a `Status` is sent instead when hyper has returned.
     fn poll_write_with(
         &mut self,
         cx: &mut Context<'_>,
@@ -209,13 +210,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
             } else {
                 self.await_request(Phase::Idle, KEEP_ALIVE);
             }
-            // hyper reads again only when it is woken: the timer must do that. It has just been set, so it is not over.
+            // Registers the timer: hyper may not read again before it is woken. The deadline cannot have passed yet.
             let _ = self.poll_read_deadline(cx);
         }
         self.in_time(cx, flushed)
     }
 
-    /// Whoever takes the stream back from hyper shuts it down.
+    /// `connection` shuts the stream down when it has it back from hyper.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

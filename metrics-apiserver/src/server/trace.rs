@@ -8,7 +8,7 @@ use tracing::{Span, info_span};
 use super::observe::verb;
 use crate::telemetry;
 
-/// The span of a request; disabled where traces are off. Neither path nor query string, which are the client's to choose.
+/// The span of a request; disabled where traces are off. It has neither path nor query string: clients choose those.
 pub(super) fn begin(request: &Parts, route: &'static str, audit_id: &HeaderValue) -> Span {
     let method = verb(&request.method);
     let span = info_span!(
@@ -30,7 +30,7 @@ pub(super) fn begin(request: &Parts, route: &'static str, audit_id: &HeaderValue
     span
 }
 
-/// Takes note of the answer. As an `i64`: other integers would become texts.
+/// Records the status code, as an `i64`: other integers would become strings.
 pub(super) fn end(span: &Span, code: u16) {
     span.record("http.response.status_code", i64::from(code));
     if code >= 500 {

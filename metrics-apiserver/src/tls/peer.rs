@@ -10,8 +10,8 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 
-/// Bytes of a client's certificate chain. They stay in memory with the connection, twice, before anybody has checked them. A
-/// leaf and three intermediates with RSA keys have 6,000.
+/// Bytes of a client's certificate chain: the connection keeps them, twice, before they are verified. A leaf and three
+/// intermediates with RSA keys have 6,000.
 const CHAIN_MAX: usize = 16 * 1024;
 
 /// A chain longer than [`CHAIN_MAX`].
@@ -19,8 +19,8 @@ const CHAIN_MAX: usize = 16 * 1024;
 #[error("the client's certificate chain has {0} bytes, at most {CHAIN_MAX} are accepted")]
 struct ChainTooLong(usize);
 
-/// Accepts any client certificate, or none. Who signed it is checked for each request, where the two CA bundles are told
-/// apart and an unknown client gets a 401; that the client holds the key is proved only in the handshake.
+/// Accepts any client certificate, or none. Each request has it verified against the two CA bundles, so that an unknown
+/// client gets a 401. That the client holds the key is proved only here.
 #[derive(Debug)]
 pub(super) struct AnyPeer {
     algorithms: WebPkiSupportedAlgorithms,

@@ -99,9 +99,9 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
-    let stranger = Ca::new("stranger").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
-    let (server, client) = shake(config(), rig.client(Some(&stranger))).unwrap();
-    assert_eq!(server.peer_certificates().unwrap(), stranger.chain);
+    let unknown = Ca::new("unknown").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
+    let (server, client) = shake(config(), rig.client(Some(&unknown))).unwrap();
+    assert_eq!(server.peer_certificates().unwrap(), unknown.chain);
     assert_eq!(client.alpn_protocol(), Some(b"http/1.1".as_slice()));
 
     let (server, _) = shake(config(), rig.client(None)).unwrap();
@@ -113,12 +113,12 @@ fn certificates_without_end_fail_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
-    let ca = Ca::new("stranger");
-    let mut stranger = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
-    stranger.chain.extend(std::iter::repeat_n(ca.der(), 10));
-    assert!(shake(config(), rig.client(Some(&stranger))).is_ok());
-    stranger.chain.extend(std::iter::repeat_n(ca.der(), 40));
-    assert!(shake(config(), rig.client(Some(&stranger))).is_err());
+    let ca = Ca::new("unknown");
+    let mut unknown = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
+    unknown.chain.extend(std::iter::repeat_n(ca.der(), 10));
+    assert!(shake(config(), rig.client(Some(&unknown))).is_ok());
+    unknown.chain.extend(std::iter::repeat_n(ca.der(), 40));
+    assert!(shake(config(), rig.client(Some(&unknown))).is_err());
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A server with everything real but Kubernetes (says yes, but not to bob) and Prometheus (does what a query's name says).
+//! A server with everything real but Kubernetes (allows everything to all but bob) and Prometheus (acts by a query's
+//! name).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

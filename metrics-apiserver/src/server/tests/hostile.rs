@@ -1,4 +1,4 @@
-//! Who may not, who asks for too much, and who does not play by the rules.
+//! Clients that lack rights, ask for too much, or break the rules of HTTP.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -62,10 +62,10 @@ fn who_is_known_keeps_the_connection_whatever_the_url_says() {
         let answer = parse(&String::from_utf8_lossy(&answer[..length]));
         assert_eq!((answer.code, answer.header("connection")), (code, None), "{target}");
 
-        let mut stranger = app.connect(false);
-        stranger.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut unknown = app.connect(false);
+        unknown.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
         let mut text = String::new();
-        read_to_close(&mut stranger, &mut text);
+        read_to_close(&mut unknown, &mut text);
         let answer = parse(&text);
         assert_eq!((answer.code, answer.header("connection")), (code, Some("close")), "{target}");
     }
@@ -84,21 +84,21 @@ fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind
     let codes: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(codes, ["200", "404", "200", "200"], "{text}");
 
-    let mut stranger = app.connect(false);
-    stranger.write_all("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).as_bytes()).unwrap();
+    let mut unknown = app.connect(false);
+    unknown.write_all("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).as_bytes()).unwrap();
     let mut text = String::new();
-    read_to_close(&mut stranger, &mut text);
+    read_to_close(&mut unknown, &mut text);
     assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
 }
 
 #[test]
 fn who_expects_to_be_told_to_continue_is_answered_one_by_one_too() {
     let app = App::start();
-    let mut stranger = app.connect(false);
+    let mut unknown = app.connect(false);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n");
-    stranger.write_all(request("/version").repeat(10).as_bytes()).unwrap();
+    unknown.write_all(request("/version").repeat(10).as_bytes()).unwrap();
     let mut text = String::new();
-    read_to_close(&mut stranger, &mut text);
+    read_to_close(&mut unknown, &mut text);
     let answers = text.matches("HTTP/1.1 ").count() - text.matches("HTTP/1.1 100 ").count();
     assert_eq!(answers, 1, "{text}");
 
@@ -308,7 +308,7 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
     let mut reads = Vec::new();
     let started = Instant::now();
     let refused = loop {
-        // Our own look may have had the only place when the slow read came: then it was the one turned away.
+        // This request may have had the only permit when the slow read came: then that was refused.
         let mut read = app.connect(true);
         read.write_all(slow.as_bytes()).unwrap();
         reads.push(read);
