@@ -224,9 +224,14 @@ fn value(source: ValueError) -> Error {
 
 /// Every error there is, with the code and the reason it gets.
 fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
+    let mut table = table_of_refusals();
+    table.extend(table_of_answer_errors());
+    table
+}
+
+fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
     let bad_name = MetricName::parse("").unwrap_err();
     let bad_selector = "a in (".parse::<Selector>().unwrap_err();
-    let detail: Arc<str> = "http://user:secret@prometheus:9090 sum(secret_query)".into();
     let attributes = || Box::new(Attributes::NonResource { verb: "get".into(), path: "/metrics".into() });
     vec![
         (RequestError::Path.into(), 400, "BadRequest"),
@@ -270,6 +275,12 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
             500,
             "InternalError",
         ),
+    ]
+}
+
+fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
+    let detail: Arc<str> = "http://user:secret@prometheus:9090 sum(secret_query)".into();
+    vec![
         (AnswerError::Unknown { metric: metric() }.into(), 404, "NotFound"),
         (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),

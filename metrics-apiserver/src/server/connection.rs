@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -22,6 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::handshake::Handshakes;
+use super::peer::Peer;
 use super::reply::Response;
 use super::stream::{TimedOut, TimedStream};
 use super::{Shared, observe, reply};
@@ -42,21 +42,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections are served with.
 pub(super) struct Acceptor {
-    pub(super) handshakes: Handshakes,
-    pub(super) shared: Arc<Shared>,
+    handshakes: Handshakes,
+    shared: Shared,
     http: http1::Builder,
 }
 
-/// One connection, as its requests know it.
-pub(super) struct Connection {
-    pub(super) shared: Arc<Shared>,
-    /// The client's certificates, leaf first. The handshake proves that the client holds the key and nothing else: each
-    /// request has them verified, as the CA bundles may change.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
-}
-
 impl Acceptor {
-    pub(super) fn new(handshakes: Handshakes, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(handshakes: Handshakes, shared: Shared) -> Self {
         Self { handshakes, shared, http: http() }
     }
 
@@ -111,14 +103,13 @@ impl Acceptor {
         };
         let Some(stream) = stream else { return };
         let (_, session) = stream.get_ref();
-        let certificates = session.peer_certificates().unwrap_or_default();
-        let connection = Arc::new(Connection {
-            shared: Arc::clone(&self.shared),
-            certificates: certificates.iter().map(|shown| shown.clone().into_owned()).collect(),
-        });
-        let answer = |request| observe::serve(Arc::clone(&connection), request);
+        let peer = Peer::of(session);
+        let answer = |request| observe::serve(&self.shared, &peer, request);
         let ended = serve_requests(&self.http, stream, answer, &mut stopping).await;
-        let refusal = ended.refusal.map(|status| reply::refusal(&self.shared, &status));
+        let refusal = ended.refusal.map(|status| {
+            self.shared.metrics.count_refusal(status.code());
+            reply::refusal(&status)
+        });
         // At shutdown there is no waiting for the clients of idle connections.
         let lingers = !(ended.is_idle && *stopping.borrow());
         if !ended.is_stalled {

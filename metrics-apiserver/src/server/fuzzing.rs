@@ -1,6 +1,7 @@
 //! What the router, the authorizer and the handlers take any URL for: two readings of one URL are how a check is
 //! bypassed.
 
+use std::fmt::Arguments;
 use std::sync::LazyLock;
 
 use hyper::Uri;
@@ -31,44 +32,56 @@ pub fn request(data: &[u8]) {
 fn path_is_read_once(path: &str, query: &str) {
     let target = Target::parse(&DOCUMENTS, path, query);
     let rights = attributes_of("GET", path, query);
+    let context = format_args!("{path:?}?{query:?}: {target:?}, {rights:?}");
     match &target.route {
-        Ok(Route::Read(request)) => read_is_authorized(path, query, request, &rights),
+        Ok(Route::Read(request)) => read_is_authorized(query, request, &rights, context),
         Ok(Route::Document(document)) => {
-            let Attributes::NonResource { path: authorized, .. } = &rights else {
-                panic!("{path:?}: {rights:?}")
-            };
-            assert_eq!(authorized.trim_end_matches('/'), document.path.trim_end_matches('/'), "{path:?}");
+            let trimmed = |path: &str| path.trim_end_matches('/').to_owned();
+            assert_eq!(non_resource(&rights).map(trimmed), Some(trimmed(&document.path)), "{context}");
         }
-        Ok(Route::Metrics | Route::Probe(..)) => {
-            assert!(matches!(rights, Attributes::NonResource { .. }), "{path:?}: {rights:?}");
-        }
-        Err(RequestError::Path) => {
-            assert!(percent_decode_str(path).decode_utf8().is_err(), "{path:?}");
-        }
-        Err(RequestError::Timeout) => assert!(target.parameters.timeout.is_err(), "{query:?}"),
-        Err(RequestError::Watch { group: refused, .. }) => {
-            let Attributes::Resource { verb, group, resource, .. } = &rights else {
-                panic!("{path:?}: {rights:?}")
-            };
-            assert_eq!(group, refused, "{path:?}");
-            assert!(verb == "watch" || resource == "namespaces", "{path:?}?{query:?}: {rights:?}");
+        Ok(Route::Metrics | Route::Probe(..)) => assert!(non_resource(&rights).is_some(), "{context}"),
+        Err(RequestError::Path) => assert!(percent_decode_str(path).decode_utf8().is_err(), "{context}"),
+        Err(RequestError::Timeout) => assert!(target.parameters.timeout.is_err(), "{context}"),
+        Err(RequestError::Watch { .. }) => {
+            // What kube-apiserver takes for a namespace's subresource is never a watch to it.
+            let is_watch = matches!(&rights, Attributes::Resource { verb, resource, .. }
+                if verb == "watch" || resource == "namespaces");
+            assert!(is_watch && group_of(&rights) == Some(target.resource), "{context}");
         }
         Err(RequestError::Namespace(_) | RequestError::Metric(_) | RequestError::Selector(_)) => {
-            let Attributes::Resource { group, version, .. } = &rights else { panic!("{path:?}: {rights:?}") };
-            let (group, _) = Group::find(GROUPS, group, version).unwrap();
-            assert_eq!(target.resource, group.label, "{path:?}");
+            assert_eq!(group_of(&rights), Some(target.resource), "{context}");
         }
-        Err(RequestError::UnknownPath) => assert_eq!(target.resource, "unknown", "{path:?}"),
-        Err(error) => panic!("{path:?}?{query:?}: {error:?} is not for the parser to say"),
+        Err(RequestError::UnknownPath) => assert_eq!(target.resource, "unknown", "{context}"),
+        Err(
+            RequestError::Malformed
+            | RequestError::Upgrade
+            | RequestError::Method
+            | RequestError::NotAcceptable,
+        ) => {
+            unreachable!("a URL cannot be at fault: {context}")
+        }
     }
 }
 
+fn non_resource(rights: &Attributes) -> Option<&str> {
+    match rights {
+        Attributes::NonResource { path, .. } => Some(path),
+        Attributes::Resource { .. } => None,
+    }
+}
+
+/// The label of the API group, if it is one that is served.
+fn group_of(rights: &Attributes) -> Option<&'static str> {
+    let Attributes::Resource { group, version, .. } = rights else { return None };
+    Group::find(GROUPS, group, version).map(|(group, _)| group.label)
+}
+
 /// The path of the request, written again, is the same request; and the right to it is the one that is asked for.
-fn read_is_authorized(path: &str, query: &str, request: &api::Request, rights: &Attributes) {
+fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, context: Arguments<'_>) {
     let Attributes::Resource { verb, group, version, namespace, resource, subresource, name } = rights else {
-        panic!("{path:?}: {rights:?}")
+        unreachable!("a read is about a resource: {context}")
     };
-    assert!(Group::find(GROUPS, group, version).is_some(), "{path:?}: {rights:?}");
+    assert!(group_of(rights).is_some(), "{context}");
     match request {
         api::Request::External { namespace: served, metric, .. } => {
             let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -80,14 +93,14 @@ fn read_is_authorized(path: &str, query: &str, request: &api::Request, rights: &
             let reread = Target::parse(&DOCUMENTS, &again, query);
             assert!(
                 matches!(&reread.route, Ok(Route::Read(same)) if same == request),
-                "{path:?}: {reread:?}"
+                "{context}; {reread:?}"
             );
-            assert_eq!(namespace.as_deref(), Some(served.as_str()), "{path:?}");
+            assert_eq!(namespace.as_deref(), Some(served.as_str()), "{context}");
             // kube-apiserver takes these two for a namespace's subresources and asks for the right to those.
             if !matches!(metric.as_str(), "status" | "finalize") {
-                assert_eq!((verb.as_str(), resource.as_str()), ("list", metric.as_str()), "{path:?}");
+                assert_eq!((verb.as_str(), resource.as_str()), ("list", metric.as_str()), "{context}");
                 let narrowed = first(query, "fieldSelector").is_some();
-                assert!(subresource.is_none() && (narrowed || name.is_none()), "{path:?}: {rights:?}");
+                assert!(subresource.is_none() && (narrowed || name.is_none()), "{context}");
             }
         }
     }

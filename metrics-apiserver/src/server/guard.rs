@@ -3,7 +3,7 @@
 use hyper::http::request::Parts;
 
 use super::Shared;
-use super::connection::Connection;
+use super::peer::Peer;
 use super::reply::Response;
 use crate::api::{Error, Status};
 use crate::authn::{Credentials, UserInfo};
@@ -11,13 +11,14 @@ use crate::authz::{Attributes, Grant, attributes_of};
 
 /// The user of the request; `None` without credentials.
 pub(super) async fn authenticate(
-    connection: &Connection,
+    shared: &Shared,
+    peer: &Peer,
     request: &Parts,
 ) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<(&str, &[u8])> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let shown = Credentials { peer_certificates: &connection.certificates, headers: &headers };
-    Ok(connection.shared.authenticator.authenticate(&shown).await?)
+    let shown = Credentials { peer_certificates: &peer.certificates, headers: &headers };
+    Ok(shared.authenticator.authenticate(&shown).await?)
 }
 
 /// What the request needs a right to.

@@ -13,12 +13,14 @@ mod documents;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod guard;
+mod handle;
 mod handshake;
 mod health;
 mod large;
 mod limits;
 mod listen;
 mod observe;
+mod peer;
 mod read;
 mod reply;
 mod request;
@@ -125,7 +127,7 @@ pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
         large: LargeAnswers::default(),
         metrics,
     };
-    let acceptor = Acceptor::new(handshakes, Arc::new(shared));
+    let acceptor = Acceptor::new(handshakes, shared);
     Ok(Bound { address, listener, acceptor, drain: request_timeout.min(DRAIN_MAX) })
 }
 

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -18,10 +17,11 @@ use prometheus_client::registry::Registry;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::connection::Connection;
+use super::handle::handle;
+use super::peer::Peer;
 use super::reply::Response;
 use super::request::Request;
-use super::{guard, reply, routes, trace};
+use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
 
@@ -30,14 +30,14 @@ const AUDIT_ID_CHARS_MAX: usize = 64;
 
 /// Answers one request, whatever it is. Its body is never read: after a request with one the connection closes.
 pub(super) async fn serve(
-    connection: Arc<Connection>,
+    shared: &Shared,
+    peer: &Peer,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     let (raw, body) = request.into_parts();
     let has_body = !body.is_end_stream();
     drop(body);
-    let shared = &*connection.shared;
     let audit_id = audit_id(&raw);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
     let request = Request::new(&raw, &shared.documents);
@@ -45,7 +45,7 @@ pub(super) async fn serve(
     let trace = trace::begin(&raw, resource, &audit_id);
     let mut is_known = false;
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let handled = AssertUnwindSafe(admitted(&connection, &request, &mut is_known)).catch_unwind();
+    let handled = AssertUnwindSafe(admitted(shared, peer, &request, &mut is_known)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
@@ -67,7 +67,8 @@ pub(super) async fn serve(
 /// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within
 /// the deadline. `is_known` says whether the client authenticated: then it keeps its connection whatever the answer is.
 async fn admitted(
-    connection: &Connection,
+    shared: &Shared,
+    peer: &Peer,
     request: &Request<'_>,
     is_known: &mut bool,
 ) -> Result<Response, Error> {
@@ -75,9 +76,8 @@ async fn admitted(
     if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
-    let shared = &*connection.shared;
     let answered = tokio::time::timeout(shared.limits.deadline(target.timeout()), async {
-        let user = guard::authenticate(connection, raw).await?;
+        let user = guard::authenticate(shared, peer, raw).await?;
         *is_known = user.is_some();
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _permit = if target.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
@@ -86,7 +86,7 @@ async fn admitted(
         if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = routes::handle(shared, request).await;
+        let answered = handle(shared, request).await;
         guard::used(shared, &grant, &answered);
         answered
     });

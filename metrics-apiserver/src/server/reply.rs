@@ -4,7 +4,6 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 
-use super::Shared;
 use super::body::Body;
 use crate::api::{Document, Status, pretty};
 
@@ -76,9 +75,8 @@ pub(super) fn close(response: &mut Response) {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
-/// The whole response to a head that hyper could not read, as bytes. Counted like other responses.
-pub(super) fn refusal(shared: &Shared, status: &Status) -> Vec<u8> {
-    shared.metrics.count_refusal(status.code());
+/// The whole response to a head that hyper could not read, as bytes.
+pub(super) fn refusal(status: &Status) -> Vec<u8> {
     let reason = StatusCode::from_u16(status.code()).ok().and_then(|code| code.canonical_reason());
     let body = status.to_json();
     let mut response = format!(

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::reply::Response;
-use super::request::Request;
-use super::{Shared, documents, health, read, scrape};
-use crate::api::{self, Document, Documents, Error, GROUPS, Group, Parameters, RequestError};
+use crate::api::{self, Document, Documents, GROUPS, Group, Parameters, RequestError};
 use crate::readiness::Endpoint;
 
 /// A URL, read once.
@@ -98,17 +95,6 @@ impl<'a> Route<'a> {
                 }
             }
         }
-    }
-}
-
-/// Answers a request that is authorized.
-pub(super) async fn handle(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
-    match request.target.route.as_ref().map_err(Clone::clone)? {
-        Route::Read(wanted) => read::read(shared, request, wanted).await,
-        Route::Document(document) => documents::serve(document, request),
-        Route::Probe(endpoint, None) => Ok(health::all(&shared.readiness, *endpoint, request)),
-        Route::Probe(endpoint, Some(check)) => health::one(&shared.readiness, *endpoint, check),
-        Route::Metrics => Ok(scrape::metrics(&shared.registry, &shared.large).await),
     }
 }
 
