@@ -34,6 +34,9 @@ pub enum RequestError {
     /// `timeout` is not a valid duration.
     #[error("invalid timeout specified in the request URL")]
     Timeout,
+    /// The request line or a header is not HTTP/1.1.
+    #[error("the request line or a header is malformed")]
+    Malformed,
     /// The request asks for another protocol.
     #[error("protocol upgrades are not supported")]
     Upgrade,

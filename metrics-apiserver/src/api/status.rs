@@ -141,6 +141,7 @@ const fn reason_of_request(error: &RequestError) -> Reason {
         | RequestError::Metric(_)
         | RequestError::Selector(_)
         | RequestError::Timeout
+        | RequestError::Malformed
         | RequestError::Upgrade => Reason::BadRequest,
         RequestError::UnknownPath => Reason::NotFound,
         RequestError::Watch { .. } | RequestError::Method => Reason::MethodNotAllowed,

@@ -240,6 +240,7 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
         (RequestError::Metric(bad_name).into(), 400, "BadRequest"),
         (RequestError::Selector(bad_selector).into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
+        (RequestError::Malformed.into(), 400, "BadRequest"),
         (RequestError::Upgrade.into(), 400, "BadRequest"),
         (RequestError::UnknownPath.into(), 404, "NotFound"),
         (RequestError::Watch { resource: "nodes", group: "metrics.k8s.io" }.into(), 405, "MethodNotAllowed"),
@@ -355,7 +356,7 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, Timeout, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
+        Path, Namespace, Metric, Selector, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }

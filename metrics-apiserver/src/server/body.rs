@@ -1,45 +1,38 @@
-//! Request bodies: nobody here reads one.
+//! The body of a response: one buffer, or nothing.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::http::header;
-use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse, web};
+use hyper::body::{Bytes, Frame, SizeHint};
 
-use super::guard;
+/// A body that is known as a whole before its response begins, so that headers and a small body leave in one write.
+#[derive(Debug, Default)]
+pub(super) struct Body(Bytes);
 
-/// Sends `response` and closes the connection behind it if the request has a body.
-///
-/// actix reads a chunked body on after the answer, for as long as the client drips it, unless somebody still holds it
-/// when the answer ends: then it lingers for the disconnect timeout and closes.
-pub(super) fn refuse_body(request: &HttpRequest, body: web::Payload, response: HttpResponse) -> HttpResponse {
-    let headers = request.headers();
-    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if has_body {
-        guard::hang_up(request);
-        response.map_body(|_, answer| BoxBody::new(Unread { answer, _body: body }))
-    } else {
-        response
+impl<B: Into<Bytes>> From<B> for Body {
+    fn from(bytes: B) -> Self {
+        Self(bytes.into())
     }
 }
 
-/// An answer that holds on to the request's unread body.
-struct Unread {
-    answer: BoxBody,
-    _body: web::Payload,
-}
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
 
-impl MessageBody for Unread {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.answer.size()
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = std::mem::take(&mut self.0);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.answer).poll_next(cx)
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
     }
 }

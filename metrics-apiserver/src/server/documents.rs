@@ -1,14 +1,14 @@
 //! Discovery, OpenAPI, version: documents answered from memory.
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
+use hyper::StatusCode;
+use hyper::header;
 
-use super::reply;
+use super::reply::{self, Response};
 use super::request::Request;
 use crate::api::{Document, DocumentKind, Error, Media, Offer};
 
 /// A document in the form that the client asks for.
-pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<HttpResponse, Error> {
+pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<Response, Error> {
     if let Some(aggregated) = &document.aggregated {
         let mut response = match request.media(Offer::Groups)? {
             Media::Aggregated => conditional(aggregated, request, "public"),
@@ -26,21 +26,21 @@ pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<HttpRe
 
 /// A client that names the document's hash in the URL may keep it for ever, since other content has another URL. An
 /// outdated hash gets the current content: the aggregator would refuse a redirect.
-fn hashed(document: &Document, request: &Request<'_>) -> HttpResponse {
-    let asked = request.raw.uri().query().and_then(|query| query.strip_prefix("hash="));
+fn hashed(document: &Document, request: &Request<'_>) -> Response {
+    let asked = request.raw.uri.query().and_then(|query| query.strip_prefix("hash="));
     let is_current = asked.is_some_and(|hash| hash == document.hash());
     let cache = if is_current { "public, max-age=31536000, immutable" } else { reply::UNCACHED };
     conditional(document, request, cache)
 }
 
 /// 304 for a client that has the document already.
-fn conditional(document: &Document, request: &Request<'_>, cache: &'static str) -> HttpResponse {
+fn conditional(document: &Document, request: &Request<'_>, cache: &'static str) -> Response {
     if request.is_pretty() {
         return reply::document(document, true);
     }
     let known = request.header(header::IF_NONE_MATCH).unwrap_or_default();
     let mut response = if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == document.etag) {
-        HttpResponse::NotModified().finish()
+        reply::empty(StatusCode::NOT_MODIFIED)
     } else {
         reply::document(document, false)
     };

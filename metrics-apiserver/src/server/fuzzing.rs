@@ -4,7 +4,7 @@
 use std::fmt::Arguments;
 use std::sync::LazyLock;
 
-use actix_web::http::Uri;
+use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::{Route, Target};
@@ -52,7 +52,12 @@ fn path_is_read_once(path: &str, query: &str) {
             assert_eq!(group_of(&rights), Some(target.resource), "{context}");
         }
         Err(RequestError::UnknownPath) => assert_eq!(target.resource, "unknown", "{context}"),
-        Err(RequestError::Upgrade | RequestError::Method | RequestError::NotAcceptable) => {
+        Err(
+            RequestError::Malformed
+            | RequestError::Upgrade
+            | RequestError::Method
+            | RequestError::NotAcceptable,
+        ) => {
             unreachable!("a URL cannot be at fault: {context}")
         }
     }

@@ -1,25 +1,24 @@
-//! `/healthz`, `/livez`, `/readyz`: the texts are those of every Kubernetes component (contract §3.5).
+//! `/healthz`, `/livez`, `/readyz`: the texts are those of every Kubernetes component.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use hyper::StatusCode;
 
-use super::reply;
+use super::reply::{self, Response};
 use super::request::Request;
 use crate::api::{Error, RequestError};
 use crate::readiness::{Check, Endpoint, Readiness};
 
 /// All checks of an endpoint but those excluded.
-pub(super) fn all(readiness: &Readiness, endpoint: Endpoint, request: &Request<'_>) -> HttpResponse {
-    let query = request.raw.uri().query().unwrap_or_default();
+pub(super) fn all(readiness: &Readiness, endpoint: Endpoint, request: &Request<'_>) -> Response {
+    let query = request.raw.uri.query().unwrap_or_default();
     let (code, text) = report(&readiness.checks(endpoint), endpoint.as_str(), query);
     reply::text(code, text)
 }
 
 /// One check alone.
-pub(super) fn one(readiness: &Readiness, endpoint: Endpoint, name: &str) -> Result<HttpResponse, Error> {
+pub(super) fn one(readiness: &Readiness, endpoint: Endpoint, name: &str) -> Result<Response, Error> {
     let checks = readiness.checks(endpoint);
     let check = checks.iter().find(|check| check.name == name).ok_or(RequestError::UnknownPath)?;
     Ok(match check.outcome {

@@ -1,56 +1,52 @@
-//! How many requests at one time, and for how long each.
+//! How many requests are answered at one time, and how long each may take.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::LimitError;
 use crate::authn::UserInfo;
+use crate::limit::{ConcurrencyLimiter, Permit};
 
-/// kube-apiserver's own components; turning them away would make the API unavailable because it is busy.
+/// kube-apiserver's own components: refusing their probes would make a busy API an unavailable one.
 const MASTERS: &str = "system:masters";
 
-/// The bounds on requests.
+/// The limits on requests.
 pub(super) struct Limits {
     request_timeout: Duration,
     read_deadline: Duration,
-    max_in_flight: usize,
-    in_flight: AtomicUsize,
+    in_flight: Option<Arc<ConcurrencyLimiter>>,
 }
 
-/// One request's place; given back when dropped.
-pub(super) struct Seat<'a>(&'a AtomicUsize);
+/// The right to be answered now; given back when dropped.
+#[derive(Debug)]
+pub(super) struct InFlightPermit(#[expect(dead_code, reason = "held, not looked at")] Option<Permit>);
 
 impl Limits {
+    /// `max_in_flight` 0 means no limit.
     pub(super) fn new(request_timeout: Duration, read_deadline: Duration, max_in_flight: usize) -> Self {
-        Self { request_timeout, read_deadline, max_in_flight, in_flight: AtomicUsize::new(0) }
+        let in_flight = (max_in_flight > 0).then(|| ConcurrencyLimiter::new(max_in_flight, max_in_flight));
+        Self { request_timeout, read_deadline, in_flight }
     }
 
-    /// A request's time: what the client asks for, but no more than allowed.
+    /// The deadline of a request: what the client asks for, at most `--request-timeout`.
     pub(super) fn deadline(&self, asked: Option<Duration>) -> Duration {
         asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout))
     }
 
-    /// How long a read may wait for Prometheus: less than its whole time, so that it ends with the reason.
+    /// How long a read waits for Prometheus: less than its deadline, so that the answer can say why it failed.
     pub(super) fn read_deadline(&self, asked: Option<Duration>) -> Duration {
         self.deadline(asked).min(self.read_deadline)
     }
 
-    /// A place for a request of `user`, unless all are taken.
-    pub(super) fn seat(&self, user: &UserInfo) -> Result<Seat<'_>, LimitError> {
-        let seat = Seat(&self.in_flight);
-        let taken = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let is_free = self.max_in_flight == 0 || taken < self.max_in_flight;
-        if is_free || user.groups.iter().any(|group| group == MASTERS) {
-            Ok(seat)
+    /// A permit for a request of `user`, unless all are in use.
+    pub(super) fn admit(&self, user: &UserInfo) -> Result<InFlightPermit, LimitError> {
+        let Some(in_flight) = &self.in_flight else { return Ok(InFlightPermit(None)) };
+        let permit = in_flight.try_acquire(());
+        if permit.is_some() || user.groups.iter().any(|group| group == MASTERS) {
+            Ok(InFlightPermit(permit))
         } else {
             Err(LimitError::TooManyInFlight)
         }
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -59,17 +55,24 @@ mod tests {
     use super::{Duration, LimitError, Limits, MASTERS, UserInfo};
 
     #[test]
-    fn the_last_place_is_the_last_and_is_given_back() {
+    fn the_last_permit_is_the_last_and_is_given_back() {
         let limits = Limits::new(Duration::from_secs(60), Duration::from_secs(1), 2);
         let user = UserInfo::default();
-        let first = limits.seat(&user).ok();
-        let second = limits.seat(&user).ok();
+        let first = limits.admit(&user).ok();
+        let second = limits.admit(&user).ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(limits.seat(&user).err(), Some(LimitError::TooManyInFlight));
+        assert_eq!(limits.admit(&user).err(), Some(LimitError::TooManyInFlight));
         let master = UserInfo { groups: vec![MASTERS.to_owned()], ..UserInfo::default() };
-        assert!(limits.seat(&master).is_ok());
+        assert!(limits.admit(&master).is_ok());
         drop(first);
-        assert!(limits.seat(&user).is_ok());
+        assert!(limits.admit(&user).is_ok());
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let limits = Limits::new(Duration::from_secs(60), Duration::from_secs(1), 0);
+        let permits: Vec<_> = (0..1_000).map(|_| limits.admit(&UserInfo::default())).collect();
+        assert!(permits.iter().all(Result::is_ok));
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Around every request: its id, its one log line, its metrics; and no panic gets past here.
+//! Around every request: its id, one log line, metrics; a panic of a handler ends here.
 
-use std::cell::Cell;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use actix_web::http::{ConnectionType, Method, Uri, header};
-use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::http::request::Parts;
+use hyper::{Method, Uri, header};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,9 +17,9 @@ use prometheus_client::registry::Registry;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::body::refuse_body;
 use super::handle::handle;
-use super::large::in_pieces;
+use super::peer::Peer;
+use super::reply::Response;
 use super::request::Request;
 use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
@@ -27,59 +28,62 @@ use crate::authn::UserInfo;
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
 const AUDIT_ID_CHARS_MAX: usize = 64;
 
-/// Answers one request, whatever it is.
+/// Answers one request, whatever it is. Its body is never read: after a request with one the connection closes.
 pub(super) async fn serve(
-    shared: web::Data<Shared>,
-    request: HttpRequest,
-    body: web::Payload,
-) -> HttpResponse {
+    shared: &Shared,
+    peer: &Peer,
+    request: hyper::Request<Incoming>,
+) -> Result<Response, Infallible> {
     let started = Instant::now();
-    let audit_id = audit_id(&request);
+    let (raw, body) = request.into_parts();
+    let has_body = !body.is_end_stream();
+    drop(body);
+    let audit_id = audit_id(&raw);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    let request = Request::new(&request, &shared.documents);
-    let (raw, resource) = (request.raw, request.target.resource);
-    let trace = trace::begin(raw, resource, &audit_id);
-    let is_known = Cell::new(false);
+    let request = Request::new(&raw, &shared.documents);
+    let resource = request.target.resource;
+    let trace = trace::begin(&raw, resource, &audit_id);
+    let mut is_known = false;
     let in_flight = InFlight::begin(&shared.metrics.in_flight);
-    let handled = AssertUnwindSafe(admitted(&shared, &request, &is_known)).catch_unwind();
+    let handled = AssertUnwindSafe(admitted(shared, peer, &request, &mut is_known)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_flight);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
-    // Callers leave while the listener is still there: one that kept its connection would use it until it dies.
+    // While the listener is still there, callers make new connections elsewhere.
     let is_last = shared.readiness.is_shutting_down();
-    // And nobody who has not shown who they are keeps one of the connections that there may be.
-    if is_last || !is_known.get() {
-        response.head_mut().set_connection_type(ConnectionType::Close);
-        guard::hang_up(raw);
+    // An unauthenticated client keeps none of the limited number of connections.
+    if is_last || !is_known || has_body {
+        reply::close(&mut response);
     }
-    let record = Record { method: raw.method(), route: resource, code: response.status().as_u16() };
+    let record = Record { method: &raw.method, route: resource, code: response.status().as_u16() };
     trace::end(&trace, record.code);
     shared.metrics.observe(&record, started.elapsed());
-    span.in_scope(|| record.log(raw.uri(), started.elapsed()));
-    refuse_body(raw, body, in_pieces(raw, response))
+    span.in_scope(|| record.log(&raw.uri, started.elapsed()));
+    Ok(response)
 }
 
-/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within the
-/// deadline. `is_known` tells whether the client authenticated: then it keeps its connection whatever it is refused for.
+/// Authentication, the limit on requests in flight, authorization, and then whatever is wrong with the URL, all within
+/// the deadline. `is_known` says whether the client authenticated: then it keeps its connection whatever the answer is.
 async fn admitted(
     shared: &Shared,
+    peer: &Peer,
     request: &Request<'_>,
-    is_known: &Cell<bool>,
-) -> Result<HttpResponse, Error> {
+    is_known: &mut bool,
+) -> Result<Response, Error> {
     let Request { raw, target } = request;
-    if raw.headers().contains_key(header::UPGRADE) {
+    if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
     let answered = tokio::time::timeout(shared.limits.deadline(target.timeout()), async {
-        let user = guard::authenticate(shared, raw).await?;
-        is_known.set(user.is_some());
+        let user = guard::authenticate(shared, peer, raw).await?;
+        *is_known = user.is_some();
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let _seat = if target.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
+        let _permit = if target.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
         let wanted = guard::wanted(raw);
         let grant = guard::authorize(shared, &user, &wanted).await?;
-        if !matches!(*raw.method(), Method::GET | Method::HEAD) {
+        if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
         let answered = handle(shared, request).await;
@@ -90,9 +94,9 @@ async fn admitted(
 }
 
 /// The client's copy of an error, and the operator's.
-fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> HttpResponse {
+fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> Response {
     let status = Status::from(error);
-    let (path, code) = (request.raw.uri().path(), status.code());
+    let (path, code) = (request.raw.uri.path(), status.code());
     span.in_scope(|| {
         let causes = Causes(error);
         if code >= 500 && !error.is_reported() {
@@ -136,8 +140,8 @@ impl std::fmt::Display for Causes<'_> {
 }
 
 /// The id kube-apiserver's audit log has for the request, else a new one.
-fn audit_id(request: &HttpRequest) -> header::HeaderValue {
-    let given = request.headers().get("audit-id").filter(|id| {
+fn audit_id(request: &Parts) -> header::HeaderValue {
+    let given = request.headers.get("audit-id").filter(|id| {
         let bytes = id.as_bytes();
         !bytes.is_empty() && bytes.len() <= AUDIT_ID_CHARS_MAX && bytes.iter().all(u8::is_ascii_graphic)
     });
@@ -220,6 +224,12 @@ impl Metrics {
         );
         own.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
         metrics
+    }
+
+    /// Counts a request whose head could not be read.
+    pub(super) fn count_refusal(&self, code: u16) {
+        let labels = RequestLabels { verb: "other", resource: "unknown", code };
+        self.requests.get_or_create(&labels).inc();
     }
 
     fn observe(&self, record: &Record<'_>, took: Duration) {

@@ -1,21 +1,21 @@
 //! A request as the handlers see it.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::{self, HeaderName};
+use hyper::header::{self, HeaderName};
+use hyper::http::request::Parts;
 
 use super::routes::Target;
 use crate::api::{Documents, Media, Offer, RequestError, negotiate};
 
-/// The framework's request with its URL parsed.
+/// A request's head with its URL parsed.
 pub(super) struct Request<'a> {
-    pub(super) raw: &'a HttpRequest,
+    pub(super) raw: &'a Parts,
     pub(super) target: Target<'a>,
 }
 
 impl<'a> Request<'a> {
     /// Parses the URL; what is wrong with it is told when the request is handled.
-    pub(super) fn new(raw: &'a HttpRequest, documents: &'a Documents) -> Self {
-        let uri = raw.uri();
+    pub(super) fn new(raw: &'a Parts, documents: &'a Documents) -> Self {
+        let uri = &raw.uri;
         Self { raw, target: Target::parse(documents, uri.path(), uri.query().unwrap_or_default()) }
     }
 
@@ -34,6 +34,6 @@ impl<'a> Request<'a> {
 
     /// A header's first value, if it is text.
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
-        self.raw.headers().get(name)?.to_str().ok()
+        self.raw.headers.get(name)?.to_str().ok()
     }
 }

@@ -1,4 +1,4 @@
-//! The whole server over real TLS on a free port: requests as kube-apiserver's front proxy sends them, and as others do.
+//! The whole server over real TLS on a free port: requests of kube-apiserver's front proxy, and of others.
 
 mod app;
 mod contract;

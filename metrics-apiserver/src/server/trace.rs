@@ -1,16 +1,16 @@
 //! A request as a span of a trace: kube-apiserver's, if that sends one.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::HeaderValue;
+use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
 use super::observe::verb;
 use crate::telemetry;
 
-/// The span of a request; disabled where traces are off. Neither path nor query string, which are the client's to choose.
-pub(super) fn begin(request: &HttpRequest, route: &'static str, audit_id: &HeaderValue) -> Span {
-    let method = verb(request.method());
+/// The span of a request; disabled where traces are off. It has neither path nor query string: clients choose those.
+pub(super) fn begin(request: &Parts, route: &'static str, audit_id: &HeaderValue) -> Span {
+    let method = verb(&request.method);
     let span = info_span!(
         target: "traces",
         "request",
@@ -23,14 +23,14 @@ pub(super) fn begin(request: &HttpRequest, route: &'static str, audit_id: &Heade
         otel.status_code = Empty,
     );
     if !span.is_disabled()
-        && let Some(traceparent) = request.headers().get("traceparent")
+        && let Some(traceparent) = request.headers.get("traceparent")
     {
         telemetry::continue_trace(&span, traceparent.as_bytes());
     }
     span
 }
 
-/// Takes note of the answer. As an `i64`: other integers would become texts.
+/// Records the status code, as an `i64`: other integers would become strings.
 pub(super) fn end(span: &Span, code: u16) {
     span.record("http.response.status_code", i64::from(code));
     if code >= 500 {

@@ -90,8 +90,6 @@ fn filter(verbosity: Verbosity) -> Targets {
     Targets::new()
         .with_target("metrics_apiserver", own)
         .with_target(traces::TARGET, LevelFilter::OFF)
-        // It calls every stranger's noise an error of ours: a scanner would fill the log.
-        .with_target("actix_http", if own == LevelFilter::TRACE { others } else { LevelFilter::OFF })
         .with_default(others)
 }
 

@@ -1,6 +1,7 @@
-//! The TLS side of the listener: which certificate it shows, and what it asks of its peers.
+//! TLS of the listener: its certificate, what it asks of clients, and why handshakes fail.
 
 mod certificate;
+mod handshake;
 mod peer;
 
 use std::str::FromStr;
@@ -11,10 +12,11 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{LoadError, ServingCertificate};
+pub use handshake::HandshakeFailure;
 
 use peer::AnyPeer;
 
-/// The oldest TLS version that is spoken.
+/// The oldest TLS version that is supported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MinVersion {
     /// TLS 1.2 and 1.3.
@@ -24,9 +26,9 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// A value of `--tls-min-version` that is not served.
+/// A value of `--tls-min-version` that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the TLS version {0:?} is not served, use VersionTLS12 or VersionTLS13")]
+#[error("TLS version {0:?} is not supported, use VersionTLS12 or VersionTLS13")]
 pub struct UnknownVersion(String);
 
 impl FromStr for MinVersion {
@@ -52,9 +54,9 @@ impl MinVersion {
     }
 }
 
-/// What the listener is made with. It shows `certificate` as it is at each handshake and asks for a client
-/// certificate without judging it; HTTP/1.1 is all it offers. Sessions are not resumed: a resumed one would
-/// show no certificate to check again.
+/// The listener's TLS configuration. Each handshake presents `certificate` as it is then, and asks for a client
+/// certificate without verifying it. The only protocol is HTTP/1.1. Sessions are not resumed: a resumed one would
+/// have no client certificate to verify.
 pub fn server_config(
     certificate: Arc<ServingCertificate>,
     minimum: MinVersion,

@@ -1,18 +1,26 @@
-//! What the handshake asks of a client: nothing but that it owns the certificate it shows.
+//! What the handshake asks of a client: nothing but that it holds the key of the certificate it shows.
+
+use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
 
-/// Bytes of a client's certificates. They stay in memory with the connection, twice, before anybody has checked them; a leaf
-/// and three intermediate ones with RSA keys have six thousand.
+/// Bytes of a client's certificate chain: the connection keeps them, twice, before they are verified. A leaf and three
+/// intermediates with RSA keys have 6,000.
 const CHAIN_MAX: usize = 16 * 1024;
 
-/// Takes any client certificate, or none. Who signed it is checked for each request, where the two sets of
-/// authorities are told apart and a stranger gets a clean 401; the proof that the client has the key can be
-/// had only here.
+/// A chain longer than [`CHAIN_MAX`].
+#[derive(Debug, thiserror::Error)]
+#[error("the client's certificate chain has {0} bytes, at most {CHAIN_MAX} are accepted")]
+struct ChainTooLong(usize);
+
+/// Accepts any client certificate, or none. Each request has it verified against the two CA bundles, so that an unknown
+/// client gets a 401. That the client holds the key is proved only here.
 #[derive(Debug)]
 pub(super) struct AnyPeer {
     algorithms: WebPkiSupportedAlgorithms,
@@ -48,7 +56,7 @@ impl ClientCertVerifier for AnyPeer {
         let length =
             end_entity.len() + intermediates.iter().map(|certificate| certificate.len()).sum::<usize>();
         if length > CHAIN_MAX {
-            return Err(Error::General("the client's certificates are too long".to_owned()));
+            return Err(CertificateError::Other(OtherError(Arc::new(ChainTooLong(length)))).into());
         }
         Ok(ClientCertVerified::assertion())
     }

@@ -1,5 +1,6 @@
 //! Handshakes in memory, with certificates made on the spot.
 
+use std::io;
 use std::path::PathBuf;
 
 use prometheus_client::registry::Registry;
@@ -94,14 +95,19 @@ fn shake(
     Ok((server, client))
 }
 
+/// The cause that is counted for a handshake's error.
+fn cause(error: rustls::Error) -> HandshakeFailure {
+    HandshakeFailure::of(&io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 #[test]
 fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
-    let stranger = Ca::new("stranger").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
-    let (server, client) = shake(config(), rig.client(Some(&stranger))).unwrap();
-    assert_eq!(server.peer_certificates().unwrap(), stranger.chain);
+    let unknown = Ca::new("unknown").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
+    let (server, client) = shake(config(), rig.client(Some(&unknown))).unwrap();
+    assert_eq!(server.peer_certificates().unwrap(), unknown.chain);
     assert_eq!(client.alpn_protocol(), Some(b"http/1.1".as_slice()));
 
     let (server, _) = shake(config(), rig.client(None)).unwrap();
@@ -113,12 +119,14 @@ fn certificates_without_end_fail_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
-    let ca = Ca::new("stranger");
-    let mut stranger = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
-    stranger.chain.extend(std::iter::repeat_n(ca.der(), 10));
-    assert!(shake(config(), rig.client(Some(&stranger))).is_ok());
-    stranger.chain.extend(std::iter::repeat_n(ca.der(), 40));
-    assert!(shake(config(), rig.client(Some(&stranger))).is_err());
+    let ca = Ca::new("unknown");
+    let mut unknown = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
+    unknown.chain.extend(std::iter::repeat_n(ca.der(), 10));
+    assert!(shake(config(), rig.client(Some(&unknown))).is_ok());
+    unknown.chain.extend(std::iter::repeat_n(ca.der(), 40));
+    let error = shake(config(), rig.client(Some(&unknown))).unwrap_err();
+    assert!(error.to_string().contains("at most 16384"), "{error}");
+    assert_eq!(cause(error), HandshakeFailure::BadCertificate);
 }
 
 #[test]
@@ -146,6 +154,7 @@ fn a_certificate_without_its_key_fails_the_handshake() {
         let error = shake(server, client).unwrap_err();
         let wanted = rustls::CertificateError::BadSignature;
         assert_eq!(error, rustls::Error::InvalidCertificate(wanted));
+        assert_eq!(cause(error), HandshakeFailure::BadCertificate);
     }
 }
 
@@ -163,10 +172,46 @@ fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        assert_eq!(shake(server, client).is_ok(), works, "{minimum}");
+        let failure = shake(server, client).err().map(cause);
+        assert_eq!(failure, (!works).then_some(HandshakeFailure::NoSharedVersion), "{minimum}");
     }
     let error = "VersionTLS11".parse::<MinVersion>().unwrap_err();
     assert!(error.to_string().contains("VersionTLS12"));
+}
+
+#[test]
+fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
+    let rig = Rig::new();
+    let config = || server_config(rig.load().unwrap(), MinVersion::Tls12).unwrap();
+    let mut only_http2 = rig.client(None);
+    only_http2.alpn_protocols = vec![b"h2".to_vec()];
+    let error = shake(config(), only_http2).unwrap_err();
+    assert_eq!(cause(error), HandshakeFailure::NoSharedProtocol);
+
+    let mut server = ServerConnection::new(Arc::new(config())).unwrap();
+    server.read_tls(&mut &b"GET / HTTP/1.1\r\n\r\n"[..]).unwrap();
+    assert_eq!(cause(server.process_new_packets().unwrap_err()), HandshakeFailure::NotTls);
+
+    let provider = |suites: &[rustls::SupportedCipherSuite]| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites.retain(|suite| suites.contains(suite));
+        Arc::new(provider)
+    };
+    let client = ClientConfig::builder_with_provider(provider(&[
+        rustls::crypto::ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    ]))
+    .with_protocol_versions(&[&TLS12])
+    .unwrap()
+    .with_root_certificates(RootCertStore::empty())
+    .with_no_client_auth();
+    let error = shake(config(), client).unwrap_err();
+    assert_eq!(cause(error), HandshakeFailure::NoSharedCipher, "the certificate has an ECDSA key");
+
+    let kind = |kind: io::ErrorKind| HandshakeFailure::of(&kind.into());
+    assert_eq!(kind(io::ErrorKind::TimedOut), HandshakeFailure::Timeout);
+    assert_eq!(kind(io::ErrorKind::UnexpectedEof), HandshakeFailure::Closed);
+    assert_eq!(kind(io::ErrorKind::ConnectionReset), HandshakeFailure::Closed);
+    assert_eq!(kind(io::ErrorKind::OutOfMemory), HandshakeFailure::Other);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
+use reqwest::Client;
+
 use crate::http::{Answer, Server};
-use crate::stage::{PATIENCE, Process, Stage, write_files};
+use crate::stage::{LOOPBACK, PATIENCE, Process, Stage, write_files};
 
 /// More lines than any of these tests makes.
 const LOG_LINES_MAX: usize = 1_000;
@@ -16,7 +18,8 @@ fn a_signal_ends_a_start_that_waits_for_kubernetes() {
     let kubernetes = Server::start(|_| Answer::Hang);
     let directory = tempfile::tempdir().unwrap();
     write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url());
-    let process = Process::start(directory.path(), &["--authentication-skip-lookup=false"], LOG_LINES_MAX);
+    let flags = [LOOPBACK, "--authentication-skip-lookup=false"];
+    let process = Process::start(directory.path(), &flags, LOG_LINES_MAX);
     let began = Instant::now();
     while kubernetes.requests().is_empty() {
         assert!(began.elapsed() < PATIENCE, "it asks for the CA bundles");
@@ -26,6 +29,25 @@ fn a_signal_ends_a_start_that_waits_for_kubernetes() {
     process.end();
     let lines: Vec<_> = process.log.iter().collect();
     assert!(lines.iter().any(|line| line.contains("stopped while starting")), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn without_a_bind_address_both_address_families_are_served() {
+    let kubernetes = Server::start(|_| Answer::Json(500, String::new()));
+    let directory = tempfile::tempdir().unwrap();
+    let certificate = write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url());
+    let process = Process::start(directory.path(), &[], LOG_LINES_MAX);
+    let address = process.address();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    // reqwest panics without one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
+    let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    for host in ["127.0.0.1", "[::1]"].into_iter().take(if has_ipv6 { 2 } else { 1 }) {
+        let answer = client.get(format!("https://{host}:{port}/livez")).timeout(PATIENCE).send();
+        assert_eq!(answer.await.unwrap().text().await.unwrap(), "ok", "{host}");
+    }
+    process.end();
 }
 
 #[test]

@@ -19,6 +19,8 @@ use crate::http::{Answer, Request, Server};
 const METRICS: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop";
 /// Whoever reads is carol, with this token.
 pub(crate) const TOKEN: &str = "a-secret-token";
+/// The address that a process should listen on, for tests that are not about it.
+pub(crate) const LOOPBACK: &str = "--bind-address=127.0.0.1";
 /// How long a test waits for anything before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// No read of these tests takes a hundredth of it.
@@ -56,16 +58,11 @@ impl Stage {
         let kubernetes = Server::start(review);
         let directory = tempfile::tempdir().unwrap();
         let certificate = write_files(directory.path(), &prometheus.url(), &kubernetes.url());
-        let process = Process::start(directory.path(), flags, log_lines_max);
+        let process = Process::start(directory.path(), &[&[LOOPBACK], flags].concat(), log_lines_max);
         // reqwest panics without one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
-        let address = loop {
-            let line = process.log.recv_timeout(PATIENCE).expect("it serves");
-            if let Some((_, address)) = line.split_once("serving address=") {
-                break address.to_owned();
-            }
-        };
+        let address = process.address();
         Self { prometheus, is_down, address, http, process, _kubernetes: kubernetes, directory }
     }
 
@@ -98,7 +95,7 @@ impl Process {
     pub(crate) fn start(directory: &Path, flags: &[&str], log_lines_max: usize) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
             .current_dir(directory)
-            .args(["--bind-address=127.0.0.1", "--secure-port=0", "--config=config.yaml"])
+            .args(["--secure-port=0", "--config=config.yaml"])
             .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
             .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
             .args(flags)
@@ -113,6 +110,16 @@ impl Process {
         let (tell, ended) = mpsc::channel();
         std::thread::spawn(move || tell.send(child.wait().unwrap()));
         Self { pid, log, ended }
+    }
+
+    /// Where it serves, from its log.
+    pub(crate) fn address(&self) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE).expect("it serves");
+            if let Some((_, address)) = line.split_once("serving address=") {
+                return address.to_owned();
+            }
+        }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -143,7 +150,7 @@ pub(crate) fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) 
     let metrics = ["queue_depth", "queue_age", "queue_rate", "broken"].map(metric);
     let config = json!({"backends": {"default": {"url": prometheus}}, "metrics": metrics});
     write("config.yaml", &config.to_string());
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1", "::1"].map(str::to_owned)).unwrap();
     write("tls.crt", &made.cert.pem());
     write("tls.key", &made.signing_key.serialize_pem());
     let kubeconfig = json!({

@@ -95,6 +95,36 @@ fn a_token_reads_directly_the_one_metric_that_a_role_binding_names() {
 }
 
 #[test]
+fn a_user_of_250_groups_reads_through_kube_apiserver_and_directly() {
+    with_fixture(|fixture| async move {
+        kubectl(&fixture, &["create", "namespace", "access-groups"]).await;
+        let groups: Vec<_> =
+            (0..250).map(|group| format!("oidc:department-{group:03}-of-the-company")).collect();
+        // The last one, so that none may be lost.
+        let subject = json!({"kind": "Group", "name": groups[249], "apiGroup": "rbac.authorization.k8s.io"});
+        bind(&fixture, "access-groups", EVERYWHERE, subject).await;
+        let path = read("access-groups", EVERYWHERE);
+
+        let as_groups: Vec<_> = groups.iter().map(|group| format!("--as-group={group}")).collect();
+        let mut args = vec!["get", "--raw", &path, "--as=employee"];
+        args.extend(as_groups.iter().map(String::as_str));
+        let allowed = eventually("the binding to count", VERDICT_GONE, || async {
+            Ok(Some(fixture.cluster.kubectl().run(&args).await?.success()?))
+        });
+        assert!(allowed.await.unwrap().contains("\"value\":\"42\""));
+
+        let identity = front_proxy(&fixture.cluster);
+        let mut direct = Caller::new(&fixture.server.url(), fixture.server.ca(), Some(&identity), true)
+            .with("x-remote-user", "employee");
+        for group in &groups {
+            direct = direct.with("x-remote-group", group);
+        }
+        let answer = direct.get(&path).await;
+        assert_eq!((answer.code, &answer.json()["items"][0]["value"]), (200, &json!("42")), "{answer:?}");
+    });
+}
+
+#[test]
 fn spoofed_headers_are_refused_unless_the_front_proxy_itself_sends_them() {
     with_fixture(|fixture| async move {
         let spoof = Caller::for_admin;

@@ -1,4 +1,5 @@
-//! A server with everything real but Kubernetes (says yes, but not to bob) and Prometheus (does what a query's name says).
+//! A server with everything real but Kubernetes (allows everything to all but bob) and Prometheus (acts by a query's
+//! name).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -189,6 +190,19 @@ impl App {
     pub(super) fn connect(&self, as_front_proxy: bool) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der()).unwrap();
+        self.connect_with(roots, as_front_proxy)
+    }
+
+    /// A connection of a client that does not trust the serving certificate.
+    pub(super) fn connect_trusting_nobody(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        self.connect_with(RootCertStore::empty(), false)
+    }
+
+    fn connect_with(
+        &self,
+        roots: RootCertStore,
+        as_front_proxy: bool,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()

@@ -1,4 +1,4 @@
-//! What the contract says of each path (§3, §4).
+//! What kube-apiserver, the HPA controller and kubectl expect of each path.
 
 use serde_json::json;
 

@@ -1,6 +1,7 @@
-//! Who may not, who asks for too much, and who does not play by the rules.
+//! Clients that lack rights, ask for too much, or break the rules of HTTP.
 
 use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -61,10 +62,10 @@ fn who_is_known_keeps_the_connection_whatever_the_url_says() {
         let answer = parse(&String::from_utf8_lossy(&answer[..length]));
         assert_eq!((answer.code, answer.header("connection")), (code, None), "{target}");
 
-        let mut stranger = app.connect(false);
-        stranger.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut unknown = app.connect(false);
+        unknown.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
         let mut text = String::new();
-        read_to_close(&mut stranger, &mut text);
+        read_to_close(&mut unknown, &mut text);
         let answer = parse(&text);
         assert_eq!((answer.code, answer.header("connection")), (code, Some("close")), "{target}");
     }
@@ -83,21 +84,21 @@ fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind
     let codes: Vec<_> = text.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
     assert_eq!(codes, ["200", "404", "200", "200"], "{text}");
 
-    let mut stranger = app.connect(false);
-    stranger.write_all("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).as_bytes()).unwrap();
+    let mut unknown = app.connect(false);
+    unknown.write_all("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100).as_bytes()).unwrap();
     let mut text = String::new();
-    read_to_close(&mut stranger, &mut text);
+    read_to_close(&mut unknown, &mut text);
     assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
 }
 
 #[test]
 fn who_expects_to_be_told_to_continue_is_answered_one_by_one_too() {
     let app = App::start();
-    let mut stranger = app.connect(false);
+    let mut unknown = app.connect(false);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n");
-    stranger.write_all(request("/version").repeat(10).as_bytes()).unwrap();
+    unknown.write_all(request("/version").repeat(10).as_bytes()).unwrap();
     let mut text = String::new();
-    read_to_close(&mut stranger, &mut text);
+    read_to_close(&mut unknown, &mut text);
     let answers = text.matches("HTTP/1.1 ").count() - text.matches("HTTP/1.1 100 ").count();
     assert_eq!(answers, 1, "{text}");
 
@@ -122,8 +123,39 @@ fn a_second_request_that_never_ends_ends_the_connection() {
     let started = Instant::now();
     let mut text = String::new();
     read_to_close(&mut kept, &mut text);
-    assert!(text.contains("HTTP/1.1 408 "), "{text}");
+    let (_, refused) = text.split_once("HTTP/1.1 408 ").unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(parse(&format!("HTTP/1.1 408 {refused}")).failure().0, 408);
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_failed_handshake_is_counted_by_its_cause() {
+    let app = App::start();
+    let plain = |text: &str| {
+        let mut stream = TcpStream::connect(app.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // A TLS alert, or nothing.
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    plain("");
+    plain("GET / HTTP/1.1\r\n\r\n");
+    let mut distrustful = app.connect_trusting_nobody();
+    assert!(distrustful.write_all(b"GET / HTTP/1.1\r\n\r\n").is_err());
+    drop(distrustful);
+    let started = Instant::now();
+    loop {
+        let page = app.get("/metrics").body;
+        let count = |cause: &str, count: u8| {
+            let name = "metrics_apiserver_tls_handshake_failures_total";
+            page.contains(&format!("{name}{{cause=\"{cause}\"}} {count}\n"))
+        };
+        if count("closed", 1) && count("not_tls", 1) && count("refused_by_client", 1) {
+            assert!(count("other", 0) && count("timeout", 0), "{page}");
+            break;
+        }
+        assert!(started.elapsed() < Duration::from_secs(15), "{page}");
+    }
 }
 
 #[test]
@@ -195,6 +227,22 @@ fn a_body_that_never_ends_does_not_hold_the_connection() {
 }
 
 #[test]
+fn a_length_is_compared_as_a_number() {
+    let app = App::start();
+    for (length, closes) in [("0", None), ("00", None), ("1", Some("close")), ("01", Some("close"))] {
+        let mut stream = app.connect(true);
+        let head = format!(
+            "GET /livez HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 1024];
+        let count = stream.read(&mut answer).unwrap();
+        let answer = parse(&String::from_utf8_lossy(&answer[..count]));
+        assert_eq!((answer.code, answer.header("connection")), (200, closes), "{length}");
+    }
+}
+
+#[test]
 fn a_connection_serves_many_requests_of_many_users() {
     let app = App::start();
     let mut stream = app.connect(true);
@@ -210,18 +258,45 @@ fn a_connection_serves_many_requests_of_many_users() {
 }
 
 #[test]
-fn headers_without_end_and_too_many_of_them_are_cut_off() {
+fn a_user_of_250_groups_is_answered_and_has_all_of_them() {
     let app = App::start();
-    let many = "X-Remote-Group: g\r\n".repeat(120);
-    assert_eq!(app.get_with(READ, &many).code, 431);
+    // As kube-apiserver sends them: one line for each.
+    let groups: Vec<_> = (0..250).map(|group| format!("oidc:department-{group:03}-of-the-company")).collect();
+    let lines: String = groups.iter().map(|group| format!("X-Remote-Group: {group}\r\n")).collect();
+    assert_eq!(app.get_with(READ, &lines).code, 200);
+    let asked = app.kubernetes.requests();
+    let asked = asked.last().unwrap().body["spec"]["groups"].as_array().unwrap();
+    assert_eq!(asked[..250], groups);
+}
+
+#[test]
+fn headers_without_end_and_too_many_of_them_are_refused_with_a_status() {
+    let app = App::start();
+    let (code, _, message) = app.get_with(READ, &"X-Remote-Group: g\r\n".repeat(600)).failure();
+    assert_eq!((code, &*message), (431, "the request headers are too large"));
     let huge = format!("X-Large: {}\r\n", "x".repeat(200_000));
     let mut stream = app.connect(true);
     // The server may close before it has read it all.
     let _ = stream.write_all(format!("GET {READ} HTTP/1.1\r\nHost: x\r\n{huge}\r\n").as_bytes());
     let mut text = String::new();
     read_to_close(&mut stream, &mut text);
-    assert!(text.is_empty() || parse(&text).code == 431, "{text}");
+    assert!(text.is_empty() || parse(&text).failure().0 == 431, "{text}");
+    let response = app.get("/metrics");
+    let counted =
+        "metrics_apiserver_http_requests_total{verb=\"other\",resource=\"unknown\",code=\"431\"} 2\n";
+    assert!(response.body.contains(counted), "{}", response.body);
     assert_eq!(app.get(READ).code, 200);
+}
+
+#[test]
+fn what_is_not_http_1_1_is_refused_with_a_status_and_no_request_of_that_connection_is_answered() {
+    let app = App::start();
+    for malformed in ["GET / HTTP/1.1\r\nno colon\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let response = app.raw(&format!("{malformed}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let (code, reason, _) = response.failure();
+        assert_eq!((code, &*reason), (400, "BadRequest"), "{malformed}");
+        assert_eq!(response.header("connection"), Some("close"));
+    }
 }
 
 #[test]
@@ -233,7 +308,7 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
     let mut reads = Vec::new();
     let started = Instant::now();
     let refused = loop {
-        // Our own look may have had the only place when the slow read came: then it was the one turned away.
+        // This request may have had the only permit when the slow read came: then that was refused.
         let mut read = app.connect(true);
         read.write_all(slow.as_bytes()).unwrap();
         reads.push(read);
