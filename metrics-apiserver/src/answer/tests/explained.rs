@@ -187,7 +187,7 @@ async fn every_situation_has_a_key_an_outcome_and_a_status_code() {
         let (result, outcome, code) = of(situation);
         let strict = Fixture::explained_by(result.clone(), Policies::default());
         let error = strict.ask("m", "").await.unwrap_err();
-        assert_eq!(Status::from(&Error::Answer(error)).code, code, "{situation:?}");
+        assert_eq!(Status::from(&Error::Answer(error)).code(), code, "{situation:?}");
         assert!(strict.counted(outcome), "{situation:?}");
         let text = format!(
             "backends: {{default: {{url: 'http://p'}}}}\nmetrics: [{{name: m, query: up, {}: {{value: 7}}}}]\n",
