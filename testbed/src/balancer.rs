@@ -1,7 +1,8 @@
 //! A TCP balancer that stands for kube-proxy and the endpoints behind a Service.
 //!
-//! As there: each new connection goes to the next ready endpoint; readiness is asked of `/readyz`, over TLS without a look
-//! at the certificate, as kubelet does it; a connection that is up stays where it is, whatever happens to readiness.
+//! As there: each new connection goes to the next ready endpoint; readiness is asked of `/readyz`, over TLS without a
+//! look at the certificate, as kubelet does it; a connection that is up stays where it is, whatever happens to
+//! readiness.
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;

@@ -1,7 +1,7 @@
 //! Clients that keep the service busy: each sends its next request when the last one was answered.
 //!
-//! Closed loops bound themselves: no more requests are under way than there are clients. With `n` clients and `p` pods of one
-//! slot, a request takes `n / p` inferences.
+//! Closed loops bound themselves: no more requests are under way than there are clients. With `n` clients and `p` pods
+//! of one slot, a request takes `n / p` inferences.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;

@@ -1,7 +1,7 @@
 //! The real programs: built once from `testbed/tools/go.mod`, then kept in the user's cache.
 //!
-//! The cache lies outside the sources, so that a fresh clone is cheap; its folder carries a hash of everything that decides
-//! what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
+//! The cache lies outside the sources, so that a fresh clone is cheap; its folder carries a hash of everything that
+//! decides what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
 
 mod build;
 

@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 /// Measure the server and the inference service in a release build; a table, and figures in target/bench.json
 ///
-/// Takes about seventeen minutes and wants the machine for itself: docs/performance.md says what is measured and how. Less than
-/// the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
+/// Takes about seventeen minutes and wants the machine for itself: docs/performance.md says what is measured and how.
+/// Less than the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing

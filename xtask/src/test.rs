@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, in stages.
 //!
-//! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to build,
-//! and each other choice would compile the dependencies once more.
+//! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to
+//! build, and each other choice would compile the dependencies once more.
 
 use crate::fuzz;
 use anyhow::{Context, Result, ensure};
@@ -17,9 +17,7 @@ const E2E_THREADS: &str = "--test-threads=4";
 
 /// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation
 #[derive(clap::Args)]
-#[command(
-    after_help = "The end-to-end tests need Go to build Kubernetes once, or KUBERNETES_BIN: see `cargo xtask tools --help`."
-)]
+#[command(after_help = "The end-to-end tests need Go or KUBERNETES_BIN: see `cargo xtask tools --help`.")]
 pub(crate) struct Args {
     /// Leave out the end-to-end tests, and with them everything that needs Go
     #[arg(long)]

@@ -1,8 +1,8 @@
 //! The machine's own part: the same beat sent to a server that does nothing but TLS.
 //!
-//! What a read waits for here no server could spare it: sleeps that end late, processors that wake up slowly or are busy
-//! with kube-apiserver and Prometheus, and the two ends of a TLS connection. The server blocks, a thread a connection, which
-//! is the shortest way there is.
+//! What a read waits for here no server could spare it: sleeps that end late, processors that wake up slowly or are
+//! busy with kube-apiserver and Prometheus, and the two ends of a TLS connection. The server blocks, a thread a
+//! connection, which is the shortest way there is.
 
 use super::{
     AT_ONCE, Pace,

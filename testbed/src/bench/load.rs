@@ -1,11 +1,11 @@
 //! Load: reads that are sent when they are planned, whatever became of those before them.
 //!
-//! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited, and
-//! its HPA with it; a generator that would send it later and count from there would omit just the waits that matter.
-//! Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
+//! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited,
+//! and its HPA with it; a generator that would send it later and count from there would omit just the waits that
+//! matter. Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
 //!
-//! Of the idle connections the one used last is taken, as Go's HTTP client does and with it kube-apiserver: few reads at a
-//! time keep few connections busy, and the rest are closed as idle.
+//! Of the idle connections the one used last is taken, as Go's HTTP client does and with it kube-apiserver: few reads
+//! at a time keep few connections busy, and the rest are closed as idle.
 
 use super::{
     beat::{Planned, Schedule},
@@ -25,8 +25,8 @@ use std::{
 const SETTING_UP: Duration = Duration::from_secs(1);
 /// The longest sleep at a time: how soon a load that is given up ends.
 const NAP: Duration = Duration::from_secs(1);
-/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that the
-/// machine can't bear would go on for long after its end, with ever later reads.
+/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that
+/// the machine can't bear would go on for long after its end, with ever later reads.
 const TOO_LATE: Duration = Duration::from_secs(5);
 /// Messages of failed reads that each thread keeps.
 const COMPLAINTS: usize = 3;

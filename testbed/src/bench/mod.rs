@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: how fast, how small. Real TLS with the front proxy's certificate, a real kube-apiserver for reviews,
-//! a real Prometheus, and HPAs that read on their beat (`beat`, `load`). Memory and its live baseline come from one
-//! run, so that their ratio means something.
+//! `cargo xtask bench`: how fast, how small. Real TLS with the front proxy's certificate, a real kube-apiserver for
+//! reviews, a real Prometheus, and HPAs that read on their beat (`beat`, `load`). Memory and its live baseline come
+//! from one run, so that their ratio means something.
 
 mod beat;
 mod connection;

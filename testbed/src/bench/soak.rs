@@ -27,7 +27,8 @@ const RELOAD: u64 = 20;
 const RESTART: u64 = 60;
 /// What is seen before does not count: every question must have been read, and the beats learned.
 const SETTLED: Duration = Duration::from_secs(120);
-/// Until every question has been read twice and its beat is known. What 10,000 questions do that come at once shows here.
+/// Until every question has been read twice and its beat is known. What 10,000 questions do that come at once shows
+/// here.
 const FIRST_BEATS: Duration = Duration::from_secs(45);
 /// How many looks are averaged at the beginning and at the end: one falls into a reload or a restart by chance.
 const LOOKS_AVERAGED: usize = 3;

@@ -1,5 +1,5 @@
-//! What is asked: rules, namespaces and selectors, and the samples behind them. Each question has a number of its own, so
-//! that an answer to another question shows.
+//! What is asked: rules, namespaces and selectors, and the samples behind them. Each question has a number of its own,
+//! so that an answer to another question shows.
 
 use super::load::Ask;
 use std::{fmt::Write as _, sync::Arc, time::Duration};
@@ -68,7 +68,8 @@ fn number(question: usize) -> usize {
     2 * question + 1
 }
 
-/// A series for each question, with a sample now and one in the past, so that it is found whenever the query is evaluated.
+/// A series for each question, with a sample now and one in the past, so that it is found whenever the query is
+/// evaluated.
 pub(super) fn samples() -> String {
     let now = jiff::Timestamp::now().as_second();
     let mut text = String::from("# TYPE bench gauge\n");
@@ -89,8 +90,8 @@ pub(super) struct Configuration<'a> {
     pub(super) url: &'a str,
     /// How many rules it has besides the live ones, at least those that are read.
     pub(super) rules: usize,
-    /// Over how many backends the live rules are spread, all of them the one Prometheus: the server sends no backend more
-    /// than 1,000 queries a second, and that can't be configured.
+    /// Over how many backends the live rules are spread, all of them the one Prometheus: the server sends no backend
+    /// more than 1,000 queries a second, and that can't be configured.
     pub(super) live_backends: usize,
     /// How long a query may take.
     pub(super) timeout: Duration,

@@ -39,7 +39,8 @@ impl Kind {
         matches!(self, Self::Rolled | Self::BrokenConfig | Self::Rotated)
     }
 
-    /// How long to look on when all is well again: what comes back empty fills by and by, and a wrong number could come then.
+    /// How long to look on when all is well again: what comes back empty fills by and by, and a wrong number could come
+    /// then.
     pub(super) fn watched_after(self, length: Duration) -> Duration {
         if matches!(self, Self::Restarted | Self::Killed) { length / 2 } else { Duration::ZERO }
     }

@@ -1,8 +1,9 @@
 //! Two workloads of real inference-svc pods under a steady load, and the HPAs that must leave them as they are.
 //!
-//! Closed loops keep both metrics where they are, whatever the pods do: so many requests are in flight as there are clients,
-//! and each takes as long as the queue before its pod is. Both values are far enough from where an HPA would do something
-//! (a third, a tenth) that a busy machine does not move them there; windows and lookbacks bridge lost scrapes.
+//! Closed loops keep both metrics where they are, whatever the pods do: so many requests are in flight as there are
+//! clients, and each takes as long as the queue before its pod is. Both values are far enough from where an HPA would
+//! do something (a third, a tenth) that a busy machine does not move them there; windows and lookbacks bridge lost
+//! scrapes.
 
 use crate::{Cluster, load::Load};
 use anyhow::Result;
@@ -39,8 +40,8 @@ pub(super) struct Workload {
 /// From, to.
 pub(super) type RangeOf = (f64, f64);
 
-/// An average of 4 requests for each pod wants 3 pods for more than 8 and, with the HPA's tolerance of a tenth, up to 13.2. A
-/// mean of 2.25 s wants 3 of 3 from 1.5 s to 2.475 s.
+/// An average of 4 requests for each pod wants 3 pods for more than 8 and, with the HPA's tolerance of a tenth, up to
+/// 13.2. A mean of 2.25 s wants 3 of 3 from 1.5 s to 2.475 s.
 pub(super) const WORKLOADS: [Workload; 2] = [
     Workload {
         name: QUEUE,

@@ -74,7 +74,9 @@ async fn follow(mut child: Child) -> Result<()> {
             },
             _ = progress.tick() => {
                 let seconds = started.elapsed().as_secs();
-                say(&format!("building the tools: {seconds} s, {downloads} modules fetched, {packages} packages compiled"));
+                say(&format!(
+                    "building: {seconds} s, {downloads} modules fetched, {packages} packages compiled"
+                ));
             }
         }
         complaints.drain(..complaints.len().saturating_sub(COMPLAINTS));

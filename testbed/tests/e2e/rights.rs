@@ -144,7 +144,8 @@ async fn direct(applied: &Applied, account: &str) -> Caller {
         .with("authorization", &format!("Bearer {token}"))
 }
 
-/// Takes the rights away, one after the other: without the reviews nobody new is let in, without the ConfigMap no server starts.
+/// Takes the rights away, one after the other: without the reviews nobody new is let in, without the ConfigMap no
+/// server starts.
 async fn without_its_rights(applied: &Applied) {
     let cluster = &applied.cluster;
     run(cluster, &["delete", "clusterrolebinding", "metrics-apiserver:system:auth-delegator"]).await;
