@@ -40,6 +40,8 @@ pub struct Options {
     pub kubeconfig: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
+    /// Another build of the program than the sources' own.
+    pub program: Option<PathBuf>,
 }
 
 /// What the server shows and where it listens, for an `APIService` that was applied before it starts.
@@ -70,7 +72,11 @@ impl Server {
     ) -> Result<Self> {
         let Serving { files: serving, ca, port } = serving;
         let dir = cluster.dir().subdir(name)?;
-        let mut command = Command::new(workspace::binary("metrics-apiserver").await?);
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => workspace::binary("metrics-apiserver").await?,
+        };
+        let mut command = Command::new(program);
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
         command.arg("--tls-cert-file").arg(&serving.certificate);
         command.arg("--tls-private-key-file").arg(&serving.key);
