@@ -87,7 +87,12 @@ fn hpas(rate: usize, settings: &Settings) -> Hpas {
 
 /// The worst read while Prometheus hangs. Each of five connections sends one read after the other, of the adapter's
 /// metrics or of ours that are never answered from the cache.
-async fn worst_case(stage: &Stage, subject: &Subject, source: Source, settings: &Settings) -> Result<Latency> {
+async fn worst_case(
+    stage: &Stage,
+    subject: &Subject,
+    source: Source,
+    settings: &Settings,
+) -> Result<Latency> {
     say("Prometheus hangs");
     let target = Arc::new(subject.target.with_timeout(settings.hang_timeout));
     let requests = world::requests(source, world::RULES);
