@@ -1,7 +1,7 @@
 //! The real programs: built once from the Go modules of the testbed, then kept in the user's cache.
 //!
-//! The cache lies outside the sources, so that a fresh clone is cheap; a folder's name carries a hash of everything that
-//! decides what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
+//! The cache lies outside the sources, so that a fresh clone is cheap; a folder's name carries a hash of everything
+//! that decides what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
 
 mod build;
 

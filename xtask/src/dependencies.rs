@@ -160,9 +160,24 @@ fn matches(spec: &str, name: &str, version: &str) -> bool {
 mod tests {
     use super::*;
 
-    const FILE: &str = "[graph]\ntargets = [\"x\", \"y\"]\n[licenses]\nversion = 2\n# Why.\nallow = [\n  \"MIT\",\n  \"ISC\",\n]\n\
-                        [bans]\nskip = [\n  { crate = \"syn:<3\", reason = \"a \\\"reason\\\"\" },\n]\ndeny = [\n  { crate = \"openssl\" },\n]\n\
-                        [sources]\n";
+    const FILE: &str = r#"[graph]
+targets = ["x", "y"]
+[licenses]
+version = 2
+# Why.
+allow = [
+  "MIT",
+  "ISC",
+]
+[bans]
+skip = [
+  { crate = "syn:<3", reason = "macros" },
+]
+deny = [
+  { crate = "openssl" },
+]
+[sources]
+"#;
 
     fn package(name: &str, version: &str, license: &str) -> Package {
         let source = Some("registry+here".to_owned());

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Only this round, or all of this letter; may be given several times
     #[arg(long, value_name = "NAME")]
     round: Vec<String>,
-    /// How long a fault lasts; the longer memory needs more than 15 to run out
+    /// How long a fault lasts; the longer `maxAge` needs more than 15 to run out
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
 }

@@ -51,8 +51,8 @@ pub(super) async fn start(stage: &Stage) -> Result<Adapter> {
     Ok(Adapter { subject, first_answer, _process: process })
 }
 
-/// The hundred metrics that are read. Every series has the namespace in its label, so that the matchers of a read are the
-/// ones that ours injects.
+/// The hundred metrics that are read. Every series has the namespace in its label, so that the matchers of a read are
+/// the ones that ours injects.
 fn configuration() -> String {
     let mut text = String::from("externalRules:\n");
     for rule in 0..world::RULES {

@@ -36,15 +36,17 @@ pub struct Measured {
 /// Measures the metrics-apiserver in the file `program` and the sources' own, each some times.
 pub async fn compare(program: &Path, is_quick: bool) -> Result<Comparison> {
     ensure!(program.is_file(), "{} is no file", program.display());
-    let settings = Settings::of(is_quick);
+    let (program, settings) = (std::path::absolute(program)?, Settings::of(is_quick));
     let mut stage = Stage::start().await?;
     let (mut before, mut after) = (Vec::new(), Vec::new());
     for index in 1..=settings.alternations {
         say(&format!("alternation {index} of {}", settings.alternations));
-        stage.program = Some(std::path::absolute(program)?);
-        before.push(measure(&stage, &format!("bench-before-{index}"), settings).await?);
-        stage.program = None;
-        after.push(measure(&stage, &format!("bench-after-{index}"), settings).await?);
+        // In both orders, so that a machine that slows down does not favour one of them.
+        for is_before in if index % 2 == 1 { [true, false] } else { [false, true] } {
+            stage.program = is_before.then(|| program.clone());
+            let (name, results) = if is_before { ("before", &mut before) } else { ("after", &mut after) };
+            results.push(measure(&stage, &format!("bench-{name}-{index}"), settings).await?);
+        }
     }
     stage.cluster.shutdown().await?;
     Ok(Comparison { before, after })

@@ -1,7 +1,7 @@
 //! The least that any server could need: the same load, sent to a server that does nothing but TLS.
 //!
-//! It shows what the machine itself costs: late wake-ups, cores that kube-apiserver and Prometheus keep busy, and both ends
-//! of a TLS connection. The server blocks, one thread for each connection, which is the shortest path.
+//! It shows what the machine itself costs: late wake-ups, cores that kube-apiserver and Prometheus keep busy, and both
+//! ends of a TLS connection. The server blocks, one thread for each connection, which is the shortest path.
 
 use super::{
     AT_ONCE, Settings,

@@ -24,7 +24,7 @@ pub(super) enum Layout {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hpas {
     pub(super) interval: Duration,
-    pub(super) hpas: usize,
+    pub(super) number: usize,
     pub(super) queries: usize,
     pub(super) layout: Layout,
 }
@@ -32,13 +32,13 @@ pub(super) struct Hpas {
 impl Hpas {
     /// One HPA for each query.
     pub(super) fn one_each(interval: Duration, queries: usize) -> Self {
-        Self { interval, hpas: queries, queries, layout: Layout::Together }
+        Self { interval, number: queries, queries, layout: Layout::Together }
     }
 
     /// As many HPAs as make `rate` reads a second.
     pub(super) fn at_rate(rate: usize, interval: Duration, queries: usize, layout: Layout) -> Self {
-        let hpas = rate * usize::try_from(interval.as_secs()).unwrap_or(1);
-        Self { interval, hpas, queries, layout }
+        let number = rate * usize::try_from(interval.as_secs()).unwrap_or(1);
+        Self { interval, number, queries, layout }
     }
 
     /// The mean time between two reads of one HPA.
@@ -48,7 +48,7 @@ impl Hpas {
 
     fn query(&self, hpa: usize) -> usize {
         match self.layout {
-            Layout::Together => hpa * self.queries / self.hpas,
+            Layout::Together => hpa * self.queries / self.number,
             Layout::Apart => hpa % self.queries,
         }
     }
@@ -73,8 +73,8 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The HPAs' first reads are spread evenly over the first interval.
     pub(super) fn new(hpas: Hpas) -> Self {
-        let first = |hpa: usize| Reverse((hpas.interval.mul_f64(count(hpa) / count(hpas.hpas)), hpa));
-        Self { hpas, next: (0..hpas.hpas).map(first).collect(), random: 0x9E37_79B9_7F4A_7C15 }
+        let first = |hpa: usize| Reverse((hpas.interval.mul_f64(count(hpa) / count(hpas.number)), hpa));
+        Self { hpas, next: (0..hpas.number).map(first).collect(), random: 0x9E37_79B9_7F4A_7C15 }
     }
 
     fn delay(&mut self) -> Duration {

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: how fast, how small, beside prometheus-adapter and a bare echo in the same run. Real TLS with the
-//! front proxy's certificate, a real kube-apiserver for reviews, a real Prometheus, and HPAs that read at the intervals of
-//! a real controller (`hpas`, `load`).
+//! `cargo xtask bench`: how fast, how small, beside prometheus-adapter and a bare echo in the same run. Real TLS with
+//! the front proxy's certificate, a real kube-apiserver for reviews, a real Prometheus, and HPAs that read at the
+//! intervals of a real controller (`hpas`, `load`).
 
 mod adapter;
 mod before;

@@ -82,7 +82,7 @@ pub(super) async fn round(
     hpas: Hpas,
     settings: &Settings,
 ) -> Result<Round> {
-    say(&format!("{name}: {} HPAs on {} queries", hpas.hpas, hpas.queries));
+    say(&format!("{name}: {} HPAs on {} queries", hpas.number, hpas.queries));
     let warm_up = settings.warm_up;
     let time = hpas.mean() * settings.intervals;
     let requests = world::requests(Source::Cache, hpas.queries);
@@ -103,7 +103,7 @@ pub(super) async fn round(
     let seconds = time.as_secs_f64();
     Ok(Round {
         name: name.to_owned(),
-        hpas: hpas.hpas,
+        hpas: hpas.number,
         queries: hpas.queries,
         reads_per_second: count(latency.reads) / seconds,
         latency,

@@ -174,7 +174,7 @@ impl Served {
     /// How many reloads have succeeded.
     pub(super) async fn reloads(&self) -> Result<f64> {
         let metrics = self.subject.metrics().await?;
-        let success = ["result=\"success\""];
+        let success = ["outcome=\"success\""];
         counters::sum(&metrics, "metrics_apiserver_config_reloads_total", &success)
             .context("the server counts no reloads")
     }

@@ -28,7 +28,7 @@ pub struct Options {
     pub rounds: Vec<Round>,
     /// How long a fault lasts.
     pub length: Duration,
-    /// `maxAge` of the rule with the longer memory; the other's is half a second.
+    /// `maxAge` of the rule with the longer one; the other's is half a second.
     pub max_age: Duration,
     /// How long a read may take: the read deadline of 1 s, the way through kube-apiserver, and what a busy machine
     /// adds.

@@ -16,7 +16,7 @@ pub struct Round {
     /// What is done.
     pub what: &'static str,
     pub(super) kind: Kind,
-    /// What the HPA's condition must say, once its rule's memory is too old.
+    /// What the HPA's condition must say, once its rule's reading is too old.
     pub(super) cause: Option<&'static str>,
 }
 
@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// Whether readings outlive the fault: not the server that remembers them.
-    pub(super) fn leaves_memory(self) -> bool {
+    pub(super) fn leaves_cache(self) -> bool {
         self != Self::Killed
     }
 

@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn the_cause_is_what_the_server_said() {
         let message = "the HPA was unable to compute the replica count: unable to get external metric faults/x: \
-                       unable to fetch metrics from external metrics API: metric `x`: the query returned NaN (get x.external.metrics.k8s.io)";
+                       unable to fetch metrics from external metrics API: metric `x`: the query returned NaN \
+                       (get x.external.metrics.k8s.io)";
         assert_eq!(cause(message), "metric `x`: the query returned NaN");
         assert_eq!(cause("another message"), "another message");
     }

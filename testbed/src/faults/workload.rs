@@ -14,9 +14,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use tokio::task::JoinSet;
 
 pub(super) const NAMESPACE: &str = "faults";
-/// The workload whose HPA sees everything at once, since its rule's memory is this short.
+/// The workload whose HPA sees everything at once, since its rule's `maxAge` is this short.
 pub(super) const QUEUE: &str = "queue";
-pub(super) const SHORT_MEMORY: Duration = Duration::from_millis(500);
+pub(super) const SHORT_MAX_AGE: Duration = Duration::from_millis(500);
 /// The size that fits the load, and the bounds, which leave room for wrong moves both ways.
 pub(super) const REPLICAS: i32 = 3;
 const MIN: i32 = 1;
@@ -59,7 +59,7 @@ pub(super) const WORKLOADS: [Workload; 2] = [
     },
 ];
 
-/// The rules: the queue's memory is short, so that its HPA sees everything at once; the other's is `max_age`.
+/// The rules: the queue's `maxAge` is short, so that its HPA sees everything at once; the other's is `max_age`.
 pub(super) fn configuration(prometheus: &str, max_age: Duration) -> String {
     let millis = |time: Duration| format!("{}ms", time.as_millis());
     let rules = json!({
@@ -67,7 +67,7 @@ pub(super) fn configuration(prometheus: &str, max_age: Duration) -> String {
         "metrics": [
             {
                 "name": "requests_in_flight",
-                "maxAge": millis(SHORT_MEMORY),
+                "maxAge": millis(SHORT_MAX_AGE),
                 "query": "sum(last_over_time(python_requests_in_flight[1m]))",
             },
             {

@@ -29,8 +29,8 @@ pub(super) struct Module {
     renames: &'static [(&'static str, &'static str)],
 }
 
-/// The control plane and Prometheus: only Kubernetes' service discovery in Prometheus, no debug symbols, and the version
-/// that kube-apiserver and kubectl report.
+/// The control plane and Prometheus: only Kubernetes' service discovery in Prometheus, no debug symbols, and the
+/// version that kube-apiserver and kubectl report.
 pub(super) const TOOLS: Module = Module {
     name: "tools",
     what: "etcd, Kubernetes and Prometheus for the testbed: once, about ten minutes on two cores",

@@ -74,8 +74,8 @@ impl Applied {
             let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
             lines.lines().map(line).collect::<BTreeSet<_>>()
         };
-        let stranger = list("system:serviceaccount:default:stranger").await;
-        list(ACCOUNT).await.difference(&stranger).cloned().collect()
+        let other = list("system:serviceaccount:default:other").await;
+        list(ACCOUNT).await.difference(&other).cloned().collect()
     }
 }
 
