@@ -101,8 +101,7 @@ impl Metrics {
         InFlight { metrics: self.clone(), arrival, finished: false }
     }
 
-    /// A request was turned away. It is not in the histogram: quick refusals would make an overloaded service look
-    /// fast.
+    /// A request was turned away. It is not in the histogram: quick refusals would make an overloaded service look fast.
     pub fn reject(&self, reason: RejectionReason) {
         self.rejected.get_or_create(&Rejection { reason }).inc();
     }
