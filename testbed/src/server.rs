@@ -40,8 +40,6 @@ pub struct Options {
     pub kubeconfig: PathBuf,
     /// Further flags.
     pub args: Vec<String>,
-    /// Another build of the program than the sources' own.
-    pub program: Option<PathBuf>,
 }
 
 /// What the server shows and where it listens, for an `APIService` that was applied before it starts.
@@ -70,12 +68,20 @@ impl Server {
         options: &Options,
         serving: Serving,
     ) -> Result<Self> {
+        let program = workspace::binary("metrics-apiserver").await?;
+        Self::start_program(cluster, name, options, serving, &program).await
+    }
+
+    /// As [`Server::start_with`], with another build of the program than the sources' own.
+    pub async fn start_program(
+        cluster: &Cluster,
+        name: &str,
+        options: &Options,
+        serving: Serving,
+        program: &Path,
+    ) -> Result<Self> {
         let Serving { files: serving, ca, port } = serving;
         let dir = cluster.dir().subdir(name)?;
-        let program = match &options.program {
-            Some(program) => program.clone(),
-            None => workspace::binary("metrics-apiserver").await?,
-        };
         let mut command = Command::new(program);
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
         command.arg("--tls-cert-file").arg(&serving.certificate);

@@ -5,7 +5,7 @@ use super::{
     counters, proc, say,
     world::{self, Configuration},
 };
-use crate::{Cluster, Prometheus, Server, http, pki, ports, prometheus, server};
+use crate::{Cluster, Prometheus, Server, http, pki, ports, prometheus, server, workspace};
 use anyhow::{Context, Result, ensure};
 use std::{
     path::{Path, PathBuf},
@@ -107,15 +107,18 @@ impl Stage {
         pki::write(&config, &configuration.text())?;
         let (serving, target) = self.serving(&self.cluster.dir().subdir(name)?)?;
         let args = args.iter().map(ToString::to_string).collect();
-        let (kubeconfig, program) = (self.account.clone(), self.program.clone());
-        let options = server::Options { config, kubeconfig, args, program };
+        let options = server::Options { config, kubeconfig: self.account.clone(), args };
         Ok(Planned { name: name.to_owned(), options, serving, target })
     }
 
     /// Starts a server and waits until it is ready.
     pub(super) async fn start_server(&self, planned: Planned) -> Result<Served> {
         let Planned { name, options, serving, target } = planned;
-        let server = Server::start_with(&self.cluster, &name, &options, serving).await?;
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => workspace::binary("metrics-apiserver").await?,
+        };
+        let server = Server::start_program(&self.cluster, &name, &options, serving, &program).await?;
         let subject = Subject { target, pid: server.process().pid().as_raw(), is_ours: true };
         Ok(Served { server, subject, config: options.config })
     }

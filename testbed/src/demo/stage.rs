@@ -59,7 +59,6 @@ impl Stage {
             config: config(&cluster, &prometheus, options)?,
             kubeconfig: cluster.service_account_kubeconfig(server::NAME, server::NAME).await?,
             args: Vec::new(),
-            program: None,
         };
         let server = Server::start_with(&cluster, server::NAME, &server, serving).await?;
         Ok(Self { server, node, prometheus, cluster, ready: Instant::now() })

@@ -70,7 +70,6 @@ impl Stage {
             config: dir.join("config.yaml"),
             kubeconfig: Server::account(&cluster).await?,
             args: vec![SHUTDOWN_DELAY.into()],
-            program: None,
         };
         let mut stage = Self {
             reader: Reader::start(&cluster)?,

@@ -89,7 +89,7 @@ impl Watched {
         std::fs::write(&token_file, token(cluster).await).unwrap();
         let config = fixture.configuration("monitoring").await;
         let kubeconfig = Server::account(cluster).await.unwrap();
-        let options = server::Options { config: config.clone(), kubeconfig, args: Vec::new(), program: None };
+        let options = server::Options { config: config.clone(), kubeconfig, args: Vec::new() };
         let server = Server::start(cluster, "monitoring", &options).await.unwrap();
         let options = Options {
             name: "e2e-monitoring".into(),

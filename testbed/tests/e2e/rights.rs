@@ -52,7 +52,7 @@ impl Applied {
         );
         std::fs::write(&config, text).unwrap();
         let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await.unwrap();
-        let options = server::Options { config, kubeconfig, args: Vec::new(), program: None };
+        let options = server::Options { config, kubeconfig, args: Vec::new() };
         let files = pki::IdentityFiles { certificate: made.certificate_file, key: made.key_file };
         let serving = Serving { files, ca: std::fs::read_to_string(made.ca_file).unwrap(), port };
         let server = Server::start_with(&cluster, server::NAME, &options, serving).await.unwrap();
