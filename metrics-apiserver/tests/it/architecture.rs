@@ -20,6 +20,8 @@ const IMPURE: &[&str] = &["std::fs", "std::net", "std::env", "std::io", "std::pr
 const MAX_FILE_LINES: usize = 500;
 const MAX_MAIN_LINES: usize = 60;
 const MAX_COLUMNS: usize = 120;
+/// Files that a reader of the code passes with one read.
+const MAX_COLD_READ: usize = 14;
 /// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md).
 const MAX_DEPENDENCIES: usize = 34;
 
@@ -127,6 +129,18 @@ fn no_file_imports_from_a_file_that_imports_from_it() {
         files.into_iter().next().map(|first| (first, problem))
     };
     complain_unless_open("cycle", &cycles.into_iter().filter_map(problem).collect());
+}
+
+#[test]
+fn a_cold_read_crosses_few_files_that_are_all_there() {
+    let files = document::cold_read();
+    assert!((1..=MAX_COLD_READ).contains(&files.len()), "{} files, at most {MAX_COLD_READ}", files.len());
+    let sources = sources::shipped();
+    let mut problems = BTreeMap::new();
+    for file in files.iter().filter(|file| sources.iter().all(|source| source.path != **file)) {
+        note(&mut problems, file, "not there, but part of the cold read in ARCHITECTURE.md");
+    }
+    complain_unless_open("path", &problems);
 }
 
 #[test]

@@ -25,8 +25,7 @@ pub(super) struct Rooms {
 
 impl Rooms {
     pub(super) fn read() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md");
-        let rooms = Self::parse(&fs::read_to_string(path).unwrap());
+        let rooms = Self::parse(&text());
         assert!(rooms.imports.len() > 10 && rooms.pure.len() > 1, "the table is found: {rooms:?}");
         rooms
     }
@@ -84,6 +83,19 @@ impl Rooms {
         self.crates.contains_key(name)
             || [&self.free, &self.free_unless_pure].into_iter().flatten().any(|it| it == name)
     }
+}
+
+fn text() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../ARCHITECTURE.md")).unwrap()
+}
+
+/// The files in the numbered list of the cold read.
+pub(super) fn cold_read() -> Vec<String> {
+    let document = text();
+    let section = document.split("## A cold read").nth(1).unwrap_or_default();
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let lines = section.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+    lines.filter_map(|line| quoted(line).into_iter().next()).collect()
 }
 
 /// The words between backticks.
