@@ -33,7 +33,7 @@ pub struct Measured {
     pub round: Round,
 }
 
-/// Measures the metrics-apiserver in the file `program` and the sources' own, each some times.
+/// Measures `program`, another build of metrics-apiserver, and the sources' own, several times each.
 pub async fn compare(program: &Path, is_quick: bool) -> Result<Comparison> {
     ensure!(program.is_file(), "{} is no file", program.display());
     let (program, settings) = (std::path::absolute(program)?, Settings::of(is_quick));

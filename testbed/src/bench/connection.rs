@@ -48,7 +48,7 @@ impl Target {
         })
     }
 
-    /// The same, for a client that waits as long.
+    /// The same with another timeout.
     pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
     }

@@ -42,7 +42,7 @@ pub struct Echo {
     pub latency: Latency,
 }
 
-/// One rate, for as long as a round counts.
+/// One rate, for the intervals that count.
 pub(super) async fn echo(stage: &Stage, rate: usize, settings: &Settings) -> Result<Echo> {
     say(&format!("{rate}/s to a bare TLS echo"));
     let listener = Listener::start(&Server::identity(&stage.cluster)?)?;

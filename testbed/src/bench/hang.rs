@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Reads a second: few enough that none waits for a connection when each of them takes a second.
 const RATE: usize = 67;
-/// Between two looks at the breaker.
+/// Between two polls of the breaker's state.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What the reads saw.

@@ -3,9 +3,9 @@
 use super::count;
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-/// A controller never looks before its interval is over; half its looks come within this.
+/// A controller never reads before its interval is over; half of its reads come within this.
 const DELAY: Duration = Duration::from_millis(10);
-/// How much later than that the latest look comes.
+/// How much later than that the latest read comes.
 const DELAY_SPREAD: Duration = Duration::from_millis(740);
 /// With `DELAY + DELAY_SPREAD · u^80`, u even between 0 and 1, half of all gaps are 15.01 s, 99 % within 15.34 s, and
 /// none is above 15.75 s: what 495 gaps of 30 HPAs on Kubernetes 1.37 showed.

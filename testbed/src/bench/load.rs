@@ -1,4 +1,4 @@
-//! Load: reads that are sent when they are planned, whatever became of those before them.
+//! Load: reads that are sent when they are planned, whether or not earlier ones were answered.
 //!
 //! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited,
 //! and its HPA with it; a generator that would send it later and count from there would omit just the waits that
@@ -38,7 +38,7 @@ pub(super) struct Request {
     pub(super) expected: String,
 }
 
-/// What came of a read.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The right number.
@@ -54,7 +54,7 @@ pub(super) enum Verdict {
 pub(super) struct Read {
     /// Since the load's beginning.
     pub(super) planned: Duration,
-    /// How much later it was sent: the generator's own part of `took`, or a wait for a connection.
+    /// How much later it was sent: the generator's part of `took`, or a wait for a connection.
     pub(super) late: Duration,
     /// From the planned time until the whole answer had come.
     pub(super) took: Duration,
@@ -118,7 +118,7 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// Sends the reads of `schedule` that are planned within `time`, so many at once.
+    /// Sends the reads of `schedule` that are planned within `time`, at most `at_once` at a time.
     pub(super) fn start(
         target: &Arc<Target>,
         requests: &Arc<[Request]>,
@@ -190,7 +190,7 @@ struct Shared {
 
 impl Shared {
     fn work(&self) -> Outcome {
-        // Else the kernel may let a sleep take 50 µs more. Where that can't be set, latencies are so much longer.
+        // By default the kernel may prolong a sleep by 50 µs. Where this cannot be set, latencies include that.
         let _ = nix::sys::prctl::set_timerslack(1);
         let mut outcome = Outcome::default();
         while let Some(Planned { at, query }) = self.next() {
@@ -224,7 +224,7 @@ impl Shared {
         schedule.next().filter(|planned| planned.at < self.time)
     }
 
-    /// Whether the load still goes on when `due` has come.
+    /// Sleeps until `due`; false if the load was stopped meanwhile.
     fn sleep(&self, due: Instant) -> bool {
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -239,7 +239,7 @@ impl Shared {
     }
 }
 
-/// Reads over so many connections, each of which sends the next read when it has its answer.
+/// Reads over a number of connections, each of which sends the next read when it has an answer.
 pub(super) async fn closed_loop(
     target: &Arc<Target>,
     requests: &Arc<[Request]>,

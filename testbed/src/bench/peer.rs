@@ -74,7 +74,7 @@ pub(super) async fn peer(stage: &Stage, settings: &Settings) -> Result<Peer> {
 }
 
 impl Peer {
-    /// The reads of both. A wrong number of the adapter's is no failure of ours.
+    /// The reads from ours.
     pub(super) fn ours(&self) -> Tally {
         let rounds = self.ours.rounds.iter().map(|round| round.all);
         rounds.chain([self.ours.closed_loop.all]).sum()

@@ -1,4 +1,4 @@
-//! Rounds of an open loop: so many HPAs that read so many queries, for some intervals. And closed loops.
+//! Open loops, in rounds of some intervals, and closed loops.
 
 use super::{
     AT_ONCE, Settings, count,

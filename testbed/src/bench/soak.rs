@@ -18,7 +18,7 @@ use std::{ops::Range, time::Duration};
 
 const INTERVAL: Duration = Duration::from_secs(15);
 const RATE: usize = 1_000;
-/// Between two looks at the memory.
+/// Between two samples of the memory.
 const LOOK: u64 = 10;
 /// Between two reloads.
 const RELOAD: u64 = 20;
@@ -28,7 +28,7 @@ const RESTART: u64 = 60;
 const SETTLED: Duration = Duration::from_secs(120);
 /// Until every query has been read twice and its interval is known. Here shows what 10,000 new queries at once cost.
 const FIRST_INTERVALS: Duration = Duration::from_secs(45);
-/// How many looks are averaged at the beginning and at the end: one falls into a reload or a restart by chance.
+/// How many samples are averaged at the beginning and at the end: one may fall into a reload or a restart.
 const LOOKS_AVERAGED: usize = 3;
 /// Reads so long after Prometheus is ready again count to the outage: the server has to find out.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ pub struct Soak {
     pub failures: Vec<String>,
 }
 
-/// Soaks for so many minutes.
+/// Runs the soak.
 pub async fn soak(minutes: u64) -> Result<Soak> {
     let stage = Stage::start().await?;
     let served = stage.serve("bench-soak", stage::ARGS).await?;
@@ -110,7 +110,7 @@ impl Soak {
             |latency: &Latency| format!("{} of {}, {} wrong", latency.failed, latency.reads, latency.wrong);
         let wrong = self.first.wrong + self.normal.wrong + self.outage.wrong;
         vec![
-            // A megabyte is what an allocator's arenas differ by from one look to the next.
+            // Two samples differ by up to a megabyte, because of the allocator's arenas.
             Row::at_most("growth from minute 2 to the end", "MB", self.growth_mb, 1.0),
             Row::at_most("most memory at any time", "MB", self.most_mb, 80.0),
             Row::met(
@@ -134,7 +134,7 @@ fn mean<'a>(looks: impl Iterator<Item = &'a Memory>) -> f64 {
     looks.iter().sum::<f64>() / count(looks.len().max(1))
 }
 
-/// The times of something that is done each so many seconds, from the first time to before the end.
+/// Every so many seconds, from the first time to before the end.
 fn times(seconds: u64, end: Duration) -> impl Iterator<Item = Duration> {
     (1..).map(move |time| Duration::from_secs(seconds * time)).take_while(move |time| *time < end)
 }

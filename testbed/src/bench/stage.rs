@@ -15,7 +15,7 @@ use std::{
 
 /// The backend's default.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The flag that `manifests/` set: kube-apiserver caches the decisions of its own webhook as long.
+/// The flag that `manifests/` set; 5 min is kube-apiserver's own default for its webhook.
 pub(super) const ARGS: &[&str] = &["--authorization-webhook-cache-authorized-ttl=5m"];
 
 /// What every measurement needs.
@@ -45,7 +45,7 @@ pub(super) struct Served {
     config: PathBuf,
 }
 
-/// A server that is to be started.
+/// A server that has not been started.
 #[derive(Debug)]
 pub(super) struct Planned {
     name: String,

@@ -21,7 +21,7 @@ pub(super) struct Module {
     pub(super) name: &'static str,
     /// What it is, in a line of progress.
     what: &'static str,
-    /// The programs that come of it.
+    /// The programs that it builds.
     pub(super) programs: &'static [&'static str],
     /// What decides what is built, besides go.mod and go.sum.
     pub(super) args: &'static [&'static str],
@@ -89,7 +89,7 @@ impl Module {
     }
 }
 
-/// Waits for `go build -v`, which prints each package it has to compile, and tells how far it is.
+/// Waits for `go build -v`, which prints each package it has to compile, and prints progress.
 async fn follow(mut child: Child) -> Result<()> {
     let started = Instant::now();
     let stderr = child.stderr.take().context("go has no stderr")?;

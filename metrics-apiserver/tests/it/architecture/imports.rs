@@ -253,6 +253,8 @@ fn paths(code: &str) -> Vec<Segments> {
     while let Some(at) = rest.find(is_word) {
         let mut path = Vec::new();
         rest = &rest[at..];
+        // `pub(in crate::a)` says who may import, and imports nothing.
+        let is_visibility = code[..code.len() - rest.len()].ends_with("pub(in ");
         loop {
             let end = rest.find(|character| !is_word(character)).unwrap_or(rest.len());
             path.push(rest[..end].to_owned());
@@ -262,7 +264,7 @@ fn paths(code: &str) -> Vec<Segments> {
                 _ => break,
             }
         }
-        if path.len() > 1 {
+        if path.len() > 1 && !is_visibility {
             found.push(path);
         }
     }
@@ -283,6 +285,7 @@ fn groups_of_imports_are_understood() {
         ["a=super::a", "B=super::a::B", "d=super::c", "*=super::e::*"]
     );
     assert_eq!(paths("a::b(c::D::new(), e)"), [vec!["a", "b"], vec!["c", "D", "new"]]);
+    assert!(paths("pub(in crate::a) fn f() {}").is_empty());
 }
 
 #[test]
