@@ -1,7 +1,8 @@
 //! A TCP balancer that stands for kube-proxy and the endpoints behind a Service.
 //!
-//! As there: each new connection goes to the next ready endpoint; readiness is asked of `/readyz`, over TLS without a look
-//! at the certificate, as kubelet does it; a connection that is up stays where it is, whatever happens to readiness.
+//! As there: each new connection goes to the next ready endpoint; readiness is asked of `/readyz`, over TLS without a
+//! look at the certificate, as kubelet does it; a connection that is up stays where it is, whatever happens to
+//! readiness.
 
 use anyhow::{Context, Result};
 use futures_util::future::join_all;
@@ -35,7 +36,7 @@ pub struct Balancer {
 #[derive(Debug, Default)]
 struct Shared {
     endpoints: Mutex<Vec<Endpoint>>,
-    turn: AtomicUsize,
+    next: AtomicUsize,
 }
 
 /// A server on 127.0.0.1.
@@ -90,8 +91,8 @@ impl Shared {
     fn next(&self) -> Option<u16> {
         let endpoints = self.endpoints();
         let ready: Vec<_> = endpoints.iter().filter(|it| it.ready).collect();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(ready.len())?;
-        ready.get(turn).map(|it| it.port)
+        let index = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(ready.len())?;
+        ready.get(index).map(|it| it.port)
     }
 }
 
@@ -182,14 +183,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_go_to_the_ready_endpoints_in_turn() {
+    async fn connections_go_to_the_ready_endpoints_round_robin() {
         let ((a, _a), (b, _b)) = (server().await, server().await);
         let balancer = balancer(&[a, b]).await;
-        let mut turns = Vec::new();
+        let mut chosen = Vec::new();
         for _ in 0..4 {
-            turns.push(connect(&balancer).await.unwrap().1);
+            chosen.push(connect(&balancer).await.unwrap().1);
         }
-        assert_eq!(turns, [a, b, a, b]);
+        assert_eq!(chosen, [a, b, a, b]);
         set(&balancer, a, false);
         assert_eq!(balancer.ready(), [b]);
         assert_eq!(connect(&balancer).await.unwrap().1, b);

@@ -1,7 +1,7 @@
 //! A proxy between our server and a real Prometheus, which does on demand what a real Prometheus does by accident only.
 //!
-//! What it is not told to spoil is the real answer, byte for byte, and it counts the queries. A Prometheus that cannot be
-//! reached is passed on as a connection that ends without an answer.
+//! What it is not told to spoil is the real answer, byte for byte, and it counts the queries. A Prometheus that cannot
+//! be reached is passed on as a connection that ends without an answer.
 
 mod fault;
 mod message;
@@ -47,7 +47,8 @@ struct Shared {
 }
 
 impl FaultProxy {
-    /// Starts a proxy on a free port of 127.0.0.1 before the Prometheus at the URL `upstream`; it begins without a fault.
+    /// Starts a proxy on a free port of 127.0.0.1 before the Prometheus at the URL `upstream`; it begins without a
+    /// fault.
     pub async fn start(upstream: &str) -> Result<Self> {
         crate::install_crypto();
         // No limit of its own, compressed answers stay so, and a restarted Prometheus finds no old connection.

@@ -15,7 +15,8 @@ pub enum Credential<'a> {
     Token(&'a str),
 }
 
-/// Writes `<name>.kubeconfig` into `dir` for the API server at `server`, which shows a certificate of the authority `ca`.
+/// Writes `<name>.kubeconfig` into `dir` for the API server at `server`, which shows a certificate of the authority
+/// `ca`.
 pub fn write(
     dir: &Path,
     name: &str,

@@ -1,7 +1,7 @@
 //! Clients that keep the service busy: each sends its next request when the last one was answered.
 //!
-//! Closed loops bound themselves: no more requests are under way than there are clients. With `n` clients and `p` pods of one
-//! slot, a request takes `n / p` inferences.
+//! Closed loops bound themselves: no more requests are under way than there are clients. With `n` clients and `p` pods
+//! of one slot, a request takes `n / p` inferences.
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Pod;
@@ -34,7 +34,7 @@ pub struct Load {
 #[derive(Debug, Default)]
 struct Shared {
     addresses: Mutex<Vec<Ipv4Addr>>,
-    turn: AtomicUsize,
+    next: AtomicUsize,
     answered: AtomicUsize,
     refused: AtomicUsize,
 }
@@ -51,7 +51,7 @@ impl Load {
     /// Starts so many clients, which end by themselves after `limit`.
     pub fn start(count: usize, limit: Duration) -> Result<Self> {
         crate::install_crypto();
-        // Nothing is kept open: every request goes to the pod whose turn it is, so that new pods get theirs.
+        // Nothing is kept open: requests go round robin, so that new pods get their share.
         let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(TIMEOUT);
         let http = http.tls_certs_only([]).build().context("making the clients of the load")?;
         let shared = Arc::new(Shared::default());
@@ -106,8 +106,8 @@ impl Load {
 impl Shared {
     fn next(&self) -> Option<Ipv4Addr> {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        addresses.get(turn.checked_rem(addresses.len())?).copied()
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        addresses.get(index.checked_rem(addresses.len())?).copied()
     }
 }
 
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(load.shared.next(), None);
         let [a, b] = [Ipv4Addr::new(127, 1, 1, 2), Ipv4Addr::new(127, 1, 1, 3)];
         load.send_to(vec![a, Ipv4Addr::new(192, 0, 2, 1), b]);
-        let turns: Vec<_> = (0..4).filter_map(|_| load.shared.next()).collect();
-        assert!(turns == [a, b, a, b] || turns == [b, a, b, a], "{turns:?}");
+        let chosen: Vec<_> = (0..4).filter_map(|_| load.shared.next()).collect();
+        assert!(chosen == [a, b, a, b] || chosen == [b, a, b, a], "{chosen:?}");
     }
 
     #[test]

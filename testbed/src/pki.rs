@@ -1,7 +1,7 @@
 //! Certificate authorities and the certificates they sign.
 //!
-//! Three separate authorities, as a careful cluster has them: the cluster's, which vouches for people and components; the
-//! request-header one, which vouches for kube-apiserver as a front proxy; and the one of our serving certificate.
+//! Three separate authorities, as a careful cluster has them: the cluster's, which vouches for people and components;
+//! the request-header one, which vouches for kube-apiserver as a front proxy; and the one of our serving certificate.
 
 use anyhow::{Context, Result};
 use rcgen::{
@@ -111,8 +111,8 @@ pub fn write_token_keys(dir: &Path, name: &str) -> Result<(PathBuf, PathBuf)> {
     Ok((key, public))
 }
 
-/// Writes a file that only its owner may read, naming it when that fails. Whoever reads it meanwhile, or writes it too, gets
-/// one text or the other, whole.
+/// Writes a file that only its owner may read, naming it when that fails. Whoever reads it meanwhile, or writes it too,
+/// gets one text or the other, whole.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     let dir = path.parent().context("a file lies in a folder")?;
     let whole = || -> std::io::Result<()> {

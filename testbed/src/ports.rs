@@ -1,7 +1,7 @@
 //! Free ports for programs that must be told theirs.
 //!
-//! Taken below the range from which the kernel gives ports to outgoing connections, so that a port stays free until it is
-//! bound, and while its server is restarted.
+//! Taken below the range from which the kernel gives ports to outgoing connections, so that a port stays free until it
+//! is bound, and while its server is restarted.
 
 use anyhow::{Context, Result};
 use std::{

@@ -2,8 +2,8 @@
 //!
 //! Each program gets a *keeper*, a shell that waits for the end of a pipe whose other end only this process holds. A
 //! panic, an exit or a SIGKILL closes the pipe, and the keeper then kills the program. (`PR_SET_PDEATHSIG` would do it
-//! when the *thread* ends that started the program, and the threads of tests end early.) The standard library starts the
-//! programs rather than tokio, since a program may outlive the runtime it was started on.
+//! when the *thread* ends that started the program, and the threads of tests end early.) The standard library starts
+//! the programs rather than tokio, since a program may outlive the runtime it was started on.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::{

@@ -68,9 +68,21 @@ impl Server {
         options: &Options,
         serving: Serving,
     ) -> Result<Self> {
+        let program = workspace::binary("metrics-apiserver").await?;
+        Self::start_program(cluster, name, options, serving, &program).await
+    }
+
+    /// As [`Server::start_with`], with another build of the program than the sources' own.
+    pub async fn start_program(
+        cluster: &Cluster,
+        name: &str,
+        options: &Options,
+        serving: Serving,
+        program: &Path,
+    ) -> Result<Self> {
         let Serving { files: serving, ca, port } = serving;
         let dir = cluster.dir().subdir(name)?;
-        let mut command = Command::new(workspace::binary("metrics-apiserver").await?);
+        let mut command = Command::new(program);
         command.args(["--bind-address", "127.0.0.1", "--secure-port", &port.to_string()]);
         command.arg("--tls-cert-file").arg(&serving.certificate);
         command.arg("--tls-private-key-file").arg(&serving.key);
@@ -91,21 +103,21 @@ impl Server {
         cluster.credentials().serving_ca.server(&[HOST, "localhost", "127.0.0.1"])
     }
 
-    /// Makes the namespace, the ServiceAccount and its rights, for tests that do not apply `manifests/`; gives a kubeconfig
-    /// with the ServiceAccount's token only. Doing it twice is no error.
+    /// Makes the namespace, the ServiceAccount and its rights, for tests that do not apply `manifests/`; gives a
+    /// kubeconfig with the ServiceAccount's token only. Doing it twice is no error.
     pub async fn account(cluster: &Cluster) -> Result<PathBuf> {
         registration::apply(cluster, &registration::account()).await?;
         cluster.service_account_kubeconfig(NAME, NAME).await
     }
 
-    /// Registers the server for `external.metrics.k8s.io/v1beta1`, for tests that do not apply `manifests/`: a Service of
-    /// type `ExternalName` and an `APIService` with the port and the CA. The account must have been made.
+    /// Registers the server for `external.metrics.k8s.io/v1beta1`, for tests that do not apply `manifests/`: a Service
+    /// of type `ExternalName` and an `APIService` with the port and the CA. The account must have been made.
     pub async fn register(&self, cluster: &Cluster) -> Result<()> {
         Self::register_at(cluster, self.port, &self.ca).await
     }
 
-    /// As [`Server::register`], for whatever listens on this port with a certificate of this authority (PEM), which may be
-    /// a bundle. Doing it again changes the registration.
+    /// As [`Server::register`], for whatever listens on this port with a certificate of this authority (PEM), which may
+    /// be a bundle. Doing it again changes the registration.
     pub async fn register_at(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
         registration::apply(cluster, &registration::service()).await?;
         registration::patch_api_service(cluster, port, ca).await

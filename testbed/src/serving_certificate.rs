@@ -1,8 +1,8 @@
 //! The certificate metrics-apiserver serves with, and the kustomization that installs it beside an overlay.
 //!
-//! kube-apiserver verifies the name `<service>.<namespace>.svc` against the `caBundle` of the `APIService`. Each certificate
-//! gets a CA of its own whose key is forgotten at once: a key that does not exist cannot leak, and a rotation makes
-//! a new CA. While the pods pick the new certificate up, the bundle holds the old CA beside the new one.
+//! kube-apiserver verifies the name `<service>.<namespace>.svc` against the `caBundle` of the `APIService`. Each
+//! certificate gets a CA of its own whose key is forgotten at once: a key that does not exist cannot leak, and a
+//! rotation makes a new CA. While the pods pick the new certificate up, the bundle holds the old CA beside the new one.
 
 mod issue;
 mod kustomization;

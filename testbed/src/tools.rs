@@ -1,12 +1,13 @@
-//! The real programs: built once from `testbed/tools/go.mod`, then kept in the user's cache.
+//! The real programs: built once from the Go modules of the testbed, then kept in the user's cache.
 //!
-//! The cache lies outside the sources, so that a fresh clone is cheap; its folder carries a hash of everything that decides
-//! what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
+//! The cache lies outside the sources, so that a fresh clone is cheap; a folder's name carries a hash of everything
+//! that decides what is built. Go's own settings (proxy, offline, flags) stay as the environment has them.
 
 mod build;
 
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
+use build::Module;
 use sha2::{Digest, Sha256};
 use std::{
     fs::{File, TryLockError},
@@ -17,13 +18,10 @@ use std::{
 
 /// Names a folder with prebuilt programs, which are then used as they are.
 const PREBUILT: &str = "KUBERNETES_BIN";
-/// The programs a folder must hold.
-const PROGRAMS: [&str; 6] =
-    ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "prometheus", "promtool"];
 /// Between two tries to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
-/// A folder with all the programs.
+/// A folder with Kubernetes and Prometheus.
 #[derive(Clone, Debug)]
 pub struct Tools {
     dir: PathBuf,
@@ -32,21 +30,15 @@ pub struct Tools {
 impl Tools {
     /// The programs, built first if need be, which takes about ten minutes on two cores and prints its progress.
     pub async fn ensure() -> Result<Self> {
-        if let Some(dir) = std::env::var_os(PREBUILT) {
-            return Self::at(&PathBuf::from(dir))
-                .with_context(|| format!("{PREBUILT} names a folder that will not do"));
-        }
-        let sources = workspace::root().join("testbed/tools");
-        let cache = cache_dir()?;
-        let dir = cache.join(format!("tools-{}", hash(&sources)?));
-        if !dir.exists() {
-            std::fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
-            let _lock = lock(&cache.join("tools.lock")).await?;
-            if !dir.exists() {
-                build::build(&sources, &cache, &dir).await?;
+        let module = &build::TOOLS;
+        let dir = match std::env::var_os(PREBUILT).map(PathBuf::from) {
+            Some(dir) => {
+                module.check(&dir).with_context(|| format!("{PREBUILT} names an incomplete folder"))?;
+                dir
             }
-        }
-        Self::at(&dir)
+            None => built(module).await?,
+        };
+        Ok(Self { dir })
     }
 
     /// The etcd server.
@@ -83,15 +75,43 @@ impl Tools {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
 
-    fn at(dir: &Path) -> Result<Self> {
-        let missing: Vec<&str> = PROGRAMS.into_iter().filter(|program| !dir.join(program).exists()).collect();
-        ensure!(missing.is_empty(), "{} holds no {}", dir.display(), missing.join(", "));
-        Ok(Self { dir: dir.to_owned() })
+/// prometheus-adapter, which the benchmarks compare with; built first if need be, in about three minutes.
+pub async fn prometheus_adapter() -> Result<PathBuf> {
+    let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join("adapter"));
+    match prebuilt.filter(|program| program.exists()) {
+        Some(program) => Ok(program),
+        None => Ok(built(&build::PEER).await?.join("adapter")),
     }
 }
 
-/// Tells the user something; not through tracing, since a test that builds for minutes has no subscriber.
+/// The folder with a module's programs.
+async fn built(module: &Module) -> Result<PathBuf> {
+    let sources = workspace::root().join("testbed").join(module.name);
+    let cache = cache_dir()?;
+    let dir = cache.join(format!("{}-{}", module.name, hash(module, &sources)?));
+    if !dir.exists() {
+        std::fs::create_dir_all(&cache).with_context(|| format!("making {}", cache.display()))?;
+        let _lock = lock(&cache.join(format!("{}.lock", module.name))).await?;
+        if !dir.exists() {
+            module.build(&sources, &cache, &dir).await?;
+        }
+    }
+    module.check(&dir)?;
+    Ok(dir)
+}
+
+impl Module {
+    fn check(&self, dir: &Path) -> Result<()> {
+        let missing = |program: &&&str| !dir.join(program).exists();
+        let missing: Vec<&str> = self.programs.iter().filter(missing).copied().collect();
+        ensure!(missing.is_empty(), "{} holds no {}", dir.display(), missing.join(", "));
+        Ok(())
+    }
+}
+
+/// Prints a line for the user; not through tracing, since a test that builds for minutes has no subscriber.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -105,13 +125,13 @@ fn cache_dir() -> Result<PathBuf> {
 }
 
 /// Of all that decides what is built.
-fn hash(sources: &Path) -> Result<String> {
+fn hash(module: &Module, sources: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     for name in ["go.mod", "go.sum"] {
         let path = sources.join(name);
         hasher.update(std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?);
     }
-    for arg in build::ARGS {
+    for arg in module.args {
         hasher.update(arg);
     }
     let digest = hasher.finalize();
@@ -123,13 +143,13 @@ fn hash(sources: &Path) -> Result<String> {
 async fn lock(path: &Path) -> Result<File> {
     let file = File::options().create(true).append(true).open(path);
     let file = file.with_context(|| format!("opening {}", path.display()))?;
-    let mut told = false;
+    let mut is_reported = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if !told => {
-                say("waiting for another run that is building the tools");
-                told = true;
+            Err(TryLockError::WouldBlock) if !is_reported => {
+                say("waiting for another run that builds the same programs");
+                is_reported = true;
             }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
             Err(TryLockError::Error(error)) => {

@@ -8,7 +8,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Calls `probe` until it gives `Some`, and returns that.
 ///
-/// `Ok(None)` and `Err` both mean "not yet"; when `limit` has passed, the error names `what` and quotes the last failure.
+/// `Ok(None)` and `Err` both mean "not yet"; when `limit` has passed, the error names `what` and quotes the last
+/// failure.
 pub async fn eventually<T, F, Fut>(what: &str, limit: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,

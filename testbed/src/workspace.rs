@@ -33,8 +33,9 @@ pub async fn binary(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds the programs that the tests and the demo start, in the profile of the running program; once in a process, so that
-/// what it starts stays the same, and always, so that it is never older than the sources. cargo shows its progress.
+/// Builds the programs that the tests and the demo start, in the profile of the running program; once in a process, so
+/// that what it starts stays the same, and always, so that it is never older than the sources. cargo shows its
+/// progress.
 pub async fn build_binaries() -> Result<()> {
     static BUILT: OnceCell<()> = OnceCell::const_new();
     BUILT.get_or_try_init(build).await.copied()
@@ -55,8 +56,8 @@ async fn build() -> Result<()> {
 
 /// cargo in the workspace, as if called from a shell.
 ///
-/// A program under `cargo run` inherits variables that describe its package. ring's build script watches some of them, and
-/// ring with all that uses it would be compiled anew at each change between the two.
+/// A program under `cargo run` inherits variables that describe its package. ring's build script watches some of them,
+/// and ring with all that uses it would be compiled anew at each change between the two.
 pub fn cargo() -> tokio::process::Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = tokio::process::Command::new(program);

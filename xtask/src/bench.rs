@@ -2,26 +2,29 @@
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
-use std::{fs, io::Write, process::ExitCode};
+use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 use testbed::{
     bench::{self, Part, Row},
     workspace,
 };
 use tokio::process::Command;
 
-/// Measure the server and the inference service in a release build; a table, and figures in target/bench.json
+/// Measure the server beside prometheus-adapter, and the inference service; a table, and figures in target/bench.json
 ///
-/// Takes about seventeen minutes and wants the machine for itself: docs/performance.md says what is measured and how. Less than
-/// the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
+/// Takes about twenty minutes and wants the machine for itself: docs/performance.md says what is measured and how. Less
+/// than the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
-    /// Only this part of it: start, closed-loop, rates, echo, memory, reload or hang; may be given several times
-    #[arg(long, value_name = "PART", conflicts_with = "soak", value_parser = part)]
+    /// Only this part: start, peer, rates, memory, reload or hang; may be given several times
+    #[arg(long, value_name = "PART", conflicts_with_all = ["soak", "before"], value_parser = part)]
     only: Vec<Part>,
-    /// See whether memory grows instead: 10,000 questions, 1,000 reads/s, reloads, restarts of Prometheus
+    /// Compare with an older metrics-apiserver instead: the path of its program, which takes the same flags
+    #[arg(long, value_name = "PROGRAM", conflicts_with = "soak")]
+    before: Option<PathBuf>,
+    /// See whether memory grows instead: 10,000 queries, 1,000 reads/s, reloads, restarts of Prometheus
     #[arg(long)]
     soak: bool,
     /// How long to soak
@@ -37,12 +40,17 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     workspace::build_binaries().await?;
     if args.soak {
         let report = bench::soak(args.minutes).await?;
-        tell(&report, &report.rows(), "bench-soak.json")?;
+        print(&report, &report.rows(), "bench-soak.json")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(program) = &args.before {
+        let comparison = bench::compare(program, args.quick).await?;
+        print(&comparison, &comparison.rows(), "bench-before.json")?;
         return Ok(ExitCode::SUCCESS);
     }
     let parts = if args.only.is_empty() { &Part::ALL[..] } else { &args.only };
     let report = bench::run(args.quick, parts).await?;
-    tell(&report, &report.rows(), &file(&args.only, args.quick))?;
+    print(&report, &report.rows(), &file(&args.only, args.quick))?;
     // Another profile would have to be built for it.
     if args.quick || !args.only.is_empty() { Ok(ExitCode::SUCCESS) } else { inference().await }
 }
@@ -63,7 +71,7 @@ fn part(word: &str) -> Result<Part, String> {
 }
 
 /// Prints the table and writes it with all figures into cargo's output folder.
-fn tell(report: &impl serde::Serialize, rows: &[Row], file: &str) -> Result<()> {
+fn print(report: &impl serde::Serialize, rows: &[Row], file: &str) -> Result<()> {
     let path = workspace::target_dir()?.join(file);
     let whole = serde_json::json!({ "table": rows, "figures": report });
     fs::write(&path, serde_json::to_string_pretty(&whole)?)?;
@@ -118,7 +126,7 @@ mod tests {
     fn only_a_whole_run_writes_the_file_of_whole_runs() {
         assert_eq!(file(&[], false), "bench.json");
         assert_eq!(file(&[Part::Hang], false), "bench-hang.json");
-        assert_eq!(file(&[Part::Rates, Part::ClosedLoop], false), "bench-rates-closed-loop.json");
+        assert_eq!(file(&[Part::Rates, Part::Peer], false), "bench-rates-peer.json");
         assert_eq!(file(&[], true), "bench-quick.json");
     }
 }

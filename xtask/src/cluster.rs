@@ -6,8 +6,9 @@ use testbed::{Cluster, Options, Prometheus, User, prometheus};
 
 /// Keep a control plane and a Prometheus running to play with, until ctrl-c
 ///
-/// etcd, kube-apiserver, kube-controller-manager and Prometheus run as local processes and listen on 127.0.0.1 only. Nothing
-/// runs pods: they stay Pending. Prometheus scrapes running pods with the annotation prometheus.io/scrape: "true".
+/// etcd, kube-apiserver, kube-controller-manager and Prometheus run as local processes and listen on 127.0.0.1 only.
+/// Nothing runs pods: they stay Pending. Prometheus scrapes running pods with the annotation prometheus.io/scrape:
+/// "true".
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Seconds between two looks of the HPA controller; a real cluster has 15

@@ -6,9 +6,9 @@ use testbed::demo::{Options, run as play};
 
 /// Watch a plain HPA scale the inference service out under load and in again, on a real Kubernetes
 ///
-/// Starts a control plane and Prometheus on 127.0.0.1, applies manifests/ with kubectl, sends load, and shows the metric, the
-/// HPA and the replicas as they change. Ends with a summary and a picture, target/demo.svg; exits with 0 only if the service
-/// went to its maximum and back.
+/// Starts a control plane and Prometheus on 127.0.0.1, applies manifests/ with kubectl, sends load, and shows the
+/// metric, the HPA and the replicas as they change. Ends with a summary and a picture, target/demo.svg; exits with 0
+/// only if the service went to its maximum and back.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Leave everything running after the summary, until ctrl-c, and print how to look around

@@ -11,14 +11,14 @@ const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// Watch two HPAs under steady load while Prometheus and the server suffer one fault after the other
 ///
-/// Ends with a table, and figures in target/faults.json; exits with 0 only if no HPA changed its size, each said why it stood
-/// still, and every read was answered in time. Takes about ten minutes.
+/// Ends with a table, and figures in target/faults.json; exits with 0 only if no HPA changed its size, each said why it
+/// stood still, and every read was answered in time. Takes about ten minutes.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only this round, or all of this letter; may be given several times
     #[arg(long, value_name = "NAME")]
     round: Vec<String>,
-    /// How long a fault lasts; the longer memory needs more than 15 to run out
+    /// How long a fault lasts; the longer `maxAge` needs more than 15 to run out
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
 }

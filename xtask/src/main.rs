@@ -4,6 +4,7 @@ mod bench;
 mod certs;
 mod cluster;
 mod demo;
+mod dependencies;
 mod faults;
 mod fuzz;
 mod test;

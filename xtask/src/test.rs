@@ -1,9 +1,9 @@
 //! `cargo xtask test`: every check, in stages.
 //!
-//! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to build,
-//! and each other choice would compile the dependencies once more.
+//! cargo always gets the whole workspace and never single packages: it unifies the features of what it is asked to
+//! build, and each other choice would compile the dependencies once more.
 
-use crate::fuzz;
+use crate::{dependencies, fuzz};
 use anyhow::{Context, Result, ensure};
 use std::{
     io::Write,
@@ -11,15 +11,17 @@ use std::{
     time::{Duration, Instant},
 };
 use testbed::{Tools, workspace};
+use tokio::process::Command;
 
-/// Tests that drive one control plane at a time: more would only wait for two cores, and time limits with them.
+/// End-to-end tests at once: more would only wait for two cores, until their time limits.
 const E2E_THREADS: &str = "--test-threads=4";
 
-/// Run every check: format, clippy, unit and integration tests, end-to-end tests, documentation
+/// Tells tests that compare with Go programs to leave that out.
+const FAST: &str = "METRICS_APISERVER_TEST_FAST";
+
+/// Run every check: format, dependencies, clippy, unit and integration tests, documentation, end-to-end tests
 #[derive(clap::Args)]
-#[command(
-    after_help = "The end-to-end tests need Go to build Kubernetes once, or KUBERNETES_BIN: see `cargo xtask tools --help`."
-)]
+#[command(after_help = "The end-to-end tests need Go or KUBERNETES_BIN: see `cargo xtask tools --help`.")]
 pub(crate) struct Args {
     /// Leave out the end-to-end tests, and with them everything that needs Go
     #[arg(long)]
@@ -41,8 +43,9 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     let tools = (!args.fast).then(|| tokio::spawn(stage("tools", async { Tools::ensure().await.map(drop) })));
     let mut stages = vec![
         stage("format", cargo(&["fmt", "--all", "--check"])).await,
+        stage("dependencies", dependencies::check()).await,
         stage("clippy", clippy()).await,
-        stage("test", cargo(&["test", "--workspace"])).await,
+        stage("test", tests(args.fast)).await,
         stage("documentation", cargo(&["doc", "--workspace", "--no-deps"])).await,
     ];
     if let Some(tools) = tools {
@@ -68,6 +71,14 @@ async fn clippy() -> Result<()> {
     cargo(&["clippy", "--workspace", "--test", "e2e", "--", "-D", "warnings"]).await
 }
 
+async fn tests(is_fast: bool) -> Result<()> {
+    let mut command = workspace::cargo();
+    if is_fast {
+        command.env(FAST, "1");
+    }
+    run_cargo(command, &["test", "--workspace"]).await
+}
+
 async fn end_to_end() -> Result<()> {
     workspace::build_binaries().await?;
     cargo(&["test", "--workspace", "--test", "e2e", "--", E2E_THREADS]).await
@@ -84,7 +95,11 @@ async fn stage(name: &'static str, work: impl Future<Output = Result<()>>) -> St
 }
 
 async fn cargo(args: &[&str]) -> Result<()> {
-    let status = workspace::cargo()
+    run_cargo(workspace::cargo(), args).await
+}
+
+async fn run_cargo(mut command: Command, args: &[&str]) -> Result<()> {
+    let status = command
         .args(args)
         // Read by the documentation's stage only.
         .env("RUSTDOCFLAGS", "-D warnings")

@@ -17,17 +17,18 @@ use std::{
     time::Duration,
 };
 
-/// No read may take so long: the server's own limit is a second.
+/// How long a client waits unless told otherwise; the server's own limit is a second.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer has some 500 bytes.
 const CHUNK: usize = 8 * 1024;
 
 /// Whom to read from, and as whom.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Target {
     address: SocketAddr,
     name: ServerName<'static>,
     tls: Arc<ClientConfig>,
+    timeout: Duration,
 }
 
 impl Target {
@@ -43,14 +44,20 @@ impl Target {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             name: ServerName::try_from("localhost")?,
             tls: Arc::new(tls),
+            timeout: TIMEOUT,
         })
     }
 
+    /// The same with another timeout.
+    pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
     fn connect(&self) -> io::Result<Stream> {
-        let tcp = TcpStream::connect_timeout(&self.address, TIMEOUT)?;
+        let tcp = TcpStream::connect_timeout(&self.address, self.timeout)?;
         tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(TIMEOUT))?;
-        tcp.set_write_timeout(Some(TIMEOUT))?;
+        tcp.set_read_timeout(Some(self.timeout))?;
+        tcp.set_write_timeout(Some(self.timeout))?;
         let tls =
             ClientConnection::new(Arc::clone(&self.tls), self.name.clone()).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(tls, tcp);
@@ -76,7 +83,7 @@ impl Connection {
     }
 
     /// Sends a whole request; gives the answer's code and body.
-    pub(super) fn ask(&mut self, request: &[u8]) -> io::Result<(u16, &[u8])> {
+    pub(super) fn send(&mut self, request: &[u8]) -> io::Result<(u16, &[u8])> {
         let was_open = self.stream.is_some();
         let mut answer = self.exchange(request);
         if let Err(error) = &answer

@@ -1,6 +1,7 @@
 //! Counters, as the server and Prometheus show them at `/metrics`.
 
-/// The sum of all series of `name` whose labels hold every one of `labels` (such as `result="hit"`); `None` if there is none.
+/// The sum of all series of `name` whose labels hold every one of `labels` (such as `result="hit"`); `None` if there is
+/// none.
 pub(super) fn sum(exposition: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let mut series = exposition.lines().filter_map(|line| value(line, name, labels)).peekable();
     series.peek()?;

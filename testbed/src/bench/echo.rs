@@ -1,15 +1,14 @@
-//! The machine's own part: the same beat sent to a server that does nothing but TLS.
+//! The least that any server could need: the same load, sent to a server that does nothing but TLS.
 //!
-//! What a read waits for here no server could spare it: sleeps that end late, processors that wake up slowly or are busy
-//! with kube-apiserver and Prometheus, and the two ends of a TLS connection. The server blocks, a thread a connection, which
-//! is the shortest way there is.
+//! It shows what the machine itself costs: late wake-ups, cores that kube-apiserver and Prometheus keep busy, and both
+//! ends of a TLS connection. The server blocks, one thread for each connection, which is the shortest path.
 
 use super::{
-    AT_ONCE, Pace,
-    beat::{Beat, Layout, Schedule},
+    AT_ONCE, Settings,
     connection::Target,
+    hpas::{Hpas, Layout, Schedule},
     latency::Latency,
-    load::{Ask, OpenLoop},
+    load::{OpenLoop, Request},
     say,
     stage::Stage,
     world,
@@ -34,7 +33,7 @@ use std::{
 /// As long as the answer to a read.
 const BODY: usize = 400;
 
-/// What reads cost when no server has anything to do.
+/// What reads cost without a server's work.
 #[derive(Debug, Clone, Serialize)]
 pub struct Echo {
     /// Reads a second.
@@ -43,33 +42,25 @@ pub struct Echo {
     pub latency: Latency,
 }
 
-/// The beats of the rounds, for as long as those count.
-pub(super) async fn echoes(stage: &Stage, pace: &Pace) -> Result<Vec<Echo>> {
-    let mut echoes = Vec::new();
-    for rate in [67, 333] {
-        echoes.push(echo(stage, rate, pace).await?);
-    }
-    Ok(echoes)
-}
-
-async fn echo(stage: &Stage, rate: usize, pace: &Pace) -> Result<Echo> {
+/// One rate, for the intervals that count.
+pub(super) async fn echo(stage: &Stage, rate: usize, settings: &Settings) -> Result<Echo> {
     say(&format!("{rate}/s to a bare TLS echo"));
     let listener = Listener::start(&Server::identity(&stage.cluster)?)?;
     let credentials = stage.cluster.credentials();
     let ca = credentials.serving_ca.pem();
     let target = Arc::new(Target::new(&credentials.files().front_proxy, &ca, listener.port)?);
     let body = "0".repeat(BODY);
-    let asks = (0..world::RULES).map(|question| Ask {
-        request: world::ask(world::Source::Memory, question).request,
+    let requests = (0..world::RULES).map(|query| Request {
+        bytes: world::request(world::Source::Cache, query).bytes,
         expected: body.clone(),
     });
-    let beat = Beat::at_rate(rate, pace.beat, world::RULES, Layout::Together);
+    let hpas = Hpas::at_rate(rate, settings.interval, world::RULES, Layout::Together);
     // Until connections are open.
-    let warm_up = pace.beat;
-    let end = warm_up + beat.mean() * pace.beats;
-    let load = OpenLoop::start(&target, &asks.collect(), Schedule::new(beat), end, AT_ONCE);
+    let warm_up = settings.interval;
+    let end = warm_up + hpas.mean() * settings.intervals;
+    let load = OpenLoop::start(&target, &requests.collect(), Schedule::new(hpas), end, AT_ONCE);
     let outcome = load.finish().await?;
-    ensure!(outcome.complaints.is_empty(), "the echo failed: {:?}", outcome.complaints);
+    ensure!(outcome.failures.is_empty(), "the echo failed: {:?}", outcome.failures);
     let latency = Latency::of(outcome.reads.iter().filter(|read| read.planned >= warm_up));
     Ok(Echo { rate, latency })
 }
@@ -117,7 +108,7 @@ fn accept(listener: &TcpListener, tls: &Arc<ServerConfig>, stop: &AtomicBool) {
             if stop.load(Ordering::Relaxed) {
                 break;
             }
-            // A client that goes away is no failure of the echo's; one that gets no answer counts it.
+            // Errors are not looked at: a client without an answer counts a failed read.
             scope.spawn(|| answer(tcp, Arc::clone(tls)));
         }
     });

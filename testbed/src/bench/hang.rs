@@ -1,13 +1,12 @@
 //! The longest read while Prometheus hangs: it takes queries and answers none.
 
 use super::{
-    AT_ONCE, Pace,
-    beat::{Beat, Layout, Schedule},
-    counters,
+    AT_ONCE, Settings, counters,
+    hpas::{Hpas, Layout, Schedule},
     latency::Latency,
     load::{OpenLoop, Read, Verdict},
     say,
-    stage::{Served, Stage},
+    stage::{self, Served, Stage},
     tally::Tally,
     world::{self, Configuration, Source},
 };
@@ -16,9 +15,9 @@ use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Reads a second: few enough that none waits for a connection when all of them wait for their second.
+/// Reads a second: few enough that none waits for a connection when each of them takes a second.
 const RATE: usize = 67;
-/// Between two looks at the breaker.
+/// Between two polls of the breaker's state.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What the reads saw.
@@ -38,27 +37,27 @@ pub struct Hang {
     pub recovering: Latency,
     /// How long it went on until a read got the right number.
     pub right_after_seconds: Option<f64>,
-    /// Reads planned in the last beat, when all should be as before.
+    /// Reads planned in the last interval, when all should be as before.
     pub after: Latency,
     /// All reads, the warm-up's too.
     pub all: Tally,
-    /// Some of the failures' messages.
-    pub complaints: Vec<String>,
+    /// Messages of some failed reads.
+    pub failures: Vec<String>,
 }
 
-pub(super) async fn hang(stage: &Stage, pace: &Pace) -> Result<Hang> {
-    let configuration = Configuration { timeout: pace.query_timeout, ..stage.configuration() };
-    let served = stage.start_server(stage.plan("bench-hang", &configuration, &[])?).await?;
+pub(super) async fn hang(stage: &Stage, settings: &Settings) -> Result<Hang> {
+    let configuration = Configuration { timeout: settings.query_timeout, ..stage.configuration() };
+    let served = stage.start_server(stage.plan("bench-hang", &configuration, stage::ARGS)?).await?;
     say("Prometheus hangs");
-    let beat = Beat::at_rate(RATE, pace.beat, world::RULES, Layout::Together);
-    let stopped = pace.warm_up;
-    let end = stopped + pace.hang + pace.beat * 3;
-    let asks = world::asks(Source::Memory, world::RULES);
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, AT_ONCE);
+    let hpas = Hpas::at_rate(RATE, settings.interval, world::RULES, Layout::Together);
+    let stopped = settings.warm_up;
+    let end = stopped + settings.hang + settings.interval * 3;
+    let requests = world::requests(Source::Cache, world::RULES);
+    let load = OpenLoop::start(&served.subject.target, &requests, Schedule::new(hpas), end, AT_ONCE);
     load.at(stopped).await;
     stage.prometheus.signal(Signal::SIGSTOP).await?;
-    let opened = until(&load, &served, true, stopped + pace.hang).await;
-    load.at(stopped + pace.hang).await;
+    let opened = until(&load, &served, true, stopped + settings.hang).await;
+    load.at(stopped + settings.hang).await;
     stage.prometheus.signal(Signal::SIGCONT).await?;
     let closed = match opened {
         Ok(Some(_)) => until(&load, &served, false, end).await?,
@@ -70,22 +69,22 @@ pub(super) async fn hang(stage: &Stage, pace: &Pace) -> Result<Hang> {
     let within = |from: Duration, to: Duration| {
         Latency::of(outcome.reads.iter().filter(move |read| (from..to).contains(&read.planned)))
     };
-    let resumed = stopped + pace.hang;
+    let resumed = stopped + settings.hang;
     Ok(Hang {
-        before: within(stopped.saturating_sub(pace.beat), stopped),
+        before: within(stopped.saturating_sub(settings.interval), stopped),
         breaker_closed: within(stopped, opened.unwrap_or(resumed)),
         breaker_open: opened.map(|opened| within(opened, resumed)),
         opened_after_seconds: opened.map(|opened| opened.saturating_sub(stopped).as_secs_f64()),
         closed_after_seconds: closed.map(|closed| closed.saturating_sub(resumed).as_secs_f64()),
         recovering: within(resumed, end),
         right_after_seconds: first_right(&outcome.reads, resumed).map(|after| after.as_secs_f64()),
-        after: within(end.saturating_sub(pace.beat), end),
+        after: within(end.saturating_sub(settings.interval), end),
         all: Tally::of(&outcome.reads),
-        complaints: outcome.complaints,
+        failures: outcome.failures,
     })
 }
 
-/// How long after `from` the first right answer came. While Prometheus hangs there is none: memory is too old by then.
+/// How long after `from` the first right answer came. Before that there is none: the readings are too old by then.
 fn first_right(reads: &[Read], from: Duration) -> Option<Duration> {
     let right = reads.iter().filter(|read| read.verdict == Verdict::Right);
     right.filter_map(|read| (read.planned + read.took).checked_sub(from)).min()
@@ -94,7 +93,7 @@ fn first_right(reads: &[Read], from: Duration) -> Option<Duration> {
 /// When the breaker is first seen to be open, or closed; `None` if it is not by `limit`.
 async fn until(load: &OpenLoop, served: &Served, open: bool, limit: Duration) -> Result<Option<Duration>> {
     while load.now() < limit {
-        let metrics = served.metrics().await?;
+        let metrics = served.subject.metrics().await?;
         let state = counters::sum(&metrics, "metrics_apiserver_backend_breaker_open", &[]);
         if state.is_some_and(|state| (state > 0.0) == open) {
             return Ok(Some(load.now()));

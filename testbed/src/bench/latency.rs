@@ -26,9 +26,9 @@ pub struct Latency {
     pub p999_ms: f64,
     /// The slowest,
     pub max_ms: f64,
-    /// and how late that one was sent, which is no fault of the server's.
+    /// and how late it was sent, which is the load generator's part.
     pub max_sent_late_ms: f64,
-    /// Of all this, how late 99 of 100 were sent at most: the load generator's own part.
+    /// How late 99 of 100 were sent at most: the load generator's part.
     pub sent_late_p99_ms: f64,
 }
 
@@ -60,7 +60,7 @@ impl Latency {
     }
 }
 
-/// The least time that so many of a thousand do not exceed, in milliseconds; 0 if there is none.
+/// The quantile in milliseconds; 0 without reads.
 fn quantile(sorted: &[Duration], per_mille: usize) -> f64 {
     let rank = (sorted.len() * per_mille).div_ceil(1_000);
     sorted.get(rank.saturating_sub(1)).copied().map_or(0.0, millis)

@@ -1,15 +1,15 @@
-//! Load: reads that are sent when they are planned, whatever became of those before them.
+//! Load: reads that are sent when they are planned, whether or not earlier ones were answered.
 //!
-//! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited, and
-//! its HPA with it; a generator that would send it later and count from there would omit just the waits that matter.
-//! Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
+//! A latency counts from the planned time. A read that had to wait because the server was slow with others has waited,
+//! and its HPA with it; a generator that would send it later and count from there would omit just the waits that
+//! matter. Threads that block rather than tasks: their sleeps end within microseconds, not at the next millisecond.
 //!
-//! Of the idle connections the one used last is taken, as Go's HTTP client does and with it kube-apiserver: few reads at a
-//! time keep few connections busy, and the rest are closed as idle.
+//! Of the idle connections the one used last is taken, as Go's HTTP client does and with it kube-apiserver: few reads
+//! at a time keep few connections busy, and the rest are closed as idle.
 
 use super::{
-    beat::{Planned, Schedule},
     connection::{Connection, Target},
+    hpas::{Planned, Schedule},
 };
 use anyhow::{Result, anyhow};
 use std::{
@@ -25,20 +25,20 @@ use std::{
 const SETTING_UP: Duration = Duration::from_secs(1);
 /// The longest sleep at a time: how soon a load that is given up ends.
 const NAP: Duration = Duration::from_secs(1);
-/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that the
-/// machine can't bear would go on for long after its end, with ever later reads.
+/// A read that could not be sent by then has failed, as it has for a client that gives up. Without that, a load that
+/// the machine can't bear would go on for long after its end, with ever later reads.
 const TOO_LATE: Duration = Duration::from_secs(5);
 /// Messages of failed reads that each thread keeps.
-const COMPLAINTS: usize = 3;
+const FAILURES: usize = 3;
 
 /// A request and what its right answer holds.
 #[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) request: Vec<u8>,
+pub(super) struct Request {
+    pub(super) bytes: Vec<u8>,
     pub(super) expected: String,
 }
 
-/// What came of a read.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// The right number.
@@ -54,7 +54,7 @@ pub(super) enum Verdict {
 pub(super) struct Read {
     /// Since the load's beginning.
     pub(super) planned: Duration,
-    /// How much later it was sent: the generator's own part of `took`, or a wait for a connection.
+    /// How much later it was sent: the generator's part of `took`, or a wait for a connection.
     pub(super) late: Duration,
     /// From the planned time until the whole answer had come.
     pub(super) took: Duration,
@@ -65,14 +65,14 @@ pub(super) struct Read {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) reads: Vec<Read>,
-    /// Some of the failures' messages.
-    pub(super) complaints: Vec<String>,
+    /// Messages of some failed reads.
+    pub(super) failures: Vec<String>,
 }
 
-impl Ask {
+impl Request {
     /// Reads once.
-    pub(super) fn put(&self, connection: &mut Connection) -> (Verdict, Option<String>) {
-        match connection.ask(&self.request) {
+    pub(super) fn send(&self, connection: &mut Connection) -> (Verdict, Option<String>) {
+        match connection.send(&self.bytes) {
             Err(error) => (Verdict::Failed, Some(error.to_string())),
             Ok((200, body)) if contains(body, self.expected.as_bytes()) => (Verdict::Right, None),
             Ok((code, body)) => {
@@ -88,10 +88,10 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 }
 
 impl Outcome {
-    fn add(&mut self, read: Read, complaint: Option<String>) {
+    fn add(&mut self, read: Read, failure: Option<String>) {
         self.reads.push(read);
-        if let Some(complaint) = complaint.filter(|_| self.complaints.len() < COMPLAINTS) {
-            self.complaints.push(complaint);
+        if let Some(failure) = failure.filter(|_| self.failures.len() < FAILURES) {
+            self.failures.push(failure);
         }
     }
 
@@ -99,12 +99,12 @@ impl Outcome {
         let mut whole = Self::default();
         for part in parts {
             whole.reads.extend(part.reads);
-            whole.complaints.extend(part.complaints);
+            whole.failures.extend(part.failures);
         }
         whole.reads.sort_unstable_by_key(|read| read.planned);
-        whole.complaints.sort_unstable();
-        whole.complaints.dedup();
-        whole.complaints.truncate(COMPLAINTS);
+        whole.failures.sort_unstable();
+        whole.failures.dedup();
+        whole.failures.truncate(FAILURES);
         whole
     }
 }
@@ -118,10 +118,10 @@ pub(super) struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// Sends the reads of `schedule` that are planned within `time`, so many at once.
+    /// Sends the reads of `schedule` that are planned within `time`, at most `at_once` at a time.
     pub(super) fn start(
         target: &Arc<Target>,
-        asks: &Arc<[Ask]>,
+        requests: &Arc<[Request]>,
         schedule: Schedule,
         time: Duration,
         at_once: usize,
@@ -132,7 +132,7 @@ impl OpenLoop {
             started,
             time,
             schedule: Mutex::new(schedule),
-            asks: Arc::clone(asks),
+            requests: Arc::clone(requests),
             target: Arc::clone(target),
             idle: Mutex::default(),
             stop: Arc::clone(&stop),
@@ -181,7 +181,7 @@ struct Shared {
     started: Instant,
     time: Duration,
     schedule: Mutex<Schedule>,
-    asks: Arc<[Ask]>,
+    requests: Arc<[Request]>,
     target: Arc<Target>,
     /// The one used last is the last.
     idle: Mutex<Vec<Connection>>,
@@ -190,33 +190,33 @@ struct Shared {
 
 impl Shared {
     fn work(&self) -> Outcome {
-        // Else the kernel may let a sleep take 50 µs more. Where that can't be set, latencies are so much longer.
+        // By default the kernel may prolong a sleep by 50 µs. Where this cannot be set, latencies include that.
         let _ = nix::sys::prctl::set_timerslack(1);
         let mut outcome = Outcome::default();
-        while let Some(Planned { at, question }) = self.next() {
+        while let Some(Planned { at, query }) = self.next() {
             let due = self.started + at;
             if !self.sleep(due) {
                 break;
             }
-            let Some(ask) = self.asks.get(question) else { break };
+            let Some(request) = self.requests.get(query) else { break };
             let late = due.elapsed();
-            let (verdict, complaint) = if late > TOO_LATE {
+            let (verdict, failure) = if late > TOO_LATE {
                 (Verdict::Failed, Some(format!("not sent within {TOO_LATE:?}: all connections were waiting")))
             } else {
-                self.put(ask)
+                self.send(request)
             };
-            outcome.add(Read { planned: at, late, took: due.elapsed(), verdict }, complaint);
+            outcome.add(Read { planned: at, late, took: due.elapsed(), verdict }, failure);
         }
         outcome
     }
 
-    fn put(&self, ask: &Ask) -> (Verdict, Option<String>) {
+    fn send(&self, request: &Request) -> (Verdict, Option<String>) {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let last = idle().pop();
         let mut connection = last.unwrap_or_else(|| Connection::new(&self.target));
-        let put = ask.put(&mut connection);
+        let sent = request.send(&mut connection);
         idle().push(connection);
-        put
+        sent
     }
 
     fn next(&self) -> Option<Planned> {
@@ -224,7 +224,7 @@ impl Shared {
         schedule.next().filter(|planned| planned.at < self.time)
     }
 
-    /// Whether the load still goes on when `due` has come.
+    /// Sleeps until `due`; false if the load was stopped meanwhile.
     fn sleep(&self, due: Instant) -> bool {
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -239,33 +239,33 @@ impl Shared {
     }
 }
 
-/// Reads in turn over so many connections, each sending the next read when it has its answer.
+/// Reads over a number of connections, each of which sends the next read when it has an answer.
 pub(super) async fn closed_loop(
     target: &Arc<Target>,
-    asks: &Arc<[Ask]>,
+    requests: &Arc<[Request]>,
     connections: usize,
     time: Duration,
 ) -> Result<Outcome> {
     let started = Instant::now();
     let thread = |first: usize| {
-        let (target, asks) = (Arc::clone(target), Arc::clone(asks));
+        let (target, requests) = (Arc::clone(target), Arc::clone(requests));
         thread::spawn(move || {
             let mut connection = Connection::new(&target);
             let mut outcome = Outcome::default();
-            for ask in asks.iter().cycle().skip(first) {
+            for request in requests.iter().cycle().skip(first) {
                 let planned = started.elapsed();
                 if planned >= time {
                     break;
                 }
-                let (verdict, complaint) = ask.put(&mut connection);
+                let (verdict, failure) = request.send(&mut connection);
                 let took = started.elapsed().saturating_sub(planned);
-                outcome.add(Read { planned, late: Duration::ZERO, took, verdict }, complaint);
+                outcome.add(Read { planned, late: Duration::ZERO, took, verdict }, failure);
             }
             outcome
         })
     };
-    // Each begins at another question.
-    let step = asks.len() / connections.max(1);
+    // Each begins at another query.
+    let step = requests.len() / connections.max(1);
     let threads: Vec<_> = (0..connections).map(|index| thread(index * step)).collect();
     let parts = tokio::task::spawn_blocking(move || threads.into_iter().map(join).collect());
     let parts: Result<Vec<_>> = parts.await?;

@@ -1,12 +1,11 @@
-//! How much memory the server takes: idle, and with more and more questions on a beat, one HPA for each.
+//! How much memory the server takes: idle, and with more and more queries, one HPA for each.
 
 use super::{
-    Pace,
-    beat::Beat,
+    Settings,
+    hpas::Hpas,
     proc::Memory,
     rate::{self, Round},
-    stage::Stage,
-    world::Source,
+    stage::{self, Stage},
 };
 use anyhow::Result;
 use serde::Serialize;
@@ -16,18 +15,18 @@ use serde::Serialize;
 pub struct Growth {
     /// Before the first read.
     pub idle: Memory,
-    /// With one question, and more.
+    /// With one query, and more.
     pub rounds: Vec<Round>,
 }
 
-pub(super) async fn growth(stage: &Stage, pace: &Pace) -> Result<Growth> {
-    let served = stage.serve("bench-memory", &[]).await?;
-    let idle = Memory::of(served.pid)?;
+pub(super) async fn growth(stage: &Stage, settings: &Settings) -> Result<Growth> {
+    let served = stage.serve("bench-memory", stage::ARGS).await?;
+    let idle = Memory::of(served.subject.pid)?;
     let mut rounds = Vec::new();
-    for questions in pace.questions {
-        let name = format!("questions: {questions}");
-        let beat = Beat::one_each(pace.beat, *questions);
-        rounds.push(rate::round(stage, &served, &name, Source::Memory, beat, pace).await?);
+    for &queries in settings.queries {
+        let name = format!("queries: {queries}");
+        let hpas = Hpas::one_each(settings.interval, queries);
+        rounds.push(rate::round(stage, &served.subject, &name, hpas, settings).await?);
     }
     Ok(Growth { idle, rounds })
 }

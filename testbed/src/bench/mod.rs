@@ -1,16 +1,19 @@
-//! `cargo xtask bench`: how fast, how small. Real TLS with the front proxy's certificate, a real kube-apiserver for reviews,
-//! a real Prometheus, and HPAs that read on their beat (`beat`, `load`). Memory and its live baseline come from one
-//! run, so that their ratio means something.
+//! `cargo xtask bench`: how fast, how small, beside prometheus-adapter and a bare echo in the same run. Real TLS with
+//! the front proxy's certificate, a real kube-apiserver for reviews, a real Prometheus, and HPAs that read at the
+//! intervals of a real controller (`hpas`, `load`).
 
-mod beat;
+mod adapter;
+mod before;
 mod connection;
 mod counters;
 mod echo;
 mod goals;
 mod hang;
+mod hpas;
 mod latency;
 mod load;
 mod memory;
+mod peer;
 mod proc;
 mod rate;
 mod reload;
@@ -20,11 +23,13 @@ mod start;
 mod tally;
 mod world;
 
+pub use before::{Comparison, compare};
 pub use echo::Echo;
 pub use goals::Row;
 pub use hang::Hang;
 pub use latency::Latency;
 pub use memory::Growth;
+pub use peer::{Measured, Peer};
 pub use proc::{Machine, Memory};
 pub use rate::{ClosedLoop, Round};
 pub use reload::Reload;
@@ -42,22 +47,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Reads of an open loop at once, each on a connection. More than can be under way: 67 reads a second that all wait for
-/// their second.
+/// Reads of an open loop at once, each on a connection: more than 67 reads a second need that take a second each.
 const AT_ONCE: usize = 128;
 
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// From the process' start to the first correct answer.
+    /// From the process' start to the first right answer.
     Start,
-    /// Reads as fast as they can be had.
-    ClosedLoop,
-    /// Reads on a beat.
+    /// Ours, prometheus-adapter and a bare echo under the same load.
+    Peer,
+    /// Variants of the load.
     Rates,
-    /// The same beat sent to a bare echo: what the machine makes of it.
-    Echo,
-    /// Memory with more and more questions.
+    /// Memory with more and more queries.
     Memory,
     /// New configurations under load.
     Reload,
@@ -67,16 +69,14 @@ pub enum Part {
 
 impl Part {
     /// All parts, in the order in which they are measured.
-    pub const ALL: [Self; 7] =
-        [Self::Start, Self::ClosedLoop, Self::Rates, Self::Echo, Self::Memory, Self::Reload, Self::Hang];
+    pub const ALL: [Self; 6] = [Self::Start, Self::Peer, Self::Rates, Self::Memory, Self::Reload, Self::Hang];
 
     /// Its word on a command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
-            Self::ClosedLoop => "closed-loop",
+            Self::Peer => "peer",
             Self::Rates => "rates",
-            Self::Echo => "echo",
             Self::Memory => "memory",
             Self::Reload => "reload",
             Self::Hang => "hang",
@@ -93,13 +93,11 @@ pub struct Report {
     pub quick: bool,
     /// Some starts.
     pub start: Option<Starts>,
-    /// HPAs at 67 and 333 reads a second.
+    /// Ours beside prometheus-adapter and a bare echo.
+    pub peer: Option<Peer>,
+    /// Variants of the load.
     pub rounds: Vec<Round>,
-    /// The same rates sent to a bare TLS echo.
-    pub echoes: Vec<Echo>,
-    /// Five connections that read as fast as they can.
-    pub closed_loops: Vec<ClosedLoop>,
-    /// One HPA for each question, with more and more questions.
+    /// One HPA for each query, with more and more queries.
     pub memory: Option<Growth>,
     /// Prometheus hangs.
     pub hang: Option<Hang>,
@@ -134,63 +132,77 @@ pub struct Program {
     pub mb: f64,
 }
 
-/// How long everything takes.
-#[derive(Debug)]
-struct Pace {
+/// How long and how often everything is measured.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
     /// Between two reads of an HPA.
-    beat: Duration,
-    /// Until the server knows the beat.
+    interval: Duration,
+    /// Until the server knows the interval.
     warm_up: Duration,
-    /// Beats that count.
-    beats: u32,
+    /// Intervals that count.
+    intervals: u32,
     closed_loop: Duration,
-    /// How many questions memory is measured with.
-    questions: &'static [usize],
+    /// How many queries memory is measured with.
+    queries: &'static [usize],
     /// How long Prometheus hangs, and how long a query may take then.
     hang: Duration,
     query_timeout: Duration,
+    /// How long a read of prometheus-adapter may take while Prometheus hangs.
+    hang_timeout: Duration,
     reloads: usize,
     starts: usize,
+    /// How often an older build and this one are measured.
+    alternations: usize,
 }
 
 /// For figures.
-const FULL: Pace = Pace {
-    beat: Duration::from_secs(15),
+const FULL: Settings = Settings {
+    interval: Duration::from_secs(15),
     warm_up: Duration::from_secs(47),
-    beats: 2,
+    intervals: 2,
     closed_loop: Duration::from_secs(10),
-    questions: &[1, 100, 1_000, 10_000],
+    queries: &[1, 100, 1_000, 10_000],
     hang: Duration::from_secs(40),
     query_timeout: stage::QUERY_TIMEOUT,
+    // Longer than the minute that a Kubernetes API server gives a request.
+    hang_timeout: Duration::from_secs(65),
     reloads: 5,
     starts: 5,
+    alternations: 3,
 };
 
 /// To see that every part works.
-const QUICK: Pace = Pace {
-    beat: Duration::from_secs(2),
+const QUICK: Settings = Settings {
+    interval: Duration::from_secs(2),
     warm_up: Duration::from_secs(2),
-    beats: 1,
+    intervals: 1,
     closed_loop: Duration::from_secs(1),
-    questions: &[1, 100, 1_000],
+    queries: &[1, 100, 1_000],
     // The readings must have become too old before queries can fail.
     hang: Duration::from_secs(14),
     query_timeout: Duration::from_secs(1),
+    hang_timeout: Duration::from_secs(3),
     reloads: 1,
     starts: 1,
+    alternations: 1,
 };
 
+impl Settings {
+    fn of(is_quick: bool) -> &'static Self {
+        if is_quick { &QUICK } else { &FULL }
+    }
+}
+
 /// Measures `parts` with the programs of the running profile.
-pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
-    let pace = if quick { &QUICK } else { &FULL };
+pub async fn run(is_quick: bool, parts: &[Part]) -> Result<Report> {
+    let settings = Settings::of(is_quick);
     let stage = Stage::start().await?;
     let mut report = Report {
         machine: Machine::look()?,
-        quick,
+        quick: is_quick,
         start: None,
+        peer: None,
         rounds: Vec::new(),
-        echoes: Vec::new(),
-        closed_loops: Vec::new(),
         memory: None,
         hang: None,
         reload: None,
@@ -200,13 +212,12 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
     for part in Part::ALL.into_iter().filter(|part| parts.contains(part)) {
         let (began, stolen) = (Instant::now(), proc::stolen_seconds()?);
         match part {
-            Part::Start => report.start = Some(start::starts(&stage, pace).await?),
-            Part::ClosedLoop => report.closed_loops = rate::closed_loops(&stage, pace).await?,
-            Part::Rates => report.rounds = rate::rounds(&stage, pace).await?,
-            Part::Echo => report.echoes = echo::echoes(&stage, pace).await?,
-            Part::Memory => report.memory = Some(memory::growth(&stage, pace).await?),
-            Part::Reload => report.reload = Some(reload::reload(&stage, pace).await?),
-            Part::Hang => report.hang = Some(hang::hang(&stage, pace).await?),
+            Part::Start => report.start = Some(start::starts(&stage, settings).await?),
+            Part::Peer => report.peer = Some(peer::peer(&stage, settings).await?),
+            Part::Rates => report.rounds = rate::rounds(&stage, settings).await?,
+            Part::Memory => report.memory = Some(memory::growth(&stage, settings).await?),
+            Part::Reload => report.reload = Some(reload::reload(&stage, settings).await?),
+            Part::Hang => report.hang = Some(hang::hang(&stage, settings).await?),
         }
         report.stolen.push(Stolen {
             part: part.name(),
@@ -219,17 +230,17 @@ pub async fn run(quick: bool, parts: &[Part]) -> Result<Report> {
 }
 
 impl Report {
-    /// The reads of all parts.
+    /// The reads of all parts from our server.
     pub fn all(&self) -> Tally {
         let memory = self.memory.iter().flat_map(|growth| &growth.rounds);
         let rounds = self.rounds.iter().chain(memory).map(|round| round.all);
-        let loops = self.closed_loops.iter().map(|measured| measured.all);
         let others = [
             self.start.as_ref().map(|starts| starts.all),
+            self.peer.as_ref().map(Peer::ours),
             self.hang.as_ref().map(|hang| hang.all),
             self.reload.as_ref().map(|reload| reload.all),
         ];
-        rounds.chain(loops).chain(others.into_iter().flatten()).sum()
+        rounds.chain(others.into_iter().flatten()).sum()
     }
 }
 

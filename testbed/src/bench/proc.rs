@@ -9,7 +9,7 @@ use std::{fs, thread::available_parallelism};
 pub struct Memory {
     /// Resident: `VmRSS`, which counts the program's own pages as far as they were touched.
     pub resident_mb: f64,
-    /// Of that, what is no file: `RssAnon`, heap and stacks.
+    /// The part that is not backed by a file: `RssAnon`, heap and stacks.
     pub anonymous_mb: f64,
 }
 
@@ -33,7 +33,7 @@ pub(super) fn cpu_seconds(pid: i32) -> Result<f64> {
 }
 
 /// Processor time that this machine wanted and the hypervisor gave to others, in seconds since it was booted, all cores
-/// together; 0 on a machine that is none of many. See proc(5), `/proc/stat`, `steal`.
+/// together; 0 on a physical machine. See proc(5), `/proc/stat`, `steal`.
 pub(super) fn stolen_seconds() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let ticks = stat.lines().next().and_then(|line| line.split_whitespace().nth(8));

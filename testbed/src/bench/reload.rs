@@ -1,13 +1,12 @@
 //! A new configuration with a thousand rules, again and again, while HPAs read.
 
 use super::{
-    AT_ONCE, Pace,
-    beat::{Beat, Layout, Schedule},
-    count,
+    AT_ONCE, Settings, count,
+    hpas::{Hpas, Layout, Schedule},
     latency::Latency,
     load::OpenLoop,
     say,
-    stage::Stage,
+    stage::{self, Stage},
     tally::Tally,
     world::{self, Configuration, Source},
 };
@@ -42,31 +41,31 @@ pub struct Reload {
     pub else_: Latency,
     /// All reads, the warm-up's too.
     pub all: Tally,
-    /// Some of the failures' messages.
-    pub complaints: Vec<String>,
+    /// Messages of some failed reads.
+    pub failures: Vec<String>,
 }
 
-pub(super) async fn reload(stage: &Stage, pace: &Pace) -> Result<Reload> {
+pub(super) async fn reload(stage: &Stage, settings: &Settings) -> Result<Reload> {
     let configuration = |version| Configuration { rules: RULES, version, ..stage.configuration() };
-    let served = stage.start_server(stage.plan("bench-reload", &configuration(0), &[])?).await?;
+    let served = stage.start_server(stage.plan("bench-reload", &configuration(0), stage::ARGS)?).await?;
     say("reloads of 1,000 rules");
-    let beat = Beat::at_rate(RATE, pace.beat, world::RULES, Layout::Together);
-    let times = u32::try_from(pace.reloads).unwrap_or_default();
-    let end = pace.warm_up + PAUSE * (times + 1);
-    let asks = world::asks(Source::Memory, world::RULES);
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, AT_ONCE);
-    load.at(pace.warm_up).await;
+    let hpas = Hpas::at_rate(RATE, settings.interval, world::RULES, Layout::Together);
+    let times = u32::try_from(settings.reloads).unwrap_or_default();
+    let end = settings.warm_up + PAUSE * (times + 1);
+    let requests = world::requests(Source::Cache, world::RULES);
+    let load = OpenLoop::start(&served.subject.target, &requests, Schedule::new(hpas), end, AT_ONCE);
+    load.at(settings.warm_up).await;
     let before = served.reloads().await?;
     let mut signals = Vec::new();
     for version in 1..=times {
-        load.at(pace.warm_up + PAUSE * version).await;
+        load.at(settings.warm_up + PAUSE * version).await;
         signals.push(load.now());
         served.configure(&configuration(version as usize).text())?;
         served.server.process().signal(Signal::SIGHUP)?;
     }
     load.at(end).await;
     let outcome = load.finish().await?;
-    let all = count(pace.reloads);
+    let all = count(settings.reloads);
     let taken = || async {
         let taken = served.reloads().await? - before;
         Ok((taken >= all).then_some(taken))
@@ -78,13 +77,13 @@ pub(super) async fn reload(stage: &Stage, pace: &Pace) -> Result<Reload> {
     let is_around = |planned: Duration| {
         signals.iter().any(|signal| (signal.saturating_sub(BEFORE)..*signal + AFTER).contains(&planned))
     };
-    let counted = || outcome.reads.iter().filter(|read| read.planned >= pace.warm_up);
+    let counted = || outcome.reads.iter().filter(|read| read.planned >= settings.warm_up);
     Ok(Reload {
         rules: RULES,
-        reloads: (pace.reloads, taken),
+        reloads: (settings.reloads, taken),
         around: Latency::of(counted().filter(|read| is_around(read.planned))),
         else_: Latency::of(counted().filter(|read| !is_around(read.planned))),
         all: Tally::of(&outcome.reads),
-        complaints: outcome.complaints,
+        failures: outcome.failures,
     })
 }

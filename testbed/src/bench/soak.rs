@@ -1,14 +1,13 @@
-//! Whether the server grows: many questions, reloads and restarts of Prometheus, for minutes.
+//! Whether the server's memory grows: many queries, reloads and restarts of Prometheus, for minutes.
 
 use super::{
-    AT_ONCE,
-    beat::{Beat, Layout, Schedule},
-    count,
+    AT_ONCE, count,
+    hpas::{Hpas, Layout, Schedule},
     latency::Latency,
     load::{OpenLoop, Read},
     proc::{Machine, Memory},
     say,
-    stage::{Served, Stage},
+    stage::{self, Served, Stage},
     world::{self, Configuration, Source},
 };
 use crate::bench::Row;
@@ -17,19 +16,19 @@ use nix::sys::signal::Signal;
 use serde::Serialize;
 use std::{ops::Range, time::Duration};
 
-const PERIOD: Duration = Duration::from_secs(15);
+const INTERVAL: Duration = Duration::from_secs(15);
 const RATE: usize = 1_000;
-/// Between two looks at the memory.
+/// Between two samples of the memory.
 const LOOK: u64 = 10;
 /// Between two reloads.
 const RELOAD: u64 = 20;
 /// Between two restarts of Prometheus.
 const RESTART: u64 = 60;
-/// What is seen before does not count: every question must have been read, and the beats learned.
+/// What is seen before does not count: every query must have been read, and its interval learned.
 const SETTLED: Duration = Duration::from_secs(120);
-/// Until every question has been read twice and its beat is known. What 10,000 questions do that come at once shows here.
-const FIRST_BEATS: Duration = Duration::from_secs(45);
-/// How many looks are averaged at the beginning and at the end: one falls into a reload or a restart by chance.
+/// Until every query has been read twice and its interval is known. Here shows what 10,000 new queries at once cost.
+const FIRST_INTERVALS: Duration = Duration::from_secs(45);
+/// How many samples are averaged at the beginning and at the end: one may fall into a reload or a restart.
 const LOOKS_AVERAGED: usize = 3;
 /// Reads so long after Prometheus is ready again count to the outage: the server has to find out.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -41,8 +40,8 @@ pub struct Soak {
     pub machine: Machine,
     /// How long, in minutes.
     pub minutes: u64,
-    /// Questions read.
-    pub questions: usize,
+    /// Queries read.
+    pub queries: usize,
     /// The memory each ten seconds.
     pub looks: Vec<Memory>,
     /// How much the resident memory grew from the second minute to the end.
@@ -53,25 +52,25 @@ pub struct Soak {
     pub reloads: (usize, f64),
     /// Restarts of Prometheus.
     pub restarts: usize,
-    /// Reads of the first three beats, when all questions are new at once.
+    /// Reads of the first three intervals, when all queries are new at once.
     pub first: Latency,
     /// Reads after that while Prometheus was there.
     pub normal: Latency,
     /// Reads while it was not, or just came back.
     pub outage: Latency,
-    /// Some of the failures' messages.
-    pub complaints: Vec<String>,
+    /// Messages of some failed reads.
+    pub failures: Vec<String>,
 }
 
-/// Soaks for so many minutes.
+/// Runs the soak.
 pub async fn soak(minutes: u64) -> Result<Soak> {
     let stage = Stage::start().await?;
-    let served = stage.serve("bench-soak", &[]).await?;
+    let served = stage.serve("bench-soak", stage::ARGS).await?;
     let end = Duration::from_secs(minutes * 60);
-    let beat = Beat::at_rate(RATE, PERIOD, world::QUESTIONS, Layout::Together);
-    let asks = world::asks(Source::Memory, world::QUESTIONS);
+    let hpas = Hpas::at_rate(RATE, INTERVAL, world::QUERIES, Layout::Together);
+    let requests = world::requests(Source::Cache, world::QUERIES);
     let before = served.reloads().await?;
-    let load = OpenLoop::start(&served.target, &asks, Schedule::new(beat), end, AT_ONCE);
+    let load = OpenLoop::start(&served.subject.target, &requests, Schedule::new(hpas), end, AT_ONCE);
     let (looks, reloads, outages) = tokio::try_join!(
         look(&load, &served, end),
         reload(&load, &stage, &served, end),
@@ -80,7 +79,7 @@ pub async fn soak(minutes: u64) -> Result<Soak> {
     load.at(end).await;
     let taken = served.reloads().await? - before;
     let outcome = load.finish().await?;
-    let is_first = |read: &Read| read.planned < FIRST_BEATS.min(end / 2);
+    let is_first = |read: &Read| read.planned < FIRST_INTERVALS.min(end / 2);
     let is_out = |read: &Read| outages.iter().any(|outage| outage.contains(&read.planned));
     let settled =
         |look: &usize| Duration::from_secs(LOOK) * u32::try_from(*look).unwrap_or(0) >= SETTLED.min(end / 2);
@@ -88,7 +87,7 @@ pub async fn soak(minutes: u64) -> Result<Soak> {
     let soak = Soak {
         machine: Machine::look()?,
         minutes,
-        questions: world::QUESTIONS,
+        queries: world::QUERIES,
         growth_mb: mean(looks.iter().rev()) - mean(looks.iter().skip(first)),
         most_mb: looks.iter().map(|look| look.resident_mb).fold(0.0, f64::max),
         looks,
@@ -97,7 +96,7 @@ pub async fn soak(minutes: u64) -> Result<Soak> {
         first: Latency::of(outcome.reads.iter().filter(|read| is_first(read))),
         normal: Latency::of(outcome.reads.iter().filter(|read| !is_first(read) && !is_out(read))),
         outage: Latency::of(outcome.reads.iter().filter(|read| is_out(read))),
-        complaints: outcome.complaints,
+        failures: outcome.failures,
     };
     drop(served);
     stage.cluster.shutdown().await?;
@@ -111,7 +110,7 @@ impl Soak {
             |latency: &Latency| format!("{} of {}, {} wrong", latency.failed, latency.reads, latency.wrong);
         let wrong = self.first.wrong + self.normal.wrong + self.outage.wrong;
         vec![
-            // A megabyte is what an allocator's arenas differ by from one look to the next.
+            // Two samples differ by up to a megabyte, because of the allocator's arenas.
             Row::at_most("growth from minute 2 to the end", "MB", self.growth_mb, 1.0),
             Row::at_most("most memory at any time", "MB", self.most_mb, 80.0),
             Row::met(
@@ -121,7 +120,7 @@ impl Soak {
                 self.normal.failed + self.normal.wrong == 0,
             ),
             Row::met("wrong numbers at any time", wrong.to_string(), "none", wrong == 0),
-            Row::seen("failed reads in the first three beats", failed(&self.first)),
+            Row::seen("failed reads in the first three intervals", failed(&self.first)),
             Row::seen("failed reads while it was not", failed(&self.outage)),
             Row::seen("reads", format!("p50 {:.2} ms, p99 {:.2} ms", self.normal.p50_ms, self.normal.p99_ms)),
             Row::seen("reloads sent, taken", format!("{}, {}", self.reloads.0, self.reloads.1)),
@@ -135,16 +134,16 @@ fn mean<'a>(looks: impl Iterator<Item = &'a Memory>) -> f64 {
     looks.iter().sum::<f64>() / count(looks.len().max(1))
 }
 
-/// The times of something that is done each so many seconds, from the first time to before the end.
+/// Every so many seconds, from the first time to before the end.
 fn times(seconds: u64, end: Duration) -> impl Iterator<Item = Duration> {
     (1..).map(move |time| Duration::from_secs(seconds * time)).take_while(move |time| *time < end)
 }
 
 async fn look(load: &OpenLoop, served: &Served, end: Duration) -> Result<Vec<Memory>> {
-    let mut looks = vec![Memory::of(served.pid)?];
+    let mut looks = vec![Memory::of(served.subject.pid)?];
     for time in times(LOOK, end + Duration::from_secs(1)) {
         load.at(time).await;
-        let memory = Memory::of(served.pid)?;
+        let memory = Memory::of(served.subject.pid)?;
         say(&format!("{:>4} s: {:.1} MB", time.as_secs(), memory.resident_mb));
         looks.push(memory);
     }

@@ -51,8 +51,8 @@ impl Options {
         Duration::from_secs(if self.realistic { 25 * 60 } else { 100 })
     }
 
-    /// How long the load goes on at the maximum: until the window of the query, 10 s or a minute, holds only requests that
-    /// all pods shared, and some scrapes more.
+    /// How long the load goes on at the maximum: until the window of the query, 10 s or a minute, holds only requests
+    /// that all pods shared, and some scrapes more.
     fn settle(self) -> Duration {
         Duration::from_secs(if self.realistic { 120 } else { 18 })
     }
@@ -116,7 +116,8 @@ async fn first_answer(stage: &Stage) -> Result<()> {
     say(&format!("\n$ kubectl get --raw \"{path}\"\n{}\n", answer.trim_end()))
 }
 
-/// Load until the maximum is ready and a little longer, then quiet until the minimum is; writes down everything that was seen.
+/// Load until the maximum is ready and a little longer, then quiet until the minimum is; writes down everything that
+/// was seen.
 async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec<Snapshot>) -> Result<()> {
     let load = Load::start(clients(goal), options.limit() + options.settle())?;
     say(&format!("{} clients send requests, each the next when the last is answered.\n", load.clients()))?;
@@ -134,7 +135,8 @@ async fn scale(watcher: &Watcher, goal: Goal, options: Options, record: &mut Vec
     say(&format!("\nThe clients got {answered} answers and {refused} refusals."))
 }
 
-/// So many clients that even all pods together cannot answer within one and a half inferences, which is the HPA's target.
+/// So many clients that even all pods together cannot answer within one and a half inferences, which is the HPA's
+/// target.
 fn clients(goal: Goal) -> usize {
     usize::try_from(goal.max).map_or(CLIENTS_MAX, |max| (2 * max + 2).min(CLIENTS_MAX))
 }

@@ -143,7 +143,8 @@ async fn apply(cluster: &Cluster, options: Options) -> Result<Serving> {
     Ok(Serving { files, ca, port })
 }
 
-/// The configuration as it is shipped, with the address of the Prometheus that runs here. Written as JSON, which is YAML.
+/// The configuration as it is shipped, with the address of the Prometheus that runs here. Written as JSON, which is
+/// YAML.
 fn config(cluster: &Cluster, prometheus: &Prometheus, options: Options) -> Result<PathBuf> {
     let shipped = if options.realistic {
         workspace::root().join("manifests/base/config.yaml")

@@ -48,7 +48,8 @@ impl Fault {
             Self::InternalError => answer = Answer::new(500, "text/plain", "upstream failed\n"),
             Self::Garbage => answer = Answer::new(200, "text/html", "<html>please log in</html>\n"),
             Self::ErrorStatus => {
-                let body = json!({"status": "error", "errorType": "execution", "error": "query processing would load too many samples"});
+                let error = "query processing would load too many samples";
+                let body = json!({"status": "error", "errorType": "execution", "error": error});
                 answer = Answer::new(200, "application/json", &body.to_string());
             }
             Self::CutOff => answer.body.truncate(answer.body.len() / 2),

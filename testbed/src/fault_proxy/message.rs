@@ -1,4 +1,5 @@
-//! As much HTTP/1.1 as the client of a Prometheus speaks: a head, a body of a known length, one request after the other.
+//! As much HTTP/1.1 as the client of a Prometheus speaks: a head, a body of a known length, one request after the
+//! other.
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{

@@ -2,7 +2,10 @@ use super::message::Answer;
 use super::*;
 use serde_json::Value;
 
-const REAL: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1700000000.5,"42"]}]}}"#;
+const REAL: &str = concat!(
+    r#"{"status":"success","data":{"resultType":"vector","#,
+    r#""result":[{"metric":{"a":"b"},"value":[1700000000.5,"42"]}]}}"#
+);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A server that always gives [`REAL`], or the target and body of anything but a query, and the proxy before it.

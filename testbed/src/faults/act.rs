@@ -12,7 +12,8 @@ use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How much longer a fault lasts when the HPA has not said its cause yet: its beat and the read deadline take two seconds.
+/// How much longer a fault lasts when the HPA has not reported its cause yet: its interval and the read deadline take
+/// two seconds.
 const UNSAID: Duration = Duration::from_secs(15);
 
 /// Does what the round is about, and undoes it: at the end nothing is away any more.

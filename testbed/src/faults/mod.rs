@@ -1,8 +1,8 @@
 //! The fault rounds: two real HPAs under steady load, while Prometheus and our own servers suffer what can befall them.
 //!
-//! The load does not change, so that every change of a size is a wrong decision. Real are the cluster, Prometheus, the pods and
-//! their load; what a Prometheus does not do on demand is done by a [proxy](crate::fault_proxy) before it, and a
-//! [balancer](crate::balancer) stands for kube-proxy before our servers.
+//! The load does not change, so that every change of a size is a wrong decision. Real are the cluster, Prometheus, the
+//! pods and their load; what a Prometheus does not do on demand is done by a [proxy](crate::fault_proxy) before it, and
+//! a [balancer](crate::balancer) stands for kube-proxy before our servers.
 
 mod act;
 mod reader;
@@ -28,9 +28,10 @@ pub struct Options {
     pub rounds: Vec<Round>,
     /// How long a fault lasts.
     pub length: Duration,
-    /// `maxAge` of the rule with the longer memory; the other's is half a second.
+    /// `maxAge` of the rule with the longer one; the other's is half a second.
     pub max_age: Duration,
-    /// How long a read may take: the read deadline of 1 s, the way through kube-apiserver, and what a busy machine adds.
+    /// How long a read may take: the read deadline of 1 s, the way through kube-apiserver, and what a busy machine
+    /// adds.
     pub read_within: Duration,
 }
 

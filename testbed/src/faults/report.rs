@@ -5,7 +5,7 @@ use super::{
     reader::Reads,
     round::{Kind, Round, SLOW},
     watch::Record,
-    workload::{QUEUE, REPLICAS, SHORT_MEMORY},
+    workload::{QUEUE, REPLICAS, SHORT_MAX_AGE},
 };
 use crate::Fault;
 use comfy_table::{Table, presets};
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// From a memory that is too old to the HPA's words: its beat, the read deadline, and room.
+/// From a reading that is too old to the HPA's condition: its interval, the read deadline, and a margin.
 const SAYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What came of all rounds.
@@ -136,22 +136,25 @@ impl RoundReport {
         }
     }
 
-    /// Whether each HPA said the cause, if its memory became too old, and recovered from memory where it can.
+    /// Whether each HPA said the cause, if its reading became too old, and recovered from the cache where it can.
     fn judge_words(&mut self, round: &Round, options: &Options, times: Times, record: &Record) {
         let Some(cause) = round.cause else { return };
         let lasted = times.ended.saturating_duration_since(times.begun);
         for (name, hpa) in &record.hpas {
-            let memory = if name == QUEUE { SHORT_MEMORY } else { options.max_age };
-            let memory = if round.kind.leaves_memory() { memory } else { Duration::ZERO };
+            let max_age = if name == QUEUE { SHORT_MAX_AGE } else { options.max_age };
+            let max_age = if round.kind.leaves_cache() { max_age } else { Duration::ZERO };
             let said = hpa.causes(times.begun, times.well);
             // A slow Prometheus may be bridged from the first read on.
-            let bridged = round.kind == Kind::Injected(Fault::Slow(SLOW)) && memory > SLOW;
-            if bridged && !said.is_empty() && lasted > memory + SLOW * 2 && !hpa.recovered_before(times.ended)
+            let bridged = round.kind == Kind::Injected(Fault::Slow(SLOW)) && max_age > SLOW;
+            if bridged
+                && !said.is_empty()
+                && lasted > max_age + SLOW * 2
+                && !hpa.recovered_before(times.ended)
             {
-                self.problems.push(format!("{name} got nothing from memory: {said:?}"));
+                self.problems.push(format!("{name} got nothing from the cache: {said:?}"));
             }
-            // The fault lasts until the one with the short memory has said so, or has had ample time.
-            let must_say = !bridged && (name == QUEUE || lasted > memory + SAYS_WITHIN);
+            // The fault lasts until the one with the short `maxAge` has said so, or has had ample time.
+            let must_say = !bridged && (name == QUEUE || lasted > max_age + SAYS_WITHIN);
             if must_say && !said.iter().any(|it| it.contains(cause)) {
                 self.problems.push(format!("{name} did not say \"{cause}\" but {said:?}"));
             }

@@ -16,7 +16,7 @@ pub struct Round {
     /// What is done.
     pub what: &'static str,
     pub(super) kind: Kind,
-    /// What the HPA's condition must say, once its rule's memory is too old.
+    /// What the HPA's condition must say, once its rule's reading is too old.
     pub(super) cause: Option<&'static str>,
 }
 
@@ -39,13 +39,14 @@ impl Kind {
         matches!(self, Self::Rolled | Self::BrokenConfig | Self::Rotated)
     }
 
-    /// How long to look on when all is well again: what comes back empty fills by and by, and a wrong number could come then.
+    /// How long to look on when all is well again: what comes back empty fills by and by, and a wrong number could come
+    /// then.
     pub(super) fn watched_after(self, length: Duration) -> Duration {
         if matches!(self, Self::Restarted | Self::Killed) { length / 2 } else { Duration::ZERO }
     }
 
     /// Whether readings outlive the fault: not the server that remembers them.
-    pub(super) fn leaves_memory(self) -> bool {
+    pub(super) fn leaves_cache(self) -> bool {
         self != Self::Killed
     }
 

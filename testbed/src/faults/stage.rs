@@ -160,8 +160,9 @@ impl Stage {
         self.servers.iter().try_for_each(|server| server.process().signal(Signal::SIGHUP))
     }
 
-    /// Makes a new authority and certificate take the old ones' place, as `certs/README.md` says: first both authorities in
-    /// the bundle, then the certificate, then the new authority alone. `pause` is what an operator waits in between.
+    /// Makes a new authority and certificate take the old ones' place, as `certs/README.md` says: first both
+    /// authorities in the bundle, then the certificate, then the new authority alone. `pause` is what an operator waits
+    /// in between.
     pub(super) async fn rotate(&mut self, pause: Duration) -> Result<()> {
         let authority = Authority::new("testbed-serving-ca-next")?;
         let next = authority.server(&[server::HOST, "localhost", "127.0.0.1"])?;

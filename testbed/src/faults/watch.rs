@@ -1,4 +1,5 @@
-//! Everything that the HPAs, their Deployments and the `APIService` were seen to do, by watching and not by looking now and then.
+//! Everything that the HPAs, their Deployments and the `APIService` were seen to do, by watching and not by looking now
+//! and then.
 
 use super::workload::{NAMESPACE, WORKLOADS};
 use anyhow::Result;
@@ -188,8 +189,9 @@ mod tests {
 
     #[test]
     fn the_cause_is_what_the_server_said() {
-        let message = "the HPA was unable to compute the replica count: unable to get external metric faults/x: unable to fetch \
-                       metrics from external metrics API: metric `x`: the query returned NaN (get x.external.metrics.k8s.io)";
+        let message = "the HPA was unable to compute the replica count: unable to get external metric faults/x: \
+                       unable to fetch metrics from external metrics API: metric `x`: the query returned NaN \
+                       (get x.external.metrics.k8s.io)";
         assert_eq!(cause(message), "metric `x`: the query returned NaN");
         assert_eq!(cause("another message"), "another message");
     }

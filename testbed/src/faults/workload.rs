@@ -1,8 +1,9 @@
 //! Two workloads of real inference-svc pods under a steady load, and the HPAs that must leave them as they are.
 //!
-//! Closed loops keep both metrics where they are, whatever the pods do: so many requests are in flight as there are clients,
-//! and each takes as long as the queue before its pod is. Both values are far enough from where an HPA would do something
-//! (a third, a tenth) that a busy machine does not move them there; windows and lookbacks bridge lost scrapes.
+//! Closed loops keep both metrics where they are, whatever the pods do: so many requests are in flight as there are
+//! clients, and each takes as long as the queue before its pod is. Both values are far enough from where an HPA would
+//! do something (a third, a tenth) that a busy machine does not move them there; windows and lookbacks bridge lost
+//! scrapes.
 
 use crate::{Cluster, load::Load};
 use anyhow::Result;
@@ -13,9 +14,9 @@ use std::{ops::RangeInclusive, time::Duration};
 use tokio::task::JoinSet;
 
 pub(super) const NAMESPACE: &str = "faults";
-/// The workload whose HPA sees everything at once, since its rule's memory is this short.
+/// The workload whose HPA sees everything at once, since its rule's `maxAge` is this short.
 pub(super) const QUEUE: &str = "queue";
-pub(super) const SHORT_MEMORY: Duration = Duration::from_millis(500);
+pub(super) const SHORT_MAX_AGE: Duration = Duration::from_millis(500);
 /// The size that fits the load, and the bounds, which leave room for wrong moves both ways.
 pub(super) const REPLICAS: i32 = 3;
 const MIN: i32 = 1;
@@ -39,8 +40,8 @@ pub(super) struct Workload {
 /// From, to.
 pub(super) type RangeOf = (f64, f64);
 
-/// An average of 4 requests for each pod wants 3 pods for more than 8 and, with the HPA's tolerance of a tenth, up to 13.2. A
-/// mean of 2.25 s wants 3 of 3 from 1.5 s to 2.475 s.
+/// An average of 4 requests for each pod wants 3 pods for more than 8 and, with the HPA's tolerance of a tenth, up to
+/// 13.2. A mean of 2.25 s wants 3 of 3 from 1.5 s to 2.475 s.
 pub(super) const WORKLOADS: [Workload; 2] = [
     Workload {
         name: QUEUE,
@@ -58,7 +59,7 @@ pub(super) const WORKLOADS: [Workload; 2] = [
     },
 ];
 
-/// The rules: the queue's memory is short, so that its HPA sees everything at once; the other's is `max_age`.
+/// The rules: the queue's `maxAge` is short, so that its HPA sees everything at once; the other's is `max_age`.
 pub(super) fn configuration(prometheus: &str, max_age: Duration) -> String {
     let millis = |time: Duration| format!("{}ms", time.as_millis());
     let rules = json!({
@@ -66,7 +67,7 @@ pub(super) fn configuration(prometheus: &str, max_age: Duration) -> String {
         "metrics": [
             {
                 "name": "requests_in_flight",
-                "maxAge": millis(SHORT_MEMORY),
+                "maxAge": millis(SHORT_MAX_AGE),
                 "query": "sum(last_over_time(python_requests_in_flight[1m]))",
             },
             {

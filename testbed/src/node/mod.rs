@@ -1,9 +1,9 @@
 //! A node that runs the pods bound to it as local processes, and the scheduler that binds them.
 //!
-//! One image is one local program; a pod's containers share a loopback address of the pod's own. Real are: arguments and
-//! environment from the pod's spec, readiness probes, restarts with a back-off, SIGTERM and the grace period, status. There
-//! are no namespaces and no volumes, liveness probes are not run, and probes other than `httpGet` are refused. So a
-//! Deployment scales real processes, which Prometheus finds and which answer HTTP.
+//! One image is one local program; a pod's containers share a loopback address of the pod's own. Real are: arguments
+//! and environment from the pod's spec, readiness probes, restarts with a back-off, SIGTERM and the grace period,
+//! status. There are no namespaces and no volumes, liveness probes are not run, and probes other than `httpGet` are
+//! refused. So a Deployment scales real processes, which Prometheus finds and which answer HTTP.
 
 mod address;
 mod container;

@@ -14,14 +14,16 @@ pub struct Options {
     pub name: String,
     /// How often targets are scraped.
     pub scrape_interval: Duration,
-    /// A kubeconfig with which pods are discovered: those with the annotation `prometheus.io/scrape: "true"`, on the port
+    /// A kubeconfig with which pods are discovered: those with the annotation `prometheus.io/scrape: "true"`, on the
+    /// port
     /// `prometheus.io/port` and the path `prometheus.io/path`. Their series carry `namespace`, `pod` and `app`.
     pub kubeconfig: Option<PathBuf>,
     /// Targets that are known beforehand.
     pub jobs: Vec<StaticJob>,
     /// Files with rules, which are evaluated as often as targets are scraped.
     pub rule_files: Vec<PathBuf>,
-    /// Samples in the `OpenMetrics` format, each with its time in seconds, that it has from the start; ends with `# EOF`.
+    /// Samples in the `OpenMetrics` format, each with its time in seconds, that it has from the start; ends with `#
+    /// EOF`.
     pub openmetrics: Option<String>,
     /// Further flags.
     pub args: Vec<String>,
@@ -104,8 +106,8 @@ impl StaticJob {
     }
 }
 
-/// The usual way from annotations to targets. A pod is found once for each of its ports; the address is the same for all,
-/// and Prometheus makes equal targets one.
+/// The usual way from annotations to targets. A pod is found once for each of its ports; the address is the same for
+/// all, and Prometheus makes equal targets one.
 fn pod_relabeling() -> Value {
     let annotation = |name: &str| format!("__meta_kubernetes_pod_annotation_prometheus_io_{name}");
     let copy = |from: &str, to: &str| json!({"source_labels": [from], "target_label": to});

@@ -21,7 +21,7 @@ pub(super) fn render(
     let resource = relative(&canonical(out_dir)?, &canonical(overlay.directory)?);
     let mut text = format!(
         "\
-# Written by `cargo xtask certs`: the overlay, the serving certificate and the CA that signed it. Holds no secret itself.
+# Written by `cargo xtask certs`: the overlay, the serving certificate and the CA that signed it. Holds no secret.
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:

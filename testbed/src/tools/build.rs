@@ -1,4 +1,4 @@
-//! One `go build` of all the programs.
+//! One `go build` of all the programs of a module.
 
 use super::say;
 use anyhow::{Context, Result, bail, ensure};
@@ -14,47 +14,82 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-/// What decides what is built, besides go.mod and go.sum: only Kubernetes' service discovery in Prometheus, no debug
-/// symbols, and the version that kube-apiserver and kubectl report.
-pub(super) const ARGS: [&str; 5] = [
-    "-tags",
-    "remove_all_sd,enable_kubernetes_sd",
-    "-ldflags",
-    "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 \
-     -X k8s.io/component-base/version.gitMinor=37",
-    "tool",
-];
+/// A Go module whose `tool` directives name programs that are built together.
+#[derive(Debug)]
+pub(super) struct Module {
+    /// Its folder in `testbed`.
+    pub(super) name: &'static str,
+    /// What it is, in a line of progress.
+    what: &'static str,
+    /// The programs that it builds.
+    pub(super) programs: &'static [&'static str],
+    /// What decides what is built, besides go.mod and go.sum.
+    pub(super) args: &'static [&'static str],
+    /// Programs that Go names after the last folder of their module, and their usual names.
+    renames: &'static [(&'static str, &'static str)],
+}
+
+/// The control plane and Prometheus: only Kubernetes' service discovery in Prometheus, no debug symbols, and the
+/// version that kube-apiserver and kubectl report.
+pub(super) const TOOLS: Module = Module {
+    name: "tools",
+    what: "etcd, Kubernetes and Prometheus for the testbed: once, about ten minutes on two cores",
+    programs: &["etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "prometheus", "promtool"],
+    args: &[
+        "-tags",
+        "remove_all_sd,enable_kubernetes_sd",
+        "-ldflags",
+        "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 \
+         -X k8s.io/component-base/version.gitMinor=37",
+        "tool",
+    ],
+    // etcd's main package is the module `server`.
+    renames: &[("server", "etcd")],
+};
+
+/// prometheus-adapter, a module of its own: it needs older libraries of Kubernetes.
+pub(super) const PEER: Module = Module {
+    name: "peer",
+    what: "prometheus-adapter for the benchmarks: once, about three minutes on two cores",
+    programs: &["adapter"],
+    args: &["-ldflags", "-s -w", "tool"],
+    renames: &[],
+};
 /// How often a line of progress is printed.
 const PROGRESS: Duration = Duration::from_secs(10);
-/// How many of Go's last complaints an error quotes.
-const COMPLAINTS: usize = 30;
+/// How many of Go's last error lines an error quotes.
+const ERROR_LINES: usize = 30;
 /// What to do without Go.
 const HINT: &str = "install Go from https://go.dev/dl/, or set KUBERNETES_BIN to a folder with prebuilt etcd, \
                     kube-apiserver, kube-controller-manager, kubectl, prometheus and promtool";
 
-/// Builds all programs into a folder beside `dir` and renames it when it is whole.
-pub(super) async fn build(sources: &Path, cache: &Path, dir: &Path) -> Result<()> {
-    check_go(sources).await?;
-    say("building etcd, Kubernetes and Prometheus for the testbed: once, about ten minutes on two cores");
-    let partial = tempfile::Builder::new().prefix("building-").tempdir_in(cache)?;
-    let child = Command::new("go")
-        .args(["build", "-v", "-o"])
-        .arg(partial.path())
-        .args(ARGS)
-        .current_dir(sources)
-        .env("CGO_ENABLED", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting go")?;
-    follow(child).await?;
-    // etcd's main package is the module `server`.
-    std::fs::rename(partial.path().join("server"), partial.path().join("etcd"))?;
-    std::fs::rename(partial.keep(), dir).with_context(|| format!("moving the tools to {}", dir.display()))
+impl Module {
+    /// Builds all programs into a folder beside `dir` and renames it when it is whole.
+    pub(super) async fn build(&self, sources: &Path, cache: &Path, dir: &Path) -> Result<()> {
+        check_go(sources).await?;
+        say(&format!("building {}", self.what));
+        let partial = tempfile::Builder::new().prefix("building-").tempdir_in(cache)?;
+        let child = Command::new("go")
+            .args(["build", "-v", "-o"])
+            .arg(partial.path())
+            .args(self.args)
+            .current_dir(sources)
+            .env("CGO_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting go")?;
+        follow(child).await?;
+        for (from, to) in self.renames {
+            std::fs::rename(partial.path().join(from), partial.path().join(to))?;
+        }
+        std::fs::rename(partial.keep(), dir)
+            .with_context(|| format!("moving the programs to {}", dir.display()))
+    }
 }
 
-/// Waits for `go build -v`, which prints each package it has to compile, and tells how far it is.
+/// Waits for `go build -v`, which prints each package it has to compile, and prints progress.
 async fn follow(mut child: Child) -> Result<()> {
     let started = Instant::now();
     let stderr = child.stderr.take().context("go has no stderr")?;
@@ -63,25 +98,27 @@ async fn follow(mut child: Child) -> Result<()> {
     progress.set_missed_tick_behavior(MissedTickBehavior::Skip);
     progress.tick().await;
     let (mut packages, mut downloads) = (0, 0);
-    let mut complaints = VecDeque::new();
+    let mut errors = VecDeque::new();
     loop {
         tokio::select! {
             line = lines.next_line() => match line? {
                 Some(line) if line.starts_with("go: downloading ") => downloads += 1,
-                Some(line) if line.contains(' ') => complaints.push_back(line),
+                Some(line) if line.contains(' ') => errors.push_back(line),
                 Some(_) => packages += 1,
                 None => break,
             },
             _ = progress.tick() => {
                 let seconds = started.elapsed().as_secs();
-                say(&format!("building the tools: {seconds} s, {downloads} modules fetched, {packages} packages compiled"));
+                say(&format!(
+                    "building: {seconds} s, {downloads} modules fetched, {packages} packages compiled"
+                ));
             }
         }
-        complaints.drain(..complaints.len().saturating_sub(COMPLAINTS));
+        errors.drain(..errors.len().saturating_sub(ERROR_LINES));
     }
     let status = child.wait().await?;
-    ensure!(status.success(), "go build ended with {status}:\n{}", Vec::from(complaints).join("\n"));
-    say(&format!("built the tools in {} s", started.elapsed().as_secs()));
+    ensure!(status.success(), "go build ended with {status}:\n{}", Vec::from(errors).join("\n"));
+    say(&format!("built in {} s", started.elapsed().as_secs()));
     Ok(())
 }
 
@@ -98,8 +135,8 @@ async fn check_go(sources: &Path) -> Result<()> {
         .with_context(|| format!("Go {needed} or newer is needed to build the testbed's tools: {HINT}"))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if !output.status.success() || !is_at_least(&version, needed) {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!("Go is {version}, but {needed} or newer is needed: {HINT} {}", complaint.trim());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("Go is {version}, but {needed} or newer is needed: {HINT} {}", errors.trim());
     }
     Ok(())
 }

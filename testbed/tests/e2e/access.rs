@@ -143,8 +143,8 @@ fn spoofed_headers_are_refused_unless_the_front_proxy_itself_sends_them() {
             assert!(message.contains(&format!("User \"{name}\"")), "{message}");
         }
 
-        let stranger = Authority::new("testbed-request-header-ca").unwrap();
-        let unknown = stranger.client("front-proxy-client", None).unwrap();
+        let other = Authority::new("testbed-request-header-ca").unwrap();
+        let unknown = other.client("front-proxy-client", None).unwrap();
         let other_name = credentials.request_header_ca.client("somebody", None).unwrap();
         let expired = credentials.request_header_ca.expired_client("front-proxy-client", None).unwrap();
         for identity in [unknown, other_name, expired] {

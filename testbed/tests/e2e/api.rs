@@ -144,8 +144,8 @@ fn what_cannot_be_answered_is_said_through_kube_apiserver() {
 #[test]
 fn a_table_comes_through_kube_apiserver_and_kubectl_get_asks_us() {
     with_fixture(|fixture| async move {
-        // kubectl takes its types from discovery, where one name stands for every metric: so the Table of a metric is asked
-        // for with kubectl's own header, and `kubectl get` of that name asks for a metric that is called so.
+        // kubectl takes its types from discovery, where one name stands for every metric: so the Table of a metric is
+        // asked for with kubectl's own header, and `kubectl get` of that name asks for a metric that is called so.
         let cluster_ca = &fixture.cluster.credentials().cluster_ca;
         let admin = cluster_ca.client("admin", Some("system:masters")).unwrap();
         let path = format!("{BASE}/namespaces/{STEADY_NAMESPACE}/{STEADY}?labelSelector=queue%3Dorders");

@@ -31,7 +31,8 @@ pub(crate) struct Answer {
 }
 
 impl Caller {
-    /// A caller that trusts `roots` (PEM) and shows `identity`. One that does not keep connections makes one per request.
+    /// A caller that trusts `roots` (PEM) and shows `identity`. One that does not keep connections makes one per
+    /// request.
     pub(crate) fn new(url: &str, roots: &str, identity: Option<&Identity>, keeps: bool) -> Self {
         testbed::install_crypto();
         let roots = reqwest::Certificate::from_pem_bundle(roots.as_bytes()).unwrap();

@@ -5,12 +5,13 @@ use testbed::faults::{Options, ROUNDS, run};
 
 /// The HPA looks every second; a fault that it has not heard of by then lasts longer.
 const LENGTH: Duration = Duration::from_secs(1);
-/// A query that is never answered is waited for until the backend's `timeout` of ten seconds, which is longer than all else here;
-/// a Prometheus that hangs shows the HPA the same.
+/// A query that is never answered is waited for until the backend's `timeout` of ten seconds, which is longer than all
+/// else here; a Prometheus that hangs shows the HPA the same.
 const TOO_LONG: &str = "silent";
-/// Of the rule with the longer memory: it need not run out, so it is as short as the HPA's beat allows.
+/// Of the rule with the longer `maxAge`: it need not run out, so it is as short as the HPA's interval allows.
 const MAX_AGE: Duration = Duration::from_secs(2);
-/// Other tests take the cores meanwhile, so that only a read that hangs is found out here; `outage` has the bound itself.
+/// Other tests take the cores meanwhile, so that only a read that hangs is found out here; `outage` has the bound
+/// itself.
 const READ_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]

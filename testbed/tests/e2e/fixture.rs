@@ -1,7 +1,8 @@
 //! What the tests of the whole share: our server, registered, its Prometheus servers, and a node for its pods.
 //!
-//! There is one `APIService` for external metrics in a cluster, so there is one server behind it. Whoever stops a Prometheus
-//! takes [`Fixture::outage`], which nobody else reads from; a server to be damaged is another one, not registered.
+//! There is one `APIService` for external metrics in a cluster, so there is one server behind it. Whoever stops a
+//! Prometheus takes [`Fixture::outage`], which nobody else reads from; a server to be damaged is another one, not
+//! registered.
 
 use crate::shared::with_cluster;
 use std::{

@@ -26,7 +26,8 @@ fn a_kubectl_read_equals_the_query_asked_of_prometheus() {
     with_fixture(|fixture| async move {
         for queue in ["orders", "mails"] {
             let path = format!(
-                "/apis/external.metrics.k8s.io/v1beta1/namespaces/{STEADY_NAMESPACE}/{STEADY}?labelSelector=queue%3D{queue}"
+                "/apis/external.metrics.k8s.io/v1beta1/namespaces/{STEADY_NAMESPACE}/{STEADY}\
+                 ?labelSelector=queue%3D{queue}"
             );
             let read = fixture.cluster.kubectl().run(&["get", "--raw", &path]).await.unwrap();
             let read: Value = serde_json::from_str(&read.success().unwrap()).unwrap();

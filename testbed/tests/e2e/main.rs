@@ -1,7 +1,7 @@
 //! The whole on a real control plane.
 //!
-//! All tests share one cluster, which the first makes and the last drops, and one runtime, on which everything that lives
-//! longer than a test may run. Each test works in namespaces of its own.
+//! All tests share one cluster, which the first makes and the last drops, and one runtime, on which everything that
+//! lives longer than a test may run. Each test works in namespaces of its own.
 
 #![allow(
     clippy::unwrap_used,

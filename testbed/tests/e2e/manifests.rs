@@ -1,5 +1,5 @@
-//! Everything under `manifests/` as an operator applies it: `kubectl apply -k`, on a cluster of its own, since it takes the
-//! API over and brings workloads.
+//! Everything under `manifests/` as an operator applies it: `kubectl apply -k`, on a cluster of its own, since it takes
+//! the API over and brings workloads.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;

@@ -16,8 +16,8 @@ use testbed::{eventually, http};
 
 /// The read deadline of 1 s and the way there and back.
 const READ_WITHIN: Duration = Duration::from_millis(1200);
-/// As long as a read may take on a machine that was busy with something else just then; without a deadline it would be the
-/// 60 s that kube-apiserver waits.
+/// As long as a read may take on a machine that was busy with something else just then; without a deadline it would be
+/// the 60 s that kube-apiserver waits.
 const READ_WITHIN_ONCE: Duration = Duration::from_secs(4);
 /// Reads one after the other while Prometheus hangs.
 const READS: usize = 5;

@@ -52,7 +52,8 @@ impl Mount {
     }
 }
 
-/// Each metric is its number plus the version; the clock, which is the same in all versions, is the time of its reading.
+/// Each metric is its number plus the version; the clock, which is the same in all versions, is the time of its
+/// reading.
 fn configuration(fixture: &Fixture, version: usize) -> String {
     let url = fixture.steady.url();
     // The backend goes with its rules: none of them may be read without it.

@@ -74,8 +74,8 @@ impl Applied {
             let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
             lines.lines().map(line).collect::<BTreeSet<_>>()
         };
-        let stranger = list("system:serviceaccount:default:stranger").await;
-        list(ACCOUNT).await.difference(&stranger).cloned().collect()
+        let other = list("system:serviceaccount:default:other").await;
+        list(ACCOUNT).await.difference(&other).cloned().collect()
     }
 }
 
@@ -144,7 +144,8 @@ async fn direct(applied: &Applied, account: &str) -> Caller {
         .with("authorization", &format!("Bearer {token}"))
 }
 
-/// Takes the rights away, one after the other: without the reviews nobody new is let in, without the ConfigMap no server starts.
+/// Takes the rights away, one after the other: without the reviews nobody new is let in, without the ConfigMap no
+/// server starts.
 async fn without_its_rights(applied: &Applied) {
     let cluster = &applied.cluster;
     run(cluster, &["delete", "clusterrolebinding", "metrics-apiserver:system:auth-delegator"]).await;

@@ -1,5 +1,5 @@
-//! The authorities of clients and of the front proxy, replaced while the server runs: it follows the `ConfigMap` in which
-//! kube-apiserver names them.
+//! The authorities of clients and of the front proxy, replaced while the server runs: it follows the `ConfigMap` in
+//! which kube-apiserver names them.
 
 use crate::{
     direct::{BASE, Caller, front_proxy},

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    bench::{beat::Beat, latency::Latency},
+    bench::{hpas::Hpas, latency::Latency},
     pki::Authority,
 };
 use rustls::{
@@ -55,16 +55,16 @@ fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>) {
     }
 }
 
-fn asks() -> Arc<[Ask]> {
-    let ask = || Ask { request: b"GET / HTTP/1.1\r\n\r\n".to_vec(), expected: "right".into() };
-    (0..100).map(|_| ask()).collect()
+fn requests() -> Arc<[Request]> {
+    let request = || Request { bytes: b"GET / HTTP/1.1\r\n\r\n".to_vec(), expected: "right".into() };
+    (0..100).map(|_| request()).collect()
 }
 
 #[tokio::test]
 async fn a_stall_counts_for_every_read_that_was_planned_meanwhile() {
     // A hundred reads a second on one connection; forty of them are due during the stall.
-    let schedule = Schedule::new(Beat::one_each(Duration::from_secs(1), 100));
-    let load = OpenLoop::start(&server(), &asks(), schedule, Duration::from_secs(1), 1);
+    let schedule = Schedule::new(Hpas::one_each(Duration::from_secs(1), 100));
+    let load = OpenLoop::start(&server(), &requests(), schedule, Duration::from_secs(1), 1);
     let outcome = load.finish().await.unwrap();
     assert_eq!(outcome.reads.len(), 100);
     let slow = outcome.reads.iter().filter(|read| read.took > STALL / 4).count();
@@ -72,20 +72,20 @@ async fn a_stall_counts_for_every_read_that_was_planned_meanwhile() {
     let latency = Latency::of(&outcome.reads);
     assert!(latency.max_ms >= 400.0 && latency.p90_ms >= 250.0, "{latency:?}");
     assert_eq!((latency.wrong, latency.failed), (1, 0));
-    assert_eq!(outcome.complaints, ["200: stalled"]);
+    assert_eq!(outcome.failures, ["200: stalled"]);
 }
 
 #[tokio::test]
-async fn a_closed_loop_reads_in_turn_until_its_time_is_over() {
-    let outcome = closed_loop(&server(), &asks(), 5, Duration::from_millis(300)).await.unwrap();
+async fn a_closed_loop_reads_one_after_the_other_until_its_time_is_over() {
+    let outcome = closed_loop(&server(), &requests(), 5, Duration::from_millis(300)).await.unwrap();
     let wrong = outcome.reads.iter().filter(|read| read.verdict == Verdict::Wrong).count();
     assert!(outcome.reads.len() >= 100 && wrong == 5, "{} reads, {wrong} wrong", outcome.reads.len());
 }
 
 #[tokio::test]
 async fn a_load_that_is_given_up_ends_soon() {
-    let schedule = Schedule::new(Beat::one_each(Duration::from_secs(1_000), 100));
-    let load = OpenLoop::start(&server(), &asks(), schedule, Duration::from_secs(1_000), 10);
+    let schedule = Schedule::new(Hpas::one_each(Duration::from_secs(1_000), 100));
+    let load = OpenLoop::start(&server(), &requests(), schedule, Duration::from_secs(1_000), 10);
     let started = Instant::now();
     drop(load);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());

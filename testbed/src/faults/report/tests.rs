@@ -78,7 +78,7 @@ fn a_size_that_changed_and_a_number_without_a_load_are_wrong_decisions() {
 }
 
 #[test]
-fn each_hpa_must_say_the_cause_once_its_memory_is_too_old() {
+fn each_hpa_must_say_the_cause_once_its_reading_is_too_old() {
     Played::new("nan", 4, Some("no data")).has_problem("queue did not say \"NaN\" but [\"no data\"]");
     let mut long = Played::new("nan", 20, Some("NaN"));
     long.has_problem("latency did not say \"NaN\"");
@@ -87,23 +87,23 @@ fn each_hpa_must_say_the_cause_once_its_memory_is_too_old() {
 }
 
 #[test]
-fn a_slow_prometheus_must_be_bridged_where_memory_is_long_enough() {
+fn a_slow_prometheus_must_be_bridged_where_max_age_is_long_enough() {
     let mut slow = Played::new("slow", 20, Some("did not answer in time"));
     slow.is_right();
     slow.says("latency", 10, Some("did not answer in time"));
-    slow.has_problem("latency got nothing from memory");
+    slow.has_problem("latency got nothing from the cache");
     slow.says("latency", 14, None);
     slow.is_right();
 }
 
 #[test]
-fn a_prometheus_that_is_away_for_a_while_must_be_named_by_the_hpa_with_the_short_memory() {
+fn a_prometheus_that_is_away_for_a_while_must_be_named_by_the_hpa_with_the_short_max_age() {
     Played::new("restarted", 10, None).has_problem("queue did not say \"not reachable\"");
     Played::new("restarted", 10, Some("prometheus is not reachable")).is_right();
 }
 
 #[test]
-fn killed_servers_must_be_noticed_by_both_hpas_for_memory_is_killed_with_them() {
+fn killed_servers_must_be_noticed_by_both_hpas_for_the_cache_is_killed_with_them() {
     let away = "the server is currently unable to handle the request";
     let mut killed = Played::new("killed", 10, Some(away));
     killed.has_problem("latency did not say \"unable to handle the request\"");

@@ -1,55 +1,55 @@
-//! When HPAs read: each on its own beat, as measured at a real controller.
+//! When HPAs read: at the intervals that were measured at a real controller.
 
 use super::count;
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
-/// A controller never looks before its period is over; half its looks come within this.
+/// A controller never reads before its interval is over; half of its reads come within this.
 const DELAY: Duration = Duration::from_millis(10);
-/// How much later than that the latest look comes.
+/// How much later than that the latest read comes.
 const DELAY_SPREAD: Duration = Duration::from_millis(740);
-/// With `DELAY + DELAY_SPREAD · u^80`, u even between 0 and 1, half of all gaps are 15.01 s, 99 % within 15.34 s, and none
-/// is above 15.75 s: what 495 gaps of 30 HPAs on Kubernetes 1.37 showed.
+/// With `DELAY + DELAY_SPREAD · u^80`, u even between 0 and 1, half of all gaps are 15.01 s, 99 % within 15.34 s, and
+/// none is above 15.75 s: what 495 gaps of 30 HPAs on Kubernetes 1.37 showed.
 const DELAY_POWER: f64 = 80.0;
 
-/// How the HPAs of one question lie in time.
+/// How the HPAs of one query lie in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// They were created together and read together; the questions are spread over the beat.
+    /// They were created together and read together; the queries are spread over the interval.
     Together,
-    /// Each is spread over the beat.
+    /// Each is spread over the interval.
     Apart,
 }
 
 /// Simulated HPAs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Beat {
-    pub(super) period: Duration,
-    pub(super) hpas: usize,
-    pub(super) questions: usize,
+pub(super) struct Hpas {
+    pub(super) interval: Duration,
+    pub(super) number: usize,
+    pub(super) queries: usize,
     pub(super) layout: Layout,
 }
 
-impl Beat {
-    /// One HPA for each question.
-    pub(super) fn one_each(period: Duration, questions: usize) -> Self {
-        Self { period, hpas: questions, questions, layout: Layout::Together }
+impl Hpas {
+    /// One HPA for each query.
+    pub(super) fn one_each(interval: Duration, queries: usize) -> Self {
+        Self { interval, number: queries, queries, layout: Layout::Together }
     }
 
     /// As many HPAs as make `rate` reads a second.
-    pub(super) fn at_rate(rate: usize, period: Duration, questions: usize, layout: Layout) -> Self {
-        let hpas = rate * usize::try_from(period.as_secs()).unwrap_or(1);
-        Self { period, hpas, questions, layout }
+    pub(super) fn at_rate(rate: usize, interval: Duration, queries: usize, layout: Layout) -> Self {
+        let number = rate * usize::try_from(interval.as_secs()).unwrap_or(1);
+        Self { interval, number, queries, layout }
     }
 
     /// The mean time between two reads of one HPA.
     pub(super) fn mean(&self) -> Duration {
-        self.period + DELAY + DELAY_SPREAD.div_f64(DELAY_POWER + 1.0)
+        self.interval + DELAY + DELAY_SPREAD.div_f64(DELAY_POWER + 1.0)
     }
 
-    fn question(&self, hpa: usize) -> usize {
+    fn query(&self, hpa: usize) -> usize {
         match self.layout {
-            Layout::Together => hpa * self.questions / self.hpas,
-            Layout::Apart => hpa % self.questions,
+            Layout::Together => hpa * self.queries / self.number,
+            Layout::Apart => hpa % self.queries,
         }
     }
 }
@@ -59,22 +59,22 @@ impl Beat {
 pub(super) struct Planned {
     /// Since the beginning.
     pub(super) at: Duration,
-    pub(super) question: usize,
+    pub(super) query: usize,
 }
 
 /// All reads in the order of their times; never ends. The same each time: the chance in it is drawn from a fixed seed.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    beat: Beat,
+    hpas: Hpas,
     next: BinaryHeap<Reverse<(Duration, usize)>>,
     random: u64,
 }
 
 impl Schedule {
-    /// The HPAs' first reads are spread evenly over the first beat.
-    pub(super) fn new(beat: Beat) -> Self {
-        let first = |hpa: usize| Reverse((beat.period.mul_f64(count(hpa) / count(beat.hpas)), hpa));
-        Self { beat, next: (0..beat.hpas).map(first).collect(), random: 0x9E37_79B9_7F4A_7C15 }
+    /// The HPAs' first reads are spread evenly over the first interval.
+    pub(super) fn new(hpas: Hpas) -> Self {
+        let first = |hpa: usize| Reverse((hpas.interval.mul_f64(count(hpa) / count(hpas.number)), hpa));
+        Self { hpas, next: (0..hpas.number).map(first).collect(), random: 0x9E37_79B9_7F4A_7C15 }
     }
 
     fn delay(&mut self) -> Duration {
@@ -92,9 +92,9 @@ impl Iterator for Schedule {
 
     fn next(&mut self) -> Option<Planned> {
         let Reverse((at, hpa)) = self.next.pop()?;
-        let again = at + self.beat.period + self.delay();
+        let again = at + self.hpas.interval + self.delay();
         self.next.push(Reverse((again, hpa)));
-        Some(Planned { at, question: self.beat.question(hpa) })
+        Some(Planned { at, query: self.hpas.query(hpa) })
     }
 }
 
@@ -102,12 +102,12 @@ impl Iterator for Schedule {
 mod tests {
     use super::*;
 
-    const PERIOD: Duration = Duration::from_secs(15);
+    const INTERVAL: Duration = Duration::from_secs(15);
 
     #[test]
     fn the_gaps_of_one_hpa_are_those_of_a_real_controller() {
         let times: Vec<_> =
-            Schedule::new(Beat::one_each(PERIOD, 1)).take(5_001).map(|read| read.at).collect();
+            Schedule::new(Hpas::one_each(INTERVAL, 1)).take(5_001).map(|read| read.at).collect();
         let mut gaps: Vec<_> =
             times.windows(2).map(|pair| pair[1].saturating_sub(pair[0]).as_millis()).collect();
         gaps.sort_unstable();
@@ -115,28 +115,28 @@ mod tests {
         assert!((15_250..15_450).contains(&gaps[4_950]), "99 % within {}", gaps[4_950]);
         assert!((15_500..=15_750).contains(&gaps[4_999]), "longest {}", gaps[4_999]);
         let mean = times[5_000].as_secs_f64() / 5_000.0;
-        assert!((mean - Beat::one_each(PERIOD, 1).mean().as_secs_f64()).abs() < 0.005, "{mean}");
+        assert!((mean - Hpas::one_each(INTERVAL, 1).mean().as_secs_f64()).abs() < 0.005, "{mean}");
     }
 
     #[test]
     fn reads_come_in_order_and_at_the_rate_asked_for() {
         for layout in [Layout::Together, Layout::Apart] {
-            let beat = Beat::at_rate(333, PERIOD, 100, layout);
+            let hpas = Hpas::at_rate(333, INTERVAL, 100, layout);
             let reads: Vec<_> =
-                Schedule::new(beat).take_while(|read| read.at < Duration::from_secs(60)).collect();
+                Schedule::new(hpas).take_while(|read| read.at < Duration::from_secs(60)).collect();
             assert!(reads.is_sorted_by_key(|read| read.at));
             assert!((19_900..=19_980).contains(&reads.len()), "{}", reads.len());
-            let of_one = reads.iter().filter(|read| read.question == 7).count();
-            assert!((196..=204).contains(&of_one), "{of_one} of the fifty HPAs of one question");
+            let of_one = reads.iter().filter(|read| read.query == 7).count();
+            assert!((196..=204).contains(&of_one), "{of_one} of the fifty HPAs of one query");
         }
     }
 
     #[test]
     fn hpas_created_together_read_together() {
         let reads = |layout| {
-            let schedule = Schedule::new(Beat::at_rate(333, PERIOD, 100, layout));
+            let schedule = Schedule::new(Hpas::at_rate(333, INTERVAL, 100, layout));
             let reads: Vec<_> =
-                schedule.take(4_995).filter(|read| read.question == 7).map(|read| read.at).collect();
+                schedule.take(4_995).filter(|read| read.query == 7).map(|read| read.at).collect();
             reads.last().unwrap().saturating_sub(reads[0])
         };
         assert!(reads(Layout::Together) < Duration::from_secs(1));
