@@ -18,6 +18,7 @@ mod health;
 mod large;
 mod limits;
 mod observe;
+mod options;
 mod read;
 mod reply;
 mod request;
@@ -37,6 +38,8 @@ use actix_web::dev::Server;
 use actix_web::web;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
+
+pub use options::Options;
 
 use large::Room;
 use limits::Limits;
@@ -78,21 +81,6 @@ pub struct Parts {
     pub registry: Registry,
 }
 
-/// How it listens.
-#[derive(Debug)]
-pub struct Options {
-    /// Where; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// The certificate, and that client certificates are asked for.
-    pub tls: rustls::ServerConfig,
-    /// The longest a request may take (`--request-timeout`).
-    pub request_timeout: Duration,
-    /// The longest a read waits for Prometheus.
-    pub read_deadline: Duration,
-    /// The most requests answered at one time (`--max-requests-inflight`); 0 is no limit.
-    pub max_in_flight: usize,
-}
-
 /// A server that owns its port but serves nobody yet.
 #[must_use]
 pub struct Bound {
@@ -121,8 +109,8 @@ struct Shared {
 }
 
 /// Takes the port. To be called within the runtime.
-pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
-    let Options { address, tls, request_timeout, read_deadline, max_in_flight } = options;
+pub fn bind(parts: Parts, tls: rustls::ServerConfig, options: &Options) -> io::Result<Bound> {
+    let Options { request_timeout, read_deadline, max_in_flight, .. } = *options;
     let limits = Limits::new(request_timeout, read_deadline, max_in_flight);
     let shared = web::Data::new(Shared::new(parts, limits));
     let (stop, stopped) = oneshot::channel::<()>();
@@ -131,7 +119,7 @@ pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
     // A worker that has so many unfinished handshakes accepts nobody; actix' own number is lower, and easily reached by
     // clients that say nothing.
     max_concurrent_tls_connect(connections);
-    let listener = accept::listen(address)?;
+    let listener = accept::listen(options.address())?;
     let address = listener.local_addr()?;
     let server = Server::build()
         .workers(workers)

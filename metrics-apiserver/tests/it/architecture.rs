@@ -13,12 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["metric", "rules", "rhythm"]),
     ("answer", &["metric", "rules", "catalog", "cache"]),
     // telemetry for the trace that a query belongs to.
-    ("backend", &["metric", "rules", "cache", "telemetry", "files"]),
+    ("backend", &["metric", "rules", "cache", "telemetry", "files", "syntax"]),
     ("objects", &["metric"]),
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "cache", "rules", "authn", "authz"]),
-    ("authn", &["files"]),
-    ("authz", &["authn", "rhythm"]),
+    ("authn", &["files", "syntax"]),
+    ("authz", &["authn", "rhythm", "syntax"]),
+    // What flags and the configuration file share.
+    ("syntax", &[]),
     ("rhythm", &[]),
     ("tls", &["files"]),
     (
@@ -36,15 +38,21 @@ const ROOMS: &[(&str, &[&str])] = &[
             "readiness",
             "shutdown",
             "telemetry",
+            "syntax",
         ],
     ),
-    ("config", &["metric", "rules", "files"]),
-    ("cli", &["config", "rules", "answer", "backend"]),
-    // Where the file as checked becomes what is served.
-    ("reload", &["config", "rules", "catalog", "backend", "readiness"]),
+    // backend for its options, which the check produces.
+    ("config", &["metric", "rules", "files", "syntax", "backend"]),
+    // Other rooms for their options, which are the flags.
+    (
+        "cli",
+        &["config", "rules", "answer", "backend", "authn", "authz", "server", "telemetry", "tls", "syntax"],
+    ),
+    // Where a linked configuration becomes what is served: the cache drops readings, answer prepares its metrics.
+    ("reload", &["config", "rules", "catalog", "backend", "cache", "answer", "readiness"]),
     ("readiness", &[]),
     ("shutdown", &["readiness"]),
-    ("telemetry", &[]),
+    ("telemetry", &["syntax"]),
     (
         "app",
         &[
@@ -62,6 +70,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "server",
             "config",
             "cli",
+            "files",
             "readiness",
             "reload",
             "shutdown",
@@ -79,7 +88,19 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_tls", &["server"]),
     ("promql_parser", &["rules/promql.rs"]),
     ("reqwest", &["backend", "telemetry"]),
-    ("clap", &["config", "cli"]),
+    // Each room declares its own flags.
+    (
+        "clap",
+        &[
+            "config",
+            "cli",
+            "authn/options.rs",
+            "authz/options.rs",
+            "server/options.rs",
+            "telemetry/options.rs",
+            "tls/options.rs",
+        ],
+    ),
     ("serde", &["backend", "api", "authn/review.rs", "config"]),
     ("serde_json", &["backend", "api", "authn/configmap.rs", "server"]),
     ("serde_saphyr", &["config"]),
