@@ -35,25 +35,12 @@ struct App {
     background: JoinSet<()>,
 }
 
-/// The signals of this process.
-#[derive(Debug)]
-pub struct Signals {
-    shutdown: shutdown::Signals,
-    sighup: Sighup,
-}
-
-impl Signals {
-    /// Handles them; from here on none of them ends the process by itself.
-    pub fn install() -> anyhow::Result<Self> {
-        let installed = shutdown::Signals::install()
-            .and_then(|shutdown| Ok(Self { shutdown, sighup: Sighup::install()? }));
-        installed.context("cannot listen for signals")
-    }
-}
-
 /// Starts and serves, until a signal ends it or a part of it fails. The first signal ends a start at any time. A
 /// configuration that cannot be served is an error of type [`config::Problems`].
-pub async fn serve(options: Options, signals: Signals) -> anyhow::Result<Ending> {
+pub async fn serve(options: Options) -> anyhow::Result<Ending> {
+    // Before anything else: an early SIGHUP must not end the process.
+    let signals = shutdown::Signals::install().and_then(|signals| Ok((signals, Sighup::install()?)));
+    let (mut signals, sighup) = signals.context("cannot listen for signals")?;
     let (log, export) = telemetry::init(&options.telemetry)?;
     let exporting = Exporting::begin(export);
     let mut registry = Registry::default();
@@ -61,7 +48,6 @@ pub async fn serve(options: Options, signals: Signals) -> anyhow::Result<Ending>
     log.register(&mut registry);
     exporting.register(&mut registry);
 
-    let Signals { shutdown: mut signals, sighup } = signals;
     let shutdown_delay = options.shutdown_delay;
     // A file on a hanging mount blocks the thread that reads it, so the thread that waits for signals does not read any.
     let build = spawn_blocking(move || Handle::current().block_on(App::build(options, sighup, registry)));
@@ -74,8 +60,7 @@ pub async fn serve(options: Options, signals: Signals) -> anyhow::Result<Ending>
         app = build => app.context("the start failed")??,
     };
     let ending = app.run(signals, shutdown_delay, exporting).await;
-    // Writes the last lines.
-    drop(log);
+    drop(log); // Writes the last lines.
     ending
 }
 
@@ -89,13 +74,11 @@ impl App {
         }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
-
         let Answering { answers, cache, backends, reload } =
             answering(&options, config, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_ahead());
         readiness.configuration_loaded();
         background.spawn(reload.run(sighup));
-
         let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
         let reviews = Reviews::register(&mut registry);
         let authenticator =
@@ -104,7 +87,6 @@ impl App {
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
         background.spawn(Arc::clone(&authorizer).review_ahead());
         let tls = serving_tls(options.tls, &mut registry, &mut background)?;
-
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, tls, &options.server)

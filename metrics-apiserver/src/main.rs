@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use metrics_apiserver::app::{self, Signals};
+use metrics_apiserver::app;
 use metrics_apiserver::cli::{self, Command, EXIT_USAGE, Options};
 use metrics_apiserver::config::Problems;
 use metrics_apiserver::shutdown::Ending;
@@ -31,10 +31,7 @@ fn serve(options: Options) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format_args!("error: cannot start threads: {error}\n")),
     };
-    let outcome = runtime.block_on(async {
-        // Before anything else: an early SIGHUP must not end the process.
-        app::serve(options, Signals::install()?).await
-    });
+    let outcome = runtime.block_on(app::serve(options));
     // A thread that resolves a name or reads a file may hang, and cannot be stopped: the process exits without it.
     runtime.shutdown_background();
     match outcome {

@@ -44,7 +44,7 @@ pub struct Options {
 #[group(skip)]
 pub struct FrontProxyOptions {
     /// CA bundle for the front proxy's client certificate; requests with such a certificate may name the user in
-    /// X-Remote-* headers; defaults, together with the names and headers below, to the ConfigMap
+    /// X-Remote-* headers; without it, bundle, names and headers come from the ConfigMap
     #[arg(id = "requestheader-client-ca-file", long = "requestheader-client-ca-file", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
     /// Allowed common names of the front proxy's certificate; defaults to any

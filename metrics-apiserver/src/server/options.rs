@@ -16,7 +16,7 @@ const DEADLINE_MIN: Duration = Duration::from_millis(1);
 #[command(next_help_heading = "Serving")]
 #[group(skip)]
 pub struct Options {
-    /// IP address to listen on
+    /// IP address to listen on; 0.0.0.0 or :: for all interfaces of both IP families
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
     /// HTTPS port; 0 lets the system choose a free port, which is logged

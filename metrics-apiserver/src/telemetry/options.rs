@@ -12,7 +12,7 @@ pub(super) const TRACES_PATH: &str = "/v1/traces";
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 pub struct Options {
-    /// Log verbosity, 0 to 10: from 4 requests and queries, from 7 everything
+    /// Log verbosity, 0 to 10: requests and queries from 4, everything from 7
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value = "0", help_heading = "Logging")]
     #[arg(value_parser = RangedU64ValueParser::<u8>::new().range(0..=10).map(Verbosity::from))]
     pub verbosity: Verbosity,
@@ -23,8 +23,8 @@ pub struct Options {
     /// (the server appends /v1/traces); without it, tracing is off
     #[arg(long, value_name = "URL", help_heading = "Tracing")]
     pub otlp_endpoint: Option<String>,
-    /// Sampling rate per million requests that carry no sampling decision; with 0 only requests whose traceparent
-    /// is sampled are traced
+    /// Traced requests per million of those without a sampling decision of the caller; with 0, only requests with a
+    /// sampled traceparent are traced
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Tracing")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub otlp_sampling_rate_per_million: u32,

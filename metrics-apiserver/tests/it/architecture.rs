@@ -44,10 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // backend for its options, which the check produces.
     ("config", &["metric", "rules", "files", "syntax", "backend"]),
     // Other rooms for their options, which are the flags.
-    (
-        "cli",
-        &["config", "rules", "answer", "backend", "authn", "authz", "server", "telemetry", "tls", "syntax"],
-    ),
+    ("cli", &["config", "rules", "syntax", "authn", "authz", "server", "telemetry", "tls"]),
     // Where a linked configuration becomes what is served: the cache drops readings, answer prepares its metrics.
     ("reload", &["config", "rules", "catalog", "backend", "cache", "answer", "readiness"]),
     ("readiness", &[]),
@@ -92,7 +89,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "clap",
         &[
-            "config",
+            "config/sample.rs",
             "cli",
             "authn/options.rs",
             "authz/options.rs",
