@@ -1,6 +1,6 @@
 //! The state of the process for the health endpoints.
 //!
-//! Readiness does not depend on Prometheus. Without ready replicas the APIService becomes unavailable, which breaks
+//! Readiness does not depend on Prometheus. Without ready replicas the `APIService` becomes unavailable, which breaks
 //! discovery for the whole cluster, whereas a failed read is reported to its client.
 
 use std::sync::atomic::{AtomicBool, Ordering};

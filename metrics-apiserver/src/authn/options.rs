@@ -21,7 +21,7 @@ pub struct Options {
     /// The front proxy.
     #[command(flatten)]
     pub front_proxy: FrontProxyOptions,
-    /// Kubeconfig for TokenReviews and the ConfigMap; defaults to --kubeconfig
+    /// Kubeconfig for TokenReview and the ConfigMap; defaults to --kubeconfig
     #[arg(id = "authentication-kubeconfig", long = "authentication-kubeconfig", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Do not read ConfigMap kube-system/extension-apiserver-authentication
@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(require_equals = true, default_value = "false", default_missing_value = "true")]
     #[arg(action = ArgAction::Set, value_parser = parse_bool)]
     pub tolerate_lookup_failure: bool,
-    /// Cache TTL for TokenReviews; 0 disables caching
+    /// Cache TTL for TokenReview results; 0 disables caching
     #[arg(long = "authentication-token-webhook-cache-ttl", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration)]
     pub token_cache_ttl: Duration,

@@ -16,7 +16,7 @@ const PROBES: &str = "/healthz,/readyz,/livez";
 #[command(next_help_heading = "Authorization")]
 #[group(skip)]
 pub struct Options {
-    /// Kubeconfig for SubjectAccessReviews; defaults to --kubeconfig
+    /// Kubeconfig for SubjectAccessReview; defaults to --kubeconfig
     #[arg(id = "authorization-kubeconfig", long = "authorization-kubeconfig", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Paths that need no authorization; a trailing `*` matches any suffix

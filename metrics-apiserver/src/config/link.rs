@@ -25,9 +25,9 @@ pub fn link(checked: Result<Checked, Problems>) -> Result<Config, Problems> {
             problems if problems.is_empty() => Ok(config),
             problems => Err(Problems::new(source, problems, files)),
         },
-        Err(Problems { source, mut problems, files }) => {
-            problems.extend(unreadable(&files));
-            Err(Problems::new(source, problems, files))
+        Err(Problems { source, mut list, files }) => {
+            list.extend(unreadable(&files));
+            Err(Problems::new(source, list, files))
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) struct NamedFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     pub(super) source: Source,
-    pub(super) problems: Vec<Problem>,
+    pub(super) list: Vec<Problem>,
     /// The files that the configuration names, for linking.
     pub(super) files: Vec<NamedFile>,
 }
@@ -103,7 +103,7 @@ const MAX_SHOWN: usize = 100;
 impl Problems {
     pub(super) fn new(source: Source, mut problems: Vec<Problem>, files: Vec<NamedFile>) -> Self {
         problems.sort_by_key(|problem| problem.place);
-        Self { source, problems, files }
+        Self { source, list: problems, files }
     }
 
     /// The one problem that hides all others.
@@ -130,7 +130,7 @@ impl Problems {
 
     /// The problems, in the order of the file.
     pub fn problems(&self) -> &[Problem] {
-        &self.problems
+        &self.list
     }
 
     fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,7 +185,7 @@ impl Problems {
         let is_of_backends = problem.path.starts_with("backends") || line.contains("backends");
         is_flow && is_of_backends
             || has_word_of_secrets(line, &problem.path)
-            || self.problems.iter().any(is_unknown)
+            || self.list.iter().any(is_unknown)
     }
 }
 
@@ -193,14 +193,14 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in self.problems.iter().take(MAX_SHOWN) {
+        for problem in self.list.iter().take(MAX_SHOWN) {
             self.show(problem, f)?;
             writeln!(f)?;
         }
-        if let Some(more @ 1..) = self.problems.len().checked_sub(MAX_SHOWN) {
+        if let Some(more @ 1..) = self.list.len().checked_sub(MAX_SHOWN) {
             writeln!(f, "error: and {more} more, not shown\n")?;
         }
-        let count = self.problems.len();
+        let count = self.list.len();
         write!(f, "{}: {count} problem{}", self.source.name, if count == 1 { "" } else { "s" })
     }
 }
