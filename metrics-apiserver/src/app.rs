@@ -49,7 +49,8 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
     exporting.register(&mut registry);
 
     let shutdown_delay = options.shutdown_delay;
-    // A file on a hanging mount blocks the thread that reads it, so the thread that waits for signals does not read any.
+    // A file on a hanging mount blocks the thread that reads it, so the thread that waits for signals does not read
+    // any.
     let build = spawn_blocking(move || Handle::current().block_on(App::build(options, sighup, registry)));
     let app = tokio::select! {
         biased;
@@ -65,8 +66,8 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
 }
 
 impl App {
-    /// Creates every part and binds the port. Files are read and kube-apiserver is asked for its CA bundles before, so a
-    /// server that cannot work never listens.
+    /// Creates every part and binds the port. Files are read and kube-apiserver is asked for its CA bundles before, so
+    /// a server that cannot work never listens.
     async fn build(options: Options, sighup: Sighup, mut registry: Registry) -> anyhow::Result<Self> {
         let config = config::load(&options.config)?;
         for warning in options.warnings().iter().chain(&config.warnings) {

@@ -45,7 +45,7 @@ fn serve(options: Options) -> ExitCode {
 }
 
 fn fail(code: u8, message: &dyn Display) -> ExitCode {
-    // Standard error is the last resort; if it is closed, the exit code still tells.
+    // Standard error is the last resort; if it is closed, the exit code remains.
     let _ = write!(io::stderr(), "{message}");
     ExitCode::from(code)
 }

@@ -53,8 +53,8 @@ impl Stop {
 
 /// Runs `serve` until it returns, or until signals end it.
 ///
-/// The first signal fails the `shutdown` check. After `delay`, in which the endpoints of the Service are updated, `serve`
-/// closes its listener and drains, with a timeout of its own. A second signal ends delay or drain.
+/// The first signal fails the `shutdown` check. After `delay`, in which the endpoints of the Service are updated,
+/// `serve` closes its listener and drains, with a timeout of its own. A second signal ends delay or drain.
 pub async fn until_signalled<F>(
     mut next_signal: impl AsyncFnMut(),
     readiness: &Readiness,

@@ -12,7 +12,8 @@ use crate::files;
 /// The connect timeout; reviews limit their calls themselves.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The clients for authentication and for authorization: one client with its connections if the kubeconfigs are the same.
+/// The clients for authentication and for authorization: one client with its connections if the kubeconfigs are the
+/// same.
 pub(super) async fn clients([authn, authz]: [Option<&Path>; 2]) -> anyhow::Result<[Client; 2]> {
     let first = client(authn).await?;
     let second = if authz == authn { first.clone() } else { client(authz).await? };

@@ -14,6 +14,14 @@ pub use options::Options;
 /// The exit code for an invalid command line or configuration (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 
+const AFTER_HELP: &str = "\
+Commands (as the first argument):
+  check    check a configuration file and print its queries
+  version  print the version
+
+Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
+Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration.";
+
 /// What the process does.
 #[derive(Debug)]
 pub enum Command {
@@ -33,11 +41,7 @@ pub struct UsageError(String);
 /// Serve external metrics to Kubernetes, computed by PromQL.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-apiserver", version, term_width = 100, args_override_self = true)]
-#[command(
-    after_help = "Commands (as the first argument):\n  check    check a configuration file and print its queries\n  \
-                        version  print the version\n\nWithout a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.\n\
-                        Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration."
-)]
+#[command(after_help = AFTER_HELP)]
 struct Serve {
     #[command(flatten)]
     options: Options,

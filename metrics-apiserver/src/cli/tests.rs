@@ -234,7 +234,8 @@ fn checked(config: &str, args: &[&str]) -> (bool, String) {
 
 #[test]
 fn check_shows_the_query_of_each_metric() {
-    let config = "backends: {default: {url: 'https://p', bearerTokenFile: /nowhere}}\nmetrics:\n- {name: m, query: 'sum(up{a=\"$app\"})'}\n";
+    let config = "backends: {default: {url: 'https://p', bearerTokenFile: /nowhere}}\nmetrics:\n\
+                  - {name: m, query: 'sum(up{a=\"$app\"})'}\n";
     let (is_valid, text) =
         checked(config, &["--skip-files", "--namespace=shop", "--selector=app=web,tier=db"]);
     assert!(is_valid, "{text}");

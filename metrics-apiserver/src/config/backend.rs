@@ -14,7 +14,8 @@ use crate::syntax::{BaseUrl, ParseUrlError, is_header_name};
 /// The path of Prometheus' HTTP API, below the base URL.
 const API_PATH: &str = "/api/v1";
 
-/// Each server gets an equal share of the timeout: with more servers a share is too short. An HA group has two or three.
+/// Each server gets an equal share of the timeout: with more servers a share is too short. An HA group has two or
+/// three.
 const MAX_URLS: usize = 5;
 
 /// Prometheus' own `--query.timeout` is 2 min; nothing that scales a workload waits longer.
@@ -203,7 +204,7 @@ fn basic_auth(field: &Field<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<
     let username = section.required("username", problems).and_then(|field| {
         field.parsed(problems, |name| {
             let ok = !name.is_empty() && !name.contains(|c: char| c == ':' || c.is_control());
-            if ok { Ok(name.to_owned()) } else { Err("a user name must not be empty or contain a colon") }
+            if ok { Ok(name.to_owned()) } else { Err("the user name must not be empty or contain a colon") }
         })
     });
     let password_file =

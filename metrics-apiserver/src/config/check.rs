@@ -76,8 +76,8 @@ pub fn check(source: Source) -> Result<Checked, Problems> {
     Ok(Checked { config, source, files })
 }
 
-/// The names of all backends, invalid ones included, so that a rule that names one is not reported as well; none if they
-/// are unknown. And the valid backends.
+/// The names of all backends, invalid ones included, so that a rule that names one is not reported as well; none if
+/// they are unknown. And the valid backends.
 fn check_backends<'a>(
     root: &Section<'a>,
     files: &mut Vec<NamedFile>,

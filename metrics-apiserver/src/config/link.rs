@@ -1,7 +1,7 @@
 //! Linking: what the check leaves to the world outside, and reading the file itself. The only I/O of this room.
 //!
-//! [`link`] takes the outcome of [`check`], a failure included: the files that a rejected configuration names are opened
-//! as well, so that every problem is listed at once.
+//! [`link`] takes the outcome of [`check`], a failure included: the files that a rejected configuration names are
+//! opened as well, so that every problem is listed at once.
 
 use std::fs::File;
 use std::io::{self, Read as _};

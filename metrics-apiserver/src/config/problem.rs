@@ -125,7 +125,7 @@ impl Problems {
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let problem = Problem::new("", Place { line, column }, "the file is not UTF-8 here");
-        Self::of_file(source, problem.help("save it as UTF-8; nothing of it was checked"))
+        Self::of_file(source, problem.help("save it as UTF-8; the file was not checked"))
     }
 
     /// The problems, in the order of the file.
@@ -303,7 +303,8 @@ mod tests {
         let problem = Problem::new("metrics[0].nmae", Place { line: 2, column: 3 }, "unknown key `nmae`")
             .help("did you mean `name`?");
         let errors = Problems::of_file(Source::new("c.yaml", "metrics:\n- nmae: x\n"), problem);
-        let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  = help: did you mean `name`?\n\nc.yaml: 1 problem";
+        let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  \
+                        = help: did you mean `name`?\n\nc.yaml: 1 problem";
         assert_eq!(errors.to_string(), expected);
     }
 

@@ -25,8 +25,8 @@ const DEFAULT_BACKEND: &str = "default";
 /// A reading older than an hour says nothing about what to scale now.
 const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Checks the `metrics` list. `backends` are the names that a rule may use, if they are known; `source` is the text of the
-/// file.
+/// Checks the `metrics` list. `backends` are the names that a rule may use, if they are known; `source` is the text of
+/// the file.
 pub(super) fn check_metrics(
     root: &Section<'_>,
     backends: Option<&[&str]>,
@@ -56,7 +56,8 @@ pub(super) fn check_metrics(
     })
 }
 
-/// The `metrics` list. A missing list is a mistake, of a template or of an interrupted write: it would remove every metric.
+/// The `metrics` list. A missing list is a mistake, of a template or of an interrupted write: it would remove every
+/// metric.
 fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> {
     let problem = match root.fields().find(|(key, _)| *key == "metrics") {
         Some((_, field)) if !matches!(field.node.value, Value::Null) => {

@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
             Value::Null => &[],
             other => {
                 let help =
-                    matches!(other, Value::List(_)).then(|| "write `key: value`, without `- `".to_owned());
+                    matches!(other, Value::List(_)).then(|| "use `key: value`, without `- `".to_owned());
                 problems.push(Problem { help, ..field.expected("a mapping", other) });
                 return None;
             }

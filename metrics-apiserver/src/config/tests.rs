@@ -183,9 +183,10 @@ fn only_regular_files_are_read_so_that_a_pipe_does_not_block() {
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(&file, backend(&format!("    bearerTokenFile: {}\n", pipe.display()))).unwrap();
     for path in [pipe, file] {
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || tell.send(load(&path).unwrap_err().to_string()));
-        let errors = told.recv_timeout(Duration::from_secs(20)).expect("opening does not wait for a writer");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(load(&path).unwrap_err().to_string()));
+        let errors =
+            receiver.recv_timeout(Duration::from_secs(20)).expect("opening does not wait for a writer");
         assert!(errors.contains("not a regular file"), "{errors}");
     }
 }
@@ -213,7 +214,8 @@ fn a_file_that_is_not_utf8_is_reported_with_the_place() {
 #[test]
 fn probable_mistakes_are_warned_about() {
     let config = good(
-        "metrics: [{name: m, query: up}]\nbackends: {default: {url: 'http://p', bearerTokenFile: /t}, spare: {url: 'http://p'}}\n",
+        "metrics: [{name: m, query: up}]\n\
+         backends: {default: {url: 'http://p', bearerTokenFile: /t}, spare: {url: 'http://p'}}\n",
     );
     assert!(config.warnings[0].contains("use https"), "{:?}", config.warnings);
     assert!(config.warnings[1].contains("`spare` is not used by any metric"), "{:?}", config.warnings);

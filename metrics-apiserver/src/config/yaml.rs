@@ -15,8 +15,8 @@ use super::problem::Place;
 /// Ten thousand rules with long queries fit into it; a larger file is not a configuration.
 pub(super) const MAX_FILE_BYTES: usize = 8 << 20;
 
-/// Ten thousand rules with every key, four holds included, have 590,000 nodes; the rest is for longer lists of labels and
-/// for aliases.
+/// Ten thousand rules with every key, four holds included, have 590,000 nodes; the rest is for longer lists of labels
+/// and for aliases.
 const MAX_NODES: usize = 1_500_000;
 
 /// The deepest key, `basicAuth.username` of a backend, has depth 4.
@@ -120,14 +120,12 @@ impl SyntaxError {
         }
         let message = without_place(&error.without_snippet().to_string()).to_owned();
         match place.filter(|_| message.contains("tab")).and_then(|place| tab_from(text, place)) {
-            Some(tab) => {
-                Self { place: Some(tab), message, help: "indent with spaces; the rest was not checked" }
-            }
-            None => Self {
-                place,
+            Some(tab) => Self {
+                place: Some(tab),
                 message,
-                help: "the file is not valid YAML here; the rest of it was not checked",
+                help: "indent with spaces; the rest of the file was not checked",
             },
+            None => Self { place, message, help: "not valid YAML; the rest of the file was not checked" },
         }
     }
 }
@@ -140,12 +138,12 @@ fn tab_from(text: &str, place: Place) -> Option<Place> {
     })
 }
 
-const NOT_CHECKED: &str = "nothing of the file was checked";
+const NOT_CHECKED: &str = "the file was not checked";
 const SEVERAL_DOCUMENTS: &str = "the file contains more than one document";
 
 /// Messages for valid YAML that exceeds a limit; those of the parser name its internals.
 fn words(error: &Error) -> Option<String> {
-    let aliases = || "too many aliases: they make the file too large".to_owned();
+    let aliases = || "too many aliases: the expanded file is too large".to_owned();
     match error {
         Error::AliasError { error, .. } => words(error),
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
@@ -157,7 +155,7 @@ fn words(error: &Error) -> Option<String> {
         | Error::AliasReplayStackDepthExceeded { .. } => Some(aliases()),
         Error::Budget { breach, .. } => Some(match breach {
             BudgetBreach::Documents { .. } => SEVERAL_DOCUMENTS.to_owned(),
-            BudgetBreach::Depth { .. } => format!("nested deeper than {MAX_DEPTH}"),
+            BudgetBreach::Depth { .. } => format!("nested more than {MAX_DEPTH} levels deep"),
             BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
                 format!("more than {MAX_NODES} keys and values")
             }

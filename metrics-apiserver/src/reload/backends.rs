@@ -9,8 +9,8 @@ use crate::backend::{Backends, BuildError, Options};
 use crate::cache::Cache;
 use crate::rules::BackendName;
 
-/// How long a backend outlives its last rule: longer than any read that began with that rule. Then its queries are dropped
-/// from the cache, which would otherwise refresh them ahead of reads that never come.
+/// How long a backend outlives its last rule: longer than any read that began with that rule. Then its queries are
+/// dropped from the cache, which would otherwise refresh them ahead of reads that never come.
 const RETIREMENT: Duration = Duration::from_secs(60);
 
 /// The backends in use, and their readings.
@@ -70,7 +70,7 @@ impl BackendSet {
         let rest = self.configured.iter().chain(retired).cloned().collect();
         if let Err(error) = self.backends.replace(rest) {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "backends without rules stay a while longer");
+            tracing::warn!(error, "unused backends cannot be removed yet");
         }
     }
 }

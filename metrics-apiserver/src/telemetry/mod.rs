@@ -29,8 +29,8 @@ pub enum InitError {
     Log(#[from] TryInitError),
 }
 
-/// Starts logging to standard error. Spans of traces are not part of the log; where they are enabled, what sends them is
-/// returned, for [`Exporting`].
+/// Starts logging to standard error. Spans of traces are not part of the log; where they are enabled, what sends them
+/// is returned, for [`Exporting`].
 pub fn init(options: &Options) -> Result<(Log, Option<Export<SpanExporter>>), InitError> {
     let endpoint = options.endpoint().map_err(TraceError::from)?;
     let rate = options.otlp_sampling_rate_per_million;

@@ -231,7 +231,7 @@ fn exceeded_limits_have_their_own_messages() {
         ("metrics: []\n---\na: 1\n---\nb: 1\n", "4:1", "more than one document"),
         ("metrics: []\n---\n---\n---\n", "", "more than one document"),
         ("metrics: &m [{name: *m}]\n", "1:21", "an alias refers to a node that contains it"),
-        (&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "1:", "nested deeper than 16"),
+        (&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "1:", "nested more than 16 levels deep"),
         (&format!("a: &a x\nb: [{}]\n", "*a, ".repeat(60_000)), "2:", "too many aliases"),
     ] {
         let errors = bad(text);
