@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::str;
 
-use crate::config::{self, Config, Place};
+use crate::config::{self, Config, Place, Source};
 use crate::metric::{Namespace, ParseSelectorError, Selector};
 use crate::rules::Rule;
 
@@ -40,8 +40,8 @@ pub fn selector(data: &[u8]) {
 /// A configuration file: it is good as a whole, or has problems that each stand at a place of the file.
 pub fn configuration(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
-    match config::check(text, "fuzz.yaml", &|_| Ok(())) {
-        Ok(config) => can_be_served(&config),
+    match config::check(Source::new("fuzz.yaml", text)) {
+        Ok(checked) => can_be_served(checked.config()),
         Err(errors) => {
             assert!(!errors.problems().is_empty() && !errors.to_string().is_empty());
             for problem in errors.problems() {
@@ -62,7 +62,7 @@ fn lies_in(place: Place, text: &str) -> bool {
 }
 
 fn can_be_served(config: &Config) {
-    let backends: BTreeSet<_> = config.backends.iter().map(|backend| &backend.name).collect();
+    let backends: BTreeSet<_> = config.backends.iter().map(|(name, _)| name).collect();
     let rules: BTreeSet<_> = config.rules.iter().map(Rule::id).collect();
     assert_eq!(
         (backends.len(), rules.len()),

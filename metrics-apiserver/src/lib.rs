@@ -1,7 +1,7 @@
 //! A Kubernetes external metrics API server that answers from Prometheus.
 //!
-//! `ARCHITECTURE.md` in the repository's root draws the rooms and says which may import which;
-//! `tests/it/architecture.rs` holds the code to it.
+//! `ARCHITECTURE.md` at the root of the repository describes the rooms and which may import which;
+//! `tests/it/architecture.rs` checks the code against it.
 
 pub mod answer;
 pub mod api;
@@ -25,5 +25,6 @@ mod rhythm;
 pub mod rules;
 pub mod server;
 pub mod shutdown;
+pub mod syntax;
 pub mod telemetry;
 pub mod tls;

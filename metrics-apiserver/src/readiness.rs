@@ -1,7 +1,7 @@
-//! What the process has reached in its life, for the health endpoints.
+//! The state of the process for the health endpoints.
 //!
-//! Readiness does not follow Prometheus: a server without endpoints breaks the whole cluster's discovery, while a read
-//! that fails tells its own client (contract §3.5, §6.1).
+//! Readiness does not depend on Prometheus. Without ready replicas the `APIService` becomes unavailable, which breaks
+//! discovery for the whole cluster, whereas a failed read is reported to its client.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,14 +11,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 pub enum Endpoint {
     /// `/healthz`, the old name of `/livez`.
     Healthz,
-    /// `/livez`: restart the process if this fails.
+    /// `/livez`: if it fails, the kubelet restarts the container.
     Livez,
-    /// `/readyz`: send no requests here if this fails.
+    /// `/readyz`: if it fails, the pod gets no requests.
     Readyz,
 }
 
 impl Endpoint {
-    /// The name as the last line of a verbose answer has it.
+    /// The name, as in the last line of verbose output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Healthz => "healthz",
@@ -28,14 +28,14 @@ impl Endpoint {
     }
 }
 
-/// One named check and how it went; the error says what is missing.
+/// A named check and its outcome; the error says what is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The name used in paths and in `?exclude=`.
+    /// The name in paths and in `?exclude=`.
     pub name: &'static str,
     /// The outcome.
     pub outcome: Result<(), &'static str>,
-    /// What is worth knowing of a check that is passed. Everybody may read it.
+    /// Details of a passed check. Readable without authentication.
     pub note: Option<Arc<str>>,
 }
 
@@ -46,7 +46,7 @@ impl Check {
     }
 }
 
-/// The latches; clones share them.
+/// The state; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Latches>);
 
@@ -59,42 +59,42 @@ struct Latches {
 }
 
 impl Readiness {
-    /// The front proxy's CA and names were read once: requests can be told apart.
+    /// The CA bundles were loaded: requests can be authenticated.
     pub fn authentication_config_synced(&self) {
         self.0.authentication_config.store(true, Ordering::Release);
     }
 
-    /// A configuration is served.
+    /// A configuration is in use.
     pub fn configuration_loaded(&self) {
         self.0.configuration.store(true, Ordering::Release);
     }
 
-    /// Says which configuration is served, for `?verbose`: no key, name or value from the file may be in it.
+    /// Describes the configuration in use, for `?verbose`. Must not contain keys, names or values of the file.
     pub fn note_configuration(&self, note: &str) {
         *self.0.configuration_note.write().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
     }
 
-    /// The process was asked to end: no new requests, please.
+    /// Shutdown has begun: the pod must get no new requests.
     pub fn shutting_down(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
     }
 
-    /// Whether the process was asked to end.
+    /// Whether shutdown has begun.
     pub fn is_shutting_down(&self) -> bool {
         self.0.shutting_down.load(Ordering::Acquire)
     }
 
-    /// The checks behind `endpoint`, in the order they are printed.
+    /// The checks of `endpoint`, in the order in which they are printed.
     ///
-    /// `ping` and `log` are the names every Kubernetes component has: who can answer is alive, and standard error needs
-    /// no flushing.
+    /// `ping` and `log` exist in every Kubernetes component. They always pass: the process answers, and standard error
+    /// needs no flushing.
     pub fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
         let mut checks = vec![Check::new("ping", Ok(())), Check::new("log", Ok(()))];
         if endpoint == Endpoint::Readyz {
             let Latches { authentication_config, configuration, configuration_note, shutting_down } =
                 &*self.0;
             let synced =
-                when(authentication_config, true, "the authentication configuration is not read yet");
+                when(authentication_config, true, "the authentication configuration is not loaded yet");
             let loaded = when(configuration, true, "the configuration is not loaded yet");
             let note = configuration_note.read().unwrap_or_else(PoisonError::into_inner).clone();
             checks.extend([

@@ -1,4 +1,4 @@
-//! How the process ends: not ready at once, still serving for a while, then draining, then gone (contract §6.4).
+//! Graceful shutdown: readiness fails at once, serving continues for a delay, then requests in flight are drained.
 
 use std::io;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use crate::readiness::Readiness;
 /// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Every request was answered, or the drain's own bound passed: exit code 0.
+    /// Every request was answered, or the drain timed out: exit code 0.
     Drained,
-    /// A second signal came: exit at once, code 1.
+    /// A second signal was received: exit at once, code 1.
     Forced,
 }
 
@@ -25,7 +25,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes over both signals; from here on they no longer end the process by themselves.
+    /// Handles both signals from here on; they no longer end the process.
     pub fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -39,22 +39,22 @@ impl Signals {
     }
 }
 
-/// Resolves when the listener is to be closed.
+/// Resolves when the listener must be closed.
 #[derive(Debug)]
 pub struct Stop(oneshot::Receiver<()>);
 
 impl Stop {
     /// Waits for it.
     pub async fn requested(self) {
-        // A sender that is gone means that nobody steers any more: stop as well.
+        // Stop as well if the sender is gone.
         let _ = self.0.await;
     }
 }
 
-/// Runs `serve` until it ends by itself, or until a signal has ended it.
+/// Runs `serve` until it returns, or until signals end it.
 ///
-/// The first signal fails the `shutdown` check, leaves `delay` for every kube-apiserver to learn of it, and then lets
-/// `serve` close its listener and drain. `serve` bounds the drain; another signal ends the wait.
+/// The first signal fails the `shutdown` check. After `delay`, in which the endpoints of the Service are updated,
+/// `serve` closes its listener and drains, with a timeout of its own. A second signal ends delay or drain.
 pub async fn until_signalled<F>(
     mut next_signal: impl AsyncFnMut(),
     readiness: &Readiness,
@@ -67,14 +67,14 @@ where
     let (stop, stopped) = oneshot::channel();
     let steering = async {
         next_signal().await;
-        tracing::info!(delay = ?delay, "shutting down: not ready any more, still serving");
+        tracing::info!(delay = ?delay, "shutting down: no longer ready, still serving");
         readiness.shutting_down();
         tokio::select! {
             () = next_signal() => return,
             () = tokio::time::sleep(delay) => {}
         }
-        tracing::info!("shutting down: listener closes, requests in flight are finished");
-        // The receiver is gone only if serving has ended, which the other branch sees.
+        tracing::info!("shutting down: closing the listener, draining requests in flight");
+        // Without a receiver `serve` has returned, which the other branch handles.
         let _ = stop.send(());
         next_signal().await;
     };

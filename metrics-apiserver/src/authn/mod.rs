@@ -23,7 +23,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 pub use ca::CaError;
-pub use options::{FrontProxyFlags, TrustError, TrustOptions};
+pub use options::{FrontProxyOptions, Options, TrustError};
 pub use review::ReviewError;
 pub use reviews::Reviews;
 pub use token::TokenReviewer;

@@ -1,75 +1,162 @@
-//! Where trust comes from, as flags say it, and what can be wrong with that at start.
+//! The flags of authentication, and the errors of the CA bundles they name.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
 
 use super::ca::CaError;
 use super::headers::ProxyNames;
+use crate::syntax::{is_header_name, parse_duration};
 
-/// Where trust comes from, as the flags say it.
-#[derive(Debug, Clone, Default)]
-pub struct TrustOptions {
-    /// `--client-ca-file`: the authorities of client certificates, instead of the `ConfigMap`'s.
+/// Which certificates and tokens are trusted.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Authentication")]
+#[group(skip)]
+pub struct Options {
+    /// CA bundle for client certificates: CN is the user, O the groups; defaults to the bundle in ConfigMap
+    /// kube-system/extension-apiserver-authentication
+    #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// `--requestheader-*`: the front proxy, instead of the `ConfigMap`'s. `None` without
-    /// `--requestheader-client-ca-file`.
-    pub front_proxy: Option<FrontProxyFlags>,
-    /// `--authentication-skip-lookup`: never look at the `ConfigMap`.
+    /// The front proxy.
+    #[command(flatten)]
+    pub front_proxy: FrontProxyOptions,
+    /// Kubeconfig for TokenReview and the ConfigMap; defaults to --kubeconfig
+    #[arg(id = "authentication-kubeconfig", long = "authentication-kubeconfig", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Do not read ConfigMap kube-system/extension-apiserver-authentication
+    #[arg(long = "authentication-skip-lookup", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = parse_bool)]
     pub skip_lookup: bool,
-    /// `--authentication-tolerate-lookup-failure`: start although the `ConfigMap` cannot be read.
+    /// Start even if the ConfigMap cannot be read; until it can, client certificates are rejected
+    #[arg(long = "authentication-tolerate-lookup-failure", value_name = "BOOL", num_args = 0..=1)]
+    #[arg(require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(action = ArgAction::Set, value_parser = parse_bool)]
     pub tolerate_lookup_failure: bool,
+    /// Cache TTL for TokenReview results; 0 disables caching
+    #[arg(long = "authentication-token-webhook-cache-ttl", value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = parse_duration)]
+    pub token_cache_ttl: Duration,
 }
 
-/// The front proxy as flags describe it. Header names are compared without case.
-#[derive(Debug, Clone, Default)]
-pub struct FrontProxyFlags {
-    /// `--requestheader-client-ca-file`.
-    pub client_ca_file: PathBuf,
-    /// `--requestheader-allowed-names`; empty means any name the CA signed.
+/// The front proxy, which names users in headers. Without a CA file all of it comes from the `ConfigMap`.
+#[derive(Debug, Clone, Default, Args)]
+#[group(skip)]
+pub struct FrontProxyOptions {
+    /// CA bundle for the front proxy's client certificate; requests with such a certificate may name the user in
+    /// X-Remote-* headers; without it, bundle, names and headers come from the ConfigMap
+    #[arg(id = "requestheader-client-ca-file", long = "requestheader-client-ca-file", value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Allowed common names of the front proxy's certificate; defaults to any
+    #[arg(long = "requestheader-allowed-names", value_name = "NAME,…", value_delimiter = ',')]
     pub allowed_names: Vec<String>,
-    /// `--requestheader-username-headers`.
+    /// Headers with the user name; the first non-empty header wins
+    #[arg(long = "requestheader-username-headers", value_name = "HEADER,…", value_delimiter = ',')]
+    #[arg(default_value = "x-remote-user")]
     pub username_headers: Vec<String>,
-    /// `--requestheader-group-headers`.
+    /// Headers with the groups
+    #[arg(long = "requestheader-group-headers", value_name = "HEADER,…", value_delimiter = ',')]
+    #[arg(default_value = "x-remote-group")]
     pub group_headers: Vec<String>,
-    /// `--requestheader-extra-headers-prefix`.
+    /// Prefixes of the headers with extra attributes of the user
+    #[arg(long = "requestheader-extra-headers-prefix", value_name = "PREFIX,…", value_delimiter = ',')]
+    #[arg(default_value = "x-remote-extra-")]
     pub extra_headers_prefix: Vec<String>,
-    /// `--requestheader-uid-headers`.
+    /// Headers with the user's UID; without it, the UID is not read
+    #[arg(long = "requestheader-uid-headers", value_name = "HEADER,…", value_delimiter = ',')]
     pub uid_headers: Vec<String>,
 }
 
-impl TrustOptions {
-    /// Whether there is anything left for the `ConfigMap` to say.
+impl Options {
+    /// Every invalid flag.
+    pub fn errors(&self) -> Vec<String> {
+        self.front_proxy.errors()
+    }
+
+    /// Every flag that has no effect.
+    pub fn warnings(&self) -> Vec<String> {
+        let FrontProxyOptions { client_ca_file, allowed_names, uid_headers, .. } = &self.front_proxy;
+        let is_set = |list: &[String]| items(list).next().is_some();
+        if client_ca_file.is_none() && (is_set(allowed_names) || is_set(uid_headers)) {
+            vec![
+                "the --requestheader-* flags have no effect without --requestheader-client-ca-file"
+                    .to_owned(),
+            ]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether the flags leave anything for the `ConfigMap` to say.
     pub(super) fn want_lookup(&self) -> bool {
-        let flags_say_all = self.client_ca_file.is_some() && self.front_proxy.is_some();
+        let flags_say_all = self.client_ca_file.is_some() && self.front_proxy.client_ca_file.is_some();
         !self.skip_lookup && !flags_say_all
     }
 }
 
-impl FrontProxyFlags {
+impl FrontProxyOptions {
+    fn errors(&self) -> Vec<String> {
+        let lists = [
+            ("username-headers", &self.username_headers),
+            ("group-headers", &self.group_headers),
+            ("extra-headers-prefix", &self.extra_headers_prefix),
+            ("uid-headers", &self.uid_headers),
+        ];
+        let mut errors = Vec::new();
+        for (flag, list) in lists {
+            for name in items(list).filter(|name| !is_header_name(name)) {
+                errors.push(format!("--requestheader-{flag}: {name:?} is not a valid header name"));
+            }
+        }
+        if self.client_ca_file.is_some() && items(&self.username_headers).next().is_none() {
+            errors.push(
+                "--requestheader-username-headers must not be empty with --requestheader-client-ca-file"
+                    .to_owned(),
+            );
+        }
+        errors
+    }
+
     pub(super) fn names(&self) -> ProxyNames {
+        let list = |list: &[String]| items(list).map(str::to_owned).collect();
         ProxyNames::new([
-            self.allowed_names.clone(),
-            self.username_headers.clone(),
-            self.group_headers.clone(),
-            self.extra_headers_prefix.clone(),
-            self.uid_headers.clone(),
+            list(&self.allowed_names),
+            list(&self.username_headers),
+            list(&self.group_headers),
+            list(&self.extra_headers_prefix),
+            list(&self.uid_headers),
         ])
     }
 }
 
-/// Why nobody can be trusted at start. Later failures are warnings: the last good authorities stay.
+/// The items of a list without empty ones: `--flag=` is an empty list.
+fn items(list: &[String]) -> impl Iterator<Item = &str> {
+    list.iter().map(|item| item.trim()).filter(|item| !item.is_empty())
+}
+
+/// Parses a boolean as Go's `strconv.ParseBool` does.
+fn parse_bool(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("must be true or false"),
+    }
+}
+
+/// Why no CA bundle is trusted at start. Later failures are warnings: the last good bundle stays in use.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file of `--client-ca-file` or `--requestheader-client-ca-file`.
-    #[error("cannot read the CA file {}, check that it exists and is readable", path.display())]
+    #[error("cannot read the CA bundle {}; check that the file exists and is readable", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
-    /// The same file, with something else in it.
-    #[error("the CA file {} is no PEM bundle of CA certificates", path.display())]
+    /// The same file is not a PEM bundle.
+    #[error("{} is not a PEM bundle of CA certificates", path.display())]
     NoBundle {
         /// The file.
         path: PathBuf,
@@ -79,12 +166,12 @@ pub enum TrustError {
     },
     /// The `ConfigMap` could not be read.
     #[error(
-        "cannot read ConfigMap kube-system/extension-apiserver-authentication, bind Role \
+        "cannot read ConfigMap kube-system/extension-apiserver-authentication; bind Role \
          extension-apiserver-authentication-reader in kube-system to the service account, or start with \
          --authentication-tolerate-lookup-failure or --authentication-skip-lookup"
     )]
     Lookup {
-        /// What the Kubernetes API says; `None` if it said nothing in time.
+        /// The error of the Kubernetes API; `None` if it did not answer in time.
         #[source]
         source: Option<Box<kube::Error>>,
     },

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::fake::{Ca, client_of_nobody};
 use super::{
-    Authenticator, AuthnError, Credentials, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions,
-    TrustStore, UserInfo,
+    Authenticator, AuthnError, Credentials, FrontProxyOptions, Options, Reviews, TokenReviewer, TrustStore,
+    UserInfo,
 };
 
 type Header<'a> = (&'a str, &'a [u8]);
@@ -33,14 +33,14 @@ impl Rig {
         Self::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut FrontProxyFlags)) -> Self {
+    fn with(change: impl FnOnce(&mut FrontProxyOptions)) -> Self {
         let files = tempfile::tempdir().unwrap();
         let (client_ca, proxy_ca) = (Ca::new("cluster"), Ca::new("front-proxy"));
         let [client_ca_file, proxy_ca_file] = ["client.pem", "proxy.pem"].map(|name| files.path().join(name));
         std::fs::write(&client_ca_file, client_ca.pem()).unwrap();
         std::fs::write(&proxy_ca_file, proxy_ca.pem()).unwrap();
-        let mut flags = FrontProxyFlags {
-            client_ca_file: proxy_ca_file,
+        let mut flags = FrontProxyOptions {
+            client_ca_file: Some(proxy_ca_file),
             allowed_names: vec!["aggregator".to_owned()],
             username_headers: vec!["X-Remote-User".to_owned(), "X-Other-User".to_owned()],
             group_headers: vec!["X-Remote-Group".to_owned()],
@@ -48,11 +48,8 @@ impl Rig {
             uid_headers: Vec::new(),
         };
         change(&mut flags);
-        let options = TrustOptions {
-            client_ca_file: Some(client_ca_file),
-            front_proxy: Some(flags),
-            ..TrustOptions::default()
-        };
+        let options =
+            Options { client_ca_file: Some(client_ca_file), front_proxy: flags, ..Options::default() };
         let trust = Arc::new(TrustStore::new(options).unwrap());
         Self { client_ca, proxy_ca, authenticator: authenticator(&trust), trust, files }
     }

@@ -15,7 +15,7 @@ use kube::Client;
 use super::ca::CaSet;
 use super::configmap;
 use super::headers::ProxyNames;
-use super::options::{TrustError, TrustOptions};
+use super::options::{Options, TrustError};
 
 /// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,14 +39,14 @@ pub(super) struct FrontProxy {
 /// The trust of the moment, and the ways it is kept up to date.
 #[derive(Debug)]
 pub struct TrustStore {
-    options: TrustOptions,
+    options: Options,
     current: ArcSwap<Trust>,
     looked_up: AtomicBool,
 }
 
 impl TrustStore {
     /// Reads the files that flags name. The `ConfigMap` is read by [`look_up`](Self::look_up).
-    pub fn new(options: TrustOptions) -> Result<Self, TrustError> {
+    pub fn new(options: Options) -> Result<Self, TrustError> {
         let store =
             Self { looked_up: AtomicBool::new(!options.want_lookup()), options, current: ArcSwap::default() };
         store.reload_files()?;
@@ -85,7 +85,7 @@ impl TrustStore {
 
     /// Reads the files again every ten seconds until dropped; returns at once if no flag names one.
     pub async fn poll_files(self: Arc<Self>) {
-        if self.options.client_ca_file.is_none() && self.options.front_proxy.is_none() {
+        if self.options.client_ca_file.is_none() && self.options.front_proxy.client_ca_file.is_none() {
             return;
         }
         loop {
@@ -103,9 +103,10 @@ impl TrustStore {
             self.update(|trust| trust.set_client(Arc::clone(&set)));
             Ok(())
         });
-        let front_proxy = self.options.front_proxy.as_ref().map_or(Ok(()), |flags| {
-            let set = read_ca(&flags.client_ca_file)?;
-            self.update(|trust| trust.set_front_proxy(Arc::clone(&set), flags.names()));
+        let proxy = &self.options.front_proxy;
+        let front_proxy = proxy.client_ca_file.as_ref().map_or(Ok(()), |path| {
+            let set = read_ca(path)?;
+            self.update(|trust| trust.set_front_proxy(Arc::clone(&set), proxy.names()));
             Ok(())
         });
         client.and(front_proxy)
@@ -123,7 +124,7 @@ impl TrustStore {
                 if self.options.client_ca_file.is_none() {
                     configmap::take_client_ca(data, trust);
                 }
-                if self.options.front_proxy.is_none() {
+                if self.options.front_proxy.client_ca_file.is_none() {
                     configmap::take_front_proxy(data, trust);
                 }
             });

@@ -7,6 +7,7 @@
 mod ahead;
 mod attributes;
 mod key;
+mod options;
 mod paths;
 
 use std::sync::Arc;
@@ -28,10 +29,12 @@ use crate::authn::{ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo
 
 use ahead::{Expected, Query};
 use key::Key;
+use paths::OpenPaths;
 
 pub use ahead::Grant;
 pub use attributes::{Attributes, attributes_of};
-pub use paths::{InvalidPath, OpenPaths};
+pub use options::Options;
+pub use paths::InvalidPath;
 
 /// Who is in this group may do everything, without asking: kube-apiserver decides so too.
 const MASTERS: &str = "system:masters";
@@ -68,27 +71,6 @@ pub enum AuthzError {
     },
 }
 
-/// What the authorizer is told by flags.
-#[derive(Debug, Clone)]
-pub struct AuthorizerOptions {
-    /// `--authorization-always-allow-paths`.
-    pub open_paths: OpenPaths,
-    /// `--authorization-webhook-cache-authorized-ttl`: how long a yes is remembered.
-    pub allowed_lifetime: Duration,
-    /// `--authorization-webhook-cache-unauthorized-ttl`: how long a no is remembered.
-    pub denied_lifetime: Duration,
-}
-
-impl Default for AuthorizerOptions {
-    fn default() -> Self {
-        Self {
-            open_paths: OpenPaths::default(),
-            allowed_lifetime: Duration::from_secs(10),
-            denied_lifetime: Duration::from_secs(10),
-        }
-    }
-}
-
 /// Decides whether a user may do what a request wants.
 #[derive(Debug)]
 pub struct Authorizer {
@@ -105,22 +87,22 @@ pub struct Authorizer {
 
 impl Authorizer {
     /// An authorizer that asks the Kubernetes API behind `client`.
-    pub fn new(client: Client, options: AuthorizerOptions, reviews: &Reviews) -> Self {
+    pub fn new(client: Client, options: &Options, reviews: &Reviews) -> Result<Self, InvalidPath> {
         let decisions = Cache::builder()
             .max_capacity(MAX_DECISIONS)
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(Lifetimes { allowed: options.allowed_lifetime, denied: options.denied_lifetime })
+            .expire_after(Lifetimes { allowed: options.allowed_ttl, denied: options.denied_ttl })
             .build();
-        Self {
+        Ok(Self {
             api: Api::all(client),
-            open_paths: options.open_paths,
+            open_paths: OpenPaths::parse(&options.always_allow_paths)?,
             decisions,
-            allowed_lifetime: options.allowed_lifetime,
+            allowed_lifetime: options.allowed_ttl,
             expected: Expected::default(),
             unauthenticated: UnauthenticatedReviewLimiter::new(),
             asked: reviews.access.clone(),
             asked_ahead: reviews.access_ahead.clone(),
-        }
+        })
     }
 
     /// `Ok` if `user` may do what `wanted` says.

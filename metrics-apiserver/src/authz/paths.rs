@@ -1,20 +1,20 @@
-//! The paths that everybody may read, without asking.
+//! The paths that need no authorization.
 
-/// An entry of `--authorization-always-allow-paths` that is no path.
+/// An invalid entry of `--authorization-always-allow-paths`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the path {0:?} has a * before its end, only a * at the end is understood")]
+#[error("{0:?} must begin with / and may contain * only at its end")]
 pub struct InvalidPath(String);
 
-/// Paths that are open to everybody: exact ones, and prefixes (written with a `*` at the end).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenPaths {
+/// Paths that need no authorization: exact ones, and prefixes (written with a trailing `*`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct OpenPaths {
     exact: Vec<String>,
     prefixes: Vec<String>,
 }
 
 impl OpenPaths {
-    /// Reads the flag's entries. A leading slash may be left out; empty entries mean nothing.
-    pub fn parse<T: AsRef<str>>(entries: impl IntoIterator<Item = T>) -> Result<Self, InvalidPath> {
+    /// Parses the entries of the flag; empty entries are ignored.
+    pub(super) fn parse<T: AsRef<str>>(entries: impl IntoIterator<Item = T>) -> Result<Self, InvalidPath> {
         let mut paths = Self { exact: Vec::new(), prefixes: Vec::new() };
         for entry in entries {
             let path = entry.as_ref().trim();
@@ -26,30 +26,21 @@ impl OpenPaths {
     }
 
     fn add(&mut self, path: &str) -> Result<(), InvalidPath> {
-        let rooted = format!("/{}", path.trim_start_matches('/'));
-        let prefix = rooted.strip_suffix('*');
-        if prefix.unwrap_or(&rooted).contains('*') {
+        let prefix = path.strip_suffix('*');
+        if !path.starts_with('/') || prefix.unwrap_or(path).contains('*') {
             return Err(InvalidPath(path.to_owned()));
         }
         match prefix {
             Some(prefix) => self.prefixes.push(prefix.to_owned()),
-            None => self.exact.push(rooted),
+            None => self.exact.push(path.to_owned()),
         }
         Ok(())
     }
 
-    /// Whether everybody may read this path.
+    /// Whether this path needs no authorization.
     pub(super) fn contains(&self, path: &str) -> bool {
         self.exact.iter().any(|open| open == path)
             || self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()))
-    }
-}
-
-impl Default for OpenPaths {
-    /// The probes: `/healthz`, `/readyz` and `/livez`, without what is below them.
-    fn default() -> Self {
-        let probes = ["/healthz", "/readyz", "/livez"];
-        Self { exact: probes.map(str::to_owned).into(), prefixes: Vec::new() }
     }
 }
 
@@ -59,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_open_but_not_what_is_below_it() {
-        let open = OpenPaths::default();
+        let open = OpenPaths::parse(["/healthz", "/readyz", "/livez"]).unwrap();
         assert!(open.contains("/readyz"));
         assert!(!open.contains("/readyz/ping"));
         assert!(!open.contains("/readyz/"));
@@ -68,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_star_at_the_end_opens_everything_below() {
-        let open = OpenPaths::parse(["healthz/*", "/version", ""]).unwrap();
+        let open = OpenPaths::parse(["/healthz/*", " /version", ""]).unwrap();
         assert!(open.contains("/healthz/ping"));
         assert!(open.contains("/version"));
         assert!(!open.contains("/healthz"));
@@ -80,5 +71,10 @@ mod tests {
     fn a_star_elsewhere_is_refused() {
         assert_eq!(OpenPaths::parse(["/a*/b"]), Err(InvalidPath("/a*/b".to_owned())));
         assert!(OpenPaths::parse(["/a**"]).is_err());
+    }
+
+    #[test]
+    fn a_path_without_a_leading_slash_is_refused() {
+        assert_eq!(OpenPaths::parse(["healthz"]), Err(InvalidPath("healthz".to_owned())));
     }
 }

@@ -54,7 +54,7 @@ fn failing(code: u16) -> FakeApi {
 }
 
 fn authorizer(api: &FakeApi) -> Authorizer {
-    Authorizer::new(api.client(), AuthorizerOptions::default(), &Reviews::default())
+    Authorizer::new(api.client(), &Options::default(), &Reviews::default()).unwrap()
 }
 
 fn assert_denied(outcome: &Result<Grant<'_>, AuthzError>) {
@@ -116,9 +116,8 @@ async fn fifty_equal_questions_are_asked_once_and_different_ones_apart() {
 #[tokio::test]
 async fn an_allowance_is_forgotten_after_its_own_lifetime() {
     let api = FakeApi::start(answer);
-    let options =
-        AuthorizerOptions { allowed_lifetime: Duration::from_millis(1), ..AuthorizerOptions::default() };
-    let authorizer = Authorizer::new(api.client(), options, &Reviews::default());
+    let options = Options { allowed_ttl: Duration::from_millis(1), ..Options::default() };
+    let authorizer = Authorizer::new(api.client(), &options, &Reviews::default()).unwrap();
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
     let deadline = Instant::now() + Duration::from_secs(10);
     while api.requests().len() < 3 {
@@ -145,7 +144,7 @@ async fn a_failure_lets_nobody_in_and_is_not_remembered() {
     }
     assert_eq!(api.requests().len(), 2);
 
-    let nobody = Authorizer::new(client_of_nobody(), AuthorizerOptions::default(), &Reviews::default());
+    let nobody = Authorizer::new(client_of_nobody(), &Options::default(), &Reviews::default()).unwrap();
     let outcome = nobody.authorize(&jane(), &metric("open")).await.map(drop);
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
 }
@@ -178,9 +177,8 @@ async fn administrators_and_open_paths_are_not_asked_about() {
 #[tokio::test]
 async fn an_open_path_opens_no_resource() {
     let api = FakeApi::start(answer);
-    let options =
-        AuthorizerOptions { open_paths: OpenPaths::parse(["/*"]).unwrap(), ..AuthorizerOptions::default() };
-    let authorizer = Authorizer::new(api.client(), options, &Reviews::default());
+    let options = Options { always_allow_paths: vec!["/*".to_owned()], ..Options::default() };
+    let authorizer = Authorizer::new(api.client(), &options, &Reviews::default()).unwrap();
     authorizer.authorize(&jane(), &page("/anything")).await.unwrap();
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
 }

@@ -23,6 +23,7 @@ use super::slow::SlowQueries;
 use super::{ClientOptions, SetupError};
 use crate::cache::{BackendName, QueryError};
 use crate::metric::Sample;
+use crate::syntax::BaseUrl;
 use crate::telemetry;
 
 /// Queries at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
@@ -215,7 +216,7 @@ impl Client {
 }
 
 impl Server {
-    fn new(url: &str, room: &Room) -> Result<Self, SetupError> {
+    fn new(url: &BaseUrl, room: &Room) -> Result<Self, SetupError> {
         Ok(Self {
             breaker: Breaker::new(),
             url: endpoint(url)?,
@@ -226,11 +227,8 @@ impl Server {
     }
 }
 
-fn endpoint(url: &str) -> Result<Url, SetupError> {
-    let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
-    let url = Url::parse(&url).map_err(|_| SetupError::Url)?;
-    let bare = url.username().is_empty() && url.password().is_none();
-    if bare && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(SetupError::Url) }
+fn endpoint(url: &BaseUrl) -> Result<Url, SetupError> {
+    Url::parse(&format!("{}/api/v1/query", url.as_str())).map_err(|_| SetupError::Url)
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, SetupError> {

@@ -23,6 +23,7 @@ use super::client::QUERIES_MAX;
 use super::{Auth, ClientOptions, Identity, SetupError};
 use crate::cache::BackendName;
 use crate::files;
+use crate::syntax::BaseUrl;
 
 /// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
 pub(super) const FILES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -217,7 +218,7 @@ fn http_client(options: &ClientOptions, files: &Files) -> Result<reqwest::Client
             return Err(SetupError::Content { path: path.clone(), problem: "holds no certificate" });
         }
         builder = builder.tls_certs_only(certs);
-    } else if options.urls.iter().all(|url| url.starts_with("http:")) {
+    } else if !options.urls.iter().any(BaseUrl::is_https) {
         // The system's CAs are not needed, and an image from scratch has none.
         builder = builder.tls_certs_only([]);
     }

@@ -223,13 +223,15 @@ mod tests {
     use super::super::Auth;
     use super::super::breaker::FAILURES_TO_OPEN;
     use super::*;
+    use crate::syntax::BaseUrl;
 
     #[tokio::test(start_paused = true)]
     async fn a_server_for_which_no_time_is_left_has_not_failed() {
         // Takes connections and answers nothing.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = BaseUrl::parse(&format!("http://{}", silent.local_addr().unwrap()), "/api/v1").unwrap();
         let options = ClientOptions {
-            urls: vec![format!("http://{}", silent.local_addr().unwrap()); 2],
+            urls: vec![url; 2],
             timeout: Duration::from_secs(10),
             headers: Vec::new(),
             auth: Auth::None,

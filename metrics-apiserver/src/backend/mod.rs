@@ -35,9 +35,10 @@ use prometheus_client::registry::Registry;
 
 use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
 
-pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
+pub use options::{Auth, BuildError, Identity, Options, SetupError};
 
 use failover::Backend;
+use options::Options as ClientOptions;
 use room::Room;
 
 /// All configured backends by name.

@@ -1,65 +1,77 @@
-//! What a client must know about its backend, in plain types.
+//! The options of one backend, as the check of the configuration produces them, and the errors of its client.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::syntax::BaseUrl;
+
 /// How to reach one backend.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ClientOptions {
-    /// Its http or https address, up to and without `/api/v1`; of an HA group those of all its servers, at least one.
-    pub urls: Vec<String>,
-    /// How long one query may take, waiting for its turn and trying other servers included.
+pub struct Options {
+    /// The base URLs of its servers, up to and without `/api/v1`: at least one, all `http` or all `https`.
+    pub urls: Vec<BaseUrl>,
+    /// The timeout of one query, waiting for a permit and trying other servers included.
     pub timeout: Duration,
-    /// Sent with every query; values may be secrets.
+    /// Headers sent with every query, such as a tenant; values may be secrets.
     pub headers: Vec<(String, String)>,
-    /// How it learns who asks.
+    /// The credentials sent with every query.
     pub auth: Auth,
-    /// PEM file of the CAs that its certificate may be from; none: the system's.
+    /// CA bundle for the server certificate, PEM; the system's without it.
     pub ca_file: Option<PathBuf>,
-    /// The client certificate shown to it.
+    /// The client certificate.
     pub identity: Option<Identity>,
 }
 
-/// How a backend learns who asks. Files are read again when they change.
+/// The credentials sent with every query. Files are reloaded when they change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// It does not.
+    /// None.
     #[default]
     None,
-    /// By `Authorization: Bearer` with this file's content.
+    /// `Authorization: Bearer` with the content of this file.
     BearerTokenFile(PathBuf),
-    /// By `Authorization: Basic`.
+    /// `Authorization: Basic`.
     Basic {
-        /// The user's name.
+        /// The user name, without a colon.
         username: String,
-        /// The file that holds the password.
+        /// The file with the password.
         password_file: PathBuf,
     },
 }
 
-/// A client certificate and its key, PEM files that are read again when they change.
+/// A client certificate and its key, PEM files that are reloaded when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The certificate, followed by its chain.
+    /// The certificate followed by its intermediates.
     pub cert_file: PathBuf,
     /// The private key.
     pub key_file: PathBuf,
 }
 
-impl ClientOptions {
-    /// Whether what the other one reaches has the same data: the same servers, asked as the same user or tenant.
+impl Options {
+    /// Whether both reach the same data: the same servers, as the same user or tenant.
     pub fn has_the_data_of(&self, other: &Self) -> bool {
-        // Taken apart, so that a new field has to be decided on.
+        // Destructured, so that a new field needs a decision.
         let Self { urls, headers, auth, identity, timeout: _, ca_file: _ } = self;
         *urls == other.urls && *headers == other.headers && *auth == other.auth && *identity == other.identity
     }
+
+    /// Whether the connections are encrypted.
+    pub fn is_https(&self) -> bool {
+        self.urls.iter().all(BaseUrl::is_https)
+    }
+
+    /// Whether credentials are sent unencrypted.
+    pub fn exposes_credentials(&self) -> bool {
+        !self.is_https() && self.auth != Auth::None
+    }
 }
 
-impl fmt::Debug for ClientOptions {
+impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name, "[redacted]")).collect();
-        f.debug_struct("ClientOptions")
+        f.debug_struct("Options")
             .field("timeout", &self.timeout)
             .field("headers", &headers)
             .field("auth", &self.auth)
@@ -80,16 +92,16 @@ pub struct BuildError {
     pub source: SetupError,
 }
 
-/// What keeps a client from being set up.
+/// Why a client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// Not an address, another scheme, or credentials in it.
-    #[error("the url must be http:// or https:// and hold no credentials")]
+    /// No URL, or one that the HTTP client does not accept.
+    #[error("the URL is not accepted by the HTTP client")]
     Url,
     /// A name or value that HTTP does not allow.
-    #[error("header `{0}` is not a valid http header")]
+    #[error("header `{0}` is not a valid HTTP header")]
     Header(String),
-    /// No such file, or no right to read it.
+    /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     File {
         /// The file.
@@ -97,7 +109,7 @@ pub enum SetupError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file that is empty, too large or not what it should be.
+    /// The content of the file is not usable.
     #[error("{} {problem}", path.display())]
     Content {
         /// The file.
@@ -105,7 +117,7 @@ pub enum SetupError {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// Certificates that do not fit, or no system CAs.
-    #[error("cannot set up tls; check caFile, certFile and keyFile")]
+    /// Certificates that do not match, or no system CAs.
+    #[error("cannot set up TLS; check caFile, certFile and keyFile")]
     Tls(#[source] reqwest::Error),
 }

@@ -1,42 +1,38 @@
-//! `metrics-apiserver check`: looks through a configuration file without serving it.
+//! `metrics-apiserver check`: checks a configuration file without serving it.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::EXIT_USAGE;
-use crate::config::{self, Config, ConfigErrors, SampleRequest};
+use crate::config::{self, Config, Problems, SampleRequest};
 use crate::rules::Rule;
 
-/// What to check, and for which request to show the queries.
+/// What to check, and the request to print the queries for.
 #[derive(Debug, Clone, Args)]
+#[group(skip)]
 pub struct CheckArgs {
-    /// The configuration file
+    /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Do not look whether the files that it names (tokens, passwords, certificates) can be read
+    /// Do not check that the files it names (tokens, passwords, certificates) are readable
     #[arg(long)]
     skip_files: bool,
     #[command(flatten)]
     request: SampleRequest,
 }
 
-/// Checks a file; prints its problems, or its rules with the query each makes. The exit code says which.
-pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<u8> {
+/// Checks a file; prints its problems, or its rules with their queries. Whether the configuration is valid.
+pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<bool> {
     match load(args) {
-        Ok(config) => summary(&config, args, out).map(|()| 0),
-        Err(errors) => writeln!(out, "{errors}").map(|()| EXIT_USAGE),
+        Ok(config) => summary(&config, args, out).map(|()| true),
+        Err(problems) => writeln!(out, "{problems}").map(|()| false),
     }
 }
 
-fn load(args: &CheckArgs) -> Result<Config, ConfigErrors> {
-    let (text, name) = (config::read_once(&args.config)?, args.config.display().to_string());
-    if args.skip_files {
-        config::check(&text, &name, &|_| Ok(()))
-    } else {
-        config::check(&text, &name, &config::can_be_read)
-    }
+fn load(args: &CheckArgs) -> Result<Config, Problems> {
+    let checked = config::check(config::read_once(&args.config)?);
+    if args.skip_files { checked.map(|checked| checked.config().clone()) } else { config::link(checked) }
 }
 
 fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
@@ -57,7 +53,7 @@ fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<(
             plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;
             writeln!(out)
         }
-        Err(error) => writeln!(out, "    this request would be refused: {error}\n"),
+        Err(error) => writeln!(out, "    the sample request would be refused: {error}\n"),
     }
 }
 

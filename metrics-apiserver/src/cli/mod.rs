@@ -1,31 +1,39 @@
-//! The command line: serving, and the subcommands besides it.
+//! The command line: the server, and the commands besides it.
 
 mod check;
+mod options;
 
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::config::{FlagErrors, Flags, Options};
-
 pub use check::{CheckArgs, check};
+pub use options::Options;
 
-/// The exit code of a command line or a configuration that is wrong (`EX_USAGE`).
+/// The exit code for an invalid command line or configuration (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 
-/// What the process is to do.
+const AFTER_HELP: &str = "\
+Commands (as the first argument):
+  check    check a configuration file and print its queries
+  version  print the version
+
+Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
+Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration.";
+
+/// What the process does.
 #[derive(Debug)]
 pub enum Command {
-    /// Serve until told to stop.
+    /// Serve until stopped.
     Serve(Box<Options>),
     /// Check a configuration file, with [`check`].
     Check(CheckArgs),
-    /// Print this text on standard output and end well: help or the version.
+    /// Print this text, help or version, on standard output and exit.
     Print(String),
 }
 
-/// Why a command line is none: for standard error, with exit code [`EXIT_USAGE`].
+/// Why a command line is invalid: for standard error, with exit code [`EXIT_USAGE`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(String);
@@ -33,20 +41,13 @@ pub struct UsageError(String);
 /// Serve external metrics to Kubernetes, computed by PromQL.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-apiserver", version, term_width = 100, args_override_self = true)]
-#[command(
-    after_help = "Commands (as the first argument):\n  check    check a configuration file and show the queries it makes\n  \
-                        version  print the version\n\nWithout a command, the server starts. Durations are written as in Go: 500ms, 10s, 1m30s.\n\
-                        Exit codes: 0 after a clean shutdown, 1 if the server can't start, 64 for wrong flags or configuration."
-)]
+#[command(after_help = AFTER_HELP)]
 struct Serve {
     #[command(flatten)]
-    flags: Flags,
-    /// Ignored, as prometheus-adapter does: its manifests pass the program's path once more.
-    #[arg(hide = true)]
-    positional: Vec<String>,
+    options: Options,
 }
 
-/// Check a configuration file: list every problem, or show the queries it makes.
+/// Check a configuration file: list every problem, or print its queries.
 #[derive(Debug, Parser)]
 #[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
 #[command(term_width = 100, args_override_self = true)]
@@ -55,7 +56,7 @@ struct Check {
     args: CheckArgs,
 }
 
-/// Reads a command line; the first of `args` is the program's name.
+/// Parses a command line; the first of `args` is the name of the program.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     let mut args: Vec<OsString> = args.into_iter().map(with_dashes).collect();
     match args.get(1).and_then(|first| first.to_str()) {
@@ -66,23 +67,22 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         }
         Some("version") => Ok(Command::Print(version())),
         Some("help") => Ok(Command::Print(help())),
-        _ => read::<Serve>(args).and_then(|parsed| match parsed {
+        _ => match read::<Serve>(args)? {
             Err(text) => Ok(Command::Print(text)),
-            Ok(serve) => Options::check(serve.flags, &serve.positional)
-                .map(|options| Command::Serve(Box::new(options)))
-                .map_err(|errors| refused_flags(&errors, &serve.positional)),
-        }),
+            Ok(Serve { options }) => match options.errors() {
+                errors if errors.is_empty() => Ok(Command::Serve(Box::new(options))),
+                errors => Err(invalid_flags(&errors, &options.positional)),
+            },
+        },
     }
 }
 
-/// What is wrong with the flags; a word that was probably meant as a command would otherwise be ignored without a word.
-fn refused_flags(errors: &FlagErrors, positional: &[String]) -> UsageError {
+/// The message for invalid flags. A mistyped command would otherwise be ignored silently.
+fn invalid_flags(errors: &[String], positional: &[String]) -> UsageError {
     let note = positional.first().map_or_else(String::new, |word| {
-        format!(
-            "\nnote: {word:?} is no command, so the server would start; the commands are check and version\n"
-        )
+        format!("\nnote: {word:?} is not a command and is ignored; the commands are check and version\n")
     });
-    UsageError(format!("error: {errors}\n{note}\nFor more information, try '--help'.\n"))
+    UsageError(format!("error: {}\n{note}\nFor more information, try '--help'.\n", errors.join("\n")))
 }
 
 /// The text of `--help`.
@@ -94,7 +94,7 @@ fn version() -> String {
     format!("metrics-apiserver {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// The parsed command line, or the text it asked for (help, version).
+/// The parsed command line, or the text that it requests (help, version).
 fn read<P: Parser>(args: Vec<OsString>) -> Result<Result<P, String>, UsageError> {
     match P::try_parse_from(args) {
         Ok(parsed) => Ok(Ok(parsed)),
@@ -105,7 +105,7 @@ fn read<P: Parser>(args: Vec<OsString>) -> Result<Result<P, String>, UsageError>
     }
 }
 
-/// The argument with the underscores of a flag's name made dashes, as Go's API servers accept them.
+/// The argument with underscores in the name of a flag replaced by dashes, as Go's API servers accept them.
 fn with_dashes(argument: OsString) -> OsString {
     match argument.to_str().filter(|text| text.starts_with("--")) {
         Some(text) => {

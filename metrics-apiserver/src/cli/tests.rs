@@ -1,9 +1,11 @@
 //! The command line from the outside.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{LogFormat, LogLevel, TlsVersion};
+use crate::telemetry::{Format, Verbosity};
+use crate::tls::MinVersion;
 
 const REQUIRED: [&str; 3] = ["--config=c.yaml", "--tls-cert-file=crt", "--tls-private-key-file=key"];
 
@@ -23,20 +25,23 @@ fn refusal(args: &[&str]) -> String {
 }
 
 #[test]
-fn what_is_not_typed_has_its_default() {
+fn omitted_flags_have_their_default() {
     let options = options(&[]);
-    assert_eq!(options.serving.address.to_string(), "0.0.0.0:6443");
-    assert_eq!(options.serving.min_tls, TlsVersion::Tls12);
-    assert_eq!(options.authentication.request_header, None);
+    assert_eq!(options.server.address().to_string(), "0.0.0.0:6443");
+    assert_eq!(options.tls.min_version, MinVersion::Tls12);
+    assert_eq!(options.authentication.front_proxy.client_ca_file, None);
     assert_eq!(options.authentication.token_cache_ttl, Duration::from_secs(10));
     assert_eq!(options.authorization.always_allow_paths, ["/healthz", "/readyz", "/livez"]);
-    assert_eq!(options.read_deadline, Duration::from_secs(1));
-    assert_eq!((options.logging.level, options.logging.format), (LogLevel::Info, LogFormat::Text));
-    assert_eq!(options.tracing, None);
-    assert_eq!(options.limits.max_requests_in_flight, 400);
-    assert_eq!(options.limits.request_timeout, Duration::from_secs(60));
-    assert_eq!(options.limits.shutdown_delay, Duration::ZERO);
-    assert_eq!(options.notes, [""; 0]);
+    let ttls = (options.authorization.allowed_ttl, options.authorization.denied_ttl);
+    assert_eq!(ttls, (Duration::from_secs(10), Duration::from_secs(10)));
+    assert_eq!(options.server.read_deadline, Duration::from_secs(1));
+    assert_eq!((options.telemetry.verbosity, options.telemetry.format), (Verbosity::Operator, Format::Text));
+    assert_eq!(options.telemetry.otlp_endpoint, None);
+    assert_eq!(options.server.max_in_flight, 400);
+    assert_eq!(options.server.request_timeout, Duration::from_secs(60));
+    assert_eq!(options.shutdown_delay, Duration::ZERO);
+    assert_eq!(options.kubeconfigs(), [None, None]);
+    assert_eq!(options.warnings(), [""; 0]);
 }
 
 #[test]
@@ -71,61 +76,74 @@ fn every_flag_arrives() {
         "--request-timeout=1m30s",
         "--shutdown-delay-duration=5s",
     ]);
-    assert_eq!(options.serving.address.to_string(), "[::1]:10250");
-    assert_eq!(options.serving.min_tls, TlsVersion::Tls13);
-    let proxy = options.authentication.request_header.unwrap();
+    assert_eq!(options.server.address().to_string(), "[::1]:10250");
+    assert_eq!(options.tls.min_version, MinVersion::Tls13);
+    assert_eq!([&options.tls.cert_file, &options.tls.key_file], [Path::new("crt"), Path::new("key")]);
+    assert_eq!(options.config, Path::new("c.yaml"));
+    assert_eq!(options.kubeconfigs(), ["/authn", "/kube"].map(|path| Some(Path::new(path))));
+    assert_eq!(options.authentication.client_ca_file.as_deref(), Some(Path::new("/ca")));
+    let proxy = &options.authentication.front_proxy;
+    assert_eq!(proxy.client_ca_file.as_deref(), Some(Path::new("/front")));
     assert_eq!(proxy.allowed_names, ["a", "b", "c"]);
-    assert_eq!((&*proxy.username_headers[0], &*proxy.group_headers[0]), ("x-remote-user", "x-group"));
-    assert_eq!((&*proxy.extra_headers_prefix[0], &*proxy.uid_headers[0]), ("x-extra-", "x-remote-uid"));
-    assert_eq!(options.authentication.kubeconfig.as_deref(), Some("/authn".as_ref()));
-    assert_eq!(options.authorization.kubeconfig.as_deref(), Some("/kube".as_ref()));
+    assert_eq!((&*proxy.username_headers[0], &*proxy.group_headers[0]), ("X-Remote-User", "X-Group"));
+    assert_eq!((&*proxy.extra_headers_prefix[0], &*proxy.uid_headers[0]), ("X-Extra-", "X-Remote-Uid"));
     assert!(options.authentication.skip_lookup && options.authentication.tolerate_lookup_failure);
     assert_eq!(options.authentication.token_cache_ttl, Duration::ZERO);
     assert_eq!(options.authorization.always_allow_paths, ["/healthz", "/metrics/*"]);
-    assert_eq!(options.authorization.authorized_ttl, Duration::from_secs(300));
-    assert_eq!(options.read_deadline, Duration::from_millis(500));
-    assert_eq!((options.logging.level, options.logging.format), (LogLevel::Debug, LogFormat::Json));
-    let tracing = options.tracing.unwrap();
-    assert_eq!(tracing.endpoint.as_str(), "http://collector:4318");
-    assert_eq!(tracing.sampling_rate_per_million, 100);
-    assert_eq!(options.limits.request_timeout, Duration::from_secs(90));
-    assert_eq!(options.limits.shutdown_delay, Duration::from_secs(5));
+    assert_eq!(options.authorization.allowed_ttl, Duration::from_secs(300));
+    assert_eq!(options.authorization.denied_ttl, Duration::from_secs(30));
+    assert_eq!(options.server.read_deadline, Duration::from_millis(500));
+    assert_eq!((options.telemetry.verbosity, options.telemetry.format), (Verbosity::Requests, Format::Json));
+    assert_eq!(options.telemetry.otlp_endpoint.as_deref(), Some("http://collector:4318/"));
+    assert_eq!(options.telemetry.otlp_sampling_rate_per_million, 100);
+    assert_eq!(options.server.max_in_flight, 10);
+    assert_eq!(options.server.request_timeout, Duration::from_secs(90));
+    assert_eq!(options.shutdown_delay, Duration::from_secs(5));
 }
 
 #[test]
-fn flags_are_read_as_gos_are() {
-    assert_eq!(options(&["-v", "10"]).logging.level, LogLevel::Trace);
-    assert_eq!(options(&["--v=10", "--v=4"]).logging.level, LogLevel::Debug, "the last one counts");
-    assert_eq!(options(&["--secure_port=1"]).serving.address.port(), 1);
+fn flags_are_parsed_as_go_parses_them() {
+    assert_eq!(options(&["-v", "10"]).telemetry.verbosity, Verbosity::Everything);
+    assert_eq!(options(&["--v=10", "--v=4"]).telemetry.verbosity, Verbosity::Requests, "the last one wins");
+    assert_eq!(options(&["--secure_port=1"]).server.secure_port, 1);
     assert!(!options(&["--authentication-skip-lookup=F"]).authentication.skip_lookup);
-    let lists = options(&["--requestheader-client-ca-file=f", "--requestheader-allowed-names="]);
-    assert!(lists.authentication.request_header.unwrap().allowed_names.is_empty());
+    let empty = options(&["--requestheader-allowed-names="]);
+    assert_eq!(empty.warnings(), [""; 0], "an empty list is as good as none");
 }
 
 #[test]
-fn positional_arguments_are_ignored_with_a_note() {
+fn positional_arguments_are_ignored_with_a_warning() {
     let options = options(&["/adapter", "--authentication-skip-lookup", "false"]);
     assert!(options.authentication.skip_lookup);
-    assert_eq!(options.notes.len(), 2);
-    assert!(options.notes[0].contains("/adapter"));
+    let warnings = options.warnings();
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].contains("/adapter"));
 }
 
 #[test]
-fn traces_go_to_a_url_that_is_whole_and_holds_no_secret() {
+fn flags_without_effect_are_warned_about() {
+    let warnings = options(&["--requestheader-allowed-names=a"]).warnings();
+    assert!(warnings[0].contains("without --requestheader-client-ca-file"), "{warnings:?}");
+    let both = ["--requestheader-allowed-names=a", "--requestheader-client-ca-file=f"];
+    assert_eq!(options(&both).warnings(), [""; 0]);
+}
+
+#[test]
+fn the_collector_of_traces_is_a_base_url_without_secrets() {
     for url in ["http://c:4318", "https://c", "http://[::1]:4318/otlp/", "https://c/api/v1/otlp"] {
-        let tracing = options(&[&format!("--otlp-endpoint={url}")]).tracing.unwrap();
-        assert_eq!(tracing.endpoint.as_str(), url.trim_end_matches('/'));
-        assert_eq!(tracing.sampling_rate_per_million, 0, "by default only callers decide");
+        let telemetry = options(&[&format!("--otlp-endpoint={url}")]).telemetry;
+        assert_eq!(telemetry.otlp_endpoint.as_deref(), Some(url));
+        assert_eq!(telemetry.otlp_sampling_rate_per_million, 0, "by default only callers decide");
     }
-    assert_eq!(options(&["--otlp-endpoint=http://c"]).notes, [""; 0]);
+    assert_eq!(options(&["--otlp-endpoint=http://c"]).warnings(), [""; 0]);
     let without = options(&["--otlp-sampling-rate-per-million=1000000"]);
-    assert!(without.tracing.is_none() && without.notes[0].contains("without --otlp-endpoint"));
+    assert!(without.warnings()[0].contains("without --otlp-endpoint"));
     for (flag, advice) in [
         ("--otlp-endpoint=", "must begin with http:// or https://"),
         ("--otlp-endpoint=collector:4318", "must begin with http:// or https://"),
         ("--otlp-endpoint=grpc://c:4317", "must begin with http:// or https://"),
-        ("--otlp-endpoint=http://user:s3cret@c", "the url must not hold credentials\n"),
-        ("--otlp-endpoint=http://c?token=s3cret", "the url must not have a query or a fragment\n"),
+        ("--otlp-endpoint=http://user:s3cret@c", "the URL must not contain credentials\n"),
+        ("--otlp-endpoint=http://c?token=s3cret", "the URL must not have a query or a fragment\n"),
         ("--otlp-endpoint=http://c/v1/traces", "must end before /v1/traces"),
         ("--otlp-endpoint=http://c/v1/traces/", "must end before /v1/traces"),
         ("--otlp-endpoint=http://c:0", "port"),
@@ -139,7 +157,7 @@ fn traces_go_to_a_url_that_is_whole_and_holds_no_secret() {
 }
 
 #[test]
-fn wrong_flags_are_refused_all_at_once_with_advice() {
+fn invalid_flags_are_refused_all_at_once_with_advice() {
     let missing = command(&[]).unwrap_err().to_string();
     for flag in ["--config", "--tls-cert-file", "--tls-private-key-file"] {
         assert!(missing.contains(&format!("{flag} is required")), "{missing}");
@@ -160,8 +178,10 @@ fn wrong_flags_are_refused_all_at_once_with_advice() {
         ("--request-timeout=10", "a duration needs a unit"),
         ("--authentication-skip-lookup=maybe", "must be true or false"),
         ("-v=11", "0..=10"),
-        ("--requestheader-uid-headers=a b", "is no header name"),
-        ("--authorization-always-allow-paths=healthz", "must begin with a /"),
+        ("--requestheader-uid-headers=a b", "is not a valid header name"),
+        ("--tls-cert-file=", "--tls-cert-file is required"),
+        ("--shutdown-delay-duration=11m", "at most 10m"),
+        ("--authorization-always-allow-paths=healthz", "must begin with /"),
     ] {
         let text = refusal(&[flag]);
         assert!(text.contains(advice), "{flag}: {text}");
@@ -169,10 +189,16 @@ fn wrong_flags_are_refused_all_at_once_with_advice() {
 }
 
 #[test]
-fn a_word_that_is_no_command_is_named_beside_the_flags_that_serving_lacks() {
+fn a_front_proxy_needs_a_header_with_the_user_name() {
+    let flags = ["--requestheader-client-ca-file=f", "--requestheader-username-headers="];
+    assert!(refusal(&flags).contains("--requestheader-username-headers must not be empty"));
+}
+
+#[test]
+fn a_mistyped_command_is_named_beside_the_missing_flags() {
     let text = command(&["chekc", "--config=c"]).unwrap_err().to_string();
     assert!(text.contains("--tls-cert-file is required"), "{text}");
-    assert!(text.contains("\"chekc\" is no command") && text.contains("check and version"), "{text}");
+    assert!(text.contains("\"chekc\" is not a command") && text.contains("check and version"), "{text}");
     assert!(!command(&["--config=c"]).unwrap_err().to_string().contains("command"));
 }
 
@@ -195,22 +221,24 @@ fn help_and_version_are_printed() {
     }
 }
 
-fn checked(config: &str, args: &[&str]) -> (u8, String) {
+fn checked(config: &str, args: &[&str]) -> (bool, String) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     std::fs::write(&path, config).unwrap();
     let file = format!("--config={}", path.display());
     let Ok(Command::Check(args)) = command(&[&["check", &file], args].concat()) else { panic!("{args:?}") };
     let mut out = Vec::new();
-    let code = check(&args, &mut out).unwrap();
-    (code, String::from_utf8(out).unwrap())
+    let is_valid = check(&args, &mut out).unwrap();
+    (is_valid, String::from_utf8(out).unwrap())
 }
 
 #[test]
 fn check_shows_the_query_of_each_metric() {
-    let config = "backends: {default: {url: 'https://p', bearerTokenFile: /nowhere}}\nmetrics:\n- {name: m, query: 'sum(up{a=\"$app\"})'}\n";
-    let (code, text) = checked(config, &["--skip-files", "--namespace=shop", "--selector=app=web,tier=db"]);
-    assert_eq!(code, 0, "{text}");
+    let config = "backends: {default: {url: 'https://p', bearerTokenFile: /nowhere}}\nmetrics:\n\
+                  - {name: m, query: 'sum(up{a=\"$app\"})'}\n";
+    let (is_valid, text) =
+        checked(config, &["--skip-files", "--namespace=shop", "--selector=app=web,tier=db"]);
+    assert!(is_valid, "{text}");
     for part in [
         "m (backend default)",
         "namespace=\"shop\"",
@@ -220,16 +248,16 @@ fn check_shows_the_query_of_each_metric() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let (code, text) = checked(config, &["--skip-files"]);
-    assert!(code == 0 && text.contains("this request would be refused"), "{text}");
-    let (code, text) = checked(config, &[]);
-    assert!(code == EXIT_USAGE && text.contains("can't read the file /nowhere"), "{text}");
-    let (code, text) = checked("metrics: [5]\n", &[]);
-    assert!(code == EXIT_USAGE && text.contains("1 problem"), "{text}");
+    let (is_valid, text) = checked(config, &["--skip-files"]);
+    assert!(is_valid && text.contains("the sample request would be refused"), "{text}");
+    let (is_valid, text) = checked(config, &[]);
+    assert!(!is_valid && text.contains("cannot read the file /nowhere"), "{text}");
+    let (is_valid, text) = checked("metrics: [5]\n", &[]);
+    assert!(!is_valid && text.contains("1 problem"), "{text}");
 }
 
 #[test]
-fn check_refuses_a_sample_request_that_is_none() {
+fn check_refuses_an_invalid_sample_request() {
     for args in [
         &["check"][..],
         &["check", "--config=c", "--namespace=A B"],

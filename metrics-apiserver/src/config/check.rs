@@ -1,85 +1,103 @@
-//! The file as written becomes the checked configuration, or the list of everything that is wrong with it.
+//! The check of a configuration: from the text to a configuration without mistakes, or to everything wrong with it.
+//!
+//! Pure: whether the files that it names can be read is for [`link`](super::link) to find out.
 
-use std::io;
-use std::path::Path;
-
-use super::backend::Backend;
-use super::file::{self, MAX_FILE_BYTES, Value};
-use super::fingerprint::Fingerprint;
-use super::problem::{ConfigErrors, Place, Problem};
+use super::backend::check_backend;
+use super::keys::ROOT_KEYS;
+use super::problem::{NamedFile, Place, Problem, Problems};
 use super::rules::{NO_METRICS_HELP, check_metrics};
 use super::section::{Field, Section};
-use crate::rules::Rule;
+use super::source::{Fingerprint, Source};
+use super::yaml::{self, MAX_FILE_BYTES, Value};
+use crate::backend;
+use crate::rules::{BackendName, Rule};
 
-/// A configuration that can be served. Made by [`check`] and [`load`](super::load) only.
+/// A configuration that can be served.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The backends, with distinct names, in the file's order.
-    pub backends: Vec<Backend>,
-    /// The rules, with distinct names, each with a backend that exists, in the file's order.
+    /// The backends, with distinct names, in the order of the file.
+    pub backends: Vec<(BackendName, backend::Options)>,
+    /// The rules, with distinct names, each with a backend that exists, in the order of the file.
     pub rules: Vec<Rule>,
-    /// What is allowed but probably not meant.
+    /// What is valid but probably a mistake.
     pub warnings: Vec<String>,
-    /// Of the text that this was checked from.
+    /// The fingerprint of the text.
     pub fingerprint: Fingerprint,
 }
 
-/// Says whether a file can be read: the real one, or a test's.
-pub type Files<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
+/// A configuration without mistakes, whose files have not been opened yet.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    pub(super) config: Config,
+    pub(super) source: Source,
+    pub(super) files: Vec<NamedFile>,
+}
+
+impl Checked {
+    /// What it will be when linked.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
 
 /// Each has its own client and connections.
 const MAX_BACKENDS: usize = 100;
 
-/// Checks the text of a configuration file; `file` is its name for messages.
-pub fn check(text: &str, file: &str, files: Files<'_>) -> Result<Config, ConfigErrors> {
-    let errors = |problems| ConfigErrors::new(file, text, problems);
+/// Checks the text of a configuration file.
+pub fn check(source: Source) -> Result<Checked, Problems> {
+    let text = &source.text;
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        return Err(errors(vec![Problem::new("", Place::default(), message)]));
+        return Err(Problems::of_file(source, Problem::new("", Place::default(), message)));
     }
-    let node = file::parse(text).map_err(|error| {
-        errors(vec![Problem::new("", error.place.unwrap_or_default(), error.message).help(error.help)])
-    })?;
-    if matches!(node.value, Value::Null) {
-        // Truncated, and not yet written again.
-        let problem = Problem::new("", Place::default(), "the file is empty");
-        return Err(errors(vec![problem.help(NO_METRICS_HELP)]));
-    }
-    let mut problems = Vec::new();
-    let Some(root) = Section::open(&Field::root(&node), &["backends", "metrics"], &mut problems) else {
-        return Err(errors(problems));
+    let node = match yaml::parse(text) {
+        Ok(node) => node,
+        Err(error) => {
+            let problem = Problem::new("", error.place.unwrap_or_default(), error.message).help(error.help);
+            return Err(Problems::of_file(source, problem));
+        }
     };
-    let (names, backends) = check_backends(&root, files, &mut problems);
+    if matches!(node.value, Value::Null) {
+        // Truncated, and not written again yet.
+        let problem = Problem::new("", Place::default(), "the file is empty").help(NO_METRICS_HELP);
+        return Err(Problems::of_file(source, problem));
+    }
+    let (mut problems, mut files) = (Vec::new(), Vec::new());
+    let Some(root) = Section::open(&Field::root(&node), ROOT_KEYS, &mut problems) else {
+        return Err(Problems::new(source, problems, files));
+    };
+    let (names, backends) = check_backends(&root, &mut files, &mut problems);
     let rules = check_metrics(&root, names.as_deref(), text, &mut problems);
     if !problems.is_empty() {
-        return Err(errors(problems));
+        return Err(Problems::new(source, problems, files));
     }
     let warnings = warnings(&backends, &rules);
-    Ok(Config { backends, rules, warnings, fingerprint: Fingerprint::of(text) })
+    let config = Config { backends, rules, warnings, fingerprint: source.fingerprint() };
+    Ok(Checked { config, source, files })
 }
 
-/// The names of all backends, of the broken ones too, so that a rule that names one isn't blamed, and none if they cannot
-/// be known; and the good ones.
+/// The names of all backends, invalid ones included, so that a rule that names one is not reported as well; none if
+/// they are unknown. And the valid backends.
 fn check_backends<'a>(
     root: &Section<'a>,
-    files: Files<'_>,
+    files: &mut Vec<NamedFile>,
     problems: &mut Vec<Problem>,
-) -> (Option<Vec<&'a str>>, Vec<Backend>) {
+) -> (Option<Vec<&'a str>>, Vec<(BackendName, backend::Options)>) {
     let Some(field) = root.get("backends") else { return (Some(Vec::new()), Vec::new()) };
     let Some(section) = Section::open_free(&field, problems) else { return (None, Vec::new()) };
     let names: Vec<_> = section.fields().map(|(name, _)| name).collect();
     if names.len() > MAX_BACKENDS {
         problems.push(field.problem(format!("more than {MAX_BACKENDS} backends")));
     }
-    let backends =
-        section.fields().filter_map(|(name, field)| Backend::check(name, &field, files, problems)).collect();
+    let check = |(name, field)| check_backend(name, &field, files, problems);
+    let backends = section.fields().filter_map(check).collect();
     (Some(names), backends)
 }
 
-/// Metrics named in a warning; a thousand would bury the others.
+/// Metrics named in one warning; a thousand would hide the other warnings.
 const NAMES_SHOWN: usize = 3;
 
-/// What a hold does with a `Value` target, which only the HPA knows of: said once for all metrics that hold.
+/// The effect of a hold on a `Value` target, which only the HPA knows: one warning for all metrics with a hold.
 fn holds(rules: &[Rule]) -> Option<String> {
     let names: Vec<&str> =
         rules.iter().filter(|rule| rule.policies.hold()).map(|rule| rule.name.as_str()).collect();
@@ -90,26 +108,25 @@ fn holds(rules: &[Rule]) -> Option<String> {
     };
     (!names.is_empty()).then(|| {
         format!(
-            "`hold` serves old values for {shown}{more}: an HPA whose target is of type Value multiplies its size by \
-             the same old ratio at every sync, up to its maximum or down to its minimum; use targets of type \
-             AverageValue with them, or `error`, with which it keeps its size"
+            "`hold` serves old values for {shown}{more}: an HPA with a target of type Value applies the same old ratio \
+             at every sync and scales to its maximum or minimum; use targets of type AverageValue, or `error`, which \
+             keeps the number of replicas"
         )
     })
 }
 
-fn warnings(backends: &[Backend], rules: &[Rule]) -> Vec<String> {
+fn warnings(backends: &[(BackendName, backend::Options)], rules: &[Rule]) -> Vec<String> {
     let mut warnings = Vec::new();
     if rules.is_empty() {
-        warnings.push("no metrics are configured: every read will be answered 404".to_owned());
+        warnings.push("no metrics are configured: every read is answered with 404".to_owned());
     }
     warnings.extend(holds(rules));
-    for backend in backends {
-        let name = &backend.name.0;
-        if backend.exposes_credentials() {
-            warnings.push(format!("the backend `{name}` gets credentials over http, readable for everybody on the way: use https"));
+    for (name, options) in backends {
+        if options.exposes_credentials() {
+            warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));
         }
-        if !rules.iter().any(|rule| rule.backend == backend.name) {
-            warnings.push(format!("the backend `{name}` is used by no metric"));
+        if !rules.iter().any(|rule| rule.backend == *name) {
+            warnings.push(format!("backend `{}` is not used by any metric", name.0));
         }
     }
     warnings

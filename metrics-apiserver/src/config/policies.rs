@@ -1,20 +1,21 @@
-//! What a rule does when Prometheus has no usable number.
+//! The check of policies: what a rule answers when Prometheus returns no usable number.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::file::{Number, Value};
+use super::keys::{FALLBACK_KEYS, Key, THEN_KEYS};
 use super::problem::Problem;
 use super::section::{Field, Section};
+use super::yaml::{Number, Value};
 use crate::metric::Quantity;
 use crate::rules::{Combine, Fallback, Partial, Policies, Situation};
 
-/// Less is no hold: an HPA reads every 15 s.
+/// An HPA reads every 15 s by default, and at most once per second.
 const HOLD_MIN: Duration = Duration::from_secs(1);
-/// As long as `maxAge` may be: what was measured an hour ago says nothing of what should be scaled now.
+/// The limit of `maxAge` as well: a reading older than an hour says nothing about what to scale now.
 const HOLD_MAX: Duration = Duration::from_secs(3600);
 
-/// From here on floats lie further apart than whole numbers do: 2^53.
+/// 2^53: above it not every whole number is a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Checks the policies of one rule.
@@ -54,20 +55,18 @@ fn fallback(field: &Field<'_>, allow_negative: bool, problems: &mut Vec<Problem>
     match &field.node.value {
         Value::Text(text) if text == "error" => Some(Fallback::Error),
         Value::Map(_) => {
-            let section = open(field, &["value", "hold", "then"], problems)?;
+            let section = open(field, FALLBACK_KEYS, problems)?;
             match (section.get("value"), section.get("hold"), section.get("then")) {
                 (None, Some(hold), then) => held(&hold, then.as_ref(), allow_negative, problems),
                 (Some(value), Some(_), _) => {
-                    let problem = value.problem("`value` and `hold` exclude each other");
-                    problems.push(
-                        problem.help("write `{hold: 5m, then: {value: 0}}` for a value after the hold"),
-                    );
+                    let problem = value.problem("`value` and `hold` are mutually exclusive");
+                    problems
+                        .push(problem.help("use `{hold: 5m, then: {value: 0}}` for a value after the hold"));
                     None
                 }
                 (_, None, Some(then)) => {
-                    problems.push(
-                        then.problem("`then` needs `hold`").help("write `{hold: 5m, then: {value: 0}}`"),
-                    );
+                    problems
+                        .push(then.problem("`then` needs `hold`").help("use `{hold: 5m, then: {value: 0}}`"));
                     None
                 }
                 (_, None, None) => value(&section, allow_negative, problems).map(Fallback::Value),
@@ -77,20 +76,20 @@ fn fallback(field: &Field<'_>, allow_negative: bool, problems: &mut Vec<Problem>
             problems.push(
                 field
                     .problem("expected `error`, a value or a hold")
-                    .help("write `error`, `{value: 0}` or `{hold: 5m}`"),
+                    .help("use `error`, `{value: 0}` or `{hold: 5m}`"),
             );
             None
         }
     }
 }
 
-/// Opens a mapping if all its keys are known: of a mistyped `value` nobody should hear that it is missing, too.
-fn open<'a>(field: &Field<'a>, known: &[&str], problems: &mut Vec<Problem>) -> Option<Section<'a>> {
+/// Opens a mapping if all its keys are known: a mistyped `value` is not reported as missing as well.
+fn open<'a>(field: &Field<'a>, known: &[Key], problems: &mut Vec<Problem>) -> Option<Section<'a>> {
     let before = problems.len();
     Section::open(field, known, problems).filter(|_| problems.len() == before)
 }
 
-/// `hold`, and what comes `then`: what a rule can say without a hold.
+/// `hold`, and `then`, which is a fallback without a hold.
 fn held(
     hold: &Field<'_>,
     then: Option<&Field<'_>>,
@@ -100,19 +99,19 @@ fn held(
     let longest = hold.duration(problems).filter(|longest| {
         let fits = (HOLD_MIN..=HOLD_MAX).contains(longest);
         if !fits {
-            problems.push(hold.problem("a hold must be from 1s to 1h"));
+            problems.push(hold.problem("`hold` must be from 1s to 1h"));
         }
         fits
     });
     let then = match then.map(|then| (then, &then.node.value)) {
         None => Some(None),
         Some((_, Value::Text(text))) if text == "error" => Some(None),
-        Some((then, Value::Map(_))) => open(then, &["value"], problems)
+        Some((then, Value::Map(_))) => open(then, THEN_KEYS, problems)
             .and_then(|section| value(&section, allow_negative, problems))
             .map(Some),
         Some((then, _)) => {
             problems.push(
-                then.problem("expected `error` or a value").help("write `then: error` or `then: {value: 0}`"),
+                then.problem("expected `error` or a value").help("use `then: error` or `then: {value: 0}`"),
             );
             None
         }
@@ -125,8 +124,7 @@ fn value(section: &Section<'_>, allow_negative: bool, problems: &mut Vec<Problem
     let value = quantity(&field, problems)?;
     if value.is_negative() && !allow_negative {
         let problem = field.problem("a negative value needs `allowNegative: true`");
-        problems
-            .push(problem.help("the HPA takes a negative average for infinity and scales to its maximum"));
+        problems.push(problem.help("an HPA may treat a negative value as infinite and scale to its maximum"));
         return None;
     }
     Some(value)
@@ -135,7 +133,7 @@ fn value(section: &Section<'_>, allow_negative: bool, problems: &mut Vec<Problem
 fn quantity(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Quantity> {
     let value = match &field.node.value {
         Value::Number(Number::Whole(value)) => Quantity::from_str(&value.to_string()),
-        // The shortest text that is this float, with an exponent, lest it be longer than a quantity may be.
+        // The shortest text for this float; the exponent keeps it within the length of a quantity.
         Value::Number(Number::Float(value)) => Quantity::from_str(&format!("{value:e}")),
         Value::Text(text) => Quantity::from_str(text),
         _ => {
@@ -145,14 +143,14 @@ fn quantity(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Quantity> 
     };
     let value = value.map_err(|error| problems.push(field.problem(error.to_string()))).ok()?;
     if matches!(field.node.value, Value::Number(Number::Float(float)) if is_rounded(float)) {
-        let problem = field.problem("the number has more digits than one with a point or an exponent keeps");
-        problems.push(problem.help("write it without a point and an exponent, or put it in quotes"));
+        let problem = field.problem("the number has more digits than a floating-point number keeps");
+        problems.push(problem.help("write it without a decimal point or exponent, or put it in quotes"));
         return None;
     }
     Some(value)
 }
 
-/// Whether the float may be another whole number than was written: it is beyond 2^53, and has more digits than any
+/// Whether the float may differ from the whole number that was written: it is above 2^53, and has more digits than a
 /// float keeps.
 fn is_rounded(float: f64) -> bool {
     let text = format!("{float:e}");

@@ -1,8 +1,11 @@
-//! What is wrong with a configuration file, and how it is shown.
+//! The problems of a configuration file, and how they are displayed.
 
 use std::fmt;
+use std::path::PathBuf;
 
-/// A place in the configuration file; both count from 1, the column in characters.
+use super::source::Source;
+
+/// A place in the configuration file; line and column start at 1, and columns count characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The line.
@@ -17,31 +20,31 @@ impl Default for Place {
     }
 }
 
-/// One thing that is wrong, where, and what to do about it.
+/// One problem: what is wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The key's path, such as `metrics[0].query`; empty for the file as a whole.
+    /// The path of the key, such as `metrics[0].query`; empty for the file as a whole.
     pub path: String,
-    /// Where it stands; none if the file could not even be read.
+    /// Where it is; none if the file could not be read.
     pub place: Option<Place>,
     /// What is wrong.
     pub message: String,
     /// What to do.
     pub help: Option<String>,
-    /// Another place that has to do with it, and what is there.
+    /// A related place, and what is there.
     pub related: Option<(Place, String)>,
-    /// What of the file is shown with it.
+    /// How much of the file is shown with it.
     pub(super) excerpt: Excerpt,
 }
 
-/// What of the file a problem may show. Problems are logged, and nobody knows what stands behind a key that the server
-/// doesn't know, or where the text has no structure: header values are secrets.
+/// How much of the file a problem shows. Problems are logged, and what follows an unknown key, or stands in a text
+/// without structure, may be a secret, such as a header value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Excerpt {
-    /// The line, if it is one without secrets.
+    /// The line, unless it may contain a secret.
     #[default]
     Line,
-    /// The key that begins at the place, and nothing around it.
+    /// Only the key that begins at the place.
     Key,
     /// Nothing.
     Nothing,
@@ -50,12 +53,12 @@ pub(super) enum Excerpt {
 impl Problem {
     pub(super) fn new(path: impl Into<String>, place: Place, message: impl Into<String>) -> Self {
         let (path, message) = (path.into(), message.into());
-        // What has no path is said of the file as a whole, or of a text that has no structure.
+        // Without a path it concerns the file as a whole, or a text without structure.
         let excerpt = if path.is_empty() { Excerpt::Nothing } else { Excerpt::Line };
         Self { path, place: Some(place), message, help: None, related: None, excerpt }
     }
 
-    /// With a key that the server doesn't know: what stands behind it is not shown.
+    /// Marks the key as unknown: what follows it is not shown.
     pub(super) fn of_unknown_key(self) -> Self {
         Self { excerpt: Excerpt::Key, ..self }
     }
@@ -71,67 +74,84 @@ impl Problem {
     }
 }
 
-/// Everything that is wrong with a configuration file, in the file's order. Never empty.
+/// A file that the configuration names: a problem of its key if it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigErrors {
-    file: String,
-    text: String,
-    problems: Vec<Problem>,
+pub(super) struct NamedFile {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// The path of the key that names it.
+    pub(super) key: String,
+    /// Where the key's value is.
+    pub(super) place: Place,
 }
 
-/// With so many problems found, no more are looked for.
+/// Every problem of a configuration file, in the order of the file. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    pub(super) source: Source,
+    pub(super) list: Vec<Problem>,
+    /// The files that the configuration names, for linking.
+    pub(super) files: Vec<NamedFile>,
+}
+
+/// The check stops after this many problems.
 pub(super) const ENOUGH: usize = 1000;
 
-/// A broken file of ten thousand rules must not bury its reader; the rest is counted.
+/// Problems that are displayed; the rest is counted. A reader fixes the first ones first.
 const MAX_SHOWN: usize = 100;
 
-impl ConfigErrors {
-    pub(super) fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+impl Problems {
+    pub(super) fn new(source: Source, mut problems: Vec<Problem>, files: Vec<NamedFile>) -> Self {
         problems.sort_by_key(|problem| problem.place);
-        Self { file: file.to_owned(), text: text.to_owned(), problems }
+        Self { source, list: problems, files }
     }
 
-    pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
-        let message = format!("can't read the configuration file: {error}");
+    /// The one problem that hides all others.
+    pub(super) fn of_file(source: Source, problem: Problem) -> Self {
+        Self::new(source, vec![problem], Vec::new())
+    }
+
+    pub(super) fn unreadable(name: &str, error: &std::io::Error) -> Self {
+        let message = format!("cannot read the configuration file: {error}");
         let help = Some("check the path given by --config".to_owned());
         let excerpt = Excerpt::Nothing;
         let problem = Problem { path: String::new(), place: None, message, help, related: None, excerpt };
-        Self::new(file, "", vec![problem])
+        Self::of_file(Source::new(name, ""), problem)
     }
 
-    /// Of a file whose bytes stop to be UTF-8 after `valid` of them; `text` has a replacement character there.
-    pub(super) fn no_text(file: &str, text: &str, valid: usize) -> Self {
-        let before = text.get(..valid).unwrap_or_default();
+    /// For a file that is UTF-8 only in its first `valid` bytes; the text has a replacement character there.
+    pub(super) fn not_utf8(source: Source, valid: usize) -> Self {
+        let before = source.text.get(..valid).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let problem = Problem::new("", Place { line, column }, "the file is not UTF-8 here");
-        Self::new(file, text, vec![problem.help("save it as UTF-8; nothing of it was checked")])
+        Self::of_file(source, problem.help("save it as UTF-8; the file was not checked"))
     }
 
-    /// The problems, in the file's order.
+    /// The problems, in the order of the file.
     pub fn problems(&self) -> &[Problem] {
-        &self.problems
+        &self.list
     }
 
     fn show(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}", problem.message)?;
         let path = if problem.path.is_empty() { String::new() } else { format!(" ({})", problem.path) };
         let Some(place) = problem.place else {
-            writeln!(f, " --> {}{path}", self.file)?;
+            writeln!(f, " --> {}{path}", self.source.name)?;
             return show_help(problem, 1, f);
         };
         let related = problem.related.as_ref().map_or(0, |(place, _)| place.line);
         let width = place.line.max(related).to_string().len();
-        writeln!(f, "{:width$}--> {}:{}:{}{path}", "", self.file, place.line, place.column)?;
+        writeln!(f, "{:width$}--> {}:{}:{}{path}", "", self.source.name, place.line, place.column)?;
         self.snippet(place, problem, width, f)?;
         if let Some((place, what)) = &problem.related {
-            writeln!(f, "{:width$}::: {}:{}:{} {what}", "", self.file, place.line, place.column)?;
+            writeln!(f, "{:width$}::: {}:{}:{} {what}", "", self.source.name, place.line, place.column)?;
             self.snippet(*place, problem, width, f)?;
         }
         show_help(problem, width, f)
     }
 
-    /// The line with a caret under the column, in rustc's style.
+    /// The line with a caret below the column, as rustc displays it.
     fn snippet(
         &self,
         place: Place,
@@ -139,7 +159,7 @@ impl ConfigErrors {
         width: usize,
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result {
-        let Some(line) = lines(&self.text).nth(place.line - 1) else { return Ok(()) };
+        let Some(line) = lines(&self.source.text).nth(place.line - 1) else { return Ok(()) };
         let line = match problem.excerpt {
             Excerpt::Nothing => return Ok(()),
             Excerpt::Key => only_key(line, place.column),
@@ -148,41 +168,40 @@ impl ConfigErrors {
         writeln!(f, "{:width$} |", "")?;
         let is_secret = problem.excerpt == Excerpt::Line && self.may_hold_a_secret(&line, place, problem);
         if is_secret {
-            return writeln!(f, "{:>width$} | (not shown: the line may hold a secret)", place.line);
+            return writeln!(f, "{:>width$} | (not shown: the line may contain a secret)", place.line);
         }
         let (shown, caret) = window(&line, place.column);
         writeln!(f, "{:>width$} | {shown}", place.line)?;
         writeln!(f, "{:width$} | {:caret$}^", "", "")
     }
 
-    /// Whether a line must not be repeated in a log: header values, credentials in the wrong place, and what stands
-    /// behind an unknown key.
+    /// Whether a line must not be logged: header values, misplaced credentials, and what follows an unknown key.
     fn may_hold_a_secret(&self, line: &str, place: Place, problem: &Problem) -> bool {
         let is_unknown = |other: &Problem| {
             other.excerpt == Excerpt::Key && other.place.is_some_and(|other| other.line == place.line)
         };
-        // A mapping in braces has many things on a line; one of backends may have headers.
+        // A flow mapping has several keys on a line; that of a backend may include headers.
         let is_flow = line.trim_end().trim_end_matches(',').contains(['{', '}', ',']);
         let is_of_backends = problem.path.starts_with("backends") || line.contains("backends");
         is_flow && is_of_backends
             || has_word_of_secrets(line, &problem.path)
-            || self.problems.iter().any(is_unknown)
+            || self.list.iter().any(is_unknown)
     }
 }
 
-impl std::error::Error for ConfigErrors {}
+impl std::error::Error for Problems {}
 
-impl fmt::Display for ConfigErrors {
+impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in self.problems.iter().take(MAX_SHOWN) {
+        for problem in self.list.iter().take(MAX_SHOWN) {
             self.show(problem, f)?;
             writeln!(f)?;
         }
-        if let Some(more @ 1..) = self.problems.len().checked_sub(MAX_SHOWN) {
+        if let Some(more @ 1..) = self.list.len().checked_sub(MAX_SHOWN) {
             writeln!(f, "error: and {more} more, not shown\n")?;
         }
-        let count = self.problems.len();
-        write!(f, "{}: {count} problem{}", self.file, if count == 1 { "" } else { "s" })
+        let count = self.list.len();
+        write!(f, "{}: {count} problem{}", self.source.name, if count == 1 { "" } else { "s" })
     }
 }
 
@@ -190,12 +209,12 @@ fn show_help(problem: &Problem, width: usize, f: &mut fmt::Formatter<'_>) -> fmt
     problem.help.iter().try_for_each(|help| writeln!(f, "{:width$} = help: {help}", ""))
 }
 
-/// The lines as YAML counts them: a carriage return on its own ends one, too.
+/// The lines as YAML counts them: a lone carriage return ends a line as well.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// The part of a line around a column that fits a terminal, tabs made spaces, and the caret's offset in it.
+/// The part of a line around a column that fits a terminal, with tabs as spaces, and the offset of the caret in it.
 fn window(line: &str, column: usize) -> (String, usize) {
     const WIDTH: usize = 100;
     let start = if column > WIDTH { column - WIDTH / 2 } else { 0 };
@@ -203,7 +222,7 @@ fn window(line: &str, column: usize) -> (String, usize) {
     (line.chars().skip(start).take(WIDTH).map(visible).collect(), column - 1 - start)
 }
 
-/// The key of a line that begins at a column. Of what stands before it only indentation is kept, the rest is left out.
+/// The key that begins at a column of a line. Only indentation before it is kept; everything else is left out.
 fn only_key(line: &str, column: usize) -> String {
     let before: String = line.chars().take(column - 1).collect();
     let is_indentation = before.chars().all(|c| matches!(c, ' ' | '\t' | '-' | '{'));
@@ -219,7 +238,7 @@ fn only_key(line: &str, column: usize) -> String {
     format!("{before}{key}{colon}")
 }
 
-/// Whether a line has a word that secrets stand behind.
+/// Whether a line has a word that a secret usually follows.
 fn has_word_of_secrets(line: &str, path: &str) -> bool {
     let line = line.to_ascii_lowercase();
     path.contains(".headers")
@@ -229,8 +248,8 @@ fn has_word_of_secrets(line: &str, path: &str) -> bool {
             .any(|word| line.contains(word))
 }
 
-/// Where in the file the byte `offset` of a text stands whose first character is at `place`; none if the file writes
-/// the text in another way (folded, escaped), so that a wrong place is never shown.
+/// The place in the file of the byte `offset` of a text that begins at `place`; none if the file writes the text in
+/// another way (folded, escaped), so that a wrong place is never shown.
 pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> Option<Place> {
     let before = text.get(..offset)?;
     let row = before.matches('\n').count();
@@ -250,14 +269,14 @@ pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> O
     Some(Place { line: place.line + row, column: place.column + quote + column })
 }
 
-/// The candidate that `word` was probably meant to be.
+/// The candidate that is closest to `word`, if one is close enough.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
     let (distance, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (distance <= (word.chars().count() / 2).clamp(2, 3)).then_some(candidate)
 }
 
-/// Edit distance, a difference of case or `_` being none.
+/// Edit distance that ignores case and `_`.
 fn distance(a: &str, b: &str) -> usize {
     let plain = |text: &str| -> Vec<char> {
         text.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
@@ -283,15 +302,16 @@ mod tests {
     fn a_problem_shows_its_line_and_a_caret() {
         let problem = Problem::new("metrics[0].nmae", Place { line: 2, column: 3 }, "unknown key `nmae`")
             .help("did you mean `name`?");
-        let errors = ConfigErrors::new("c.yaml", "metrics:\n- nmae: x\n", vec![problem]);
-        let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  = help: did you mean `name`?\n\nc.yaml: 1 problem";
+        let errors = Problems::of_file(Source::new("c.yaml", "metrics:\n- nmae: x\n"), problem);
+        let expected = "error: unknown key `nmae`\n --> c.yaml:2:3 (metrics[0].nmae)\n  |\n2 | - nmae: x\n  |   ^\n  \
+                        = help: did you mean `name`?\n\nc.yaml: 1 problem";
         assert_eq!(errors.to_string(), expected);
     }
 
     #[test]
     fn lines_are_counted_as_yaml_counts_them() {
         for text in ["a: 1\rnmae: x\nb: 2\n", "a: 1\nnmae: x\rb: 2\r", "a: 1\r\nnmae: x\r\n"] {
-            let errors = crate::config::check(text, "c", &|_| Ok(())).unwrap_err();
+            let errors = crate::config::check(Source::new("c", text)).unwrap_err();
             let place = Place { line: 2, column: 1 };
             assert!(errors.problems().iter().any(|problem| problem.place == Some(place)), "{text:?}");
             assert!(errors.to_string().contains("2 | nmae:\n  | ^"), "{text:?}: {errors}");
@@ -306,7 +326,8 @@ mod tests {
             ("  X-Api-Key: hunter2", "backends.a.headers.X-Api-Key"),
             ("Authorization: hunter2", ""),
         ] {
-            let errors = ConfigErrors::new("c", line, vec![Problem::new(path, Place::default(), "wrong")]);
+            let errors =
+                Problems::of_file(Source::new("c", line), Problem::new(path, Place::default(), "wrong"));
             assert!(!errors.to_string().contains("hunter2"), "{errors}");
         }
     }
@@ -333,7 +354,7 @@ mod tests {
             ("{\"backends\": {\"a\": {\"h\": {\"X\": \"hunter2\"}}}}".into(), "c:1:2", ""),
             ("metrics:\n- {nmae: m, headers: {X: hunter2}, query: 5}\n".into(), "c:2:4", "nmae:"),
         ] {
-            let errors = crate::config::check(&text, "c", &|_| Ok(())).unwrap_err().to_string();
+            let errors = crate::config::check(Source::new("c", text.as_str())).unwrap_err().to_string();
             assert!(!errors.contains("hunter2"), "{text}{errors}");
             assert!(errors.contains(&format!("--> {place}")) && errors.contains(shown), "{text}{errors}");
         }
@@ -348,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_key_finds_its_neighbour() {
+    fn a_mistyped_key_finds_the_nearest_key() {
         let keys = ["name", "query", "onNoData", "maxAge"];
         assert_eq!(nearest("nmae", keys), Some("name"));
         assert_eq!(nearest("on_no_data", keys), Some("onNoData"));
@@ -357,10 +378,10 @@ mod tests {
     }
 
     #[test]
-    fn many_problems_are_counted_not_poured_out() {
+    fn problems_beyond_the_first_hundred_are_counted() {
         let problems =
             (0..250).map(|i| Problem::new(format!("metrics[{i}]"), Place::default(), "wrong")).collect();
-        let shown = ConfigErrors::new("c", "x", problems).to_string();
+        let shown = Problems::new(Source::new("c", "x"), problems, Vec::new()).to_string();
         assert_eq!(shown.matches("error: wrong").count(), MAX_SHOWN);
         assert!(shown.contains("and 150 more") && shown.ends_with("250 problems"), "{shown}");
     }

@@ -1,46 +1,32 @@
-//! The `metrics` of the file become rules.
+//! The check of `metrics`, which become rules.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::file::Value;
+use super::keys::{NAMESPACE_KEYS, RULE_KEYS, SELECTOR_KEYS};
 use super::policies::policies;
 use super::problem::{ENOUGH, Place, Problem, locate, nearest};
 use super::section::{Field, Section};
+use super::yaml::Value;
 use crate::metric::{MetricId, MetricName};
 use crate::rules::{
     BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode, is_label_name,
     with_large_stack,
 };
 
-/// Discovery and memory are measured up to here.
+/// Discovery and the cache are measured up to this number.
 const MAX_RULES: usize = 10_000;
 
-const KEYS: [&str; 13] = [
-    "name",
-    "query",
-    "backend",
-    "namespace",
-    "selector",
-    "result",
-    "onNoData",
-    "onNaN",
-    "onInfinite",
-    "onFailure",
-    "onPartial",
-    "allowNegative",
-    "maxAge",
-];
-
-/// That nothing is served is a wish that has to be written.
+/// To serve nothing has to be requested explicitly.
 pub(super) const NO_METRICS_HELP: &str = "to serve no metrics, write `metrics: []`";
 
 const DEFAULT_BACKEND: &str = "default";
 
-/// A reading older than an hour measures nothing that should be scaled now.
+/// A reading older than an hour says nothing about what to scale now.
 const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Checks the `metrics` list; `backends` are the names that a rule may use, if they are known, `source` is the file's text.
+/// Checks the `metrics` list. `backends` are the names that a rule may use, if they are known; `source` is the text of
+/// the file.
 pub(super) fn check_metrics(
     root: &Section<'_>,
     backends: Option<&[&str]>,
@@ -54,7 +40,7 @@ pub(super) fn check_metrics(
     }
     let checked = with_large_stack(|| {
         let mut seen = Seen::new();
-        let mut around = Around { backends, source, seen: &mut seen, is_default_missed: false };
+        let mut around = Around { backends, source, seen: &mut seen, is_default_reported: false };
         let mut rules = Vec::with_capacity(items.len());
         for item in &items {
             if problems.len() >= ENOUGH {
@@ -65,13 +51,13 @@ pub(super) fn check_metrics(
         rules
     });
     checked.unwrap_or_else(|error| {
-        problems.push(root.problem(format!("the queries cannot be read: {error}")));
+        problems.push(root.problem(format!("the queries cannot be parsed: {error}")));
         Vec::new()
     })
 }
 
-/// The `metrics` list. One that is not there is a mistake, of a template or of a write that was cut off: it would take every
-/// metric away.
+/// The `metrics` list. A missing list is a mistake, of a template or of an interrupted write: it would remove every
+/// metric.
 fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> {
     let problem = match root.fields().find(|(key, _)| *key == "metrics") {
         Some((_, field)) if !matches!(field.node.value, Value::Null) => {
@@ -84,20 +70,20 @@ fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> 
     Vec::new()
 }
 
-/// The metrics so far, and where each was given.
+/// The metrics so far, and the place of each.
 type Seen = HashMap<MetricId, Place>;
 
-/// What a rule is checked against.
+/// The context of a rule.
 struct Around<'a> {
     backends: Option<&'a [&'a str]>,
     source: &'a str,
     seen: &'a mut Seen,
-    /// That there is no default backend is one mistake, however many metrics want it.
-    is_default_missed: bool,
+    /// A missing default backend is reported once, however many metrics need it.
+    is_default_reported: bool,
 }
 
 fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> Option<Rule> {
-    let section = Section::open(item, &KEYS, problems)?;
+    let section = Section::open(item, RULE_KEYS, problems)?;
     let name = section.required("name", problems).and_then(|field| name(&field, around.seen, problems));
     let text = section.required("query", problems);
     let query = text.as_ref().and_then(|field| query(field, around.source, problems));
@@ -119,8 +105,7 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
     let name = field.parsed(problems, MetricName::parse)?;
     let metric = MetricId::external(name.clone());
     if let Some(first) = seen.get(&metric) {
-        let message =
-            format!("the metric {} is given twice; names differ by more than their case", name.as_str());
+        let message = format!("duplicate metric `{}`: metric names are case-insensitive", name.as_str());
         problems.push(
             field.problem(message).related(*first, "first given here").help("rename or remove one of them"),
         );
@@ -139,7 +124,7 @@ fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option
     QueryTemplate::parse(text).map_err(note).ok()
 }
 
-/// A problem with a text, where in it that is known.
+/// A problem at a position in a string, if the position is known.
 fn in_text(field: &Field<'_>, source: &str, message: String, position: Option<usize>) -> Problem {
     let problem = field.problem(message);
     let place = match &field.node.value {
@@ -149,14 +134,12 @@ fn in_text(field: &Field<'_>, source: &str, message: String, position: Option<us
     Problem { place: place.or(problem.place), ..problem }
 }
 
-/// What keeps a query, a namespace mode and a selector mode from being a rule together.
+/// Why a query, a namespace mode and a selector mode do not make a rule together.
 fn no_rule(error: &RuleError, section: &Section<'_>, query: Option<&Field<'_>>, source: &str) -> Problem {
     match (error, query) {
         (RuleError::HiddenSelector { position }, Some(query)) => {
             let problem = in_text(query, source, error.to_string(), Some(*position));
-            problem.help(
-                "name the labels it should add: `info(v, {version=~\".+\"})`; or write `namespace: none`",
-            )
+            problem.help("name the labels it adds: `info(v, {version=~\".+\"})`; or use `namespace: none`")
         }
         _ => section.problem(error.to_string()),
     }
@@ -166,17 +149,17 @@ fn backend(section: &Section<'_>, around: &mut Around<'_>, problems: &mut Vec<Pr
     let field = section.get("backend");
     let name = field.as_ref().and_then(|field| field.text(problems)).unwrap_or(DEFAULT_BACKEND);
     let Some(backends) = around.backends else { return BackendName(name.into()) };
-    let is_told = field.is_none() && around.is_default_missed;
-    if !backends.contains(&name) && !is_told {
+    let is_reported = field.is_none() && around.is_default_reported;
+    if !backends.contains(&name) && !is_reported {
         let problem = match &field {
             Some(field) => field.problem(format!("there is no backend `{name}`")),
-            None => section.problem("the metric names no backend, and there is no backend `default`"),
+            None => section.problem("`backend` is missing, and there is no backend `default`"),
         };
-        around.is_default_missed |= field.is_none();
+        around.is_default_reported |= field.is_none();
         problems.push(problem.help(match nearest(name, backends.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if backends.is_empty() => format!("add `backends: {{{name}: {{url: …}}}}`"),
-            None => format!("the backends are {}", backends.join(", ")),
+            None => format!("configured backends: {}", backends.join(", ")),
         }));
     }
     BackendName(name.into())
@@ -186,7 +169,7 @@ fn namespace(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Namespace
     match &field.node.value {
         Value::Text(text) if text == "none" => Some(NamespaceMode::None),
         Value::Map(_) => {
-            let section = Section::open(field, &["label"], problems)?;
+            let section = Section::open(field, NAMESPACE_KEYS, problems)?;
             section
                 .required("label", problems)
                 .and_then(|field| label(&field, problems))
@@ -196,7 +179,7 @@ fn namespace(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Namespace
             problems.push(
                 field
                     .problem("expected `none` or a label")
-                    .help("write `namespace: none` or `namespace: {label: kubernetes_namespace}`"),
+                    .help("use `namespace: none` or `namespace: {label: kubernetes_namespace}`"),
             );
             None
         }
@@ -208,7 +191,7 @@ fn selector(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<SelectorMo
         Value::Text(text) if text == "inject" => Some(SelectorMode::Inject),
         Value::Text(text) if text == "ignore" => Some(SelectorMode::Ignore),
         Value::Map(_) => {
-            let section = Section::open(field, &["allow"], problems)?;
+            let section = Section::open(field, SELECTOR_KEYS, problems)?;
             let items = section.required("allow", problems)?.items(problems)?;
             let labels: BTreeSet<_> = items.iter().filter_map(|item| label(item, problems)).collect();
             Some(SelectorMode::Allow(labels))
@@ -217,14 +200,14 @@ fn selector(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<SelectorMo
             problems.push(
                 field
                     .problem("expected `inject`, `ignore` or a list of allowed labels")
-                    .help("write `selector: {allow: [pod, model]}` for a list"),
+                    .help("use `selector: {allow: [pod, model]}` for a list"),
             );
             None
         }
     }
 }
 
-/// The name of a Prometheus label that a request can be bound to: none that begins with `__`, like the metric's name.
+/// The name of a label that a request can be restricted to: not one with `__`, such as the name of the metric.
 fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
     field.parsed(problems, |name| {
         let ok = is_label_name(name) && !name.starts_with("__");
@@ -232,7 +215,7 @@ fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
             Ok(name.to_owned())
         } else {
             Err(format!(
-                "{name:?} is no label name; use letters, digits and `_`, no digit and no `__` in front"
+                "{name:?} is not a valid label name (letters, digits, `_`; must not start with a digit or `__`)"
             ))
         }
     })
@@ -241,7 +224,7 @@ fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
 fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
     let age = field.duration(problems)?;
     if age > MAX_AGE_LIMIT {
-        problems.push(field.problem("maxAge must be at most 1h"));
+        problems.push(field.problem("`maxAge` must be at most 1h"));
         return None;
     }
     Some(age)
@@ -249,7 +232,7 @@ fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::check;
+    use crate::config::{Source, check};
 
     #[test]
     fn one_mistake_about_backends_is_one_problem_however_many_metrics_there_are() {
@@ -259,7 +242,7 @@ mod tests {
             ("backend: {default: {url: 'http://p'}}", "did you mean `backends`?", 2),
             ("backends: [{default: {url: 'http://p'}}]", "expected a mapping, found a list", 1),
         ] {
-            let errors = check(&format!("{metrics}{backends}\n"), "c", &|_| Ok(())).unwrap_err();
+            let errors = check(Source::new("c", format!("{metrics}{backends}\n"))).unwrap_err();
             assert!(errors.to_string().contains(message), "{errors}");
             assert_eq!(errors.problems().len(), count, "{errors}");
         }

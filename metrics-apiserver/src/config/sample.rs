@@ -1,17 +1,17 @@
-//! A request to try rules with.
+//! The sample request of the `check` command.
 
 use clap::Args;
 
 use crate::metric::{Namespace, Selector};
 use crate::rules::{Plan, PlanError, Rule};
 
-/// A request as an HPA could make it, from the command line.
+/// A request as an HPA sends it, from the command line.
 #[derive(Debug, Clone, Args)]
 pub struct SampleRequest {
-    /// The namespace of the sample request
+    /// Namespace of the sample request
     #[arg(long, value_name = "NAMESPACE", default_value = "default", value_parser = Namespace::parse)]
     namespace: Namespace,
-    /// The label selector of the sample request, such as `app=web,tier in (a,b)`
+    /// Label selector of the sample request, such as `app=web,tier in (a,b)`
     #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = clap::value_parser!(Selector))]
     selector: Selector,
 }

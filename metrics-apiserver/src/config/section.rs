@@ -1,13 +1,14 @@
-//! Typed access to the written tree, noting problems instead of stopping at them.
+//! Typed access to the YAML tree. Problems are collected, so that the check continues after them.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::duration::parse_duration;
-use super::file::{Entry, Node, Value};
+use super::keys::Key;
 use super::problem::{ENOUGH, Place, Problem, nearest};
+use super::yaml::{Entry, Node, Value};
+use crate::syntax::parse_duration;
 
-/// A mapping of the file whose keys are known.
+/// A mapping of the file.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     path: String,
@@ -15,56 +16,52 @@ pub(super) struct Section<'a> {
     entries: &'a [Entry],
 }
 
-/// A value of the file with the path that leads to it.
+/// A value of the file with its path.
 #[derive(Debug, Clone)]
 pub(super) struct Field<'a> {
     /// Its path, such as `metrics[0].query`.
     pub(super) path: String,
-    /// Where its key stands (for the item of a list: where the item stands).
+    /// The place of its key; for the item of a list that of the item.
     pub(super) key_place: Place,
     /// The value.
     pub(super) node: &'a Node,
 }
 
 impl<'a> Section<'a> {
-    /// Opens a mapping; unknown and repeated keys are noted.
-    pub(super) fn open(field: &Field<'a>, known: &[&str], problems: &mut Vec<Problem>) -> Option<Self> {
+    /// Opens a mapping; unknown and duplicate keys are reported.
+    pub(super) fn open(field: &Field<'a>, known: &[Key], problems: &mut Vec<Problem>) -> Option<Self> {
         let section = Self::open_free(field, problems)?;
-        let unknown = section.entries.iter().filter(|entry| !known.contains(&entry.key.as_str()));
+        let is_known = |entry: &&Entry| known.iter().any(|key| key.name == entry.key);
+        let unknown = section.entries.iter().filter(|entry| !is_known(entry));
         for entry in unknown.take(ENOUGH) {
             problems.push(unknown_key(&section.path_of(&entry.key), entry, known));
         }
         Some(section)
     }
 
-    /// Opens a mapping whose keys are names; repeated keys are noted.
+    /// Opens a mapping whose keys are names; duplicate keys are reported.
     pub(super) fn open_free(field: &Field<'a>, problems: &mut Vec<Problem>) -> Option<Self> {
         let entries: &[Entry] = match &field.node.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
             other => {
                 let help =
-                    matches!(other, Value::List(_)).then(|| "write `key: value`, without `- `".to_owned());
+                    matches!(other, Value::List(_)).then(|| "use `key: value`, without `- `".to_owned());
                 problems.push(Problem { help, ..field.expected("a mapping", other) });
                 return None;
             }
         };
-        // A place in a list is the item's; an item that is a mapping begins with its first key.
         let section = Self { path: field.path.clone(), place: field.key_place, entries };
-        section.note_repeated_keys(problems);
+        section.report_duplicate_keys(problems);
         Some(section)
     }
 
-    fn note_repeated_keys(&self, problems: &mut Vec<Problem>) {
+    fn report_duplicate_keys(&self, problems: &mut Vec<Problem>) {
         let mut first = std::collections::HashMap::new();
         for entry in self.entries {
             let seen = *first.entry(entry.key.as_str()).or_insert(entry.place);
             if seen != entry.place {
-                let problem = Problem::new(
-                    self.path_of(&entry.key),
-                    entry.place,
-                    format!("the key `{}` is given twice", entry.key),
-                );
+                let problem = self.field(entry).key_problem(format!("duplicate key `{}`", entry.key));
                 problems.push(problem.related(seen, "first given here").help("keep one of them"));
             }
         }
@@ -76,19 +73,16 @@ impl<'a> Section<'a> {
         (!matches!(entry.node.value, Value::Null)).then(|| self.field(entry))
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(super) fn required(&self, key: &str, problems: &mut Vec<Problem>) -> Option<Field<'a>> {
         let found = self.get(key);
         if found.is_none() {
-            problems.push(
-                Problem::new(self.path.clone(), self.place, format!("`{key}` is missing"))
-                    .help(format!("add `{key}: …` here")),
-            );
+            problems.push(self.problem(format!("`{key}` is missing")).help(format!("add `{key}: …`")));
         }
         found
     }
 
-    /// Every key with its value, in the file's order.
+    /// Every key with its value, in the order of the file.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a str, Field<'a>)> {
         self.entries.iter().map(|entry| (entry.key.as_str(), self.field(entry)))
     }
@@ -118,22 +112,34 @@ impl<'a> Field<'a> {
         Problem::new(self.path.clone(), self.node.place, message)
     }
 
+    /// A problem with its key.
+    pub(super) fn key_problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(self.path.clone(), self.key_place, message)
+    }
+
+    /// The problem that this key and another one are both given.
+    pub(super) fn excludes(&self, other: &Self, message: &str) -> Problem {
+        self.key_problem(message).related(other.key_place, "the other is here").help("keep one of them")
+    }
+
     fn expected(&self, what: &str, found: &Value) -> Problem {
         self.problem(format!("expected {what}, found {}", found.kind()))
     }
 
-    /// The value as a text.
+    /// The value as a string.
     pub(super) fn text(&self, problems: &mut Vec<Problem>) -> Option<&'a str> {
         match &self.node.value {
             Value::Text(text) => Some(text),
             other => {
                 let help = match other {
                     Value::Bool(_) | Value::Number(_) => Some("put it in quotes"),
-                    // PromQL may begin so, which is YAML's as well.
-                    Value::Map(_) | Value::List(_) => Some("a text that begins with `{` or `[` needs quotes"),
+                    // PromQL may begin like a flow mapping of YAML.
+                    Value::Map(_) | Value::List(_) => {
+                        Some("a string that begins with `{` or `[` needs quotes")
+                    }
                     Value::Null | Value::Text(_) => None,
                 };
-                problems.push(Problem { help: help.map(str::to_owned), ..self.expected("a text", other) });
+                problems.push(Problem { help: help.map(str::to_owned), ..self.expected("a string", other) });
                 None
             }
         }
@@ -150,25 +156,25 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The value as a text that `parse` accepts.
+    /// The value as a string that `parse` accepts.
     pub(super) fn parsed<T, E: Display>(
         &self,
         problems: &mut Vec<Problem>,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let text = self.text(problems)?;
-        self.noted(parse(text), problems)
+        self.reported(parse(text), problems)
     }
 
-    /// The value as a duration: a text, or a number, which lacks its unit if it is not zero.
+    /// The value as a duration: a string, or a number, which lacks its unit unless it is zero.
     pub(super) fn duration(&self, problems: &mut Vec<Problem>) -> Option<Duration> {
         match &self.node.value {
-            Value::Number(number) => self.noted(parse_duration(&number.to_string()), problems),
+            Value::Number(number) => self.reported(parse_duration(&number.to_string()), problems),
             _ => self.parsed(problems, parse_duration),
         }
     }
 
-    fn noted<T, E: Display>(&self, outcome: Result<T, E>, problems: &mut Vec<Problem>) -> Option<T> {
+    fn reported<T, E: Display>(&self, outcome: Result<T, E>, problems: &mut Vec<Problem>) -> Option<T> {
         outcome.map_err(|error| problems.push(self.problem(error.to_string()))).ok()
     }
 
@@ -187,30 +193,40 @@ impl<'a> Field<'a> {
     }
 }
 
-fn unknown_key(path: &str, entry: &Entry, known: &[&str]) -> Problem {
+fn unknown_key(path: &str, entry: &Entry, known: &[Key]) -> Problem {
     let key = entry.key.as_str();
     let message = match key {
         "rules" | "externalRules" | "resourceRules" => {
-            format!("`{key}` is not served: this version reads only `metrics` rules")
+            format!("`{key}` is not supported: this version reads only `metrics`")
         }
         _ => format!("unknown key `{key}`"),
     };
     let help = match key {
-        "rules" => "custom.metrics.k8s.io is not served: keep prometheus-adapter for it, or write the metric under `metrics` \
-                    and make it External in the HPA"
-            .to_owned(),
+        "rules" => {
+            "custom.metrics.k8s.io is not served: keep prometheus-adapter for it, or define the metric under \
+                    `metrics` and use it as an External metric in the HPA"
+                .to_owned()
+        }
         "resourceRules" => {
             "metrics.k8s.io is not served: keep prometheus-adapter or metrics-server for it".to_owned()
         }
-        "externalRules" => "write each metric under `metrics` with a name and a query (docs/configuration.md, \
+        "externalRules" => {
+            "define each metric under `metrics` with a name and a query (docs/configuration.md, \
                             \"From prometheus-adapter\")"
-            .to_owned(),
+                .to_owned()
+        }
         "password" => "use `passwordFile`: secrets are read from files".to_owned(),
         "bearerToken" | "token" => "use `bearerTokenFile`: secrets are read from files".to_owned(),
-        _ => nearest(key, known.iter().copied()).map_or_else(
-            || format!("the keys here are {}", known.join(", ")),
-            |near| format!("did you mean `{near}`?"),
-        ),
+        _ => suggestion(key, known),
     };
     Problem::new(path, entry.place, message).help(help).of_unknown_key()
+}
+
+/// The key that was probably meant, or all of them.
+fn suggestion(key: &str, known: &[Key]) -> String {
+    let names = || known.iter().map(|known| known.name);
+    match nearest(key, names()).and_then(|near| known.iter().find(|known| known.name == near)) {
+        Some(Key { name, meaning }) => format!("did you mean `{name}`? ({meaning})"),
+        None => format!("valid keys are {}", names().collect::<Vec<_>>().join(", ")),
+    }
 }

@@ -1,25 +1,31 @@
 //! Whole files, good and bad.
 
+mod mistakes;
+
 use std::fs;
 use std::time::Duration;
 
+use super::yaml::MAX_FILE_BYTES;
 use super::*;
+use crate::backend::Auth;
 use crate::metric::{Namespace, Selector};
 use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode, Situation};
+use crate::syntax::BaseUrl;
 
-/// Every file can be read.
-const READABLE: Files<'static> = &|_| Ok(());
-
-fn good(text: &str) -> Config {
-    check(text, "config.yaml", READABLE).unwrap_or_else(|errors| panic!("{errors}"))
+fn checked(text: &str) -> Result<Checked, Problems> {
+    check(Source::new("config.yaml", text))
 }
 
-fn bad(text: &str) -> ConfigErrors {
-    check(text, "config.yaml", READABLE).map(|config| panic!("{config:?}")).unwrap_err()
+fn good(text: &str) -> Config {
+    checked(text).unwrap_or_else(|errors| panic!("{errors}")).config().clone()
+}
+
+fn bad(text: &str) -> Problems {
+    checked(text).map(|config| panic!("{config:?}")).unwrap_err()
 }
 
 /// The problems as `line:column path: message`.
-fn listed(errors: &ConfigErrors) -> Vec<String> {
+fn listed(errors: &Problems) -> Vec<String> {
     let place = |problem: &Problem| {
         problem.place.map_or_else(String::new, |place| format!("{}:{} ", place.line, place.column))
     };
@@ -46,20 +52,20 @@ fn backend(keys: &str) -> String {
 }
 
 #[test]
-fn everything_can_be_said_in_a_file() {
+fn every_key_is_parsed() {
     let config = good(include_str!("../../tests/it/full.yaml"));
-    let backend = &config.backends[1];
-    assert_eq!(&*backend.name.0, "thanos");
+    let (name, backend) = &config.backends[1];
+    assert_eq!(&*name.0, "thanos");
     assert_eq!(
         (backend.urls[0].as_str(), backend.timeout),
         ("https://thanos.example:9090/prom", Duration::from_secs(5))
     );
-    assert_eq!((&*backend.headers[0].name, &*backend.headers[0].value), ("x-scope-orgid", "team-a"));
+    assert_eq!(backend.headers[0], ("x-scope-orgid".to_owned(), "team-a".to_owned()));
     assert!(!format!("{backend:?}").contains("team-a"));
-    let basic = Credentials::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
-    assert_eq!(backend.credentials, basic);
-    assert!(backend.client_certificate.is_some() && backend.ca_file.is_some());
-    let pair: Vec<_> = config.backends[2].urls.iter().map(BaseUrl::as_str).collect();
+    let basic = Auth::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
+    assert_eq!(backend.auth, basic);
+    assert!(backend.identity.is_some() && backend.ca_file.is_some());
+    let pair: Vec<_> = config.backends[2].1.urls.iter().map(BaseUrl::as_str).collect();
     assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];
     assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
@@ -76,14 +82,14 @@ fn everything_can_be_said_in_a_file() {
     );
     assert_eq!(rule.max_age, Duration::from_secs(30));
     let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
-    assert!(warning.contains("`nodes_ready`: an HPA whose target is of type Value"), "{warning}");
+    assert!(warning.contains("`nodes_ready`: an HPA with a target of type Value"), "{warning}");
 }
 
 #[test]
-fn what_is_not_said_has_its_default() {
+fn omitted_keys_have_their_default() {
     let config = good("backends: {default: {url: 'http://p:9090'}}\nmetrics: [{name: m, query: up}]\n");
     let rule = &config.rules[0];
-    assert_eq!(config.backends[0].timeout, Duration::from_secs(10));
+    assert_eq!(config.backends[0].1.timeout, Duration::from_secs(10));
     assert_eq!(rule.max_age, Duration::from_secs(10));
     assert_eq!(rule.policies, crate::rules::Policies::default());
     let (namespace, selector) = (Namespace::parse("shop").unwrap(), "app=web".parse::<Selector>().unwrap());
@@ -104,7 +110,7 @@ fn a_duration_of_zero_needs_neither_unit_nor_quotes() {
 }
 
 #[test]
-fn a_number_is_the_quantity_that_is_written() {
+fn a_number_is_the_quantity_as_written() {
     for (written, quantity) in [
         ("9007199254740993", "9007199254740993"),
         ("-9007199254740993", "-9007199254740993"),
@@ -127,95 +133,7 @@ fn a_number_is_the_quantity_that_is_written() {
 }
 
 #[test]
-fn ten_mistakes_are_listed_at_once_each_in_its_line() {
-    let text = "backends:
-  default:
-    url: http://user:secret@p
-    bearerTokenFile: /token
-    basicAuth: {username: u, passwordFile: /pw}
-  other:
-    url: https://p
-    timeout: 10
-    certFile: /crt
-metrics:
-- name: requests
-  query: |
-    sum(rate(a[1m]))
-    / sum(rate(b[1m])
-  nmae: x
-- name: Requests
-  query: up
-  maxAge: -1s
-- query: up
-  backend: othr
-- name: third
-  query: up
-  onNoData: {hold: 2h}
-  selector: {allow: [a-b]}
-  result: 5
-rules: []
-";
-    let errors = bad(text);
-    let found = listed(&errors);
-    for expected in [
-        "3:10 backends.default.url: the url must not hold credentials",
-        "5:5 backends.default.basicAuth: `bearerTokenFile` and `basicAuth` exclude each other",
-        "8:14 backends.other.timeout: a duration needs a unit; write for example 10s",
-        "9:5 backends.other.certFile: `keyFile` is missing",
-        "15:3 metrics[0].nmae: unknown key `nmae`",
-        "16:9 metrics[1].name: the metric Requests is given twice",
-        "18:11 metrics[1].maxAge: a duration here can't be negative",
-        "19:3 metrics[2]: `name` is missing",
-        "20:12 metrics[2].backend: there is no backend `othr`",
-        "23:20 metrics[3].onNoData.hold: a hold must be from 1s to 1h",
-        "24:22 metrics[3].selector.allow[0]: \"a-b\" is no label name",
-        "25:11 metrics[3].result: expected a text, found a number",
-        "26:1 rules: `rules` is not served",
-    ] {
-        assert!(
-            found.iter().any(|line| line.starts_with(expected)),
-            "{expected}\nnot in\n{}",
-            found.join("\n")
-        );
-    }
-    assert!(found.iter().any(|line| line.contains("metrics[0].query")), "{found:#?}");
-    assert_eq!(found.len(), 14, "{found:#?}");
-    assert!(errors.to_string().ends_with("config.yaml: 14 problems"));
-    assert!(!errors.to_string().contains("secret@"), "{errors}");
-}
-
-#[test]
-fn a_duplicate_shows_both_places() {
-    let text = metric("- name: M\n  query: up\n");
-    let shown = bad(&text).to_string();
-    assert!(
-        shown.contains("--> config.yaml:5:9") && shown.contains("::: config.yaml:3:9 first given here"),
-        "{shown}"
-    );
-    let shown = bad("metrics: []\nbackends: {}\nmetrics: []\n").to_string();
-    assert!(shown.contains("`metrics` is given twice") && shown.contains("::: config.yaml:1:1"), "{shown}");
-}
-
-#[test]
-fn a_mistake_in_a_query_is_shown_where_it_stands() {
-    for (query, line, column) in [
-        ("|\n    up\n    + $app", 6, 7),
-        ("|-\n      up + $app", 5, 12),
-        ("up + $app", 4, 15),
-        ("\"up + $app\"", 4, 16),
-        // Folded and escaped texts stand elsewhere than they read: the whole query is shown.
-        (">\n    up\n    + $app", 5, 5),
-        ("\"up\\n + $app\"", 4, 10),
-    ] {
-        let errors = bad(&format!(
-            "backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n"
-        ));
-        assert_eq!(errors.problems()[0].place, Some(Place { line, column }), "{errors}");
-    }
-}
-
-#[test]
-fn a_selector_that_nothing_can_be_put_into_needs_a_metric_of_the_whole_cluster() {
+fn a_hidden_selector_is_allowed_only_without_a_namespace() {
     let file = |query: &str, more: &str| {
         format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n{more}")
     };
@@ -235,98 +153,6 @@ fn a_selector_that_nothing_can_be_put_into_needs_a_metric_of_the_whole_cluster()
     good(&file("info + info(a, {__name__='build_info', version=~'.+'})", ""));
 }
 
-#[test]
-fn one_mistake_in_a_rule_gives_one_problem_that_says_what_to_do() {
-    for (text, place, message, help) in [
-        (metric("  maxAge: 1d\n"), "5:11", "write 24h for a day", ""),
-        (metric("  maxAge: 2h\n"), "5:11", "at most 1h", ""),
-        (metric("  maxAge: 10\n"), "5:11", "needs a unit; write for example 10s", ""),
-        (metric("  maxAge: 1.5\n"), "5:11", "needs a unit", ""),
-        (metric("  maxAge: -1\n"), "5:11", "can't be negative", ""),
-        (metric("  maxAge: .nan\n"), "5:11", "not a duration", ""),
-        (metric("  maxAge: yes\n"), "5:11", "not a duration", ""),
-        (metric("  maxAge: true\n"), "5:11", "expected a text, found a boolean", ""),
-        (metric("  namespace: ns\n"), "5:14", "expected `none` or a label", "{label:"),
-        (metric("  namespace: {label: __name__}\n"), "5:22", "is no label name", ""),
-        (
-            metric("  namespace: {label: x, lable: y}\n"),
-            "5:25",
-            "unknown key `lable`",
-            "did you mean `label`?",
-        ),
-        (metric("  selector: none\n"), "5:13", "expected `inject`", "allow"),
-        (metric("  selector: {allow: x}\n"), "5:21", "expected a list", ""),
-        (metric("  onNaN: {value: -1}\n"), "5:18", "needs `allowNegative: true`", "maximum"),
-        (metric("  onNaN: {value: x}\n"), "5:18", "not a valid quantity", ""),
-        (metric("  onNaN: {value: .inf}\n"), "5:18", "not a valid quantity", ""),
-        (metric("  onNaN: {value: 1e30}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: {value: 1e300}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: {value: 9223372036854776}\n"), "5:18", "\"9223372036854776\" is out of range", ""),
-        (metric("  onNaN: {value: 18446744073709551617}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: {value: -9223372036854775809}\n"), "5:18", "out of range", ""),
-        (metric("  onNaN: {value: 9007199254740993.0}\n"), "5:18", "more digits than", "quotes"),
-        (metric("  onNaN: 0\n"), "5:10", "expected `error`, a value or a hold", "{hold: 5m}"),
-        (metric("  allowNegative: yes\n"), "5:18", "expected true or false", ""),
-        (metric("  result: average\n"), "5:11", "expected single, items", ""),
-        (metric("  backend: prod\n"), "5:12", "there is no backend `prod`", "default"),
-        (metric("- name: a/b\n  query: up\n"), "5:9", "", ""),
-        (metric("- 5\n"), "5:3", "expected a mapping, found a number", ""),
-        (metric("- name: 5\n  query: up\n"), "5:9", "expected a text", "quotes"),
-        (
-            metric("- name: n\n  query: up\n  query: up\n"),
-            "7:3",
-            "the key `query` is given twice",
-            "keep one",
-        ),
-        (metric("- name: n\n  query:\n"), "5:3", "`query` is missing", ""),
-        (metric("- name: n\n  query: 'sum('\n"), "6:", "", ""),
-        (metric("- name: n\n  query: 'up + $x'\n"), "6:", "$", ""),
-    ] {
-        one_problem(&text, place, message, help);
-    }
-}
-
-#[test]
-fn one_mistake_outside_the_rules_gives_one_problem_as_well() {
-    for (text, place, message, help) in [
-        (backend("    bearerToken: abc\n"), "5:5", "unknown key `bearerToken`", "bearerTokenFile"),
-        (backend("    basicAuth: {username: 'a:b', passwordFile: /f}\n"), "5:27", "no colon", ""),
-        (backend("    basicAuth: {username: a}\n"), "5:5", "`passwordFile` is missing", ""),
-        (
-            backend("    headers: {Authorization: x}\n"),
-            "5:15",
-            "credentials are read from files",
-            "bearerTokenFile",
-        ),
-        (backend("    headers: {Host: x}\n"), "5:15", "set by the server itself", ""),
-        (backend("    headers: {Traceparent: x}\n"), "5:15", "set by the server itself", ""),
-        (backend("    headers: {x-y: a, x-y: b}\n"), "5:23", "the key `x-y` is given twice", "keep one"),
-        (backend("    headers: {x-y: a, X-Y: b}\n"), "5:23", "the header `x-y` is given twice", "keep one"),
-        (backend("    headers: {'a b': x}\n"), "5:15", "not a header's name", ""),
-        (backend("    headers: {x: \"a\\nb\"}\n"), "5:18", "visible ASCII", ""),
-        (backend("    timeout: 0s\n"), "5:14", "from 1ms to 5m", ""),
-        (backend("    timeout: 0\n"), "5:14", "from 1ms to 5m", ""),
-        (backend("    keyFile: /k\n"), "5:5", "`certFile` is missing", ""),
-        (backend("  plain:\n    url: http://p\n    caFile: /ca\n"), "7:13", "has no effect", "https"),
-        (backend("  'a b':\n    url: http://p\n"), "5:3", "is no name of a backend", ""),
-        ("metrics:\n- {name: m, query: up}\n".into(), "2:3", "no backend `default`", "backends:"),
-        ("metrics: {}\n".into(), "1:10", "expected a list", ""),
-        ("metrics: []\nexternalRules: []\n".into(), "2:1", "`externalRules` is not served", "`metrics`"),
-        ("metrics: []\nrules: []\n".into(), "2:1", "`rules` is not served", "External in the HPA"),
-        ("metrics: []\nresourceRules: {}\n".into(), "2:1", "is not served", "metrics-server"),
-        ("[]\n".into(), "1:1", "expected a mapping", ""),
-        ("backends: {}\n".into(), "1:1", "`metrics` is missing", "write `metrics: []`"),
-        ("backends: {}\nmetrics:\n".into(), "2:1", "expected a list, found nothing", "write `metrics: []`"),
-        ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
-        ("metrics: []\nbackends: [{url: 'http://p'}]\n".into(), "2:11", "found a list", "without `- `"),
-        (query("{a=\"b\"}"), "4:10", "found a mapping", "needs quotes"),
-        (query("sum(up) by a"), "4:10", "not understood", "paste the query into Prometheus"),
-        (query("sum(a{<<.LabelMatchers>>})"), "4:10", "not understood", "From prometheus-adapter"),
-    ] {
-        one_problem(&text, place, message, help);
-    }
-}
-
 #[track_caller]
 fn one_problem(text: &str, place: &str, message: &str, help: &str) {
     let errors = bad(text);
@@ -337,98 +163,34 @@ fn one_problem(text: &str, place: &str, message: &str, help: &str) {
 }
 
 #[test]
-fn the_addresses_of_a_pair_fit_together() {
-    for (text, place, message, help) in [
-        (
-            backend("  pair:\n    urls: [https://a, https://b]\n    url: https://a\n"),
-            "6:5",
-            "exclude each other",
-            "keep one",
-        ),
-        (backend("  pair:\n    urls: []\n"), "6:11", "1 to 5 addresses", ""),
-        (backend("  pair:\n    urls: [h://a, https://b]\n"), "6:12", "must begin with http", ""),
-        (backend("  pair:\n    urls: [https://a, https://a/]\n"), "6:23", "given twice", "keep one"),
-        (backend("  pair:\n    urls: [https://a, http://b]\n"), "6:23", "are mixed", "one scheme"),
-        (backend("  pair:\n    urls: https://a\n"), "6:11", "expected a list", "- "),
-        (
-            backend("  pair:\n    urls: [http://a, http://b]\n    caFile: /ca\n"),
-            "7:13",
-            "has no effect",
-            "https",
-        ),
-        (backend("  pair: {timeout: 1s}\n"), "5:3", "`url` is missing", "urls"),
-    ] {
-        one_problem(&text, place, message, help);
-    }
-}
-
-#[test]
-fn one_mistake_in_a_fallback_gives_one_problem_that_says_what_to_do() {
-    for (text, place, message, help) in [
-        (metric("  onNaN: {}\n"), "5:3", "`value` is missing", ""),
-        (metric("  onNaN: {hold: 0}\n"), "5:17", "from 1s to 1h", ""),
-        (metric("  onNaN: {hold: 5}\n"), "5:17", "needs a unit", ""),
-        (metric("  onNaN: {hold: 0s}\n"), "5:17", "from 1s to 1h", ""),
-        (metric("  onNaN: {hold: 1d}\n"), "5:17", "write 24h for a day", ""),
-        (metric("  onNaN: {hold: 5m, value: 1}\n"), "5:28", "exclude each other", "then: {value: 0}"),
-        (metric("  onNaN: {then: error}\n"), "5:17", "`then` needs `hold`", "hold: 5m"),
-        (metric("  onNaN: {hold: 5m, then: 1}\n"), "5:27", "expected `error` or a value", "{value: 0}"),
-        (metric("  onNaN: {hold: 5m, then: {hold: 5m}}\n"), "5:28", "unknown key `hold`", "value"),
-        (metric("  onNaN: {hold: 5m, then: {value: -1}}\n"), "5:35", "needs `allowNegative: true`", ""),
-        (metric("  onNaN: {hodl: 5m}\n"), "5:11", "unknown key `hodl`", "did you mean `hold`?"),
-        (metric("  onPartial: ignore\n"), "5:14", "expected error or accept", ""),
-        (metric("  onPartial: {hold: 5m}\n"), "5:14", "expected a text", ""),
-    ] {
-        one_problem(&text, place, message, help);
-    }
-}
-
-#[test]
-fn a_file_that_says_that_there_are_no_metrics_is_served_with_a_warning() {
+fn an_explicitly_empty_list_of_metrics_is_served_with_a_warning() {
     let config = good("metrics: []\nbackends:\n");
     assert!(config.warnings[0].contains("no metrics"), "{:?}", config.warnings);
 }
 
 #[test]
-fn what_the_parser_refuses_is_told_in_our_words() {
-    for (text, place, message) in [
-        ("metrics: []\n---\nmetrics: []\n", "3:1", "more than one document"),
-        ("metrics: []\n---\na: 1\n---\nb: 1\n", "4:1", "more than one document"),
-        ("metrics: []\n---\n---\n---\n", "", "more than one document"),
-        ("metrics: &m [{name: *m}]\n", "1:21", "an alias stands inside what it names"),
-        (&format!("a: {}{}\n", "[".repeat(40), "]".repeat(40)), "1:", "nested deeper than 16"),
-        (&format!("a: &a x\nb: [{}]\n", "*a, ".repeat(60_000)), "2:", "too many aliases"),
-    ] {
-        let errors = bad(text);
-        let [problem] = errors.problems() else { panic!("{errors}") };
-        let line = &listed(&errors)[0];
-        assert!(line.starts_with(place) && line.contains(message), "{message}: {line}");
-        assert!(!problem.help.as_deref().unwrap_or_default().contains("not valid YAML"), "{errors}");
-    }
-}
-
-#[test]
-fn an_empty_document_behind_the_last_line_is_none() {
+fn an_empty_trailing_document_is_ignored() {
     assert!(good("metrics: []\n---\n").rules.is_empty());
     assert!(good("---\nmetrics: []\n---\n# nothing\n").rules.is_empty());
 }
 
 #[test]
-fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+fn only_regular_files_are_read_so_that_a_pipe_does_not_block() {
     let dir = tempfile::tempdir().unwrap();
     let (pipe, file) = (dir.path().join("pipe"), dir.path().join("config.yaml"));
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(&file, backend(&format!("    bearerTokenFile: {}\n", pipe.display()))).unwrap();
     for path in [pipe, file] {
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || tell.send(load(&path).unwrap_err().to_string()));
-        let errors = told.recv_timeout(Duration::from_secs(20)).expect("nobody waits for a writer");
-        assert!(errors.contains("is not a regular file"), "{errors}");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(load(&path).unwrap_err().to_string()));
+        let errors =
+            receiver.recv_timeout(Duration::from_secs(20)).expect("opening does not wait for a writer");
+        assert!(errors.contains("not a regular file"), "{errors}");
     }
 }
 
 #[test]
-fn a_file_without_content_is_a_mistake_for_it_would_take_every_metric_away() {
+fn an_empty_file_is_a_mistake_because_it_would_remove_every_metric() {
     for text in ["", "# nothing\n", "---\n", "null"] {
         let shown = bad(text).to_string();
         assert!(shown.contains("config.yaml:1:1") && shown.contains("write `metrics: []`"), "{shown}");
@@ -436,24 +198,25 @@ fn a_file_without_content_is_a_mistake_for_it_would_take_every_metric_away() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_told_where() {
+fn a_file_that_is_not_utf8_is_reported_with_the_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     fs::write(&path, b"# \xc3\xa4\nmetrics: [{name: a\xff, query: up}]\n").unwrap();
     let errors = load(&path).unwrap_err();
     assert_eq!(errors.problems()[0].place, Some(Place { line: 2, column: 19 }), "{errors}");
     assert!(errors.to_string().contains("not UTF-8"), "{errors}");
-    fs::write(&path, [b"x".repeat(file::MAX_FILE_BYTES), "ä".into()].concat()).unwrap();
+    fs::write(&path, [b"x".repeat(MAX_FILE_BYTES), "ä".into()].concat()).unwrap();
     assert!(load(&path).unwrap_err().to_string().contains("larger than"));
 }
 
 #[test]
-fn what_is_probably_not_meant_is_warned_about() {
+fn probable_mistakes_are_warned_about() {
     let config = good(
-        "metrics: [{name: m, query: up}]\nbackends: {default: {url: 'http://p', bearerTokenFile: /t}, spare: {url: 'http://p'}}\n",
+        "metrics: [{name: m, query: up}]\n\
+         backends: {default: {url: 'http://p', bearerTokenFile: /t}, spare: {url: 'http://p'}}\n",
     );
     assert!(config.warnings[0].contains("use https"), "{:?}", config.warnings);
-    assert!(config.warnings[1].contains("`spare` is used by no metric"), "{:?}", config.warnings);
+    assert!(config.warnings[1].contains("`spare` is not used by any metric"), "{:?}", config.warnings);
 }
 
 #[test]
@@ -481,9 +244,25 @@ fn files_that_cannot_be_read_are_problems_of_their_keys() {
     fs::write(&path, backend(&lines)).unwrap();
     let found = listed(&load(&path).unwrap_err());
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].starts_with("5:13 backends.default.caFile: can't read the file"), "{found:#?}");
+    assert!(found[0].starts_with("5:13 backends.default.caFile: cannot read the file"), "{found:#?}");
     let errors = load(&dir.path().join("none.yaml")).unwrap_err().to_string();
-    assert!(errors.contains("can't read the configuration file") && errors.contains("--config"), "{errors}");
+    assert!(errors.contains("cannot read the configuration file") && errors.contains("--config"), "{errors}");
+}
+
+#[test]
+fn every_key_of_the_tables_is_read_by_the_check() {
+    for key in RULE_KEYS.iter().filter(|key| !["name", "query"].contains(&key.name)) {
+        let found = listed(&bad(&metric(&format!("  {}: [[]]\n", key.name))));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains(&format!(" metrics[0].{}", key.name)), "{found:#?}");
+    }
+    for key in BACKEND_KEYS.iter().filter(|key| !["url", "urls"].contains(&key.name)) {
+        let found = listed(&bad(&backend(&format!("    {}: [[]]\n", key.name))));
+        assert!(
+            found.iter().any(|line| line.contains(&format!(" backends.default.{}", key.name))),
+            "{found:#?}"
+        );
+    }
 }
 
 #[test]

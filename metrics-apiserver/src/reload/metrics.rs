@@ -1,4 +1,4 @@
-//! What `/metrics` tells of the configuration.
+//! Metrics about the configuration.
 
 use std::sync::atomic::AtomicU64;
 
@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Counts what became of each new content of the file.
+/// Counts reloads by outcome.
 #[derive(Debug)]
 pub struct Metrics {
     reloads: Family<Labels, Counter>,
@@ -27,7 +27,7 @@ const SUCCESS: Labels = Labels { outcome: "success" };
 const FAILURE: Labels = Labels { outcome: "failure" };
 
 impl Metrics {
-    /// Registers them, with nothing counted yet.
+    /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             reloads: Family::default(),
@@ -35,27 +35,23 @@ impl Metrics {
             last_success: Gauge::default(),
             rules: Gauge::default(),
         };
-        // Both from the start: a counter that appears with its first failure hides that failure from rate().
+        // Both series exist from the start: rate() misses the first failure of a counter that begins with it.
         for labels in [SUCCESS, FAILURE] {
             drop(metrics.reloads.get_or_create(&labels));
         }
         let own = registry.sub_registry_with_prefix("metrics_apiserver_config");
-        own.register(
-            "reloads",
-            "New contents of the configuration file, by outcome",
-            metrics.reloads.clone(),
-        );
+        own.register("reloads", "Reloads of the configuration file, by outcome", metrics.reloads.clone());
         own.register(
             "last_reload_successful",
-            "Whether the configuration file's newest content is served",
+            "Whether the current content of the configuration file is in use",
             metrics.last_successful.clone(),
         );
         own.register(
             "last_reload_success_timestamp_seconds",
-            "When the configuration was last taken from the file, in seconds since 1970",
+            "Time of the last successful reload, in seconds since 1970",
             metrics.last_success.clone(),
         );
-        own.register("rules", "Rules served", metrics.rules.clone());
+        own.register("rules", "Number of rules in use", metrics.rules.clone());
         metrics
     }
 
@@ -68,7 +64,7 @@ impl Metrics {
         self.last_successful.set(0);
     }
 
-    /// The file's content is what is served.
+    /// The content of the file is in use.
     pub(super) fn is_served(&self, rules: usize) {
         self.last_successful.set(1);
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit for ages")]

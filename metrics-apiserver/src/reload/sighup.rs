@@ -1,4 +1,4 @@
-//! SIGHUP: look at the configuration file at once.
+//! SIGHUP: read the configuration file at once.
 
 use std::io;
 
@@ -9,15 +9,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Sighup(Signal);
 
 impl Sighup {
-    /// Takes the signal over; from here on it does not end the process.
+    /// Handles the signal from here on; it no longer ends the process.
     pub fn install() -> io::Result<Self> {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Waits for the next one; those that come while nobody waits count as one.
+    /// Waits for the next one; several that arrive in between count as one.
     pub async fn next(&mut self) {
         if self.0.recv().await.is_none() {
-            // There will be no more.
+            // No more signals are delivered.
             std::future::pending::<()>().await;
         }
     }

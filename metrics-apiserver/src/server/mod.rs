@@ -20,6 +20,7 @@ mod large;
 mod limits;
 mod listen;
 mod observe;
+mod options;
 mod peer;
 mod read;
 mod reply;
@@ -36,6 +37,8 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+
+pub use options::Options;
 
 use connection::Acceptor;
 use handshake::Handshakes;
@@ -63,21 +66,6 @@ pub struct Parts {
     pub readiness: Readiness,
     /// The metrics served at `/metrics`; the server adds its own.
     pub registry: Registry,
-}
-
-/// How the server listens and what it limits.
-#[derive(Debug)]
-pub struct Options {
-    /// The address to listen on. An unspecified IP means all address families, port 0 any free port.
-    pub address: SocketAddr,
-    /// The serving certificate and the request for client certificates.
-    pub tls: rustls::ServerConfig,
-    /// The deadline of a request (`--request-timeout`).
-    pub request_timeout: Duration,
-    /// How long a read waits for Prometheus.
-    pub read_deadline: Duration,
-    /// The maximum number of requests in flight (`--max-requests-inflight`); 0 means no limit.
-    pub max_in_flight: usize,
 }
 
 /// A server that listens but does not serve yet.
@@ -109,9 +97,9 @@ struct Shared {
 }
 
 /// Listens. Must be called within the runtime.
-pub fn bind(parts: Parts, options: Options) -> io::Result<Bound> {
-    let Options { address, tls, request_timeout, read_deadline, max_in_flight } = options;
-    let listener = listen::listen(address)?;
+pub fn bind(parts: Parts, tls: rustls::ServerConfig, options: &Options) -> io::Result<Bound> {
+    let Options { request_timeout, read_deadline, max_in_flight, .. } = *options;
+    let listener = listen::listen(options.address())?;
     let address = listener.local_addr()?;
     let Parts { answers, authenticator, authorizer, readiness, mut registry } = parts;
     let metrics = observe::Metrics::register(&mut registry);

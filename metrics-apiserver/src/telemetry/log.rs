@@ -18,33 +18,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::options::{Format, Verbosity};
 use super::traces;
 
 /// Lines that wait; one more is lost. At 300 bytes each they take a hundredth of the memory that the manifests allow; a line
 /// about a request is never longer than the request's head.
 const QUEUE_LINES_MAX: usize = 4_096;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// For machines: one JSON object a line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verbosity {
-    /// What an operator wants to know.
-    #[default]
-    Operator,
-    /// Every request and query too.
-    Requests,
-    /// Everything, the libraries below us included.
-    Everything,
-}
 
 /// The log under way. When this value ends, what waits is written first, for about a second at most.
 #[derive(Debug)]

@@ -23,22 +23,18 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::export::{Export, export};
+use super::options::TRACES_PATH;
+use crate::syntax::{BaseUrl, ParseUrlError};
 
 /// The target of the spans that traces are made of.
 pub(super) const TARGET: &str = "traces";
 
-/// Where traces go, and how many are begun here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceOptions {
-    /// The base URL of a collector that takes OTLP over HTTP, without a slash at its end.
-    pub endpoint: String,
-    /// Of a million requests whose caller says nothing of a trace, so many begin one.
-    pub sampling_rate_per_million: u32,
-}
-
-/// Why no traces can be sent.
+/// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
+    /// The flag that names the collector is wrong.
+    #[error("--otlp-endpoint: {0}")]
+    Endpoint(#[from] ParseUrlError),
     /// The client cannot be made: TLS, most likely.
     #[error("cannot make an http client for the collector of traces")]
     Client(#[from] reqwest::Error),
@@ -55,23 +51,24 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Prepares both ends; connects to nobody yet.
-    pub fn new(options: &TraceOptions) -> Result<Self, TraceError> {
+    /// Prepares both ends, without connecting. Of a million requests without a sampling decision
+    /// `sampling_rate_per_million` are traced.
+    pub fn new(endpoint: &BaseUrl, sampling_rate_per_million: u32) -> Result<Self, TraceError> {
         let resource = Resource::builder()
             .with_service_name(env!("CARGO_PKG_NAME"))
             .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
         let mut exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(http_client(&options.endpoint)?)
-            .with_endpoint(format!("{}/v1/traces", options.endpoint))
+            .with_http_client(http_client(endpoint)?)
+            .with_endpoint(format!("{}{TRACES_PATH}", endpoint.as_str()))
             .with_protocol(Protocol::HttpBinary)
             // What a collector does not take now is lost: to keep it would only delay what comes next.
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         exporter.set_resource(&resource);
         let (queue, export) = export(exporter);
-        let rate = f64::from(options.sampling_rate_per_million) / 1e6;
+        let rate = f64::from(sampling_rate_per_million) / 1e6;
         let provider = SdkTracerProvider::builder()
             .with_span_processor(queue)
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(rate))))
@@ -96,12 +93,12 @@ impl Traces {
     }
 }
 
-fn http_client(endpoint: &str) -> Result<reqwest::Client, reqwest::Error> {
+fn http_client(endpoint: &BaseUrl) -> Result<reqwest::Client, reqwest::Error> {
     // reqwest panics without one. Fails if there is one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none());
     // Without TLS the system's CAs are not needed.
-    if endpoint.starts_with("http:") { builder.tls_certs_only([]).build() } else { builder.build() }
+    if endpoint.is_https() { builder.build() } else { builder.tls_certs_only([]).build() }
 }
 
 /// Makes `span`, not entered yet, a part of the trace that a `traceparent` header names. Anybody can send one: what is not
@@ -188,8 +185,7 @@ mod tests {
     #[test]
     fn a_collector_may_speak_tls_and_have_a_path() {
         for endpoint in ["http://collector:4318", "https://collector", "https://[::1]:4318/otlp"] {
-            Traces::new(&TraceOptions { endpoint: endpoint.to_owned(), sampling_rate_per_million: 1 })
-                .unwrap();
+            Traces::new(&BaseUrl::parse(endpoint, TRACES_PATH).unwrap(), 1).unwrap();
         }
     }
 

@@ -2,9 +2,9 @@
 
 mod certificate;
 mod handshake;
+mod options;
 mod peer;
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use rustls::server::NoServerSessionStorage;
@@ -13,36 +13,9 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{LoadError, ServingCertificate};
 pub use handshake::HandshakeFailure;
+pub use options::{MinVersion, Options};
 
 use peer::AnyPeer;
-
-/// The oldest TLS version that is supported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MinVersion {
-    /// TLS 1.2 and 1.3.
-    #[default]
-    Tls12,
-    /// TLS 1.3 alone.
-    Tls13,
-}
-
-/// A value of `--tls-min-version` that is not supported.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("TLS version {0:?} is not supported, use VersionTLS12 or VersionTLS13")]
-pub struct UnknownVersion(String);
-
-impl FromStr for MinVersion {
-    type Err = UnknownVersion;
-
-    /// Reads the flag's Go spelling.
-    fn from_str(text: &str) -> Result<Self, UnknownVersion> {
-        match text {
-            "VersionTLS12" => Ok(Self::Tls12),
-            "VersionTLS13" => Ok(Self::Tls13),
-            _ => Err(UnknownVersion(text.to_owned())),
-        }
-    }
-}
 
 impl MinVersion {
     fn spoken(self) -> &'static [&'static SupportedProtocolVersion] {

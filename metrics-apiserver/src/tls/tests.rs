@@ -162,8 +162,8 @@ fn a_certificate_without_its_key_fails_the_handshake() {
 fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    for (minimum, works) in [("VersionTLS12", true), ("VersionTLS13", false)] {
-        let server = server_config(Arc::clone(&certificate), minimum.parse().unwrap()).unwrap();
+    for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
+        let server = server_config(Arc::clone(&certificate), minimum).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(rig.ca.der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -173,10 +173,8 @@ fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let failure = shake(server, client).err().map(cause);
-        assert_eq!(failure, (!works).then_some(HandshakeFailure::NoSharedVersion), "{minimum}");
+        assert_eq!(failure, (!works).then_some(HandshakeFailure::NoSharedVersion), "{minimum:?}");
     }
-    let error = "VersionTLS11".parse::<MinVersion>().unwrap_err();
-    assert!(error.to_string().contains("VersionTLS12"));
 }
 
 #[test]

@@ -32,14 +32,14 @@ fn every_sample_of_the_documentation_is_valid() {
     let samples = samples(&docs());
     assert!(samples.len() >= 4, "the samples were not found");
     for (line, sample) in samples {
-        // A sample of metrics alone is about metrics; the backend is the same in all of them.
+        // A sample without backends uses the default one.
         let text = if sample.contains("backends:") {
             sample
         } else {
             format!("{sample}\nbackends: {{default: {{url: 'http://prometheus:9090'}}}}\n")
         };
-        if let Err(errors) = config::check(&text, "sample", &|_| Ok(())) {
-            panic!("the sample at line {line} of docs/configuration.md is wrong:\n{errors}");
+        if let Err(problems) = config::check(config::Source::new("sample", text)) {
+            panic!("the sample at line {line} of docs/configuration.md is wrong:\n{problems}");
         }
     }
 }
@@ -47,30 +47,8 @@ fn every_sample_of_the_documentation_is_valid() {
 #[test]
 fn every_key_of_the_file_is_documented() {
     let text = docs();
-    for key in [
-        "url",
-        "urls",
-        "timeout",
-        "headers",
-        "bearerTokenFile",
-        "basicAuth",
-        "caFile",
-        "certFile",
-        "keyFile",
-        "name",
-        "query",
-        "backend",
-        "namespace",
-        "selector",
-        "result",
-        "onNoData",
-        "onNaN",
-        "onInfinite",
-        "onFailure",
-        "onPartial",
-        "allowNegative",
-        "maxAge",
-    ] {
+    for key in config::BACKEND_KEYS.iter().chain(config::RULE_KEYS) {
+        let key = key.name;
         assert!(text.contains(&format!("| `{key}` |")), "{key} has no row in docs/configuration.md");
     }
 }

@@ -1,7 +1,10 @@
 //! How the real executable starts and ends.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
@@ -63,12 +66,57 @@ fn a_start_without_a_kubeconfig_says_why_once() {
 }
 
 #[test]
+fn a_pipe_in_place_of_a_file_fails_the_start_and_does_not_block_it() {
+    for flag in ["--config", "--kubeconfig", "--tls-cert-file", "--tls-private-key-file", "--client-ca-file"]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        write_files(directory.path(), "http://127.0.0.1:1", "http://127.0.0.1:1");
+        nix::unistd::mkfifo(&directory.path().join("pipe"), Mode::S_IRWXU).unwrap();
+        let process = Process::start(directory.path(), &[&format!("{flag}=pipe")], LOG_LINES_MAX);
+        let mut lines = Vec::new();
+        while let Ok(line) = process.log.recv_timeout(PATIENCE) {
+            lines.push(line);
+        }
+        assert!(lines.iter().any(|line| line.contains("not a regular file")), "{flag}: {lines:#?}");
+    }
+}
+
+/// kube opens the files that a kubeconfig names; opening a pipe without a writer blocks.
+#[test]
+fn a_signal_ends_a_start_that_is_blocked_by_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path(), "http://127.0.0.1:1", "https://127.0.0.1:1");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let kubeconfig = directory.path().join("kubeconfig.json");
+    let text = std::fs::read_to_string(&kubeconfig).unwrap();
+    let blocking = text.replace("tls.crt", "pipe");
+    assert_ne!(text, blocking);
+    std::fs::write(&kubeconfig, blocking).unwrap();
+    let process = Process::start(directory.path(), &[], LOG_LINES_MAX);
+    // Opening the write end fails until the server has opened the pipe. It stays open, so the server goes on reading.
+    let began = Instant::now();
+    let mut writer = OpenOptions::new();
+    writer.write(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let _writer = loop {
+        match writer.open(&pipe) {
+            Ok(writer) => break writer,
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    process.end();
+    let lines: Vec<_> = process.log.iter().collect();
+    assert!(lines.iter().any(|line| line.contains("stopped while starting")), "{lines:#?}");
+}
+
+#[test]
 fn a_configuration_file_that_becomes_a_pipe_is_told_and_delays_no_end() {
     let stage = Stage::start(&[], LOG_LINES_MAX);
     let pipe = stage.directory.path().join("pipe");
     nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     std::fs::rename(&pipe, stage.directory.path().join("config.yaml")).unwrap();
     stage.process.signal(Signal::SIGHUP);
-    while !stage.process.log.recv_timeout(PATIENCE).unwrap().contains("is not a regular file") {}
+    while !stage.process.log.recv_timeout(PATIENCE).unwrap().contains("not a regular file") {}
     stage.end();
 }

@@ -102,7 +102,7 @@ async fn a_new_ca_file_counts_for_the_next_request_and_a_broken_one_changes_noth
 
 #[test]
 fn a_missing_ca_file_is_named_at_start() {
-    let options = TrustOptions { client_ca_file: Some("/nowhere/ca.pem".into()), ..TrustOptions::default() };
+    let options = Options { client_ca_file: Some("/nowhere/ca.pem".into()), ..Options::default() };
     let error = TrustStore::new(options).unwrap_err();
     assert!(matches!(error, TrustError::Unreadable { .. }));
     assert!(error.to_string().contains("/nowhere/ca.pem"));

@@ -115,7 +115,7 @@ fn data(client_ca: &Ca, proxy_ca: &Ca) -> Data {
 }
 
 fn store() -> Arc<TrustStore> {
-    Arc::new(TrustStore::new(TrustOptions::default()).unwrap())
+    Arc::new(TrustStore::new(Options::default()).unwrap())
 }
 
 /// A store that has read one version after the other.
@@ -250,8 +250,7 @@ async fn a_list_that_is_no_json_stays_as_it_was_and_a_missing_one_is_empty() {
 async fn flags_win_over_it() {
     let rig = Rig::new();
     let (client_ca, proxy_ca) = (Ca::new("cluster"), Ca::new("proxy"));
-    let options =
-        TrustOptions { client_ca_file: Some(rig.files.path().join("client.pem")), ..TrustOptions::default() };
+    let options = Options { client_ca_file: Some(rig.files.path().join("client.pem")), ..Options::default() };
     let store = Arc::new(TrustStore::new(options).unwrap());
     assert!(!store.is_synced());
     let api = ConfigMapApi::start(Some(&data(&client_ca, &proxy_ca)));
@@ -269,13 +268,13 @@ async fn a_lookup_that_fails_stops_the_start_unless_it_is_tolerated_or_not_wante
     let error = store().look_up(&api.client()).await.unwrap_err();
     assert!(matches!(error, TrustError::Lookup { source: Some(_) }));
 
-    let tolerant = TrustStore::new(TrustOptions { tolerate_lookup_failure: true, ..TrustOptions::default() });
+    let tolerant = TrustStore::new(Options { tolerate_lookup_failure: true, ..Options::default() });
     let tolerant = tolerant.unwrap();
     tolerant.look_up(&api.client()).await.unwrap();
     assert!(tolerant.is_synced());
 
     let asked = api.requests().len();
-    let skipping = TrustStore::new(TrustOptions { skip_lookup: true, ..TrustOptions::default() });
+    let skipping = TrustStore::new(Options { skip_lookup: true, ..Options::default() });
     let skipping = Arc::new(skipping.unwrap());
     skipping.look_up(&api.client()).await.unwrap();
     assert!(skipping.is_synced());

@@ -9,7 +9,7 @@ use crate::authn::fake::{Answer, FakeApi, Request};
 const JANE: Header<'static> = ("authorization", b"Bearer janes-token");
 
 fn rig(api: &FakeApi, lifetime: Duration) -> Authenticator {
-    let options = TrustOptions { skip_lookup: true, ..TrustOptions::default() };
+    let options = Options { skip_lookup: true, ..Options::default() };
     let trust = Arc::new(TrustStore::new(options).unwrap());
     Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime, &Reviews::default()).unwrap())
 }
@@ -212,8 +212,7 @@ async fn a_token_that_is_good_no_more_is_a_strangers() {
         let is_good = still.load(std::sync::atomic::Ordering::SeqCst);
         Answer::Json(201, review(&json!({"authenticated": is_good, "user": {"username": "jane"}})))
     });
-    let trust =
-        Arc::new(TrustStore::new(TrustOptions { skip_lookup: true, ..TrustOptions::default() }).unwrap());
+    let trust = Arc::new(TrustStore::new(Options { skip_lookup: true, ..Options::default() }).unwrap());
     let tokens = TokenReviewer::new(api.client(), Duration::from_millis(1), &Reviews::default()).unwrap();
     assert!(!tokens.knows(b"janes-token"));
     let authenticator = Authenticator::new(trust, tokens);

@@ -23,7 +23,7 @@ async fn failure(play: Play) -> QueryError {
 #[tokio::test]
 async fn a_short_query_is_a_get_with_its_timeout() {
     let server = Server::plain(json(ANSWER));
-    let options = ClientOptions { urls: vec![format!("{}/prefix/", server.url)], ..options(&server) };
+    let options = ClientOptions { urls: vec![url(&format!("{}/prefix/", server.url))], ..options(&server) };
     assert_value(query(&backends(options), "sum(up) + 1").await, 42.0);
     let request = server.last();
     assert_eq!(request.line, "GET /prefix/api/v1/query?query=sum%28up%29+%2B+1&timeout=30000ms HTTP/1.1");
@@ -373,9 +373,7 @@ async fn what_cannot_work_is_refused_at_build() {
         assert!(error.source.to_string().contains(expected), "{:?} is not {expected:?}", error.source);
     };
     let base = || options(&server);
-    for url in ["ftp://prometheus", "prometheus:9090", "http://u:p@prometheus", ""] {
-        check(ClientOptions { urls: vec![url.to_owned()], ..base() }, "the url must be");
-    }
+    check(ClientOptions { urls: Vec::new(), ..base() }, "the URL is not accepted");
     check(ClientOptions { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
     check(ClientOptions { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
     check(ClientOptions { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::{Auth, Backends, ClientOptions};
 use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
+use crate::syntax::BaseUrl;
 
 use server::Server;
 
@@ -20,9 +21,13 @@ const PATIENT: Duration = Duration::from_secs(30);
 const ANSWER: &str =
     r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"42"]}]}}"#;
 
+fn url(text: &str) -> BaseUrl {
+    BaseUrl::parse(text, "/api/v1").unwrap()
+}
+
 fn options(server: &Server) -> ClientOptions {
     ClientOptions {
-        urls: vec![server.url.clone()],
+        urls: vec![url(&server.url)],
         timeout: PATIENT,
         headers: Vec::new(),
         auth: Auth::None,

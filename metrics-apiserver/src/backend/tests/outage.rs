@@ -26,7 +26,7 @@ fn dead() -> Play {
 }
 
 fn pair(first: &Server, second: &Server, timeout: Duration) -> Backends {
-    let urls = vec![first.url.clone(), second.url.clone()];
+    let urls = vec![url(&first.url), url(&second.url)];
     backends(ClientOptions { urls, timeout, ..options(first) })
 }
 
@@ -402,7 +402,7 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
 #[tokio::test]
 async fn a_pair_is_asked_with_a_token_read_again_before_the_other_server_is() {
     let (first, second) = (Server::plain(refusal("401 Unauthorized")), answering());
-    let urls = vec![first.url.clone(), second.url.clone()];
+    let urls = vec![url(&first.url), url(&second.url)];
     let (_dir, path, backends) = with_token("old", ClientOptions { urls, ..options(&first) });
     std::fs::write(&path, "new").unwrap();
     assert_value(query(&backends, "up").await, 42.0);

@@ -93,7 +93,7 @@ async fn a_server_of_the_configured_ca_is_trusted_and_no_other() {
     let ca_only = ClientOptions { identity: None, ..files.options(&server) };
     assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
     let stranger = answering(other.server(None));
-    let error = query(&backends(ClientOptions { urls: vec![stranger.url.clone()], ..ca_only }), "up")
+    let error = query(&backends(ClientOptions { urls: vec![url(&stranger.url)], ..ca_only }), "up")
         .await
         .unwrap_err();
     assert!(

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 
 use crate::answer::Answers;
 use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
-use crate::authn::{Authenticator, FrontProxyFlags, Reviews, TokenReviewer, TrustOptions, TrustStore};
-use crate::authz::{Authorizer, AuthorizerOptions};
+use crate::authn::{self, Authenticator, FrontProxyOptions, Reviews, TokenReviewer, TrustStore};
+use crate::authz::{self, Authorizer};
 use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::{Labels, MetricName, Sample};
@@ -115,22 +115,23 @@ impl App {
         std::fs::write(path("tls.key"), serving.key.serialize_pem()).unwrap();
         std::fs::write(path("proxy-ca.crt"), proxy_ca.pem()).unwrap();
         let certificate = Arc::new(ServingCertificate::load(path("tls.crt"), path("tls.key")).unwrap());
+        let tls = server_config(certificate, MinVersion::Tls12).unwrap();
         let options = Options {
-            address: ([127, 0, 0, 1], 0).into(),
-            tls: server_config(certificate, MinVersion::Tls12).unwrap(),
+            bind_address: [127, 0, 0, 1].into(),
+            secure_port: 0,
             request_timeout: setup.request_timeout,
             read_deadline: setup.read_deadline,
             max_in_flight: setup.max_in_flight,
         };
-        let trust = TrustOptions {
-            front_proxy: Some(FrontProxyFlags {
-                client_ca_file: path("proxy-ca.crt"),
+        let trust = authn::Options {
+            front_proxy: FrontProxyOptions {
+                client_ca_file: Some(path("proxy-ca.crt")),
                 username_headers: vec!["X-Remote-User".to_owned()],
                 group_headers: vec!["X-Remote-Group".to_owned()],
-                ..FrontProxyFlags::default()
-            }),
+                ..FrontProxyOptions::default()
+            },
             skip_lookup: true,
-            ..TrustOptions::default()
+            ..authn::Options::default()
         };
         let readiness = Readiness::default();
         readiness.authentication_config_synced();
@@ -144,7 +145,7 @@ impl App {
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async move {
                 let parts = parts(&kubernetes_of_thread, trust, readiness_of_thread);
-                let bound = bind(parts, options).unwrap();
+                let bound = bind(parts, tls, &options).unwrap();
                 told.send(bound.local_addr()).unwrap();
                 bound.run(async { drop(stopped.await) }).await
             })
@@ -261,7 +262,7 @@ pub(super) fn parse(text: &str) -> Response {
     Response { code, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Parts {
+fn parts(kubernetes: &FakeApi, trust: authn::Options, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
     let cache = Cache::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
     let catalog =
@@ -273,7 +274,9 @@ fn parts(kubernetes: &FakeApi, trust: TrustOptions, readiness: Readiness) -> Par
     Parts {
         answers: Arc::new(Answers::new(catalog, Arc::new(cache), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
-        authorizer: Arc::new(Authorizer::new(client, AuthorizerOptions::default(), &Reviews::default())),
+        authorizer: Arc::new(
+            Authorizer::new(client, &authz::Options::default(), &Reviews::default()).unwrap(),
+        ),
         readiness,
         registry,
     }

@@ -1,7 +1,7 @@
-//! The configuration file as written: a tree that remembers where everything stands.
+//! The configuration file as written: a YAML tree in which every key and value has its place.
 //!
-//! A typed deserializer stops at its first surprise. The tree takes any YAML, duplicate keys included, so that
-//! [`check`](super::check) can look at all of it and list every problem at once.
+//! A typed deserializer stops at the first error. The tree accepts any YAML, duplicate keys included, so that the check
+//! sees all of it and lists every problem at once.
 
 use std::fmt;
 
@@ -12,21 +12,21 @@ use serde_saphyr::{Error, Location, Spanned};
 
 use super::problem::Place;
 
-/// Ten thousand rules with long queries fit in it; a file that is larger is no configuration.
+/// Ten thousand rules with long queries fit into it; a larger file is not a configuration.
 pub(super) const MAX_FILE_BYTES: usize = 8 << 20;
 
-/// A tree of ten thousand rules with every key, four times a hold among them, has 590,000 nodes; the rest is for
-/// longer lists of labels and for what aliases add.
+/// Ten thousand rules with every key, four holds included, have 590,000 nodes; the rest is for longer lists of labels
+/// and for aliases.
 const MAX_NODES: usize = 1_500_000;
 
-/// The deepest key, a backend's `basicAuth.username`, is at 4; whoever nests deeper has another file in mind.
+/// The deepest key, `basicAuth.username` of a backend, has depth 4.
 const MAX_DEPTH: usize = 16;
 
-/// The file's own, and an empty one behind a last `---`, as templates make it.
+/// The document itself, and an empty one after a trailing `---`, as templates produce it.
 const MAX_DOCUMENTS: usize = 2;
 
-/// What aliases may add to the tree: ten thousand rules that each merge five keys with a hold pass, a bomb of aliases
-/// doesn't.
+/// Events that aliases may add: enough for ten thousand rules that each merge five keys with a hold, too few for a
+/// billion-laughs file.
 const MAX_REPLAYED_EVENTS: usize = 600_000;
 
 /// A `<<` in each of ten thousand rules and of a hundred backends.
@@ -35,7 +35,7 @@ const MAX_MERGES: usize = 20_000;
 /// One YAML node and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    /// Where it is written: its first character, of a block scalar the first one of the text; for an alias, the alias.
+    /// Its first character; of a block scalar the first one of the text; of an alias, the alias.
     pub(super) place: Place,
     /// What it is.
     pub(super) value: Value,
@@ -50,7 +50,7 @@ pub(super) enum Value {
     Bool(bool),
     /// A number.
     Number(Number),
-    /// A text.
+    /// A string.
     Text(String),
     /// A sequence.
     List(Vec<Node>),
@@ -58,12 +58,12 @@ pub(super) enum Value {
     Map(Vec<Entry>),
 }
 
-/// A YAML number; a whole one is not rounded as a float beyond 2^53 is.
+/// A YAML number; a whole number is exact, also above 2^53.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Number {
-    /// Of digits alone.
+    /// Digits only.
     Whole(i128),
-    /// With a point or an exponent, or longer than 64 bits; infinite, or none.
+    /// With a decimal point or an exponent, or longer than 64 bits; also infinite and NaN.
     Float(f64),
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Number {
 pub(super) struct Entry {
     /// The key.
     pub(super) key: String,
-    /// Where the key stands.
+    /// The place of the key.
     pub(super) place: Place,
     /// Its value.
     pub(super) node: Node,
@@ -88,23 +88,23 @@ impl fmt::Display for Number {
 }
 
 impl Value {
-    /// The kind of the value, in words for a message.
+    /// The kind of the value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
         }
     }
 }
 
-/// Why a text cannot be read: the one problem that hides all others.
+/// Why a text is not parsed: the one problem that hides all others.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
-    /// Where reading stopped.
+    /// Where parsing stopped.
     pub(super) place: Option<Place>,
     /// What was wrong there.
     pub(super) message: String,
@@ -120,19 +120,17 @@ impl SyntaxError {
         }
         let message = without_place(&error.without_snippet().to_string()).to_owned();
         match place.filter(|_| message.contains("tab")).and_then(|place| tab_from(text, place)) {
-            Some(tab) => {
-                Self { place: Some(tab), message, help: "indent with spaces; the rest was not checked" }
-            }
-            None => Self {
-                place,
+            Some(tab) => Self {
+                place: Some(tab),
                 message,
-                help: "the file is not valid YAML here; the rest of it was not checked",
+                help: "indent with spaces; the rest of the file was not checked",
             },
+            None => Self { place, message, help: "not valid YAML; the rest of the file was not checked" },
         }
     }
 }
 
-/// The first tab among what indents a line, from the line of a place on: the parser names the text that the tab ends.
+/// The first tab in the indentation of a line, from the line of a place on: the parser names the text before the tab.
 fn tab_from(text: &str, place: Place) -> Option<Place> {
     text.lines().enumerate().skip(place.line - 1).find_map(|(index, line)| {
         let column = line.chars().take_while(|c| matches!(c, ' ' | '\t')).position(|c| c == '\t')? + 1;
@@ -140,16 +138,16 @@ fn tab_from(text: &str, place: Place) -> Option<Place> {
     })
 }
 
-const NOT_CHECKED: &str = "nothing of the file was checked";
-const SEVERAL_DOCUMENTS: &str = "the file holds more than one document";
+const NOT_CHECKED: &str = "the file was not checked";
+const SEVERAL_DOCUMENTS: &str = "the file contains more than one document";
 
-/// What the parser refuses though it is YAML, in our words: its own speak of its inside.
+/// Messages for valid YAML that exceeds a limit; those of the parser name its internals.
 fn words(error: &Error) -> Option<String> {
-    let aliases = || "too many aliases: they make the file too large".to_owned();
+    let aliases = || "too many aliases: the expanded file is too large".to_owned();
     match error {
         Error::AliasError { error, .. } => words(error),
         Error::RecursiveReferencesRequireWeakTypes { .. } => {
-            Some("an alias stands inside what it names".to_owned())
+            Some("an alias refers to a node that contains it".to_owned())
         }
         Error::AliasReplayCounterOverflow { .. }
         | Error::AliasReplayLimitExceeded { .. }
@@ -157,7 +155,7 @@ fn words(error: &Error) -> Option<String> {
         | Error::AliasReplayStackDepthExceeded { .. } => Some(aliases()),
         Error::Budget { breach, .. } => Some(match breach {
             BudgetBreach::Documents { .. } => SEVERAL_DOCUMENTS.to_owned(),
-            BudgetBreach::Depth { .. } => format!("nested deeper than {MAX_DEPTH}"),
+            BudgetBreach::Depth { .. } => format!("nested more than {MAX_DEPTH} levels deep"),
             BudgetBreach::Nodes { .. } | BudgetBreach::Events { .. } => {
                 format!("more than {MAX_NODES} keys and values")
             }
@@ -167,13 +165,13 @@ fn words(error: &Error) -> Option<String> {
             | BudgetBreach::RecordedAnchorEvents { .. }
             | BudgetBreach::RecordedAnchorBytes { .. }
             | BudgetBreach::MergeKeys { .. } => aliases(),
-            _ => "the file is larger than a configuration can be".to_owned(),
+            _ => "the file exceeds the limits of a configuration".to_owned(),
         }),
         _ => None,
     }
 }
 
-/// Reads the one YAML document of a file within bounds; none is nothing.
+/// Parses the one YAML document of a file, within limits; an empty file is null.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -182,7 +180,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
             max_depth: MAX_DEPTH,
             max_documents: MAX_DOCUMENTS,
             max_merge_keys: MAX_MERGES,
-            // One anchor for all rules is what anchors are for; what aliases add is bounded below.
+            // One anchor may serve all rules; what aliases add is limited below.
             enforce_alias_anchor_ratio: false,
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_REPLAYED_EVENTS },
@@ -207,7 +205,7 @@ fn place_of(location: Location) -> Option<Place> {
     Some(Place { line, column: usize::try_from(location.column()).ok()?.max(1) })
 }
 
-/// The message without the ` at line 1, column 2` that the problem says in its own way.
+/// The message without ` at line 1, column 2`, which the problem displays itself.
 fn without_place(message: &str) -> &str {
     message.split(" at line ").next().unwrap_or(message)
 }
@@ -291,12 +289,12 @@ mod tests {
     fn map(node: &Node) -> &[Entry] {
         match &node.value {
             Value::Map(entries) => entries,
-            other => panic!("{other:?} is no mapping"),
+            other => panic!("{other:?} is not a mapping"),
         }
     }
 
     #[test]
-    fn a_tab_that_indents_is_told_where_it_stands() {
+    fn a_tab_in_the_indentation_is_reported_at_its_place() {
         for (text, line, column) in [
             ("a:\n- name: m\n\tquery: up\n", 3, 1),
             ("a:\n- b: |\n  \n\tup\n", 4, 1),
@@ -310,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_and_value_knows_its_place() {
+    fn every_key_and_value_has_its_place() {
         let node = parse("a: 1\nb:\n- x\n- c: |\n    text\n").unwrap();
         let entries = map(&node);
         assert_eq!(entries[0].place, Place { line: 1, column: 1 });
@@ -359,7 +357,7 @@ mod tests {
         let node = parse(&format!("- &d {{query: up}}\n{}", merges.collect::<String>())).unwrap();
         let Value::List(items) = &node.value else { panic!("a list") };
         assert_eq!((items.len(), map(&items[10_000]).len()), (10_001, 2));
-        // Read whole it would take seconds.
+        // Parsing the whole file would take seconds.
         let hold = "{hold: 5m, then: {value: 0}}";
         let holds = format!("{{a: {hold}, b: {hold}, c: {hold}, d: {hold}, maxAge: 30s}}");
         assert!(10_000 * size(&parse(&holds).unwrap()).1 <= MAX_REPLAYED_EVENTS);
@@ -375,12 +373,12 @@ mod tests {
             holds.join(", ")
         );
         let (nodes, events) = size(&parse(&rule).unwrap());
-        assert_eq!(nodes, 59, "what the comment on the limit says");
+        assert_eq!(nodes, 59, "as in the comment on the limit");
         assert!(10_000 * nodes <= MAX_NODES && 10_000 * events <= 2 * MAX_NODES);
     }
 
     #[test]
-    fn what_is_no_yaml_is_refused_with_its_place() {
+    fn invalid_yaml_is_refused_with_its_place() {
         let error = parse("a: 1\nb: [1, 2\nc: 3\n").unwrap_err();
         assert!(error.place.is_some_and(|place| place.line >= 2), "{error:?}");
         assert!(parse(&"[".repeat(10_000)).is_err());

@@ -1,46 +1,40 @@
-//! The address of a backend, or of another server that is asked over HTTP.
+//! The base URL of a server that this one calls: a Prometheus or a collector of traces.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// An `http` or `https` URL of a server, perhaps with a path prefix; without credentials, query, fragment or a slash at the end.
+/// An `http` or `https` URL, optionally with a path prefix; without credentials, query, fragment or trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BaseUrl(String);
 
-/// Why a text is no backend's address. Never repeats the text, which may hold a password.
+/// Why a text is not a base URL. Never repeats the text, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseUrlError {
     /// Neither `http://` nor `https://`.
-    #[error("the url must begin with http:// or https://")]
+    #[error("the URL must begin with http:// or https://")]
     Scheme,
     /// `user:password@`.
-    #[error("the url must not hold credentials; use basicAuth with a passwordFile")]
+    #[error("the URL must not contain credentials")]
     Credentials,
     /// `?…` or `#…`.
-    #[error("the url must not have a query or a fragment; give the address up to /api/v1, without it")]
+    #[error("the URL must not have a query or a fragment")]
     Query,
-    /// No host, or none that can be one.
-    #[error("the url has no valid host")]
+    /// No host, or an invalid one.
+    #[error("the URL has no valid host")]
     Host,
-    /// A port that is no number from 1 to 65535.
-    #[error("the url's port must be a number from 1 to 65535")]
+    /// A port that is not a number from 1 to 65535.
+    #[error("the port of the URL must be a number from 1 to 65535")]
     Port,
-    /// A character that must be percent-encoded, or `/api/v1` at the end.
-    #[error("the url's path holds a character that must be percent-encoded")]
+    /// A character that must be percent-encoded.
+    #[error("the path of the URL contains a character that must be percent-encoded")]
     Path,
-    /// `/api/v1…`: a common slip.
-    #[error("the url must end before /api/v1: the server adds that itself")]
-    Api,
+    /// The URL contains the path that the server appends.
+    #[error("the URL must end before {0}: the server appends it")]
+    Appended(&'static str),
 }
 
 impl BaseUrl {
-    /// Checks a backend's URL.
-    pub fn parse(text: &str) -> Result<Self, ParseUrlError> {
-        let url = Self::parse_any(text)?;
-        if format!("{}/", url.as_str()).contains("/api/v1/") { Err(ParseUrlError::Api) } else { Ok(url) }
-    }
-
-    /// Checks a URL that may have any path.
-    pub fn parse_any(text: &str) -> Result<Self, ParseUrlError> {
+    /// Parses the base URL of a server to which `appended`, such as `/api/v1`, is added.
+    pub fn parse(text: &str, appended: &'static str) -> Result<Self, ParseUrlError> {
         let rest = ["http://", "https://"]
             .iter()
             .find_map(|scheme| text.strip_prefix(scheme))
@@ -54,15 +48,18 @@ impl BaseUrl {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         check_authority(authority)?;
         check_path(path)?;
+        if format!("{path}/").contains(&format!("{appended}/")) {
+            return Err(ParseUrlError::Appended(appended));
+        }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
 
-    /// The URL, without a slash at the end.
+    /// The URL, without a trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether what is sent there is encrypted.
+    /// Whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https://")
     }
@@ -88,7 +85,7 @@ fn is_host(host: &str) -> bool {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
     };
     let name = host.strip_suffix('.').unwrap_or(host);
-    // As browsers and HTTP clients have it: a name that ends in a number is an IPv4 address or nothing.
+    // As in the URL standard: a name whose last label is a number must be an IPv4 address.
     let number = |label: &str| label.starts_with("0x") || label.chars().all(|c| c.is_ascii_digit());
     name.len() <= 253
         && name.split('.').all(plain)
@@ -117,9 +114,9 @@ mod tests {
             ("http://[::1]:9090", "http://[::1]:9090"),
             ("http://h.example.", "http://h.example."),
         ] {
-            assert_eq!(BaseUrl::parse(text).unwrap().as_str(), url);
+            assert_eq!(BaseUrl::parse(text, "/api/v1").unwrap().as_str(), url);
         }
-        assert!(BaseUrl::parse("https://h").unwrap().is_https());
+        assert!(BaseUrl::parse("https://h", "/api/v1").unwrap().is_https());
     }
 
     #[test]
@@ -141,10 +138,10 @@ mod tests {
             ("http://h:x", E::Port),
             ("http://[::1]9090", E::Port),
             ("http://h/a b", E::Path),
-            ("http://h/api/v1", E::Api),
-            ("http://h/p/api/v1/query", E::Api),
+            ("http://h/api/v1", E::Appended("/api/v1")),
+            ("http://h/p/api/v1/query", E::Appended("/api/v1")),
         ] {
-            assert_eq!(BaseUrl::parse(text), Err(error), "{text}");
+            assert_eq!(BaseUrl::parse(text, "/api/v1"), Err(error), "{text}");
         }
     }
 }

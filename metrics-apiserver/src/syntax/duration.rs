@@ -1,28 +1,28 @@
-//! Durations in Go's syntax, in flags and in the file alike.
+//! Durations in Go's syntax, as flags and the configuration file write them.
 
 use std::time::Duration;
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDurationError {
     /// Not in Go's syntax.
     #[error("not a duration; write a number with a unit, such as 500ms, 10s or 1m30s")]
     Syntax,
-    /// A number alone.
-    #[error("a duration needs a unit; write for example 10s")]
+    /// A number without a unit.
+    #[error("a duration needs a unit, for example 10s")]
     NoUnit,
     /// Days, weeks and years are Prometheus' units, not Go's.
-    #[error("the units of a duration are h, m, s, ms, us and ns; write 24h for a day")]
+    #[error("valid units are h, m, s, ms, us and ns; write 24h for a day")]
     Unit,
     /// Below zero.
-    #[error("a duration here can't be negative")]
+    #[error("the duration must not be negative")]
     Negative,
     /// Longer than a Go duration can be (292 years).
     #[error("the duration is too long")]
     TooLong,
 }
 
-/// Reads a duration as Go's `time.ParseDuration` does: `0`, `10s`, `1m30s`, `1.5h`, `500ms`; never negative.
+/// Parses a duration as Go's `time.ParseDuration` does: `0`, `10s`, `1m30s`, `1.5h`, `500ms`; never negative.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest.starts_with('-') {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_refuses_is_refused_with_advice() {
+    fn what_go_rejects_is_rejected_with_advice() {
         use ParseDurationError as E;
         for (text, error) in [
             ("", E::Syntax),

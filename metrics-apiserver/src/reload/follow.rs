@@ -1,0 +1,227 @@
+//! One poll of the configuration file, and what it changes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backends::BackendSet;
+use super::metrics::Metrics;
+use super::sighup::Sighup;
+use crate::answer::Answers;
+use crate::backend::{self, Backends};
+use crate::cache::Cache;
+use crate::catalog::{Catalog, ServedCatalog};
+use crate::config::{self, Config, Fingerprint, Source};
+use crate::readiness::Readiness;
+use crate::rules::BackendName;
+
+/// How often the file is read. A mounted ConfigMap is updated within about a minute, so this adds little.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// New content is read again before it is served: a file that is being written may be incomplete, and yet valid.
+pub(super) const DEBOUNCE: Duration = Duration::from_secs(1);
+/// How often refused content is checked again: it may lack another file, which is mounted later.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What a reload changes, and where its outcome is reported.
+pub struct Parts {
+    /// The configuration file.
+    pub file: PathBuf,
+    /// Gets the rules.
+    pub catalog: Arc<ServedCatalog>,
+    /// Gets the backends.
+    pub backends: Arc<Backends>,
+    /// Drops the readings of backends that changed or are gone.
+    pub cache: Arc<Cache>,
+    /// Prepares what the first read of new rules would otherwise prepare, while the others wait.
+    pub answers: Arc<Answers>,
+    /// Shows the generation that is served.
+    pub readiness: Readiness,
+    /// Counts outcomes.
+    pub metrics: Metrics,
+}
+
+/// Follows the configuration file.
+pub struct Reload {
+    file: PathBuf,
+    catalog: Arc<ServedCatalog>,
+    backends: BackendSet,
+    answers: Arc<Answers>,
+    readiness: Readiness,
+    metrics: Metrics,
+    /// The content that is served.
+    served: Fingerprint,
+    pub(super) refused: Option<Refused>,
+    /// What the previous poll found.
+    last_seen: Content,
+    /// The previous rules: kept until the next poll, so that no request has to free them.
+    replaced: Option<Arc<Catalog>>,
+}
+
+/// What a poll finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Text(Fingerprint),
+    /// With the reason.
+    Unreadable(String),
+}
+
+/// Content that is not served.
+#[derive(Debug)]
+pub(super) struct Refused {
+    content: Content,
+    pub(super) problems: String,
+    retry_at: Instant,
+}
+
+impl Reload {
+    /// Follows the file from the content with this fingerprint on, which is served with these backends.
+    pub fn new(parts: Parts, served: Fingerprint, configured: Vec<(BackendName, backend::Options)>) -> Self {
+        let Parts { file, catalog, backends, cache, answers, readiness, metrics } = parts;
+        let reload = Self {
+            file,
+            catalog,
+            backends: BackendSet::new(backends, cache, configured),
+            answers,
+            readiness,
+            metrics,
+            served,
+            refused: None,
+            last_seen: Content::Text(served),
+            replaced: None,
+        };
+        reload.report_success();
+        reload
+    }
+
+    /// Polls the file until dropped.
+    pub async fn run(mut self, mut sighup: Sighup) {
+        let mut wait = POLL_INTERVAL;
+        loop {
+            let is_requested = tokio::select! {
+                () = tokio::time::sleep(wait) => false,
+                () = sighup.next() => true,
+            };
+            let now = Instant::now();
+            let poll = tokio::task::spawn_blocking(move || {
+                let wait = self.poll(is_requested, now);
+                (self, wait)
+            });
+            (self, wait) = match poll.await {
+                Ok(polled) => polled,
+                Err(crash) => match crash.try_into_panic() {
+                    // Ends the process, which joins this task: a server must not run on without following its file.
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime shuts down.
+                    Err(_) => return,
+                },
+            };
+        }
+    }
+
+    /// Reads the file and serves new content; returns how long to wait for the next poll.
+    ///
+    /// `is_requested`: on SIGHUP, which skips the debounce and always logs an outcome.
+    pub(super) fn poll(&mut self, is_requested: bool, now: Instant) -> Duration {
+        self.replaced = None;
+        self.backends.remove_retired(now);
+        let read = config::read(&self.file).map_err(|problems| problems.to_string());
+        let content = match &read {
+            Ok(source) => Content::Text(source.fingerprint()),
+            Err(why) => Content::Unreadable(why.clone()),
+        };
+        let is_stable = std::mem::replace(&mut self.last_seen, content.clone()) == content;
+        if content == Content::Text(self.served) {
+            self.keep(is_requested);
+            return POLL_INTERVAL;
+        }
+        let wait = match &self.refused {
+            _ if is_requested => None,
+            Some(refused) if refused.content == content => (now < refused.retry_at).then_some(POLL_INTERVAL),
+            _ => (!is_stable).then_some(DEBOUNCE),
+        };
+        if let Some(wait) = wait {
+            return wait;
+        }
+        let served = read.and_then(|source| self.load(source)).and_then(|config| self.serve(config, now));
+        if let Err(problems) = served {
+            self.refuse(Refused { content, problems, retry_at: now + RETRY_INTERVAL }, is_requested);
+        }
+        POLL_INTERVAL
+    }
+
+    /// The file has the content that is served.
+    fn keep(&mut self, is_requested: bool) {
+        if self.refused.take().is_some() {
+            self.metrics.count_success();
+            self.report_success();
+            let generation = self.catalog.current().generation();
+            tracing::info!(generation, "the configuration file is back to the configuration in use");
+        } else if is_requested {
+            tracing::info!("the configuration file has not changed");
+        }
+    }
+
+    /// Checks and links new content.
+    fn load(&self, source: Source) -> Result<Config, String> {
+        // A panic on this text must not end a server that serves another.
+        catch_unwind(AssertUnwindSafe(|| config::link(config::check(source))))
+            .map_err(|_| {
+                format!("the check of {} panicked; please report it with the file", self.file.display())
+            })?
+            .map_err(|problems| problems.to_string())
+    }
+
+    /// Serves this configuration; if a backend cannot be used, nothing changes.
+    fn serve(&mut self, config: Config, now: Instant) -> Result<(), String> {
+        let Config { backends, rules, warnings, fingerprint } = config;
+        self.backends.replace(backends, now).map_err(|error| causes(&error))?;
+        self.replaced = Some(self.catalog.current());
+        self.catalog.replace(Catalog::new(rules));
+        self.answers.prepare();
+        (self.served, self.refused) = (fingerprint, None);
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        self.metrics.count_success();
+        self.report_success();
+        let catalog = self.catalog.current();
+        let (generation, rules) = (catalog.generation(), catalog.rules().len());
+        tracing::info!(generation, rules, "new configuration in use");
+        Ok(())
+    }
+
+    /// Reports that this content is not served: once, and on request.
+    fn refuse(&mut self, refused: Refused, is_requested: bool) {
+        let generation = self.catalog.current().generation();
+        let is_known = self
+            .refused
+            .as_ref()
+            .is_some_and(|known| known.content == refused.content && known.problems == refused.problems);
+        if is_requested || !is_known {
+            self.metrics.count_failure();
+            let problems = &refused.problems;
+            tracing::error!(generation, %problems, "the configuration file is refused; the last good one stays in use");
+        }
+        let what = match refused.content {
+            Content::Text(_) => "the file's newest content is refused",
+            Content::Unreadable(_) => "the file cannot be read",
+        };
+        self.readiness.note_configuration(&format!("{what}, generation {generation} is served"));
+        self.refused = Some(refused);
+    }
+
+    fn report_success(&self) {
+        let catalog = self.catalog.current();
+        self.metrics.is_served(catalog.rules().len());
+        self.readiness.note_configuration(&format!("generation {}", catalog.generation()));
+    }
+}
+
+/// An error with its causes, on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

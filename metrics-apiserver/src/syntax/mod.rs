@@ -1,0 +1,14 @@
+//! Syntax shared by flags and the configuration file: Go durations, base URLs and header names.
+//!
+//! A leaf: the rooms whose options use it and the check of the configuration file import it, it imports nothing.
+
+mod base_url;
+mod duration;
+
+pub use base_url::{BaseUrl, ParseUrlError};
+pub use duration::{ParseDurationError, parse_duration};
+
+/// Whether a text is a header name: a token as RFC 9110 defines it.
+pub fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+}
