@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::{AnswerError, Cause, spoken};
 use crate::cache::Reading;
 use crate::metric::{MetricName, ObjectRef, Quantity, Value};
-use crate::rules::{Combine, Plan, Rule};
+use crate::rules::{Combine, Plan, Rule, Situation};
 
 /// The values that one request gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +90,8 @@ pub enum Step {
     },
     /// The rule's own value was used instead.
     Replaced {
+        /// The situation whose fallback it is.
+        situation: Situation,
         /// That value.
         value: Quantity,
         /// Why nothing was measured.
@@ -144,9 +146,8 @@ impl fmt::Display for Step {
             Self::HoldExpired { longest } => {
                 write!(f, "hold expired: no valid sample in the last {}", spoken(*longest))
             }
-            Self::Replaced { value, cause } => {
-                let key = cause.situation().map_or("no policy", |situation| situation.key());
-                write!(f, "replaced by {value} ({key}): {cause}")
+            Self::Replaced { situation, value, cause } => {
+                write!(f, "replaced by {value} ({}): {cause}", situation.key())
             }
         }
     }

@@ -173,8 +173,9 @@ fn refused(rule: &Rule, reading: &Reading) -> Option<ValueError> {
 
 /// The step that says which value these policies have for the cause.
 fn replacement(policies: &Policies, cause: Cause) -> Option<Step> {
-    match policies.on(cause.situation()?) {
-        Fallback::Value(value) => Some(Step::Replaced { value, cause }),
+    let situation = cause.situation()?;
+    match policies.on(situation) {
+        Fallback::Value(value) => Some(Step::Replaced { situation, value, cause }),
         Fallback::Error | Fallback::Hold { .. } => None,
     }
 }

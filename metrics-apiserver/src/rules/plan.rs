@@ -11,7 +11,7 @@ use crate::metric::{ObjectRef, Sample};
 pub struct BackendName(pub Arc<str>);
 
 /// One query: the backend, and the PromQL text with namespace and selector in it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Query {
     /// Where it is sent.
     pub backend: BackendName,
