@@ -1,7 +1,7 @@
 //! Discovery: the groups, versions and resources that exist.
 //!
-//! A group may list one pseudo-resource for all its metrics: thousands of names would bloat every client's discovery and
-//! change its entity tag at each reload.
+//! A group may list one pseudo-resource for all its metrics: thousands of names would bloat every client's discovery
+//! and change its entity tag at each reload.
 
 use serde::Serialize;
 

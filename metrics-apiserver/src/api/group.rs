@@ -1,4 +1,5 @@
-//! The description of an API group. Discovery, OpenAPI, the list of paths and the routing of reads are all made from it.
+//! The description of an API group. Discovery, OpenAPI, the list of paths and the routing of reads are all made from
+//! it.
 
 use serde::Serialize;
 
@@ -23,11 +24,11 @@ pub struct Version {
     pub name: &'static str,
     /// The OpenAPI v3 document of the group and version.
     pub openapi: &'static str,
-    /// What discovery lists. Never empty: client-go takes an empty list for an error. A group whose list follows the rules
-    /// in force makes it from the catalog instead and gives it to the same discovery functions.
+    /// What discovery lists. Never empty: client-go takes an empty list for an error. A group whose list follows the
+    /// rules in force makes it from the catalog instead and gives it to the same discovery functions.
     pub resources: &'static [Resource<'static>],
-    /// Parses the segments behind `/apis/GROUP/VERSION/`, percent-decoded, together with the query parameters. `None` if
-    /// nothing is served there.
+    /// Parses the segments behind `/apis/GROUP/VERSION/`, percent-decoded, together with the query parameters. `None`
+    /// if nothing is served there.
     pub parse: Parse,
 }
 
@@ -36,8 +37,8 @@ pub type Parse = fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, Request
 
 /// A resource as the legacy discovery document lists it.
 ///
-/// The verbs only gate other controllers: with `list`, `watch`, `delete` or `deletecollection` the garbage collector, the
-/// quota and the namespace controllers start to send requests.
+/// The verbs only gate other controllers: with `list`, `watch`, `delete` or `deletecollection` the garbage collector,
+/// the quota and the namespace controllers start to send requests.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource<'a> {

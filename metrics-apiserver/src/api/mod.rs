@@ -1,7 +1,9 @@
-//! The APIs on the wire, without HTTP: groups, requests, value lists, Tables, discovery, OpenAPI, `Status`, negotiation.
+//! The APIs on the wire, without HTTP: groups, requests, value lists, Tables, discovery, OpenAPI, `Status`,
+//! negotiation.
 //!
-//! An API is a folder in this room, a file in `answer`, and a line in [`GROUPS`]. The shapes are Kubernetes' own; they are
-//! written here and not taken from a client library, because clients see the order of the fields and the explicit nulls.
+//! An API is a folder in this room, a file in `answer`, and a line in [`GROUPS`]. The shapes are Kubernetes' own; they
+//! are written here and not taken from a client library, because clients see the order of the fields and the explicit
+//! nulls.
 
 mod discovery;
 mod documents;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::group::Group;
 
-/// `/openapi/v3`: where the document of each group and version is. `documents` are their paths, with the hashes that let
-/// clients keep them.
+/// `/openapi/v3`: where the document of each group and version is. `documents` are their paths, with the hashes that
+/// let clients keep them.
 pub(super) fn index<'a>(documents: impl Iterator<Item = (&'a str, &'a str)>) -> impl Serialize {
     let located = documents.map(|(path, hash)| {
         let name = path.trim_start_matches("/openapi/v3/").to_owned();

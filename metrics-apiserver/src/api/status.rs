@@ -1,7 +1,7 @@
 //! Errors on the wire: the one table from every error to a `Status`.
 //!
-//! The client reads what it can act on; the log gets the whole chain of causes. The messages made here contain no backend
-//! URLs, query text or tokens.
+//! The client reads what it can act on; the log gets the whole chain of causes. The messages made here contain no
+//! backend URLs, query text or tokens.
 
 use serde::Serialize;
 
@@ -232,7 +232,8 @@ fn forbidden(reason: &str, user: &str, wanted: &Attributes) -> Status {
                 |namespace| format!("in the namespace {namespace:?}"),
             );
             let sentence = format!(
-                "{resource}.{group}{object} is forbidden: User {user:?} cannot {verb} resource {full:?} in API group {group:?} {place}"
+                "{resource}.{group}{object} is forbidden: User {user:?} cannot {verb} resource {full:?} \
+                 in API group {group:?} {place}"
             );
             let details = Details {
                 name: name.clone(),

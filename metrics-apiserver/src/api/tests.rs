@@ -332,8 +332,8 @@ trait Variants {
     fn variant(&self) -> &'static str;
 }
 
-/// The match has no wildcard: a new variant does not compile until it is listed here, and then the test below fails until
-/// the table of errors has it.
+/// The match has no wildcard: a new variant does not compile until it is listed here, and then the test below fails
+/// until the table of errors has it.
 macro_rules! variants {
     ($($error:ident { $($variant:ident),* $(,)? })*) => {
         $(impl Variants for $error {
