@@ -15,60 +15,59 @@ pub(super) const AGGREGATED_CONTENT_TYPE: &str =
 /// `/apis`.
 pub(super) fn group_list(groups: &[&Group]) -> impl Serialize + use<> {
     let groups = groups.iter().map(|group| ApiGroup::new(group)).collect();
-    ApiGroupList { kind: "APIGroupList", api_version: "v1", groups }
+    Object { kind: "APIGroupList", api_version: "v1", content: GroupList { groups } }
 }
 
 /// `/apis/G`.
 pub(super) fn group(group: &Group) -> impl Serialize + use<> {
-    TypedApiGroup { kind: "APIGroup", api_version: "v1", group: ApiGroup::new(group) }
+    Object { kind: "APIGroup", api_version: "v1", content: ApiGroup::new(group) }
 }
 
 /// `/apis/G/V`.
 pub(super) fn resource_list<'a>(
     group: &Group,
     version: &Version,
-    resources: &[Resource<'a>],
+    resources: &'a [Resource<'a>],
 ) -> impl Serialize + use<'a> {
-    let resources = resources.iter().map(|resource| ApiResource {
-        name: resource.name,
-        singular_name: resource.singular_name,
-        namespaced: resource.is_namespaced,
-        kind: resource.kind,
-        verbs: resource.verbs,
-    });
-    ApiResourceList {
-        kind: "APIResourceList",
-        api_version: "v1",
-        group_version: group.api_version(version),
-        resources: resources.collect(),
-    }
+    let content = ResourceList { group_version: group.api_version(version), resources };
+    Object { kind: "APIResourceList", api_version: "v1", content }
 }
 
 /// `/apis` for clients that know aggregated discovery.
 pub(super) fn aggregated(groups: &[&Group]) -> impl Serialize + use<> {
-    DiscoveryList {
+    let items = groups.iter().map(|group| DiscoveryGroup::new(group)).collect();
+    Object {
         kind: "APIGroupDiscoveryList",
         api_version: "apidiscovery.k8s.io/v2",
-        metadata: Empty {},
-        items: groups.iter().map(|group| DiscoveryGroup::new(group)).collect(),
+        content: DiscoveryList { metadata: Empty {}, items },
     }
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ApiGroupList {
+struct Object<T> {
     kind: &'static str,
     api_version: &'static str,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Serialize)]
+struct GroupList {
     groups: Vec<ApiGroup>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct TypedApiGroup {
-    kind: &'static str,
-    api_version: &'static str,
-    #[serde(flatten)]
-    group: ApiGroup,
+struct ResourceList<'a> {
+    group_version: String,
+    resources: &'a [Resource<'a>],
+}
+
+#[derive(Serialize)]
+struct DiscoveryList {
+    metadata: Empty,
+    items: Vec<DiscoveryGroup>,
 }
 
 #[derive(Serialize)]
@@ -95,34 +94,6 @@ impl ApiGroup {
 struct GroupVersion {
     group_version: String,
     version: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ApiResourceList<'a> {
-    kind: &'static str,
-    api_version: &'static str,
-    group_version: String,
-    resources: Vec<ApiResource<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ApiResource<'a> {
-    name: &'a str,
-    singular_name: &'a str,
-    namespaced: bool,
-    kind: &'a str,
-    verbs: &'static [&'static str],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct DiscoveryList {
-    kind: &'static str,
-    api_version: &'static str,
-    metadata: Empty,
-    items: Vec<DiscoveryGroup>,
 }
 
 #[derive(Serialize)]

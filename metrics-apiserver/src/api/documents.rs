@@ -60,8 +60,8 @@ impl Documents {
     /// Writes the documents of these groups. They depend on nothing else but this program's version.
     pub fn new(groups: &[&Group]) -> Self {
         use DocumentKind::{Discovery, Openapi, Version};
-        let mut apis = Document::new(Discovery, "/apis".to_owned(), &discovery::group_list(groups));
-        let mut aggregated = Document::new(Discovery, "/apis".to_owned(), &discovery::aggregated(groups));
+        let mut apis = Document::new(Discovery, "/apis", &discovery::group_list(groups));
+        let mut aggregated = Document::new(Discovery, "/apis", &discovery::aggregated(groups));
         aggregated.content_type = discovery::AGGREGATED_CONTENT_TYPE;
         apis.aggregated = Some(Box::new(aggregated));
         let mut all = vec![apis];
@@ -77,14 +77,14 @@ impl Documents {
         }
         let described = all.iter().filter(|document| document.kind == Openapi);
         let described = described.map(|document| (document.path.as_str(), document.hash()));
-        let index = Document::new(Openapi, OPENAPI_V3.to_owned(), &openapi::index(described));
+        let index = Document::new(Openapi, OPENAPI_V3, &openapi::index(described));
         all.push(index);
-        all.push(Document::new(Openapi, "/openapi/v2".to_owned(), &openapi::v2(groups)));
-        all.push(Document::new(Version, "/version".to_owned(), &ThisProgram::built()));
+        all.push(Document::new(Openapi, "/openapi/v2", &openapi::v2(groups)));
+        all.push(Document::new(Version, "/version", &ThisProgram::built()));
         let mut paths: Vec<&str> = all.iter().map(|document| document.path.as_str()).collect();
         paths.extend(OTHER_PATHS);
         paths.sort_unstable();
-        all.push(Document::new(Discovery, "/".to_owned(), &Root { paths }));
+        all.push(Document::new(Discovery, "/", &Root { paths }));
         Self(all)
     }
 
@@ -100,15 +100,22 @@ impl Documents {
 }
 
 impl Document {
-    fn new(kind: DocumentKind, path: String, content: &impl Serialize) -> Self {
+    fn new(kind: DocumentKind, path: impl Into<String>, content: &impl Serialize) -> Self {
         let mut body = Vec::new();
         json::write(&mut body, content);
         Self::written(kind, path, &body)
     }
 
-    fn written(kind: DocumentKind, path: String, body: &[u8]) -> Self {
+    fn written(kind: DocumentKind, path: impl Into<String>, body: &[u8]) -> Self {
         let etag = format!("\"{}\"", upper_hex(&Sha256::digest(body)));
-        Self { path, kind, body: body.into(), content_type: "application/json", etag, aggregated: None }
+        Self {
+            path: path.into(),
+            kind,
+            body: body.into(),
+            content_type: "application/json",
+            etag,
+            aggregated: None,
+        }
     }
 
     /// The content's hash, which is its entity tag without the quotes.

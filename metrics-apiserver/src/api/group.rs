@@ -1,5 +1,7 @@
 //! The description of an API group. Discovery, OpenAPI, the list of paths and the routing of reads are all made from it.
 
+use serde::Serialize;
+
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 
@@ -32,17 +34,19 @@ pub struct Version {
 /// See [`Version::parse`].
 pub type Parse = fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, RequestError>;
 
-/// A resource as discovery lists it.
+/// A resource as the legacy discovery document lists it.
 ///
 /// The verbs only gate other controllers: with `list`, `watch`, `delete` or `deletecollection` the garbage collector, the
 /// quota and the namespace controllers start to send requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Resource<'a> {
     /// The plural name used in paths.
     pub name: &'a str,
     /// The singular name; may be empty.
     pub singular_name: &'a str,
     /// Whether its objects live in a namespace.
+    #[serde(rename = "namespaced")]
     pub is_namespaced: bool,
     /// The kind that a read returns.
     pub kind: &'a str,

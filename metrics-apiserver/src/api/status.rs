@@ -44,39 +44,32 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The one place where codes and reasons are paired, as apimachinery does.
+    const fn paired(self) -> (u16, &'static str) {
+        match self {
+            Self::BadRequest => (400, "BadRequest"),
+            Self::Unauthorized => (401, "Unauthorized"),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::NotFound => (404, "NotFound"),
+            Self::MethodNotAllowed => (405, "MethodNotAllowed"),
+            Self::NotAcceptable => (406, "NotAcceptable"),
+            Self::HeadersTimeout => (408, "Timeout"),
+            Self::TooManyRequests => (429, "TooManyRequests"),
+            Self::HeadersTooLarge => (431, "RequestEntityTooLarge"),
+            Self::InternalError => (500, "InternalError"),
+            Self::ServiceUnavailable => (503, "ServiceUnavailable"),
+            Self::Timeout => (504, "Timeout"),
+        }
+    }
+
     /// The HTTP code.
     pub const fn code(self) -> u16 {
-        match self {
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::Forbidden => 403,
-            Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::NotAcceptable => 406,
-            Self::HeadersTimeout => 408,
-            Self::TooManyRequests => 429,
-            Self::HeadersTooLarge => 431,
-            Self::InternalError => 500,
-            Self::ServiceUnavailable => 503,
-            Self::Timeout => 504,
-        }
+        self.paired().0
     }
 
     /// The reason as apimachinery spells it.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "BadRequest",
-            Self::Unauthorized => "Unauthorized",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "NotFound",
-            Self::MethodNotAllowed => "MethodNotAllowed",
-            Self::NotAcceptable => "NotAcceptable",
-            Self::TooManyRequests => "TooManyRequests",
-            Self::HeadersTooLarge => "RequestEntityTooLarge",
-            Self::InternalError => "InternalError",
-            Self::ServiceUnavailable => "ServiceUnavailable",
-            Self::HeadersTimeout | Self::Timeout => "Timeout",
-        }
+        self.paired().1
     }
 }
 
