@@ -152,12 +152,11 @@ where
         ended = &mut http => Some(ended),
         () = stopped(stopping) => None,
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            Pin::new(&mut http).graceful_shutdown();
-            (&mut http).await
-        }
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        Pin::new(&mut http).graceful_shutdown();
+        (&mut http).await
     };
     let http1::Parts { io, read_buf, .. } = http.into_parts();
     let stream = io.into_inner();
@@ -235,7 +234,7 @@ fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: boo
     Some(Status::from(&error))
 }
 
-/// Sends a last answer and TLS' close_notify, then waits for the client to close too. If the server closed while
+/// Sends a last answer and the TLS close notification, then waits for the client to close too. If the server closed while
 /// bytes of the client are unread, the kernel would reset the connection, and the answer could be lost.
 async fn close(mut stream: TlsStream<TcpStream>, last: Option<Vec<u8>>, lingers: bool) -> io::Result<()> {
     if let Some(answer) = last {

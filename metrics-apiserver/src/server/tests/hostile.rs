@@ -262,8 +262,8 @@ fn a_user_of_250_groups_is_answered_and_has_all_of_them() {
     let app = App::start();
     // As kube-apiserver sends them: one line for each.
     let groups: Vec<_> = (0..250).map(|group| format!("oidc:department-{group:03}-of-the-company")).collect();
-    let lines: String = groups.iter().map(|group| format!("X-Remote-Group: {group}\r\n")).collect();
-    assert_eq!(app.get_with(READ, &lines).code, 200);
+    let lines: Vec<_> = groups.iter().map(|group| format!("X-Remote-Group: {group}\r\n")).collect();
+    assert_eq!(app.get_with(READ, &lines.concat()).code, 200);
     let asked = app.kubernetes.requests();
     let asked = asked.last().unwrap().body["spec"]["groups"].as_array().unwrap();
     assert_eq!(asked[..250], groups);
