@@ -130,7 +130,6 @@ impl App {
             authenticator(&options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = authorizer(&options.authorization, authz_client, &reviews)?;
-        background.spawn(Arc::clone(&authorizer).review_ahead());
         let tls = serving_tls(&options.serving, &mut registry, &mut background)?;
 
         let parts =

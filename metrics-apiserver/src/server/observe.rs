@@ -80,14 +80,11 @@ async fn admitted(
         let (route, request) = (route?, request?);
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _seat = if route.is_probe() { None } else { Some(shared.limits.seat(&user)?) };
-        let wanted = guard::wanted(raw);
-        let grant = guard::authorize(shared, &user, &wanted).await?;
+        guard::authorize(shared, &user, &guard::wanted(raw)).await?;
         if !matches!(*raw.method(), Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = route.handle(shared, &request).await;
-        guard::used(shared, &grant, &answered);
-        answered
+        route.handle(shared, &request).await
     });
     answered.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
 }

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "cache", "rules", "authn", "authz"]),
     ("authn", &["files"]),
-    ("authz", &["authn", "rhythm"]),
+    ("authz", &["authn"]),
     ("rhythm", &[]),
     ("tls", &["files"]),
     (
