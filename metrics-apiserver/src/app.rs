@@ -121,7 +121,7 @@ impl App {
 
         let Serving { answers, cache, backends, reload } =
             serving(&options, config, &readiness, &mut registry)?;
-        background.spawn(Arc::clone(&cache).run_ahead());
+        background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
         background.spawn(reload.run(sighup));
         let (authn_client, authz_client) = kubernetes_clients(&options).await?;

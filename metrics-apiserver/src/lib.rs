@@ -20,7 +20,6 @@ pub mod fuzzing;
 pub mod metric;
 pub mod readiness;
 pub mod reload;
-mod rhythm;
 pub mod rules;
 pub mod server;
 pub mod shutdown;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub struct BackendName(pub Arc<str>);
 
 /// One concrete query: whom to ask, and the PromQL text, with namespace and selector in it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Query {
     /// Whom to ask.
     pub backend: BackendName,

@@ -10,7 +10,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("rules", &["metric"]),
     ("catalog", &["metric", "rules"]),
     ("files", &[]),
-    ("cache", &["metric", "rules", "rhythm"]),
+    ("cache", &["metric", "rules"]),
     ("answer", &["metric", "rules", "catalog", "cache"]),
     // telemetry for the trace that a query belongs to.
     ("backend", &["metric", "rules", "cache", "telemetry", "files"]),
@@ -19,7 +19,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["metric", "answer", "cache", "rules", "authn", "authz"]),
     ("authn", &["files"]),
     ("authz", &["authn"]),
-    ("rhythm", &[]),
     ("tls", &["files"]),
     (
         "server",
