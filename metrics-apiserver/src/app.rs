@@ -77,7 +77,7 @@ impl App {
         let mut background = JoinSet::new();
         let Answering { answers, cache, backends, reload } =
             answering(&options, config, &readiness, &mut registry)?;
-        background.spawn(Arc::clone(&cache).run_ahead());
+        background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
         background.spawn(reload.run(sighup));
         let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
@@ -86,7 +86,6 @@ impl App {
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
-        background.spawn(Arc::clone(&authorizer).review_ahead());
         let tls = serving_tls(options.tls, &mut registry, &mut background)?;
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };

@@ -21,7 +21,6 @@ mod limit;
 pub mod metric;
 pub mod readiness;
 pub mod reload;
-mod rhythm;
 pub mod rules;
 pub mod server;
 pub mod shutdown;

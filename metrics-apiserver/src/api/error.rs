@@ -38,7 +38,7 @@ impl Error {
     pub fn is_reported(&self) -> bool {
         matches!(
             self,
-            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::Open { .. }), .. })
+            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::BreakerOpen { .. }), .. })
         )
     }
 }

@@ -199,7 +199,7 @@ const fn reason_of_read(error: &ReadError) -> Reason {
             QueryError::Unavailable { .. }
             | QueryError::Malformed { .. }
             | QueryError::TooMuch { .. }
-            | QueryError::Open { .. },
+            | QueryError::BreakerOpen { .. },
         ) => Reason::ServiceUnavailable,
     }
 }

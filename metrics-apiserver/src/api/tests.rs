@@ -298,7 +298,7 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
         (read(QueryError::Unfit { what: "the query gives a matrix" }.into()), 500, "InternalError"),
         (read(QueryError::TooMuch { limit: "8 MiB" }.into()), 503, "ServiceUnavailable"),
         (
-            read(QueryError::Open { cause: "prometheus is not reachable".into() }.into()),
+            read(QueryError::BreakerOpen { cause: "prometheus is not reachable".into() }.into()),
             503,
             "ServiceUnavailable",
         ),
@@ -364,7 +364,7 @@ variants! {
     AnswerError { Unknown, Plan, Read, Value, HoldOver }
     PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
-    QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, Open }
+    QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }
     ValueError { NoData, SeveralSeries, NotANumber, Infinite, TooLarge, Negative, Partial }
 }
 

@@ -9,18 +9,13 @@ use prometheus_client::registry::Registry;
 /// Seconds. From an idle kube-apiserver (a millisecond or two) to the longest a review may take.
 const DURATIONS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 
-/// The kind that no request waits for.
-const AHEAD: &str = "access_ahead";
-
 /// Counts reviews, by kind.
 #[derive(Debug, Clone, Default)]
 pub struct Reviews {
     /// Whose token a request shows.
     pub(super) token: ReviewCounts,
-    /// Whether a user may, asked because a request waits for it.
+    /// `SubjectAccessReview`s.
     pub(crate) access: ReviewCounts,
-    /// The same, asked ahead of the request that is expected.
-    pub(crate) access_ahead: ReviewCounts,
 }
 
 /// Counts the reviews of one kind.
@@ -68,14 +63,13 @@ impl Reviews {
         let counts = |kind| ReviewCounts {
             success: count(kind, "success"),
             failure: count(kind, "failure"),
-            // Reviews ahead are nobody's whom we don't know.
-            refused: if kind == AHEAD { Counter::default() } else { count(kind, "refused") },
+            refused: count(kind, "refused"),
             durations: took.get_or_create_owned(&Kind { kind }),
         };
-        let reviews = Self { token: counts("token"), access: counts("access"), access_ahead: counts(AHEAD) };
+        let reviews = Self { token: counts("token"), access: counts("access") };
         let own = registry.sub_registry_with_prefix("metrics_apiserver");
-        own.register("reviews", "Reviews wanted of the Kubernetes API, by whether it answered", ended);
-        own.register("review_duration_seconds", "Time of reviews, repeated tries included", took);
+        own.register("reviews", "Reviews by the Kubernetes API, by kind and outcome", ended);
+        own.register("review_duration_seconds", "Duration of reviews in seconds, including retries", took);
         reviews
     }
 }

@@ -1,4 +1,4 @@
-//! What a decision is remembered by.
+//! The cache key of a decision.
 
 use sha2::{Digest, Sha256};
 
@@ -8,9 +8,9 @@ use crate::authn::UserInfo;
 /// A digest of all that a review is asked about: small, however many groups the user has.
 pub(super) type Key = [u8; 32];
 
-/// The key of one query, and about how many bytes the query takes. Each part is written with its length, and what may
-/// be missing with whether it is there, so that no two queries are written alike.
-pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> (Key, usize) {
+/// The key of one decision. Each part is written with its length, and each optional part with whether it is present, so
+/// that no two requests are written alike.
+pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> Key {
     let mut written = Written::default();
     written.text(&user.name);
     written.text(&user.uid);
@@ -36,7 +36,7 @@ pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> (Key, usize) {
             written.text(path);
         }
     }
-    (Sha256::digest(&written.0).into(), written.0.len())
+    Sha256::digest(&written.0).into()
 }
 
 #[derive(Default)]
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_that_differ_only_in_where_a_part_ends_have_different_keys() {
+    fn requests_that_differ_only_in_where_a_part_ends_have_different_keys() {
         let users = [
             user("jane", &[], &[]),
             user("jane", &["a", "b"], &[]),
@@ -117,7 +117,7 @@ mod tests {
             page(""),
         ];
         let keys: HashSet<Key> =
-            users.iter().flat_map(|user| wanted.iter().map(|wanted| of(user, wanted).0)).collect();
+            users.iter().flat_map(|user| wanted.iter().map(|wanted| of(user, wanted))).collect();
         assert_eq!(keys.len(), users.len() * wanted.len());
         assert_eq!(of(&users[1], &wanted[0]), of(&users[1].clone(), &wanted[0].clone()));
     }

@@ -1,10 +1,8 @@
-//! May they. The group of cluster administrators, the paths open to everybody, and for all else the
-//! Kubernetes API's own answer (`SubjectAccessReview`). Without an answer: no.
+//! Authorization: may the user do this? `system:masters` and the paths open to everybody are allowed at once; for everything
+//! else the Kubernetes API decides (`SubjectAccessReview`). Without a decision the request is refused.
 //!
-//! Answers are remembered for some seconds. Where the same is asked on a beat, as an HPA's reads do, the review is made anew
-//! shortly before ([`Authorizer::review_ahead`]), so that a read does not wait for it; no answer counts for longer by that.
+//! Decisions are cached for the lifetimes that flags set.
 
-mod ahead;
 mod attributes;
 mod key;
 mod options;
@@ -13,7 +11,6 @@ mod paths;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
@@ -22,44 +19,37 @@ use kube::{Api, Client};
 use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
-use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::authn::review::{self, ReviewError};
 use crate::authn::{ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo};
 
-use ahead::{Expected, Query};
 use key::Key;
 use paths::OpenPaths;
 
-pub use ahead::Grant;
 pub use attributes::{Attributes, attributes_of};
 pub use options::Options;
 pub use paths::InvalidPath;
 
-/// Who is in this group may do everything, without asking: kube-apiserver decides so too.
+/// Members of this group may do everything without a review, as in kube-apiserver.
 const MASTERS: &str = "system:masters";
-/// Decisions remembered, as in every aggregated API server. A decision takes about 200 bytes.
+/// Decisions cached, as in every aggregated API server. A decision uses about 200 bytes.
 const MAX_DECISIONS: u64 = 8192;
-/// Between two looks for reviews that are due: a fraction of the time they are made ahead.
-const TICK: Duration = Duration::from_millis(100);
-/// Reviews ahead of requests at one time: HPAs created together are no reason to burst into kube-apiserver.
-const REVIEWS_AHEAD_MAX: usize = 8;
-/// Length of a query in bytes, the user's part apart, above which the decision is not remembered: nobody
-/// shall push the others' decisions out with queries that will not come again.
-const MAX_REMEMBERED_LEN: usize = 10_000;
-/// Characters of a denial's reason that are kept; it is shown to the user.
+/// Bytes of a request's attributes above which its decision is not cached: nobody should evict the decisions of others
+/// with requests that will not come again.
+const MAX_CACHED_LEN: usize = 10_000;
+/// Characters kept of the reason for a denial, which is shown to the user.
 const MAX_REASON_CHARS: usize = 1_000;
 
 /// Why a request is not allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthzError {
-    /// The user has no right to it: a 403.
+    /// The user does not have the permission: a 403.
     #[error("not allowed")]
     Denied {
         /// The authorizer's reason, for the user; may be empty.
         reason: String,
     },
-    /// The user is nobody known, and too many queries about such are being reviewed, or were lately: a 429.
+    /// Too many reviews for unauthenticated users are in flight, or were lately: a 429.
     #[error("too many requests of anonymous users, please try again later")]
     TooManyReviews,
     /// The Kubernetes API did not decide. The request is refused all the same: a 500.
@@ -77,16 +67,13 @@ pub struct Authorizer {
     api: Api<SubjectAccessReview>,
     open_paths: OpenPaths,
     decisions: Cache<Key, Decision>,
-    allowed_lifetime: Duration,
-    expected: Expected,
-    /// For the reviews about users who are nobody known.
+    /// Bounds the reviews for unauthenticated users.
     unauthenticated: UnauthenticatedReviewLimiter,
-    asked: ReviewCounts,
-    asked_ahead: ReviewCounts,
+    reviews: ReviewCounts,
 }
 
 impl Authorizer {
-    /// An authorizer that asks the Kubernetes API behind `client`.
+    /// An authorizer that uses the Kubernetes API behind `client`.
     pub fn new(client: Client, options: &Options, reviews: &Reviews) -> Result<Self, InvalidPath> {
         let decisions = Cache::builder()
             .max_capacity(MAX_DECISIONS)
@@ -97,81 +84,40 @@ impl Authorizer {
             api: Api::all(client),
             open_paths: OpenPaths::parse(&options.always_allow_paths)?,
             decisions,
-            allowed_lifetime: options.allowed_ttl,
-            expected: Expected::default(),
             unauthenticated: UnauthenticatedReviewLimiter::new(),
-            asked: reviews.access.clone(),
-            asked_ahead: reviews.access_ahead.clone(),
+            reviews: reviews.access.clone(),
         })
     }
 
     /// `Ok` if `user` may do what `wanted` says.
-    pub async fn authorize<'a>(
-        &self,
-        user: &'a UserInfo,
-        wanted: &'a Attributes,
-    ) -> Result<Grant<'a>, AuthzError> {
+    pub async fn authorize(&self, user: &UserInfo, wanted: &Attributes) -> Result<(), AuthzError> {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
-            return Ok(Grant::unasked());
+            return Ok(());
         }
-        let (decision, grant) = if wanted.len() <= MAX_REMEMBERED_LEN {
-            let (key, bytes) = key::of(user, wanted);
-            let grant = Grant::reviewed(Query { key, user, wanted, at: Instant::now() }, bytes);
-            (self.remembered(key, user, wanted).await, grant)
+        let decision = if wanted.len() <= MAX_CACHED_LEN {
+            self.cached(user, wanted).await
         } else {
-            (self.ask_about(user, wanted).await.map_err(Arc::new), Grant::unasked())
+            self.review(user, wanted).await.map_err(Arc::new)
         };
         match decision {
-            Ok(Decision::Allowed) => Ok(grant),
+            Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
             Err(source) if matches!(*source, ReviewError::RateLimited) => {
-                self.asked.refused.inc();
+                self.reviews.refused.inc();
                 Err(AuthzError::TooManyReviews)
             }
             Err(source) => Err(AuthzError::ReviewFailed { source }),
         }
     }
 
-    /// Takes note that a request came to something: the same may be asked on a beat.
-    pub fn used(&self, grant: &Grant<'_>) {
-        if let Some(query) = grant.query() {
-            self.expected.used(query, self.allowed_lifetime);
-        }
-    }
-
-    /// The decision of the last seconds, or a new one.
-    async fn remembered(
-        &self,
-        key: Key,
-        user: &UserInfo,
-        wanted: &Attributes,
-    ) -> Result<Decision, Arc<ReviewError>> {
+    /// The cached decision, or a new one.
+    async fn cached(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+        let key = key::of(user, wanted);
         if let Some(decision) = self.decisions.get(&key).await {
             return Ok(decision);
         }
-        // The same query at the same time is asked once.
-        self.decisions.try_get_with(key, self.ask_about(user, wanted)).await
-    }
-
-    /// Reviews anew, shortly before it is asked again, what is asked on a beat; never ends.
-    pub async fn review_ahead(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.review_due(Instant::now()).await;
-        }
-    }
-
-    async fn review_due(&self, now: Instant) {
-        let reviews = self.expected.due(now).into_iter().map(async |(key, query)| {
-            match self.ask(&query, &self.asked_ahead).await {
-                Ok(decision) => self.decisions.insert(key, decision).await,
-                // The request that needs it asks for itself, and tells.
-                Err(error) => tracing::debug!(%error, "a review ahead of a request failed"),
-            }
-        });
-        stream::iter(reviews).buffer_unordered(REVIEWS_AHEAD_MAX).collect::<()>().await;
+        // Equal requests at the same time cause one review.
+        self.decisions.try_get_with(key, self.review(user, wanted)).await
     }
 
     fn is_open(&self, wanted: &Attributes) -> bool {
@@ -181,20 +127,11 @@ impl Authorizer {
         }
     }
 
-    /// Asks because a request waits for it.
-    async fn ask_about(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
+    async fn review(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
         let _permit = if user.is_anonymous() { Some(self.unauthenticated.permit()?) } else { None };
-        self.ask(&spec(user, wanted), &self.asked).await
-    }
-
-    async fn ask(
-        &self,
-        query: &SubjectAccessReviewSpec,
-        counts: &ReviewCounts,
-    ) -> Result<Decision, ReviewError> {
-        let query = SubjectAccessReview { spec: query.clone(), ..SubjectAccessReview::default() };
-        let answer = review::create(&self.api, &query, counts).await?;
-        answer.status.map(Decision::from).ok_or(ReviewError::NoStatus)
+        let review = SubjectAccessReview { spec: spec(user, wanted), ..SubjectAccessReview::default() };
+        let reviewed = review::create(&self.api, &review, &self.reviews).await?;
+        reviewed.status.map(Decision::from).ok_or(ReviewError::NoStatus)
     }
 }
 
@@ -214,7 +151,7 @@ impl From<SubjectAccessReviewStatus> for Decision {
     }
 }
 
-/// How long each kind of decision is remembered.
+/// How long each kind of decision is cached.
 struct Lifetimes {
     allowed: Duration,
     denied: Duration,

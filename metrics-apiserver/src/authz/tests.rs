@@ -1,4 +1,6 @@
-//! May they, asked of a fake Kubernetes API.
+//! Authorization with a fake Kubernetes API.
+
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -57,12 +59,12 @@ fn authorizer(api: &FakeApi) -> Authorizer {
     Authorizer::new(api.client(), &Options::default(), &Reviews::default()).unwrap()
 }
 
-fn assert_denied(outcome: &Result<Grant<'_>, AuthzError>) {
+fn assert_denied(outcome: &Result<(), AuthzError>) {
     assert!(matches!(outcome, Err(AuthzError::Denied { .. })), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn the_question_carries_the_whole_user_and_all_attributes() {
+async fn the_review_carries_the_whole_user_and_all_attributes() {
     let api = FakeApi::start(answer);
     authorizer(&api).authorize(&jane(), &metric("open")).await.unwrap();
     let request = &api.requests()[0];
@@ -97,7 +99,7 @@ async fn a_denial_has_its_reason_and_is_remembered() {
 }
 
 #[tokio::test]
-async fn fifty_equal_questions_are_asked_once_and_different_ones_apart() {
+async fn fifty_equal_requests_cause_one_review_and_different_ones_their_own() {
     let api = FakeApi::start(answer);
     let authorizer = authorizer(&api);
     let (user, wanted) = (jane(), metric("open"));
@@ -139,20 +141,20 @@ async fn a_failure_lets_nobody_in_and_is_not_remembered() {
     let api = failing(403);
     let authorizer = authorizer(&api);
     for _ in 0..2 {
-        let outcome = authorizer.authorize(&jane(), &metric("open")).await.map(drop);
+        let outcome = authorizer.authorize(&jane(), &metric("open")).await;
         assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
     }
     assert_eq!(api.requests().len(), 2);
 
     let nobody = Authorizer::new(client_of_nobody(), &Options::default(), &Reviews::default()).unwrap();
-    let outcome = nobody.authorize(&jane(), &metric("open")).await.map(drop);
+    let outcome = nobody.authorize(&jane(), &metric("open")).await;
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
 }
 
 #[tokio::test]
 async fn a_failure_that_may_pass_is_tried_five_times() {
     let api = failing(429);
-    let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await.map(drop);
+    let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await;
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
     assert_eq!(api.requests().len(), 5);
 }
@@ -184,70 +186,16 @@ async fn an_open_path_opens_no_resource() {
 }
 
 #[tokio::test]
-async fn a_question_too_long_to_remember_is_asked_each_time() {
+async fn a_request_too_long_to_cache_is_reviewed_each_time() {
     let api = FakeApi::start(answer);
     let authorizer = authorizer(&api);
-    for length in [MAX_REMEMBERED_LEN, 9_000] {
+    for length in [MAX_CACHED_LEN, 9_000] {
         let wanted = metric(&"m".repeat(length));
         for _ in 0..2 {
             assert_denied(&authorizer.authorize(&jane(), &wanted).await);
         }
     }
     assert_eq!(api.requests().len(), 3);
-}
-
-/// As if `jane` had read the metric at these seconds.
-fn used(authorizer: &Authorizer, metric: &Attributes, start: Instant, seconds: &[u64]) {
-    let user = jane();
-    let (key, bytes) = key::of(&user, metric);
-    for second in seconds {
-        let at = start + Duration::from_secs(*second);
-        authorizer.used(&Grant::reviewed(Query { key, user: &user, wanted: metric, at }, bytes));
-    }
-}
-
-#[tokio::test]
-async fn what_is_asked_on_a_beat_is_reviewed_shortly_before_and_needs_no_review_then() {
-    let api = FakeApi::start(answer);
-    let (authorizer, start) = (authorizer(&api), Instant::now());
-    used(&authorizer, &metric("open"), start, &[0, 15]);
-    authorizer.review_due(start + Duration::from_millis(28_900)).await;
-    assert_eq!(api.requests().len(), 0, "too early");
-    authorizer.review_due(start + Duration::from_millis(29_100)).await;
-    authorizer.review_due(start + Duration::from_millis(29_200)).await;
-    assert_eq!(api.requests().len(), 1, "once a beat");
-    authorizer.authorize(&jane(), &metric("open")).await.unwrap();
-    assert_eq!(api.requests().len(), 1, "no review of its own");
-}
-
-#[tokio::test]
-async fn a_right_taken_away_is_noticed_by_the_review_ahead() {
-    let api = FakeApi::start(answer);
-    let (authorizer, start) = (authorizer(&api), Instant::now());
-    used(&authorizer, &metric("closed"), start, &[0, 15]);
-    authorizer.review_due(start + Duration::from_secs(30)).await;
-    assert_denied(&authorizer.authorize(&jane(), &metric("closed")).await);
-}
-
-#[tokio::test]
-async fn a_review_ahead_that_fails_decides_nothing() {
-    let api = failing(500);
-    let (authorizer, start) = (authorizer(&api), Instant::now());
-    used(&authorizer, &metric("open"), start, &[0, 15]);
-    authorizer.review_due(start + Duration::from_secs(30)).await;
-    let outcome = authorizer.authorize(&jane(), &metric("open")).await.map(drop);
-    assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn what_nobody_asks_any_more_is_reviewed_no_more() {
-    let api = FakeApi::start(answer);
-    let (authorizer, start) = (authorizer(&api), Instant::now());
-    used(&authorizer, &metric("open"), start, &[0, 15]);
-    for second in 16..400 {
-        authorizer.review_due(start + Duration::from_secs(second)).await;
-    }
-    assert_eq!(api.requests().len(), 12, "one for each of twelve beats");
 }
 
 fn anonymous() -> UserInfo {
@@ -259,10 +207,10 @@ fn anonymous() -> UserInfo {
 }
 
 #[tokio::test]
-async fn strangers_are_reviewed_so_many_at_a_time_and_keep_nobody_else_from_it() {
+async fn unauthenticated_reviews_are_bounded_and_keep_nobody_else_from_theirs() {
     let api = FakeApi::start(answer);
     let (authorizer, user) = (authorizer(&api), anonymous());
-    let long = "m".repeat(MAX_REMEMBERED_LEN);
+    let long = "m".repeat(MAX_CACHED_LEN);
     let pages: Vec<Attributes> =
         (0..150)
             .map(|number| {
@@ -280,47 +228,4 @@ async fn strangers_are_reviewed_so_many_at_a_time_and_keep_nobody_else_from_it()
     assert_eq!(told, 150 - 32);
     // Neither is anybody told so any longer, nor is it remembered of the query.
     assert_denied(&authorizer.authorize(&user, &page("/148")).await);
-}
-
-#[tokio::test]
-async fn what_was_only_allowed_is_not_expected_again() {
-    let api = FakeApi::start(|_| decision(&json!({"allowed": true})));
-    let (authorizer, user) = (authorizer(&api), jane());
-    for number in 0..10 {
-        assert!(authorizer.authorize(&user, &metric(&format!("invented-{number}"))).await.is_ok());
-    }
-    assert_eq!(authorizer.expected.len(), 0);
-    let open = metric("open");
-    for _ in 0..2 {
-        authorizer.used(&authorizer.authorize(&user, &open).await.unwrap());
-        assert_eq!(authorizer.expected.len(), 1);
-    }
-    let long = metric(&"m".repeat(3_000));
-    authorizer.used(&authorizer.authorize(&user, &long).await.unwrap());
-    authorizer.used(&authorizer.authorize(&user, &page("/readyz")).await.unwrap());
-    assert_eq!(authorizer.expected.len(), 1);
-}
-
-#[tokio::test]
-async fn of_too_many_questions_the_longest_unused_one_makes_room() {
-    let api = FakeApi::start(answer);
-    let (authorizer, start) = (authorizer(&api), Instant::now());
-    for name in ["oldest", "open"] {
-        used(&authorizer, &metric(name), start, &[0]);
-    }
-    for number in 2..MAX_DECISIONS {
-        used(&authorizer, &metric(&format!("other-{number}")), start, &[1]);
-    }
-    assert_eq!(authorizer.expected.len() as u64, MAX_DECISIONS);
-    used(&authorizer, &metric("open"), start, &[15]);
-    used(&authorizer, &metric("newcomer"), start, &[15, 30]);
-    used(&authorizer, &metric("oldest"), start, &[15]);
-    assert_eq!(authorizer.expected.len() as u64, MAX_DECISIONS);
-    let due = authorizer.expected.due(start + Duration::from_millis(29_500));
-    let due: Vec<_> = due.into_iter().filter_map(|(_, query)| query.resource_attributes?.resource).collect();
-    assert_eq!(due, ["open"], "one that was forgotten keeps no beat yet");
-    let due = authorizer.expected.due(start + Duration::from_millis(44_500));
-    assert_eq!(due.len(), 2, "the newcomer too");
-    authorizer.expected.due(start + Duration::from_secs(3_600));
-    assert_eq!(authorizer.expected.len(), 0, "nobody asks any more");
 }

@@ -1,4 +1,4 @@
-//! What is counted of queries: for each metric here, for each backend there.
+//! Counters of queries: one set per metric, one per backend.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::{QueryError, Reading};
 
-/// From a query that is answered from Prometheus' head to the longest timeout that makes sense for an HPA.
+/// Seconds. From a query of recent samples to the longest timeout that makes sense for an HPA.
 const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 const OUTCOMES: [&str; 7] =
     ["success", "timeout", "unavailable", "refused", "malformed", "too_much", "breaker_open"];
 
-/// How queries ended, and how long those took that no open breaker ended.
+/// Completed queries by outcome, and the duration of those that were sent.
 #[derive(Debug)]
 pub struct QueryCounts {
     outcomes: [Counter; OUTCOMES.len()],
@@ -29,30 +29,30 @@ impl Default for QueryCounts {
 }
 
 impl QueryCounts {
-    /// A query ended after so long; says how.
-    pub fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) -> &'static str {
-        let outcome = match fetched {
+    /// Counts a completed query; returns its outcome.
+    pub fn ended(&self, result: &Result<Reading, QueryError>, took: Duration) -> &'static str {
+        let outcome = match result {
             Ok(_) => 0,
             Err(QueryError::TimedOut(_)) => 1,
             Err(QueryError::Unavailable { .. }) => 2,
             Err(QueryError::Refused { .. }) => 3,
             Err(QueryError::Malformed { .. } | QueryError::Unfit { .. }) => 4,
             Err(QueryError::TooMuch { .. }) => 5,
-            Err(QueryError::Open { .. }) => 6,
+            Err(QueryError::BreakerOpen { .. }) => 6,
         };
         self.outcomes[outcome].inc();
-        if !matches!(fetched, Err(QueryError::Open { .. })) {
+        if !matches!(result, Err(QueryError::BreakerOpen { .. })) {
             self.durations.observe(took.as_secs_f64());
         }
         OUTCOMES[outcome]
     }
 
-    /// Whether any has ended.
+    /// Whether any has completed.
     pub fn any(&self) -> bool {
         self.outcomes.iter().any(|counter| counter.get() > 0)
     }
 
-    /// Writes how many ended in each way, with this label and the label `outcome`; ways that never happened only if `all`.
+    /// Encodes the counters with this label and the label `outcome`; those at zero only if `all`.
     pub fn encode_outcomes(
         &self,
         (name, value): (&str, &str),
@@ -65,7 +65,7 @@ impl QueryCounts {
         })
     }
 
-    /// How long those took that no open breaker ended, in seconds.
+    /// Duration in seconds of all queries but those that an open breaker ended.
     pub fn durations(&self) -> &Histogram {
         &self.durations
     }

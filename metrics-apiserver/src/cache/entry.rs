@@ -1,157 +1,201 @@
-//! What is known about one query: its last reading, the fetch in flight, and its reads' rhythm.
+//! What is kept of one query: its readings, the query in flight, and when it is to be queried next.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::singleflight::{Outcome, Waiter};
+use super::metrics::Size;
+use super::schedule::{Role, Schedule};
+use super::singleflight::{self, Leader, Outcome, Waiter};
+use super::store::Lookup;
 use super::subscriber::Subscribers;
-use super::{QueryCounts, QueryError, Reading, Subscriber};
-use crate::rhythm::{Rhythm, Role};
+use super::{QueryError, Reading, Subscriber};
 use crate::rules::Query;
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
-/// What a query with one small reading takes, besides its text: measured with ten thousand of them.
+/// Memory of a query with one small reading, besides its text: measured with ten thousand of them.
 pub(super) const ENTRY_BYTES: usize = 1_500;
 
-/// What is to be done for the next read of a query.
-#[derive(Debug)]
-pub(super) enum Ahead {
-    /// Nothing, as far as can be seen now.
-    Nothing,
-    /// A fetch is to be sent then.
-    Later(Instant),
-    /// A fetch is to be sent now, and counts here.
-    Now(Arc<QueryCounts>),
+/// One read of a query.
+pub(super) struct Read<'a> {
+    pub(super) max_age: Duration,
+    pub(super) subscriber: &'a Subscriber,
+    pub(super) now: Instant,
+    /// The time over which the prefetches of all queries are spread.
+    pub(super) spread: Duration,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Since when it is known: a fetch begun before was for a backend that is forgotten.
+    /// Since when the query is known: one started before was for a backend that is forgotten.
     since: Instant,
     last_read: Instant,
-    kept: Option<Arc<Reading>>,
+    last: Option<Arc<Reading>>,
     /// The last reading that a rule with a hold called good.
     good: Option<Arc<Reading>>,
-    /// What all of it takes in cache, the query's text included.
-    bytes: usize,
-    /// The same without readings.
-    own_bytes: usize,
+    /// Memory without the readings, and with them.
+    own_bytes: u32,
+    bytes: u32,
     flight: Option<Waiter>,
-    /// When the flight was begun.
-    began_at: Instant,
-    /// How the last fetch failed, and when, if it did.
+    /// When a query was started last.
+    started: Instant,
+    /// When and how the last query failed, if it did.
     failed: Option<(Instant, QueryError)>,
-    rhythm: Rhythm,
+    schedule: Schedule,
+    /// Whether an unpredicted miss found a reading that is older than a prefetched one: it may be too old for the reads that
+    /// follow the miss.
+    is_ageing: bool,
     subscribers: Subscribers,
-    /// What the last fetches took at most; the longest are slowly forgotten.
+    /// The longest of the last queries; long ones are slowly forgotten.
     took: Duration,
-    /// Where in the window over which fetches are spread this query has its place, in 256ths.
-    place: u8,
+    /// This query's position in the time over which prefetches are spread, in 256ths.
+    position: u8,
+    /// When the store looks at it again; none if it is looking now.
+    pub(super) wake: Option<Instant>,
+    /// How it is counted in the store's statistics.
+    pub(super) counted: Size,
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, place: u8, query: &Query) -> Self {
-        let own_bytes = ENTRY_BYTES + query.promql.len();
+    pub(super) fn new(now: Instant, position: u8, query: &Query) -> Self {
+        let own_bytes = count(ENTRY_BYTES + query.promql.len());
         Self {
             since: now,
             last_read: now,
-            kept: None,
+            last: None,
             good: None,
-            bytes: own_bytes,
             own_bytes,
+            bytes: own_bytes,
             flight: None,
-            began_at: now,
+            started: now,
             failed: None,
-            rhythm: Rhythm::default(),
+            schedule: Schedule::default(),
+            is_ageing: false,
             subscribers: Subscribers::default(),
             took: Duration::ZERO,
-            place,
+            position,
+            wake: None,
+            counted: Size::default(),
         }
     }
 
-    /// Takes note of a read; gives the reading that is young enough for it, and whether it should be fetched anew
-    /// although it is: nothing has run ahead of this read, and the reading will be too old for the next ones.
-    pub(super) fn read(
-        &mut self,
-        now: Instant,
-        subscriber: &Subscriber,
-        max_age: Duration,
-        spread: Duration,
-    ) -> Option<(Arc<Reading>, bool)> {
-        self.last_read = now;
-        // Zero means "always ask", even within one tick of the clock; nothing can run ahead of that.
-        if max_age.is_zero() {
-            return None;
-        }
-        self.subscribers.read(subscriber, max_age, now, self.rhythm.silence_max());
-        let (_, strictest) = self.strictest(now).unwrap_or((subscriber, max_age));
-        let lead = self.lead(strictest, spread);
-        let is_old = |kept: &Arc<Reading>| now.saturating_duration_since(kept.asked) > max_age;
-        let is_missed =
-            self.failed.is_none() && self.in_flight().is_none() && self.kept.as_ref().is_some_and(is_old);
-        let role = self.rhythm.read(now, max_age, lead, is_missed);
-        let kept = self.kept.as_ref()?;
-        let age = now.saturating_duration_since(kept.asked);
-        let is_ageing = role == Role::Unpredicted && age > max_age.saturating_sub(lead);
-        (age <= max_age).then(|| (Arc::clone(kept), is_ageing))
-    }
-
-    /// What is to be done for the next read.
-    pub(super) fn ahead(&mut self, now: Instant, spread: Duration) -> Ahead {
-        let Some((subscriber, max_age)) = self.strictest(now) else { return Ahead::Nothing };
-        let (counts, lead) = (Arc::clone(&subscriber.counts), self.lead(max_age, spread));
-        // It would be too old when it comes.
-        if self.took >= max_age {
-            return Ahead::Nothing;
-        }
-        while let Some(read) = self.rhythm.next() {
-            match read.checked_sub(lead) {
-                Some(due) if due > now => return Ahead::Later(due),
-                // Where the beat is half of what it was, or somebody read in between, what is there may do.
-                _ if self.will_do(max_age) => self.rhythm.skip(),
-                // One at a time: a query that takes longer than half a beat is asked again when it has landed.
-                _ if self.in_flight().is_some() => return Ahead::Nothing,
-                _ => return Ahead::Now(counts),
+    /// What a read finds; starts a query if it needs one.
+    pub(super) fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Lookup {
+        self.last_read = read.now;
+        // Zero always queries, even within one tick of the clock; nothing can be prefetched for that.
+        if !read.max_age.is_zero() {
+            self.record(read);
+            if let Some(reading) = self.last.as_ref().filter(|last| age(last, read.now) <= read.max_age) {
+                return Lookup::Hit(Arc::clone(reading));
             }
         }
-        Ahead::Nothing
+        if let Some(flight) = self.in_flight() {
+            return Lookup::Joined(flight.clone());
+        }
+        if let Some(error) = self.recent_failure(read) {
+            return Lookup::Failed(error.clone());
+        }
+        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return Lookup::Refused };
+        let (leader, waiter) = singleflight::begin(slot, Arc::clone(&read.subscriber.counts));
+        self.start(read.now, waiter.clone());
+        Lookup::Missed(leader, waiter)
     }
 
-    /// A fetch for the next read was begun.
-    pub(super) fn fetched_ahead(&mut self) {
-        self.rhythm.fetched();
+    fn record(&mut self, read: &Read<'_>) {
+        let Read { max_age, subscriber, now, spread } = *read;
+        self.subscribers.read(subscriber, max_age, now, self.schedule.unread_max());
+        let strictest = self.strictest(now).map_or(max_age, |(_, strictest)| strictest);
+        let lead = self.lead(strictest, spread);
+        let last_age = self.last.as_ref().map(|last| age(last, now));
+        let is_unanswered =
+            self.failed.is_none() && self.in_flight().is_none() && last_age.is_some_and(|age| age > max_age);
+        let role = self.schedule.read(now, max_age, lead, is_unanswered);
+        if role != Role::Hit {
+            self.is_ageing = role == Role::Unpredicted && last_age.is_some_and(|age| age > lead);
+        }
     }
 
-    /// Whether what is kept, or in flight, can answer the next reads as well as what would be fetched for them.
-    fn will_do(&self, max_age: Duration) -> bool {
-        let kept = self.kept.as_ref().map(|kept| kept.asked);
-        let in_flight = self.in_flight().map(|_| self.began_at);
-        let last = self.rhythm.last().map(|last| last + self.margin(max_age));
-        kept.max(in_flight).zip(last).is_some_and(|(asked, last)| asked + max_age >= last)
-    }
-
-    /// How a fetch failed a moment ago, so that it need not be tried again.
-    pub(super) fn failed(&self, now: Instant, max_age: Duration) -> Option<&QueryError> {
+    /// How a query failed a moment ago, if it need not be tried again.
+    fn recent_failure(&self, read: &Read<'_>) -> Option<&QueryError> {
         let (at, error) = self.failed.as_ref()?;
-        (now.saturating_duration_since(*at) < error.kept_for().min(max_age)).then_some(error)
+        let since = read.now.saturating_duration_since(*at);
+        (since < error.kept_for().min(read.max_age)).then_some(error)
     }
 
-    /// The fetch in flight, if there is one.
+    fn start(&mut self, now: Instant, flight: Waiter) {
+        (self.flight, self.started, self.is_ageing) = (Some(flight), now, false);
+    }
+
+    /// Starts a query ahead of the next expected miss.
+    pub(super) fn prefetch(
+        &mut self,
+        now: Instant,
+        spread: Duration,
+        slot: OwnedSemaphorePermit,
+    ) -> Option<Leader> {
+        let next = self.next_miss(now, spread)?;
+        let (subscriber, _) = self.strictest(now)?;
+        let (leader, waiter) = singleflight::begin(slot, Arc::clone(&subscriber.counts));
+        self.schedule.prefetched(next);
+        self.start(now, waiter);
+        Some(leader)
+    }
+
+    /// When the next prefetch is to be sent.
+    pub(super) fn prefetch_at(&self, now: Instant, spread: Duration) -> Option<Instant> {
+        // One at a time: a query that takes longer than half an interval is sent again when it has completed.
+        if self.in_flight().is_some() {
+            return None;
+        }
+        let (_, max_age) = self.strictest(now)?;
+        self.next_miss(now, spread)?.checked_sub(self.lead(max_age, spread))
+    }
+
+    /// The next miss to prefetch, which neither the last reading nor the query in flight answers.
+    fn next_miss(&self, now: Instant, spread: Duration) -> Option<Instant> {
+        let (_, max_age) = self.strictest(now)?;
+        // It would be too old on arrival.
+        if self.took >= max_age {
+            return None;
+        }
+        if self.is_ageing {
+            return Some(now);
+        }
+        let sent = match &self.last {
+            _ if self.in_flight().is_some() => self.started,
+            Some(last) => last.asked,
+            None => now,
+        };
+        self.schedule.next_miss(now, sent + max_age, self.lead(max_age, spread))
+    }
+
+    /// When the store has to look at it again, to prefetch or to forget it.
+    pub(super) fn wake_at(&self, now: Instant, spread: Duration) -> Instant {
+        let forget = self.forget_at();
+        self.prefetch_at(now, spread).map_or(forget, |prefetch| prefetch.min(forget))
+    }
+
+    /// Whether it has been unread for so long that nobody is expected to read it.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        now >= self.forget_at() && self.in_flight().is_none()
+    }
+
+    fn forget_at(&self) -> Instant {
+        let hold = if self.good.is_some() { GOOD_KEPT_MAX } else { Duration::ZERO };
+        self.last_read + self.schedule.unread_max().max(hold)
+    }
+
+    /// The query in flight, if there is one.
     pub(super) fn in_flight(&self) -> Option<&Waiter> {
         self.flight.as_ref().filter(|flight| !flight.is_over())
     }
 
-    pub(super) fn begin_query(&mut self, now: Instant, flight: Waiter) {
-        self.flight = Some(flight);
-        self.began_at = now;
-    }
-
-    /// Keeps what the fetch begun at `began` gave by `now`; a failure leaves the reading before it in place. Gives what is
-    /// no longer kept.
+    /// Keeps the outcome of the query sent at `began`; a failure leaves the last reading in place. Returns the reading
+    /// that was replaced.
     pub(super) fn complete(
         &mut self,
         began: Instant,
@@ -165,25 +209,25 @@ impl Entry {
         match outcome {
             Ok(reading) => {
                 let took = now.saturating_duration_since(began);
-                // One that took longer than any reading is of use says nothing of the next one, and must not end the fetches
-                // ahead until it is forgotten.
+                // One query that took longer than its reading is of use must not end prefetching until it is forgotten.
                 let useful = self.strictest(now).map_or(Duration::MAX, |(_, max_age)| max_age);
                 self.took = took.max(self.took.min(useful) * 7 / 8);
                 self.failed = None;
-                let before = self.kept.replace(Arc::clone(reading));
+                let before = self.last.replace(Arc::clone(reading));
                 self.weigh();
                 before
             }
             Err(error) => {
-                // What failed ahead of a read is tried once more by the read.
-                let is_known = error.is_final() || self.last_read >= self.began_at;
+                // The read retries a prefetch that failed.
+                let is_known = error.is_final() || self.last_read >= self.started;
                 self.failed = is_known.then(|| (now, error.clone()));
                 None
             }
         }
     }
 
-    /// Keeps a good reading, unless a newer one is kept or its backend is forgotten. Gives what is no longer kept.
+    /// Keeps a good reading, unless a newer one is kept or its backend is forgotten. Returns the reading that was
+    /// replaced.
     pub(super) fn keep_last_good(&mut self, reading: &Arc<Reading>) -> Option<Arc<Reading>> {
         let is_newer = self.good.as_ref().is_none_or(|good| good.asked < reading.asked);
         if reading.asked < self.since || !is_newer {
@@ -194,62 +238,62 @@ impl Entry {
         before
     }
 
-    /// What can stand in for a reading that is missing or no good, the newest first: a rule that holds has called the last
-    /// one good, or may do so with the reading that nobody has read yet.
+    /// The last reading and the last good one are mostly the same.
+    fn weigh(&mut self) {
+        let last = self.last.as_ref();
+        let good = self.good.as_ref().filter(|good| last.is_none_or(|last| !Arc::ptr_eq(last, good)));
+        let readings: usize = last.into_iter().chain(good).map(|reading| reading.bytes()).sum();
+        self.bytes = self.own_bytes.saturating_add(count(readings));
+    }
+
+    /// The last reading, which may be good though no read has used it yet, and the last good one.
     pub(super) fn stale_candidates(&self) -> [Option<Arc<Reading>>; 2] {
-        [self.kept.clone(), self.good.clone()]
+        [self.last.clone(), self.good.clone()]
     }
 
     pub(super) fn last_read(&self) -> Instant {
         self.last_read
     }
 
-    /// Nobody has read for so long that nobody will.
-    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
-        let silence = now.saturating_duration_since(self.last_read);
-        let held = if self.good.is_some() { GOOD_KEPT_MAX } else { Duration::ZERO };
-        silence > self.rhythm.silence_max().max(held) && self.in_flight().is_none()
+    /// What it adds to the store's statistics.
+    pub(super) fn size(&self, now: Instant, spread: Duration) -> Size {
+        Size {
+            queries: 1,
+            prefetched: u32::from(self.next_miss(now, spread).is_some()),
+            samples: self.last.as_ref().map_or(0, |reading| count(reading.samples.len())),
+            bytes: self.bytes,
+        }
     }
 
-    /// Whether fetches run ahead of its reads.
-    pub(super) fn is_steady(&self) -> bool {
-        self.rhythm.is_steady() && !self.subscribers.are_gone()
-    }
-
-    /// Samples kept.
-    pub(super) fn samples(&self) -> usize {
-        self.kept.as_ref().map_or(0, |reading| reading.samples.len())
-    }
-
-    /// What it takes in cache, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    /// Its memory in bytes.
+    pub(super) fn bytes(&self) -> u32 {
         self.bytes
     }
 
-    /// The last reading and the last good one are mostly the same.
-    fn weigh(&mut self) {
-        let kept = self.kept.as_ref();
-        let good = self.good.as_ref().filter(|good| kept.is_none_or(|kept| !Arc::ptr_eq(kept, good)));
-        let readings: usize = kept.into_iter().chain(good).map(|reading| reading.bytes()).sum();
-        self.bytes = self.own_bytes + readings;
-    }
-
-    /// For whom readings must be the youngest, and how young; none if nobody reads any more.
+    /// The subscriber with the shortest `maxAge`, and that `maxAge`; none if nobody reads any more.
     fn strictest(&self, now: Instant) -> Option<(&Subscriber, Duration)> {
-        self.subscribers.strictest(now, self.rhythm.silence_max())
+        self.subscribers.strictest(now, self.schedule.unread_max())
     }
 
-    /// How long before a read its fetch is to be sent: the time it takes, a margin, and this query's place within
-    /// the time over which fetches are spread, as far as the reading stays young enough.
+    /// How long before a miss its prefetch is sent: the time the query takes, a margin, and this query's position in the
+    /// time over which prefetches are spread, as far as the reading stays young enough.
     fn lead(&self, max_age: Duration, spread: Duration) -> Duration {
         let needed = self.took + self.margin(max_age);
         let room = max_age.saturating_sub(needed) / 2;
-        needed + spread.min(room) * u32::from(self.place) / 256
+        needed + spread.min(room) * u32::from(self.position) / 256
     }
 
-    /// How early a fetch should land. A query that takes nearly `max_age` leaves less than the rhythm wants: then half of it,
-    /// so that the read may be as late as the fetch.
+    /// How early a prefetch should complete. A query that takes nearly `max_age` leaves less than the schedule wants:
+    /// then half of that, so that the read may be as late as the prefetch.
     fn margin(&self, max_age: Duration) -> Duration {
-        self.rhythm.margin(max_age).min(max_age.saturating_sub(self.took) / 2)
+        self.schedule.margin(max_age).min(max_age.saturating_sub(self.took) / 2)
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn age(reading: &Reading, now: Instant) -> Duration {
+    now.saturating_duration_since(reading.asked)
 }

@@ -1,4 +1,4 @@
-//! A fetch in flight, as those who wait for it and the one who flies it see it.
+//! Singleflight: one query in flight, with a leader that runs it and any number of waiters.
 
 use std::sync::Arc;
 
@@ -7,54 +7,54 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{QueryCounts, QueryError, ReadError, Reading};
 
-/// How a fetch ended.
+/// The result of a query, shared by all who waited.
 pub(super) type Outcome = Result<Arc<Reading>, QueryError>;
 
-/// The waiting end; any number of reads hold one.
+/// Waits for the query; any number of reads hold one.
 #[derive(Debug, Clone)]
 pub(super) struct Waiter(watch::Receiver<Option<Outcome>>);
 
-/// The flying end. Dropped without an outcome (a panic, the process' end), it wakes those who wait.
+/// Runs the query. Dropped without an outcome (a panic, shutdown), it wakes the waiters.
 #[derive(Debug)]
 pub(super) struct Leader {
     outcome: watch::Sender<Option<Outcome>>,
-    /// Where it is counted.
+    /// Where the query is counted.
     pub(super) counts: Arc<QueryCounts>,
-    /// Held as long as the fetch lasts: bounds how many there are.
+    /// Held while the query is in flight: bounds how many are.
     _slot: OwnedSemaphorePermit,
 }
 
-/// Both ends of a new fetch.
+/// Leader and first waiter of a new query.
 pub(super) fn begin(slot: OwnedSemaphorePermit, counts: Arc<QueryCounts>) -> (Leader, Waiter) {
-    let (outcome, flight) = watch::channel(None);
-    (Leader { outcome, counts, _slot: slot }, Waiter(flight))
+    let (outcome, waiter) = watch::channel(None);
+    (Leader { outcome, counts, _slot: slot }, Waiter(waiter))
 }
 
 impl Leader {
-    /// Tells everybody who waits.
+    /// Gives the outcome to the waiters.
     pub(super) fn complete(self, outcome: Outcome) {
         self.outcome.send_replace(Some(outcome));
     }
 }
 
 impl Waiter {
-    /// Whether the flying end is gone. A fetch that landed was taken off the store before; one found there and over
-    /// has crashed.
+    /// Whether the leader is gone. A query that completed was removed from the store before; one found there that is over
+    /// has panicked.
     pub(super) fn is_over(&self) -> bool {
         self.0.has_changed().is_err()
     }
 
-    /// The fetch's outcome, waited for until `deadline`.
+    /// The query's outcome, waited for until `deadline`.
     pub(super) async fn outcome(mut self, deadline: Instant) -> Result<Arc<Reading>, ReadError> {
-        let landed = timeout_at(deadline, self.0.wait_for(Option::is_some)).await;
-        let outcome = match landed.map_err(|_| ReadError::DeadlinePassed)? {
+        let completed = timeout_at(deadline, self.0.wait_for(Option::is_some)).await;
+        let outcome = match completed.map_err(|_| ReadError::DeadlinePassed)? {
             Ok(outcome) => outcome.clone(),
             Err(_) => None,
         };
-        outcome.unwrap_or_else(|| Err(crashed())).map_err(ReadError::Query)
+        outcome.unwrap_or_else(|| Err(panicked())).map_err(ReadError::Query)
     }
 }
 
-fn crashed() -> QueryError {
-    QueryError::Unavailable { detail: "the fetch ended without an outcome".into() }
+fn panicked() -> QueryError {
+    QueryError::Unavailable { detail: "the query ended without an outcome".into() }
 }

@@ -1,19 +1,22 @@
 //! The queries kept, and what a read of one finds; no waiting, no I/O.
 //!
-//! Split into shards by the query's hash: a read holds one shard's lock for one look into a hash map, so reads of
+//! Split into shards by the query's hash: a read holds one shard's lock for one lookup in a hash map, so reads of
 //! different queries seldom meet. Every function is given the time.
+//!
+//! Each query has one due time, when the store has to look at it again: to prefetch it, or to forget it. Reads may make it
+//! earlier; where they make it later, it is computed anew when it is reached.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::entry::{Ahead, Entry};
-use super::singleflight::{self, Leader, Outcome, Waiter};
+use super::entry::{Entry, Read};
+use super::metrics::{CacheStats, Size};
+use super::singleflight::{Leader, Outcome, Waiter};
 use super::{Limits, QueryError, Reading, Subscriber};
 use crate::rules::{BackendName, Query};
 
@@ -21,76 +24,78 @@ use crate::rules::{BackendName, Query};
 /// is a tight bound.
 const SHARDS: usize = 16;
 
-/// Time that is given to each query when fetches are spread: 250 queries a second, a fraction of what a Prometheus
-/// does, so that HPAs created together do not ask it together.
-const PACE: Duration = Duration::from_millis(4);
+/// Time given to each query when prefetches are spread: 250 queries a second, a fraction of what Prometheus can do, so that
+/// HPAs created together do not query it together.
+const SPREAD: Duration = Duration::from_millis(4);
+
+/// Until a query that is due, but cannot be started or forgotten yet, is looked at again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What was read just now is not free to keep.
-const LEAST_IDLE: Duration = Duration::from_secs(1);
+const IDLE_MIN: Duration = Duration::from_secs(1);
 
-/// A reading of so many bytes makes room for itself; smaller ones can wait for the next look at all of them.
-const LARGE_BYTES: usize = 64 << 10;
+/// When the cache is full, this fraction of it is freed beyond what must be: finding what to evict looks at all queries.
+const FREED: u32 = 256;
 
-/// What a look at the store finds.
+/// What a read finds in the store.
 #[derive(Debug)]
 pub(super) enum Lookup {
     /// A reading that is young enough.
-    Reading(Arc<Reading>),
-    /// A reading that is young enough now but not for the next reads, and a fetch that the finder has to fly.
-    Ageing(Arc<Reading>, Leader),
-    /// A fetch that somebody began.
-    Waiter(Waiter),
-    /// A fetch that the finder has to fly.
-    Begun(Leader, Waiter),
-    /// A fetch has failed a moment ago.
+    Hit(Arc<Reading>),
+    /// A query in flight.
+    Joined(Waiter),
+    /// Nothing: the caller has to run the query.
+    Missed(Leader, Waiter),
+    /// A query that failed a moment ago.
     Failed(QueryError),
-    /// Too many fetches are in flight to begin one more.
-    Busy,
-}
-
-/// How much is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct CacheStats {
-    /// Queries.
-    pub(super) queries: usize,
-    /// Queries whose fetches run ahead of their reads.
-    pub(super) ahead: usize,
-    /// Samples of all readings.
-    pub(super) samples: usize,
-    /// What all of it takes, in bytes.
-    pub(super) bytes: usize,
-    /// Queries forgotten so far because there was no room.
-    pub(super) evicted: u64,
+    /// Nothing, and too many queries are in flight to start one more.
+    Refused,
 }
 
 /// All queries kept.
 #[derive(Debug)]
 pub(super) struct Store {
     shards: Vec<Mutex<Shard>>,
+    /// Queries in one shard at most.
+    capacity: usize,
+    bytes_max: u32,
     slots: Arc<Semaphore>,
-    /// Fetches that run ahead leave so many slots to reads.
+    /// Slots that prefetches leave to reads.
     reserve: usize,
-    /// Queries kept, as far as it matters for the pace.
-    count: AtomicUsize,
-    bytes_max: usize,
+    pub(super) stats: CacheStats,
     hasher: RandomState,
+    /// Notified when a query becomes the first due of its shard.
+    pub(super) earlier: Notify,
+}
+
+/// The queries behind one lock.
+#[derive(Debug, Default)]
+struct Shard {
+    /// Boxed, because a map allocates up to twice the space that it needs.
+    entries: HashMap<Query, Box<Entry>>,
+    due: BTreeSet<(Instant, Query)>,
 }
 
 impl Store {
     pub(super) fn new(limits: Limits) -> Self {
-        let capacity = limits.queries.div_ceil(SHARDS).max(1);
-        let slots = limits.fetches.min(Semaphore::MAX_PERMITS);
+        Self::with_shards(limits, SHARDS)
+    }
+
+    fn with_shards(limits: Limits, shards: usize) -> Self {
+        let slots = limits.in_flight.min(Semaphore::MAX_PERMITS);
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(capacity))).collect(),
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            capacity: limits.queries.div_ceil(shards).max(1),
+            bytes_max: u32::try_from(limits.bytes).unwrap_or(u32::MAX),
             slots: Arc::new(Semaphore::new(slots)),
             reserve: slots / 2,
-            count: AtomicUsize::new(0),
-            bytes_max: limits.bytes,
+            stats: CacheStats::default(),
             hasher: RandomState::new(),
+            earlier: Notify::new(),
         }
     }
 
-    /// What there is for `query`; takes note of the read.
+    /// What there is for `query`; records the read.
     pub(super) fn look(
         &self,
         query: &Query,
@@ -98,142 +103,187 @@ impl Store {
         subscriber: &Subscriber,
         now: Instant,
     ) -> Lookup {
+        let read = Read { max_age, subscriber, now, spread: self.spread() };
         let hash = self.hasher.hash_one(query);
-        let read = Read { query, place: place(hash), max_age, subscriber, now, spread: self.spread() };
-        self.shard(hash).look(&read, &self.slots)
+        let mut shard = self.shard(hash);
+        let look = |entry: &mut Entry| entry.look(&read, &self.slots);
+        if let Some(lookup) = self.change(&mut shard, query, now, look) {
+            return lookup;
+        }
+        if shard.entries.len() >= self.capacity && !self.evict_oldest(&mut shard) {
+            // Full of queries in flight.
+            return Lookup::Refused;
+        }
+        // Bits of the hash that do not choose the shard.
+        let position = hash.to_be_bytes()[0];
+        shard.entries.insert(query.clone(), Box::new(Entry::new(now, position, query)));
+        self.change(&mut shard, query, now, look).unwrap_or(Lookup::Refused)
     }
 
-    /// Keeps what the fetch of `query`, begun at `began`, gave by `now`; a failure leaves the reading before it in place.
+    /// Keeps the outcome of `query`, sent at `began`; a failure leaves the last reading in place.
     pub(super) fn complete(&self, query: &Query, began: Instant, now: Instant, outcome: &Outcome) {
-        // A large reading takes milliseconds to free: not under the lock.
-        drop(self.change(query, |entry| entry.complete(began, now, outcome)));
-        if outcome.as_ref().is_ok_and(|reading| reading.bytes() >= LARGE_BYTES) {
-            self.make_room(now);
-        }
-    }
-
-    /// Forgets everything of one backend.
-    pub(super) fn forget(&self, backend: &BackendName) {
-        for shard in &self.shards {
-            // Two statements: in one, the lock would outlive what is freed.
-            let gone = lock(shard).take(|query, _| query.backend == *backend);
-            drop(gone);
-        }
-    }
-
-    /// The fetches to be sent now, ahead of reads, for the caller to fly, and when the next one will be due; forgets what
-    /// nobody reads, and what there is no room for.
-    pub(super) fn due(&self, now: Instant) -> (Vec<(Query, Leader)>, Option<Instant>) {
-        let (mut due, mut next, mut count, mut bytes) = (Vec::new(), None::<Instant>, 0, 0);
-        let spread = self.spread();
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            let forgotten = shard.take(|_, entry| entry.is_forgotten(now));
-            count += shard.entries.len();
-            for (query, entry) in &mut shard.entries {
-                bytes += entry.bytes();
-                let later = match entry.ahead(now, spread) {
-                    Ahead::Nothing => continue,
-                    Ahead::Later(at) => at,
-                    Ahead::Now(counts) => {
-                        if let Some(slot) = self.spare_slot() {
-                            let (leader, flight) = singleflight::begin(slot, counts);
-                            entry.begin_query(now, flight);
-                            entry.fetched_ahead();
-                            due.push((query.clone(), leader));
-                            continue;
-                        }
-                        now
-                    }
-                };
-                next = Some(next.map_or(later, |next| next.min(later)));
-            }
-            drop(shard);
-            drop(forgotten);
-        }
-        self.count.store(count, Ordering::Relaxed);
-        if bytes > self.bytes_max {
-            self.make_room(now);
-        }
-        (due, next)
-    }
-
-    /// Forgets queries until what is left has room: first those that take most for the longest time. By the time alone, one
-    /// large reading would put out all that is small, and gain nothing.
-    fn make_room(&self, now: Instant) {
-        let cost = |entry: &Entry| {
-            let idle = now.saturating_duration_since(entry.last_read()) + LEAST_IDLE;
-            idle.as_millis().saturating_mul(entry.bytes() as u128)
-        };
-        let (mut bytes, mut costs) = (0, Vec::new());
-        for shard in &self.shards {
-            for entry in lock(shard).entries.values() {
-                bytes += entry.bytes();
-                if entry.in_flight().is_none() {
-                    costs.push((cost(entry), entry.bytes()));
-                }
-            }
-        }
-        if bytes <= self.bytes_max {
-            return;
-        }
-        costs.sort_unstable_by(|one, other| other.cmp(one));
-        let mut least = None;
-        for (cost, freed) in costs {
-            if bytes <= self.bytes_max {
-                break;
-            }
-            (bytes, least) = (bytes - freed, Some(cost));
-        }
-        let Some(least) = least else { return };
-        for shard in &self.shards {
-            let mut shard = lock(shard);
-            let gone = shard.take(|_, entry| entry.in_flight().is_none() && cost(entry) >= least);
-            shard.evicted += gone.len() as u64;
-            drop(shard);
-            drop(gone);
-        }
-    }
-
-    pub(super) fn stats(&self) -> CacheStats {
-        let mut stats = CacheStats::default();
-        for shard in &self.shards {
-            let shard = lock(shard);
-            stats.evicted += shard.evicted;
-            for entry in shard.entries.values() {
-                stats.queries += 1;
-                stats.ahead += usize::from(entry.is_steady());
-                stats.samples += entry.samples();
-                stats.bytes += entry.bytes();
-            }
-        }
-        stats
+        self.replace(query, now, |entry| entry.complete(began, now, outcome));
     }
 
     /// Keeps a good reading, unless a newer one is kept.
-    pub(super) fn keep_last_good(&self, query: &Query, reading: &Arc<Reading>) {
-        drop(self.change(query, |entry| entry.keep_last_good(reading)));
+    pub(super) fn keep_last_good(&self, query: &Query, reading: &Arc<Reading>, now: Instant) {
+        self.replace(query, now, |entry| entry.keep_last_good(reading));
     }
 
-    /// What can stand in for a reading, no older than `longest`; the newest first.
+    /// Readings that can replace one that is missing or bad, no older than `longest`; the newest first.
     pub(super) fn stale_candidates(
         &self,
         query: &Query,
         longest: Duration,
         now: Instant,
     ) -> impl Iterator<Item = Arc<Reading>> + use<> {
-        let readings = self.change(query, |entry| entry.stale_candidates()).unwrap_or_default();
+        let shard = self.shard(self.hasher.hash_one(query));
+        let readings = shard.entries.get(query).map(|entry| entry.stale_candidates()).unwrap_or_default();
         let is_young = move |reading: &Arc<Reading>| now.saturating_duration_since(reading.asked) <= longest;
         readings.into_iter().flatten().filter(is_young)
     }
 
-    /// No fetch begins from here on.
+    /// Forgets everything of one backend.
+    pub(super) fn forget(&self, backend: &BackendName) {
+        self.remove_all(|query, _| query.backend == *backend);
+    }
+
+    /// The prefetches to be sent now, for the caller to run, and when the next query is due. Forgets what nobody reads.
+    pub(super) fn take_due(&self, now: Instant) -> (Vec<(Query, Leader)>, Option<Instant>) {
+        let (mut prefetches, mut next) = (Vec::new(), None::<Instant>);
+        for shard in &self.shards {
+            let (mut shard, mut forgotten) = (lock(shard), Vec::new());
+            let mut looked_at = Vec::new();
+            while let Some((_, query)) = shard.pop_due(now) {
+                let Some(entry) = shard.entries.get_mut(&query) else { continue };
+                entry.wake = None;
+                if entry.is_forgotten(now) {
+                    forgotten.extend(self.remove(&mut shard, &query));
+                    continue;
+                }
+                let is_due = entry.prefetch_at(now, self.spread()).is_some_and(|at| at <= now);
+                let slot = if is_due { self.spare_slot() } else { None };
+                if let Some(leader) = slot.and_then(|slot| entry.prefetch(now, self.spread(), slot)) {
+                    prefetches.push((query.clone(), leader));
+                }
+                looked_at.push(query);
+            }
+            for query in looked_at {
+                self.settle(&mut shard, &query, now, now + RETRY);
+            }
+            let first = shard.due.first().map(|(at, _)| *at);
+            next = next.into_iter().chain(first).min();
+            drop(shard);
+            drop(forgotten);
+        }
+        (prefetches, next)
+    }
+
+    /// No query starts from here on.
     pub(super) fn close(&self) {
         self.slots.close();
     }
 
-    fn change<T>(&self, query: &Query, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.shard(self.hasher.hash_one(query)).entries.get_mut(query).map(|entry| change(entry))
+    /// Changes what is kept of a query; frees what it replaces, and what there is no room for any more.
+    fn replace(&self, query: &Query, now: Instant, change: impl FnOnce(&mut Entry) -> Option<Arc<Reading>>) {
+        let replaced = self.change(&mut self.shard(self.hasher.hash_one(query)), query, now, change);
+        // A large reading takes milliseconds to free: not under the lock.
+        drop(replaced);
+        if self.stats.total().bytes > self.bytes_max {
+            self.evict_largest(now);
+        }
+    }
+
+    /// Changes an entry.
+    fn change<T>(
+        &self,
+        shard: &mut Shard,
+        query: &Query,
+        now: Instant,
+        change: impl FnOnce(&mut Entry) -> T,
+    ) -> Option<T> {
+        let changed = change(shard.entries.get_mut(query)?);
+        self.settle(shard, query, now, now);
+        Some(changed)
+    }
+
+    /// Brings the statistics and an entry's due time up to date. What is due already is looked at `soonest`.
+    fn settle(&self, shard: &mut Shard, query: &Query, now: Instant, soonest: Instant) {
+        let Some(entry) = shard.entries.get_mut(query) else { return };
+        let size = entry.size(now, self.spread());
+        self.stats.replace(std::mem::replace(&mut entry.counted, size), size);
+        let wake = entry.wake_at(now, self.spread());
+        let wake = if wake <= now { soonest } else { wake };
+        if entry.wake.is_none_or(|before| wake < before) {
+            if let Some(before) = entry.wake.replace(wake) {
+                shard.due.remove(&(before, query.clone()));
+            }
+            let is_first = shard.due.first().is_none_or(|(first, _)| wake < *first);
+            shard.due.insert((wake, query.clone()));
+            if is_first {
+                self.earlier.notify_one();
+            }
+        }
+    }
+
+    /// Removes an entry, for the caller to free when the lock is released.
+    fn remove(&self, shard: &mut Shard, query: &Query) -> Option<Box<Entry>> {
+        let entry = shard.entries.remove(query)?;
+        if let Some(wake) = entry.wake {
+            shard.due.remove(&(wake, query.clone()));
+        }
+        self.stats.replace(entry.counted, Size::default());
+        Some(entry)
+    }
+
+    /// Removes entries; returns how many.
+    fn remove_all(&self, which: impl Fn(&Query, &Entry) -> bool) -> u64 {
+        let mut count = 0;
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let chosen = shard.entries.iter().filter(|(query, entry)| which(query, entry));
+            let chosen: Vec<Query> = chosen.map(|(query, _)| query.clone()).collect();
+            let removed: Vec<_> = chosen.iter().filter_map(|query| self.remove(&mut shard, query)).collect();
+            drop(shard);
+            count += removed.len() as u64;
+        }
+        count
+    }
+
+    /// Removes the query that was read longest ago. One in flight stays: it could not be found again, and would be started
+    /// twice. Looks at every entry, which only a new query in a full shard pays for.
+    fn evict_oldest(&self, shard: &mut Shard) -> bool {
+        let idle = shard.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
+        let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(query, _)| query.clone());
+        let is_evicted = oldest.is_some_and(|query| self.remove(shard, &query).is_some());
+        self.stats.evictions.inc_by(u64::from(is_evicted));
+        is_evicted
+    }
+
+    /// Removes queries until the rest fits: first those that use most memory for the longest time. By the time alone, one
+    /// large reading would evict all small ones and gain nothing.
+    fn evict_largest(&self, now: Instant) {
+        let cost = |entry: &Entry| {
+            let idle = now.saturating_duration_since(entry.last_read()) + IDLE_MIN;
+            idle.as_millis().saturating_mul(entry.bytes().into())
+        };
+        let mut costs = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let idle = shard.entries.values().filter(|entry| entry.in_flight().is_none());
+            costs.extend(idle.map(|entry| (cost(entry), entry.bytes())));
+        }
+        costs.sort_unstable_by(|one, other| other.cmp(one));
+        let excess = self.stats.total().bytes.saturating_sub(self.bytes_max - self.bytes_max / FREED);
+        let mut freed = 0;
+        let least = costs.into_iter().take_while(|(_, bytes)| {
+            let is_needed = freed < excess;
+            freed += bytes;
+            is_needed
+        });
+        let Some((least, _)) = least.last() else { return };
+        let evicted = self.remove_all(|_, entry| entry.in_flight().is_none() && cost(entry) >= least);
+        self.stats.evictions.inc_by(evicted);
     }
 
     fn spare_slot(&self) -> Option<OwnedSemaphorePermit> {
@@ -243,102 +293,27 @@ impl Store {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
-    /// The time over which the fetches of all queries are spread.
+    /// The time over which the prefetches of all queries are spread.
     fn spread(&self) -> Duration {
-        PACE * u32::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(u32::MAX)
+        SPREAD * self.stats.total().queries
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
+        lock(&self.shards[usize::try_from(hash % self.shards.len() as u64).unwrap_or(0)])
+    }
+}
+
+impl Shard {
+    /// The first query that is due now.
+    fn pop_due(&mut self, now: Instant) -> Option<(Instant, Query)> {
+        let is_due = self.due.first().is_some_and(|(at, _)| *at <= now);
+        is_due.then(|| self.due.pop_first()).flatten()
     }
 }
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     // A panic under the lock cannot leave an entry half-written: each is changed by single assignments.
     shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Bits of the hash that do not choose the shard.
-fn place(hash: u64) -> u8 {
-    hash.to_be_bytes()[0]
-}
-
-/// One look for a reading.
-struct Read<'a> {
-    query: &'a Query,
-    place: u8,
-    max_age: Duration,
-    subscriber: &'a Subscriber,
-    now: Instant,
-    spread: Duration,
-}
-
-/// The queries behind one lock.
-#[derive(Debug)]
-struct Shard {
-    /// Boxed, for a map has up to twice the places that it needs.
-    entries: HashMap<Query, Box<Entry>>,
-    capacity: usize,
-    /// Queries forgotten though they might be read again.
-    evicted: u64,
-}
-
-impl Shard {
-    fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), capacity, evicted: 0 }
-    }
-
-    /// One look into the map, unless the query is new.
-    fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Lookup {
-        if let Some(entry) = self.entries.get_mut(read.query) {
-            return found(entry, read, slots);
-        }
-        if self.entries.len() >= self.capacity && !self.forget_one() {
-            // Full of fetches in flight.
-            return Lookup::Busy;
-        }
-        let new = || Box::new(Entry::new(read.now, read.place, read.query));
-        found(self.entries.entry(read.query.clone()).or_insert_with(new), read, slots)
-    }
-
-    /// Forgets the query read longest ago. One in flight stays: its fetch could not be found again and would be
-    /// begun twice. Looks at every entry, which only a new query at a full shard pays for.
-    fn forget_one(&mut self) -> bool {
-        let idle = self.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
-        let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(query, _)| query.clone());
-        let forgotten = oldest.is_some_and(|query| self.entries.remove(&query).is_some());
-        self.evicted += u64::from(forgotten);
-        forgotten
-    }
-
-    /// Takes entries out, for the caller to free when the lock is gone.
-    fn take(&mut self, which: impl Fn(&Query, &Entry) -> bool) -> Vec<(Query, Box<Entry>)> {
-        self.entries.extract_if(|query, entry| which(query, entry)).collect()
-    }
-}
-
-/// What a read finds in its query's entry.
-fn found(entry: &mut Entry, read: &Read<'_>, slots: &Arc<Semaphore>) -> Lookup {
-    let young = entry.read(read.now, read.subscriber, read.max_age, read.spread);
-    let young = match (young, entry.in_flight()) {
-        (Some((reading, is_ageing)), in_flight) if !is_ageing || in_flight.is_some() => {
-            return Lookup::Reading(reading);
-        }
-        (None, Some(flight)) => return Lookup::Waiter(flight.clone()),
-        (young, _) => young.map(|(reading, _)| reading),
-    };
-    if let (None, Some(error)) = (&young, entry.failed(read.now, read.max_age)) {
-        return Lookup::Failed(error.clone());
-    }
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
-        return young.map_or(Lookup::Busy, Lookup::Reading);
-    };
-    let (leader, flight) = singleflight::begin(slot, Arc::clone(&read.subscriber.counts));
-    entry.begin_query(read.now, flight.clone());
-    match young {
-        Some(reading) => Lookup::Ageing(reading, leader),
-        None => Lookup::Begun(leader, flight),
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who reads a query.
+//! The rules that read a query.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -7,30 +7,30 @@ use tokio::time::Instant;
 
 use super::QueryCounts;
 
-/// Subscribers of one query that are told apart: rules that put the same one, of which there are seldom two.
+/// Subscribers of one query that are told apart. Few rules have the same query.
 const SUBSCRIBERS_MAX: usize = 4;
 
-/// Who reads a query: for whom it is fetched ahead of reads, and where its queries count.
+/// A rule that reads a query: it is prefetched as long as the rule exists, and counted for it.
 #[derive(Debug, Clone)]
 pub struct Subscriber {
-    /// Where queries count.
+    /// Where its queries are counted.
     pub(super) counts: Arc<QueryCounts>,
     owner: Weak<()>,
 }
 
 impl Subscriber {
-    /// A subscriber that is there as long as `owner` is.
+    /// A subscriber that exists as long as `owner` does.
     pub fn new(owner: &Arc<()>, counts: Arc<QueryCounts>) -> Self {
         Self { counts, owner: Arc::downgrade(owner) }
     }
 
-    /// Whether it will not read again: a reload took its rule away, or made it ask something else.
+    /// Whether it will not read again: a reload removed or changed its rule.
     pub(super) fn is_gone(&self) -> bool {
         self.owner.strong_count() == 0
     }
 }
 
-/// The subscribers of a query, as far as anything is to be fetched ahead for them.
+/// The subscribers for which a query is prefetched.
 #[derive(Debug, Default)]
 pub(super) struct Subscribers(Vec<Known>);
 
@@ -43,27 +43,27 @@ struct Known {
 }
 
 impl Known {
-    /// Whether it is there and has read within `silence`.
-    fn reads(&self, now: Instant, silence: Duration) -> bool {
-        !self.subscriber.is_gone() && now.saturating_duration_since(self.last_read) <= silence
+    /// Whether it exists and has read within `unread_max`.
+    fn reads(&self, now: Instant, unread_max: Duration) -> bool {
+        !self.subscriber.is_gone() && now.saturating_duration_since(self.last_read) <= unread_max
     }
 }
 
 impl Subscribers {
-    /// Takes note of a read. Those that have not read within `silence` make room for it.
+    /// Records a read. Subscribers that have not read within `unread_max` make room for it.
     pub(super) fn read(
         &mut self,
         subscriber: &Subscriber,
         max_age: Duration,
         now: Instant,
-        silence: Duration,
+        unread_max: Duration,
     ) {
         if let Some(known) = self.0.iter_mut().find(|known| known.subscriber == *subscriber) {
             (known.max_age, known.last_read) = (max_age, now);
             return;
         }
-        self.0.retain(|known| known.reads(now, silence));
-        // One more than can be told apart: what is fetched for the stricter ones serves the others too.
+        self.0.retain(|known| known.reads(now, unread_max));
+        // One more than can be told apart: what is prefetched for the stricter ones serves the others as well.
         if self.0.len() >= SUBSCRIBERS_MAX
             && let Some(laxest) = (0..self.0.len()).max_by_key(|at| self.0[*at].max_age)
         {
@@ -74,16 +74,11 @@ impl Subscribers {
         self.0.push(Known { subscriber: subscriber.clone(), max_age, last_read: now });
     }
 
-    /// Who takes the youngest readings, of those that are there and have read within `silence`; and how old they may be.
-    pub(super) fn strictest(&self, now: Instant, silence: Duration) -> Option<(&Subscriber, Duration)> {
-        let reading = self.0.iter().filter(|known| known.reads(now, silence));
+    /// The one with the shortest `maxAge` of those that exist and have read within `unread_max`, and that `maxAge`.
+    pub(super) fn strictest(&self, now: Instant, unread_max: Duration) -> Option<(&Subscriber, Duration)> {
+        let reading = self.0.iter().filter(|known| known.reads(now, unread_max));
         let strictest = reading.min_by_key(|known| known.max_age)?;
         Some((&strictest.subscriber, strictest.max_age))
-    }
-
-    /// Whether none of them will read again.
-    pub(super) fn are_gone(&self) -> bool {
-        self.0.iter().all(|known| known.subscriber.is_gone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Age, single flight, deadlines and failures on a paused clock.
+//! Age, singleflight, deadlines and failures on a paused clock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,12 +16,12 @@ mod together;
 const SECOND: Duration = Duration::from_secs(1);
 const MAX_AGE: Duration = Duration::from_secs(10);
 
-/// What the fake backend does with the next queries, in turn; the last one stays.
+/// What the fake backend does with the next queries, one after the other; the last one stays.
 #[derive(Debug, Clone, Copy)]
 enum Play {
     /// Answers with the number of the query as value, after so long.
     Answer(Duration),
-    /// Lets it wait so long for its turn, and answers then.
+    /// Answers after the query has waited so long for a permit.
     Queue(Duration),
     Fail,
     Crash,
@@ -33,12 +33,12 @@ struct Backend {
 }
 
 impl QuerySource for Backend {
-    fn query(&self, _question: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, _: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         let play = self.plays[number.min(self.plays.len() - 1)];
         match play {
             Play::Answer(after) => answer(number, Duration::ZERO, after).boxed(),
-            Play::Queue(turn) => answer(number, turn, Duration::ZERO).boxed(),
+            Play::Queue(wait) => answer(number, wait, Duration::ZERO).boxed(),
             Play::Fail => {
                 async { Err(QueryError::Unavailable { detail: "connection refused".into() }) }.boxed()
             }
@@ -47,9 +47,9 @@ impl QuerySource for Backend {
     }
 }
 
-/// Asked when its turn has come, and answered so long after it.
-async fn answer(number: usize, turn: Duration, after: Duration) -> Result<Reading, QueryError> {
-    tokio::time::sleep(turn).await;
+/// Sent after `wait`, and answered so long after that.
+async fn answer(number: usize, wait: Duration, after: Duration) -> Result<Reading, QueryError> {
+    tokio::time::sleep(wait).await;
     let asked = Instant::now();
     tokio::time::sleep(after).await;
     let value = f64::from(u32::try_from(number).unwrap());
@@ -117,7 +117,7 @@ async fn age_counts_from_when_the_query_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_a_turn_at_the_backend_is_no_age() {
+async fn the_wait_for_a_permit_of_the_backend_is_no_age() {
     let fixture = Fixture::new(&[Play::Queue(SECOND / 2)]);
     assert_eq!(fixture.read(SECOND).await, Ok(0.0));
     tokio::time::advance(SECOND * 6 / 10).await;
@@ -135,7 +135,7 @@ async fn each_read_brings_its_own_max_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn readers_at_once_share_one_fetch() {
+async fn concurrent_reads_share_one_query() {
     for max_age in [MAX_AGE, Duration::ZERO] {
         let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
         let reads = join_all((0..50).map(|_| fixture.read(max_age))).await;
@@ -145,7 +145,7 @@ async fn readers_at_once_share_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_do_not_share_fetches() {
+async fn different_queries_are_sent_apart() {
     let fixture = Fixture::new(&[Play::Answer(SECOND / 2)]);
     let reads = ["a", "b"].map(|promql| read(Arc::clone(&fixture.cache), promql, MAX_AGE));
     assert!(join_all(reads).await.iter().all(Result::is_ok));
@@ -153,7 +153,7 @@ async fn questions_do_not_share_fetches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_fetch_fails_its_read_at_the_deadline_and_serves_the_next() {
+async fn a_slow_query_fails_its_read_at_the_deadline_and_serves_the_next() {
     let fixture = Fixture::new(&[Play::Answer(3 * SECOND)]);
     let began = Instant::now();
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
@@ -164,7 +164,7 @@ async fn a_slow_fetch_fails_its_read_at_the_deadline_and_serves_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_joins_a_slow_fetch_half_way() {
+async fn a_read_joins_a_slow_query_half_way() {
     let fixture = Fixture::new(&[Play::Answer(SECOND * 3 / 2)]);
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
     assert_eq!(fixture.read(MAX_AGE).await, Ok(0.0));
@@ -172,7 +172,7 @@ async fn a_read_joins_a_slow_fetch_half_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_takes_no_reading_from_a_slow_fetch_that_it_would_not_take_from_memory() {
+async fn a_read_takes_no_reading_from_a_slow_query_that_it_would_not_take_from_the_cache() {
     let fixture = Fixture::new(&[Play::Answer(3 * SECOND)]);
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
     tokio::time::sleep(SECOND * 3 / 2).await;
@@ -208,15 +208,15 @@ async fn a_reader_that_goes_away_costs_the_others_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crashed_fetch_is_an_error_and_the_next_read_asks_again() {
+async fn a_panicked_query_is_an_error_and_the_next_read_asks_again() {
     let fixture = Fixture::new(&[Play::Crash, Play::Answer(Duration::ZERO)]);
     assert!(matches!(fixture.read(MAX_AGE).await, Err(ReadError::Query(QueryError::Unavailable { .. }))));
     assert_eq!(fixture.read(MAX_AGE).await, Ok(1.0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn fetches_in_flight_are_bounded() {
-    let limits = Limits { fetches: 1, ..Limits::default() };
+async fn queries_in_flight_are_bounded() {
+    let limits = Limits { in_flight: 1, ..Limits::default() };
     let fixture = Fixture::with_limits(&[Play::Answer(SECOND / 2)], limits);
     let reads = ["a", "b", "a"].map(|promql| read(Arc::clone(&fixture.cache), promql, MAX_AGE));
     let reads = join_all(reads).await;
@@ -224,7 +224,7 @@ async fn fetches_in_flight_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_the_fetches_in_flight() {
+async fn shutdown_ends_the_queries_in_flight() {
     let fixture = Fixture::new(&[Play::Answer(3600 * SECOND)]);
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));
     let began = Instant::now();
@@ -234,7 +234,7 @@ async fn shutdown_ends_the_fetches_in_flight() {
 }
 
 #[tokio::test]
-async fn a_read_from_memory_takes_microseconds() {
+async fn a_read_from_the_cache_takes_microseconds() {
     const READS: u32 = 20_000;
     let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
     let query = query(&"sum(rate(http_requests_total{namespace=\"default\"}[1m])) ".repeat(5));
@@ -245,7 +245,7 @@ async fn a_read_from_memory_takes_microseconds() {
         fixture.cache.reading(&query, 3600 * SECOND, &Subscriber::constant(), far).await.unwrap();
     }
     let each = began.elapsed() / READS;
-    println!("a read from memory takes {each:?}");
+    println!("a read from the cache takes {each:?}");
     assert_eq!(fixture.asked(), 1);
     // Ten times what an unoptimized build takes: catches I/O or a scan, not a busy machine.
     assert!(each < Duration::from_micros(500), "{each:?}");

@@ -22,7 +22,7 @@ use crate::backend::Backends;
 use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config;
-use crate::metric::{Labels, MetricName, Namespace, Sample, Selector};
+use crate::metric::{Labels, MetricId, MetricName, Namespace, Sample, Selector};
 use crate::readiness::{Endpoint, Readiness};
 use crate::rules::BackendName;
 
@@ -163,8 +163,8 @@ impl Scene {
     async fn cached(&self, name: &str) -> Query {
         assert!(self.read(name).await);
         let catalog = self.catalog.current();
-        let rule = catalog.rule(&MetricName::parse(name).unwrap()).unwrap();
-        let query = rule.query(&namespace(), &Selector::default()).unwrap();
+        let rule = catalog.rule(&MetricId::external(MetricName::parse(name).unwrap())).unwrap();
+        let query = rule.plan(&namespace(), &Selector::default()).unwrap().queries.remove(0);
         assert!(self.caches(&query));
         query
     }

@@ -4,10 +4,9 @@ use hyper::http::request::Parts;
 
 use super::Shared;
 use super::peer::Peer;
-use super::reply::Response;
-use crate::api::{Error, Status};
+use crate::api::Error;
 use crate::authn::{Credentials, UserInfo};
-use crate::authz::{Attributes, Grant, attributes_of};
+use crate::authz::{Attributes, attributes_of};
 
 /// The user of the request; `None` without credentials.
 pub(super) async fn authenticate(
@@ -28,53 +27,10 @@ pub(super) fn wanted(request: &Parts) -> Attributes {
 }
 
 /// An error if `user` has no right to `wanted`.
-pub(super) async fn authorize<'a>(
-    shared: &Shared,
-    user: &'a UserInfo,
-    wanted: &'a Attributes,
-) -> Result<Grant<'a>, Error> {
+pub(super) async fn authorize(shared: &Shared, user: &UserInfo, wanted: &Attributes) -> Result<(), Error> {
     shared.authorizer.authorize(user, wanted).await.map_err(|source| Error::Authz {
         source,
         user: user.name.clone(),
         wanted: Box::new(wanted.clone()),
     })
-}
-
-/// Takes note of a right that was used, unless the client asked for what there is not.
-pub(super) fn used(shared: &Shared, grant: &Grant<'_>, answered: &Result<Response, Error>) {
-    if came_to_something(answered) {
-        shared.authorizer.used(grant);
-    }
-}
-
-/// Whether anything but the client kept it from an answer.
-fn came_to_something(answered: &Result<Response, Error>) -> bool {
-    let code = match answered {
-        Ok(response) => response.status().as_u16(),
-        Err(error) => Status::from(error).code(),
-    };
-    !(400..500).contains(&code)
-}
-
-#[cfg(test)]
-mod tests {
-    use hyper::StatusCode;
-
-    use super::{Error, came_to_something};
-    use crate::api::{LimitError, RequestError};
-    use crate::server::reply::empty;
-
-    #[test]
-    fn a_right_was_used_unless_the_client_asked_for_what_there_is_not() {
-        for (answered, expected) in [
-            (Ok(empty(StatusCode::OK)), true),
-            (Ok(empty(StatusCode::NOT_MODIFIED)), true),
-            (Ok(empty(StatusCode::NOT_FOUND)), false),
-            (Err(Error::from(RequestError::UnknownPath)), false),
-            (Err(RequestError::Timeout.into()), false),
-            (Err(LimitError::Deadline.into()), true),
-        ] {
-            assert_eq!(came_to_something(&answered), expected, "{answered:?}");
-        }
-    }
 }

@@ -81,14 +81,11 @@ async fn admitted(
         *is_known = user.is_some();
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _permit = if target.is_probe() { None } else { Some(shared.limits.admit(&user)?) };
-        let wanted = guard::wanted(raw);
-        let grant = guard::authorize(shared, &user, &wanted).await?;
+        guard::authorize(shared, &user, &guard::wanted(raw)).await?;
         if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        let answered = handle(shared, request).await;
-        guard::used(shared, &grant, &answered);
-        answered
+        handle(shared, request).await
     });
     answered.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
 }

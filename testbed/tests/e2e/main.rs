@@ -13,7 +13,6 @@
 
 mod access;
 mod api;
-mod beat;
 mod control_plane;
 mod direct;
 mod faults;
@@ -25,6 +24,7 @@ mod metrics;
 mod monitoring;
 mod node;
 mod outage;
+mod prefetch;
 mod prometheus;
 mod reload;
 mod rights;

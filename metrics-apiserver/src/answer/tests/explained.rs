@@ -5,7 +5,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::api::{Error, Status};
-use crate::config;
+use crate::config::{self, Source};
 use crate::metric::{GroupResource, ObjectRef};
 use crate::rules::{Combine, Pick, ValueError};
 
@@ -193,7 +193,7 @@ async fn every_situation_has_a_key_an_outcome_and_a_status_code() {
             "backends: {{default: {{url: 'http://p'}}}}\nmetrics: [{{name: m, query: up, {}: {{value: 7}}}}]\n",
             situation.key()
         );
-        let policies = config::check(&text, "c", &|_| Ok(())).unwrap().rules[0].policies;
+        let policies = config::check(Source::new("c", &text)).unwrap().config().rules[0].policies;
         assert_eq!(policies, Policies::default().with(situation, seven()));
         let replacing = Fixture::explained_by(result.clone(), policies);
         assert_eq!(replacing.ask("m", "").await.unwrap().values[0].quantity.milli(), 7000, "{situation:?}");

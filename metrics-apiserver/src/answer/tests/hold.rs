@@ -205,7 +205,7 @@ async fn a_whole_reading_is_held_in_place_of_a_partial_one() {
 #[tokio::test(start_paused = true)]
 async fn a_prefetched_reading_is_held_even_if_another_replica_got_its_read() {
     let fixture = Fixture::by(all(HOLD));
-    let _ahead = tokio::spawn(Arc::clone(&fixture.answers.cache).run_ahead());
+    let _ahead = tokio::spawn(Arc::clone(&fixture.answers.cache).run_prefetch());
     for _ in 0..2 {
         assert_eq!(fixture.milli("m").await, Ok(vec![5000]));
         tokio::time::sleep(15 * SECOND).await;

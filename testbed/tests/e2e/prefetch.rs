@@ -1,4 +1,4 @@
-//! A real HPA's beat: its reads are answered from memory, and Prometheus sees one query for each.
+//! Prefetching for a real HPA: its reads are answered from the cache, and Prometheus sees one query per interval.
 
 use crate::{
     direct::{Caller, front_proxy},
@@ -9,21 +9,22 @@ use std::time::Duration;
 use testbed::{Cluster, Prometheus, Server, cluster, eventually, prometheus, server};
 
 /// How often the HPA reads; shorter than Kubernetes' 15 s, as is `maxAge`, and in about the same proportion.
-const BEAT: Duration = Duration::from_secs(2);
-/// Reads until the beat is known, and some more.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Reads until the interval is known, and some more.
 const WARM_UP: u64 = 4;
 const READS: u64 = 25;
-/// A machine that compiles meanwhile gets more.
+/// Long enough for a busy machine.
 const SOON: Duration = Duration::from_secs(120);
-const SAMPLES: &str = "# TYPE beat gauge\nbeat 2 1700000000\n# EOF\n";
+const SAMPLES: &str = "# TYPE queue gauge\nqueue 2 1700000000\n# EOF\n";
 
 #[test]
-fn an_hpa_is_answered_from_memory_and_costs_one_query_a_beat() {
+fn an_hpa_is_answered_from_the_cache_and_costs_one_query_per_interval() {
     runtime().block_on(async {
-        let options = cluster::Options { name: "beat".into(), hpa_sync_period: BEAT, ..Default::default() };
+        let options =
+            cluster::Options { name: "prefetch".into(), hpa_sync_period: INTERVAL, ..Default::default() };
         let cluster = Cluster::start(options).await.unwrap();
         let openmetrics = Some(SAMPLES.to_owned());
-        let options = prometheus::Options { name: "beat".into(), openmetrics, ..Default::default() };
+        let options = prometheus::Options { name: "prefetch".into(), openmetrics, ..Default::default() };
         let prometheus = Prometheus::start(options).await.unwrap();
         let server = registered(&cluster, prometheus.url()).await;
         autoscale(&cluster).await;
@@ -33,8 +34,8 @@ fn an_hpa_is_answered_from_memory_and_costs_one_query_a_beat() {
         let then = after(&reader, warm.reads() + READS).await;
         let (reads, hits) = (then.reads() - warm.reads(), then.hits - warm.hits);
         let queries = then.queries - warm.queries;
-        println!("{hits} of {reads} reads from memory, {queries} queries");
-        // The goals are 99 of 100 reads and 1.05 queries a beat; of so few, one more may lie beyond the edge.
+        println!("{hits} of {reads} reads from the cache, {queries} queries");
+        // The goals are 99 of 100 reads and 1.05 queries per interval; of so few reads, one may be an exception.
         assert!(hits + 1 >= reads, "{warm:?} {then:?}");
         assert!(queries * 100 <= reads * 105 + 100, "{warm:?} {then:?}");
         drop(server);
@@ -43,7 +44,7 @@ fn an_hpa_is_answered_from_memory_and_costs_one_query_a_beat() {
     });
 }
 
-/// What the server's memory has counted.
+/// The server's counters of its cache.
 #[derive(Debug)]
 struct Counts {
     hits: u64,
@@ -58,7 +59,7 @@ impl Counts {
     }
 }
 
-/// The counts once there were so many reads.
+/// The counters after so many reads.
 async fn after(reader: &Caller, reads: u64) -> Counts {
     let counted = eventually("the HPA's reads", SOON, async || {
         let page = reader.try_get("/metrics").await?.body;
@@ -68,13 +69,13 @@ async fn after(reader: &Caller, reads: u64) -> Counts {
         };
         let lookups =
             |result| count(&format!("metrics_apiserver_cache_lookups_total{{result=\"{result}\"}}"));
-        let fetches =
-            |reason| count(&format!("metrics_apiserver_cache_fetches_total{{reason=\"{reason}\"}}"));
+        let started =
+            |reason| count(&format!("metrics_apiserver_cache_queries_started_total{{reason=\"{reason}\"}}"));
         let counts = Counts {
             hits: lookups("hit"),
             joined: lookups("joined"),
             missed: lookups("missed"),
-            queries: fetches("read") + fetches("ahead"),
+            queries: started("read") + started("prefetch"),
         };
         Ok((counts.reads() >= reads).then_some(counts))
     });
@@ -82,10 +83,10 @@ async fn after(reader: &Caller, reads: u64) -> Counts {
 }
 
 async fn registered(cluster: &Cluster, prometheus: &str) -> Server {
-    let config = cluster.dir().subdir("beat").unwrap().join("config.yaml");
+    let config = cluster.dir().subdir("prefetch").unwrap().join("config.yaml");
     let text = format!(
         "backends:\n  default: {{url: \"{prometheus}\"}}\n\
-         metrics:\n- {{name: beat, namespace: none, maxAge: 1400ms, query: beat @ 1700000000}}\n"
+         metrics:\n- {{name: queue, namespace: none, maxAge: 1400ms, query: queue @ 1700000000}}\n"
     );
     std::fs::write(&config, text).unwrap();
     let kubeconfig = Server::account(cluster).await.unwrap();
@@ -95,7 +96,7 @@ async fn registered(cluster: &Cluster, prometheus: &str) -> Server {
     server
 }
 
-/// An HPA at its target. It reads whether its Deployment has pods or not; here nobody runs them.
+/// An HPA at its target. It reads whether its Deployment has pods or not; nothing runs them here.
 async fn autoscale(cluster: &Cluster) {
     let objects = [
         json!({
@@ -116,7 +117,7 @@ async fn autoscale(cluster: &Cluster) {
                 "minReplicas": 1,
                 "maxReplicas": 2,
                 "metrics": [{"type": "External", "external": {
-                    "metric": {"name": "beat"}, "target": {"type": "AverageValue", "averageValue": "2"},
+                    "metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "2"},
                 }}],
             },
         }),
