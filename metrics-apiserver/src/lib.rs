@@ -17,6 +17,7 @@ mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod limit;
 pub mod metric;
 pub mod readiness;
 pub mod reload;

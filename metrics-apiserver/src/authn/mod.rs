@@ -30,7 +30,7 @@ pub use token::TokenReviewer;
 pub use trust::TrustStore;
 
 pub(crate) use reviews::ReviewCounts;
-pub(crate) use unauthenticated::Room;
+pub(crate) use unauthenticated::UnauthenticatedReviewLimiter;
 
 use chain::Chain;
 use trust::Trust;

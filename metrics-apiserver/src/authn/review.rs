@@ -37,8 +37,8 @@ pub enum ReviewError {
     #[error("the Kubernetes API sent a review without a status")]
     NoStatus,
     /// It was not asked.
-    #[error("unauthenticated cause too many reviews")]
-    NoRoom,
+    #[error("unauthenticated clients cause too many reviews")]
+    RateLimited,
 }
 
 /// Sends a review and waits for the answer. A failure that may pass (5xx, 429, network) is tried again.

@@ -28,7 +28,7 @@ pub struct Reviews {
 pub(crate) struct ReviewCounts {
     pub(super) success: Counter,
     pub(super) failure: Counter,
-    /// Not asked for, since strangers cause too many.
+    /// Not sent, because unauthenticated clients cause too many.
     pub(crate) refused: Counter,
     pub(super) durations: Histogram,
 }

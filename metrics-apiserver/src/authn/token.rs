@@ -9,12 +9,12 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use super::review::{self, ReviewError};
-use super::{AuthnError, ReviewCounts, Reviews, Room, UserInfo};
+use super::{AuthnError, ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo};
 
 /// Reviews remembered: more callers than that within one lifetime are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
-/// How long after its last good review a token is no stranger's: whoever comes each minute, as a scraper does, is let in
-/// while others show invented tokens. A token that is not valid any more has one review by this.
+/// How long after its last good review a token counts as known: a client that comes each minute, as a scraper does, is let
+/// in while others show invented tokens. A token that is not valid any more has one review by this.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
 
 /// Asks the Kubernetes API who owns a token, and remembers the answer for a short time.
@@ -25,7 +25,7 @@ pub struct TokenReviewer {
     /// Tokens that were valid when they were reviewed last.
     known: Cache<[u8; 32], ()>,
     /// For the reviews of all others.
-    room: Room,
+    unauthenticated: UnauthenticatedReviewLimiter,
     secret: [u8; 32],
     counts: ReviewCounts,
 }
@@ -43,7 +43,7 @@ impl TokenReviewer {
             api: Api::all(client),
             reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(lifetime).build(),
             known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_FOR).build(),
-            room: Room::new(),
+            unauthenticated: UnauthenticatedReviewLimiter::new(),
             secret,
             counts: reviews.token.clone(),
         })
@@ -57,7 +57,7 @@ impl TokenReviewer {
         let owner = self.reviews.try_get_with(key, self.review_now(key, token)).await;
         match owner {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
-            Err(source) if matches!(*source, ReviewError::NoRoom) => {
+            Err(source) if matches!(*source, ReviewError::RateLimited) => {
                 self.counts.refused.inc();
                 Err(AuthnError::TooManyReviews)
             }
@@ -67,7 +67,7 @@ impl TokenReviewer {
 
     async fn review_now(&self, key: [u8; 32], token: &str) -> Result<Option<UserInfo>, ReviewError> {
         let is_known = self.known.contains_key(&key);
-        let _place = if is_known { None } else { Some(self.room.place()?) };
+        let _permit = if is_known { None } else { Some(self.unauthenticated.permit()?) };
         let review = TokenReview {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()

@@ -1,66 +1,44 @@
-//! How much strangers may cost kube-apiserver: whoever reaches the port can show an invented token, or nothing and ask for
-//! an invented path, and each is a review.
+//! Limits the reviews that unauthenticated clients cause: anybody who reaches the port can send an invented token, or
+//! nothing and an invented path, and each costs kube-apiserver a review.
 //!
-//! Go's delegated clients are held to the same rate, but share it: there strangers make everybody wait. Here what strangers
-//! cause is counted apart, and who finds no room is told so at once, for those who wait would take the place of others.
+//! Go's delegated clients are held to the same rate, but share it: there, unauthenticated clients make everybody wait. Here
+//! their reviews are limited apart from all others. A review beyond the limit is refused at once, since a waiting one
+//! would take a connection from other clients.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::ReviewError;
+use crate::limit::{ConcurrencyLimiter, Permit, TokenBucket};
 
-/// Reviews at one time. A busy kube-apiserver's take some hundred milliseconds, so these are some hundred a second; and one
-/// that does not answer holds no more than these for the ten seconds a review may take.
-const REVIEWS_AT_ONCE: usize = 32;
-/// Reviews a second, and at once after a rest: as in every aggregated API server.
+/// Reviews at once. A busy kube-apiserver takes some hundred milliseconds for one, so these are some hundred per second;
+/// one that does not answer holds no more than these for the ten seconds a review may take.
+const REVIEWS_MAX: usize = 32;
+
+/// Reviews per second, and at once after a pause: as in every aggregated API server.
 const REVIEWS_PER_SECOND: u32 = 200;
 const BURST: u32 = 400;
 
 const INTERVAL: Duration = Duration::from_micros(1_000_000 / REVIEWS_PER_SECOND as u64);
 
-/// The room for the reviews of one kind.
+/// The limit on the reviews of one kind.
 #[derive(Debug)]
-pub(crate) struct Room {
-    taken: AtomicUsize,
-    /// When as many as [`BURST`] may be sent at once again: nothing has to be refilled.
-    rested_at: Mutex<Instant>,
+pub(crate) struct UnauthenticatedReviewLimiter {
+    concurrency: Arc<ConcurrencyLimiter>,
+    rate: TokenBucket,
 }
 
-/// The place of one review; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Place<'a>(&'a AtomicUsize);
-
-impl Room {
+impl UnauthenticatedReviewLimiter {
     pub(crate) fn new() -> Self {
-        Self { taken: AtomicUsize::new(0), rested_at: Mutex::new(Instant::now()) }
+        let concurrency = ConcurrencyLimiter::new(REVIEWS_MAX, REVIEWS_MAX);
+        Self { concurrency, rate: TokenBucket::new(INTERVAL, BURST) }
     }
 
-    /// A place for one review, unless there were too many lately.
-    pub(crate) fn place(&self) -> Result<Place<'_>, ReviewError> {
-        let place = Place(&self.taken);
-        let is_free = self.taken.fetch_add(1, Ordering::Relaxed) < REVIEWS_AT_ONCE;
-        // Who finds no place spends nothing of the rate.
-        if is_free && self.spend(Instant::now()) { Ok(place) } else { Err(ReviewError::NoRoom) }
-    }
-
-    fn spend(&self, now: Instant) -> bool {
-        // The lock holds one moment, which a panic cannot leave half written.
-        let mut rested_at = self.rested_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = (*rested_at).max(now) + INTERVAL;
-        let is_within = after - now <= INTERVAL * BURST;
-        if is_within {
-            *rested_at = after;
-        }
-        is_within
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// A permit for one review, unless there are or were too many.
+    pub(crate) fn permit(&self) -> Result<Permit, ReviewError> {
+        // In this order: a review that is refused for the concurrency takes no token.
+        let permit = self.concurrency.try_acquire(()).ok_or(ReviewError::RateLimited)?;
+        if self.rate.try_take() { Ok(permit) } else { Err(ReviewError::RateLimited) }
     }
 }
 
@@ -69,25 +47,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_last_place_is_the_last_and_is_given_back() {
-        let room = Room::new();
-        let places: Vec<_> = (0..REVIEWS_AT_ONCE).map(|_| room.place().unwrap()).collect();
+    async fn so_many_reviews_run_at_once_and_those_refused_take_no_token() {
+        let limiter = UnauthenticatedReviewLimiter::new();
+        let permits: Vec<_> = (0..REVIEWS_MAX).map(|_| limiter.permit().unwrap()).collect();
         for _ in 0..2 * BURST {
-            assert!(matches!(room.place(), Err(ReviewError::NoRoom)));
+            assert!(matches!(limiter.permit(), Err(ReviewError::RateLimited)));
         }
-        drop(places);
-        assert!(room.place().is_ok(), "those refused spent nothing");
+        drop(permits);
+        assert!(limiter.permit().is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_passes_at_once_and_then_so_many_a_second() {
-        let room = Room::new();
-        let passed = || (0..2 * BURST).filter(|_| room.place().is_ok()).count();
+    async fn a_burst_passes_at_once_and_then_so_many_per_second() {
+        let limiter = UnauthenticatedReviewLimiter::new();
+        let passed = || (0..2 * BURST).filter(|_| limiter.permit().is_ok()).count();
         assert_eq!(passed(), BURST as usize);
         assert_eq!(passed(), 0);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(passed(), REVIEWS_PER_SECOND as usize);
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        assert_eq!(passed(), BURST as usize, "rest saves no more than the burst");
+        assert_eq!(passed(), BURST as usize, "a pause saves no more than the burst");
     }
 }

@@ -24,7 +24,7 @@ use moka::policy::EvictionPolicy;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::authn::review::{self, ReviewError};
-use crate::authn::{ReviewCounts, Reviews, Room, UserInfo};
+use crate::authn::{ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo};
 
 use ahead::{Expected, Query};
 use key::Key;
@@ -98,7 +98,7 @@ pub struct Authorizer {
     allowed_lifetime: Duration,
     expected: Expected,
     /// For the reviews about users who are nobody known.
-    unauthenticated: Room,
+    unauthenticated: UnauthenticatedReviewLimiter,
     asked: ReviewCounts,
     asked_ahead: ReviewCounts,
 }
@@ -117,7 +117,7 @@ impl Authorizer {
             decisions,
             allowed_lifetime: options.allowed_lifetime,
             expected: Expected::default(),
-            unauthenticated: Room::new(),
+            unauthenticated: UnauthenticatedReviewLimiter::new(),
             asked: reviews.access.clone(),
             asked_ahead: reviews.access_ahead.clone(),
         }
@@ -142,7 +142,7 @@ impl Authorizer {
         match decision {
             Ok(Decision::Allowed) => Ok(grant),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
-            Err(source) if matches!(*source, ReviewError::NoRoom) => {
+            Err(source) if matches!(*source, ReviewError::RateLimited) => {
                 self.asked.refused.inc();
                 Err(AuthzError::TooManyReviews)
             }
@@ -201,7 +201,7 @@ impl Authorizer {
 
     /// Asks because a request waits for it.
     async fn ask_about(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
-        let _place = if user.is_anonymous() { Some(self.unauthenticated.place()?) } else { None };
+        let _permit = if user.is_anonymous() { Some(self.unauthenticated.permit()?) } else { None };
         self.ask(&spec(user, wanted), &self.asked).await
     }
 

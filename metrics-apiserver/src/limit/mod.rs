@@ -1,0 +1,15 @@
+//! Limits on what is used at once and per second: concurrency, rate and memory.
+//!
+//! - [`ConcurrencyLimiter`]: at most N at once, and fewer of each key;
+//! - [`TokenBucket`]: so many per second, with a burst;
+//! - [`ByteBudget`]: so many bytes in use at once.
+//!
+//! The numbers, and the reasons for them, belong to the rooms that set a limit. This room imports no other.
+
+mod bytes;
+mod concurrency;
+mod rate;
+
+pub(crate) use bytes::{ByteBudget, BytePermit};
+pub(crate) use concurrency::{ConcurrencyLimiter, Permit};
+pub(crate) use rate::TokenBucket;
