@@ -89,7 +89,7 @@ impl Outcome {
                 | ReadError::TooOld(_)
                 | ReadError::Query(QueryError::TimedOut(_)) => Self::Timeout,
                 ReadError::Query(QueryError::Unavailable { .. }) => Self::Unavailable,
-                ReadError::Query(QueryError::Open { .. }) => Self::BreakerOpen,
+                ReadError::Query(QueryError::BreakerOpen { .. }) => Self::BreakerOpen,
                 ReadError::Query(QueryError::Refused { .. }) => Self::Refused,
                 ReadError::Query(
                     QueryError::Malformed { .. } | QueryError::Unfit { .. } | QueryError::TooMuch { .. },

@@ -46,7 +46,7 @@ impl Error {
     pub fn is_told(&self) -> bool {
         matches!(
             self,
-            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::Open { .. }), .. })
+            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::BreakerOpen { .. }), .. })
         )
     }
 }
@@ -228,7 +228,7 @@ fn code_of(error: &AnswerError) -> (u16, &'static str) {
                 QueryError::Unavailable { .. }
                 | QueryError::Malformed { .. }
                 | QueryError::TooMuch { .. }
-                | QueryError::Open { .. },
+                | QueryError::BreakerOpen { .. },
             ) => (503, "ServiceUnavailable"),
         },
         AnswerError::Value { source, .. } => match source {

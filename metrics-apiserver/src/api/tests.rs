@@ -203,7 +203,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
         (read(QueryError::Unfit { what: "the query gives a matrix" }.into()), 500, "InternalError"),
         (read(QueryError::TooMuch { limit: "8 MiB" }.into()), 503, "ServiceUnavailable"),
         (
-            read(QueryError::Open { cause: "prometheus is not reachable".into() }.into()),
+            read(QueryError::BreakerOpen { cause: "prometheus is not reachable".into() }.into()),
             503,
             "ServiceUnavailable",
         ),

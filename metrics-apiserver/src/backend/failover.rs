@@ -98,7 +98,7 @@ impl Backend {
             let at = (first + tried) % servers;
             if let Some(cause) = self.client.servers[at].breaker.cause() {
                 self.keep_probing(at);
-                keep(&mut failure, QueryError::Open { cause });
+                keep(&mut failure, QueryError::BreakerOpen { cause });
                 continue;
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
@@ -140,7 +140,7 @@ impl Backend {
         let answered = tokio::select! {
             biased;
             // Who waits for a server that is found to be down need not wait on.
-            cause = server.breaker.opened() => return Err(QueryError::Open { cause }.into()),
+            cause = server.breaker.opened() => return Err(QueryError::BreakerOpen { cause }.into()),
             answered = timeout(allowed, self.client.ask(server, promql, said)) => {
                 answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
             }
@@ -159,7 +159,7 @@ impl Backend {
         if *fault == Fault::Gateway {
             return breaker.answered_since(sent);
         }
-        if matches!(error, QueryError::Open { .. }) {
+        if matches!(error, QueryError::BreakerOpen { .. }) {
             // Given up because of others.
             return false;
         }
@@ -201,7 +201,7 @@ impl Backend {
 /// Keeps of several failures the one to tell: the last one, but a refusal says most and an open breaker least.
 fn keep(failure: &mut Option<QueryError>, error: QueryError) {
     match (&failure, &error) {
-        (Some(QueryError::Refused { .. }), _) | (Some(_), QueryError::Open { .. }) => {}
+        (Some(QueryError::Refused { .. }), _) | (Some(_), QueryError::BreakerOpen { .. }) => {}
         _ => *failure = Some(error),
     }
 }

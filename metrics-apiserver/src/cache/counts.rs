@@ -38,10 +38,10 @@ impl QueryCounts {
             Err(QueryError::Refused { .. }) => 3,
             Err(QueryError::Malformed { .. } | QueryError::Unfit { .. }) => 4,
             Err(QueryError::TooMuch { .. }) => 5,
-            Err(QueryError::Open { .. }) => 6,
+            Err(QueryError::BreakerOpen { .. }) => 6,
         };
         self.outcomes[outcome].inc();
-        if !matches!(fetched, Err(QueryError::Open { .. })) {
+        if !matches!(fetched, Err(QueryError::BreakerOpen { .. })) {
             self.durations.observe(took.as_secs_f64());
         }
         OUTCOMES[outcome]

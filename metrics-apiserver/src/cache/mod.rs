@@ -93,18 +93,18 @@ impl Default for Limits {
 /// Why a read gets no reading.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// The backend failed.
+    /// The query failed.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// The read's deadline passed first; the fetch goes on and serves the next read.
+    /// The read's deadline passed first; the query continues and serves the next read.
     #[error("prometheus did not answer in time; the next read gets this query's result")]
     DeadlinePassed,
-    /// The query that the read waited for was sent too long before it.
+    /// The query that the read waited for was sent more than `maxAge` before it.
     #[error(
-        "prometheus did not answer within the metric's maxAge of {0:?}; make the query faster, or maxAge longer"
+        "prometheus did not answer within the metric's maxAge of {0:?}; make the query faster or increase maxAge"
     )]
     TooOld(Duration),
-    /// [`Limits::fetches`] are in flight.
+    /// [`Limits::fetches`] queries are in flight.
     #[error("too many queries to prometheus are in flight")]
     Busy,
 }
@@ -241,7 +241,7 @@ async fn fetch(source: Arc<dyn QuerySource>, store: Arc<Store>, query: Query, le
         span.record("otel.status_code", "ERROR");
         let (backend, query, detail) = (&*query.backend.0, &*query.promql, error.detail());
         // Whoever found out that the backend is down has said so; each query that is not sent need not repeat it.
-        if matches!(error, QueryError::Open { .. }) {
+        if matches!(error, QueryError::BreakerOpen { .. }) {
             tracing::debug!(backend, query, %error, "query not sent");
         } else {
             tracing::warn!(backend, query, %error, detail, "query failed");

@@ -1,4 +1,4 @@
-//! The door to a backend: the trait [`QuerySource`], what it gives and how it fails.
+//! The interface to a backend: the trait [`QuerySource`], its result and its errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,42 +9,42 @@ use tokio::time::Instant;
 use crate::metric::Sample;
 use crate::rules::Query;
 
-/// What a sample takes besides the text of its labels: itself, and two pieces of memory with the counts of who shares them and
-/// with what the allocator keeps.
+/// Memory of a sample besides the text of its labels: the sample itself and two heap allocations, each with reference
+/// counts and the allocator's overhead.
 const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * (16 + 16);
 
-/// Whoever can put a query to a backend: Prometheus over HTTP, or a test's fake.
+/// Runs a query on a backend: Prometheus over HTTP, or a fake in tests.
 pub trait QuerySource: Send + Sync + 'static {
-    /// What the backend says to `query`; ends within the backend's own timeout.
+    /// The backend's result for `query`; ends within the backend's own timeout.
     fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>>;
 }
 
-/// What a backend says to one query.
+/// The result of one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// The samples.
     pub samples: Vec<Sample>,
-    /// The backend's own warning that the answer is not whole: a part of its data could not be reached, so the numbers
-    /// may be too small. In its words, cut short; for the log, never for the client, for they may name hosts.
+    /// The backend's warning that the result is partial: some of its data was unreachable, so values may be too small.
+    /// The backend's words, truncated; for the log only, because they may name hosts.
     pub partial: Option<Arc<str>>,
-    /// When the query was sent, after it had waited for its turn: the samples are not older than this.
+    /// When the query was sent, after it had waited for a permit: the samples are at least this recent.
     pub asked: Instant,
 }
 
 impl Reading {
-    /// How much memory it takes, in bytes.
+    /// Memory used, in bytes.
     pub fn bytes(&self) -> usize {
         self.samples.iter().map(|sample| SAMPLE_BYTES + sample.labels.heap_bytes()).sum()
     }
 }
 
-/// Why a backend gave no samples. Cloned to every read that waited for the same fetch.
+/// Why a backend returned no samples. Cloned to every read that waited for the query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The backend's own timeout passed.
     #[error("prometheus did not answer within {0:?}")]
     TimedOut(Duration),
-    /// No connection, or an answer that says the server is not able to work (5xx, 429).
+    /// No connection, or a response that says the server cannot work (5xx, 429).
     #[error("prometheus is not reachable")]
     Unavailable {
         /// For the log, never for the client.
@@ -56,56 +56,56 @@ pub enum QueryError {
         /// For the log, never for the client.
         detail: Arc<str>,
     },
-    /// The answer is no Prometheus answer: not JSON, cut off, of another shape.
+    /// The response is not a Prometheus response: not JSON, truncated, or of another shape.
     #[error("prometheus sent an answer that cannot be read")]
     Malformed {
         /// For the log, never for the client.
         detail: Arc<str>,
     },
-    /// The answer is one, but no numbers at one moment: the query is at fault.
+    /// The result is valid, but not an instant vector or scalar of numbers: the query is wrong.
     #[error("{what}")]
     Unfit {
-        /// What it is, and what to do about it.
+        /// What it is, and how to fix the query.
         what: &'static str,
     },
-    /// The answer is larger than we are ready to read.
+    /// The response exceeds a limit.
     #[error("prometheus sent more than {limit}")]
     TooMuch {
-        /// The limit that was passed, with its unit.
+        /// The limit, with its unit.
         limit: &'static str,
     },
-    /// The backend failed too often in a row to be asked: nothing was sent.
-    #[error("{cause}; it failed several times in a row and is not asked again until a probe succeeds")]
-    Open {
-        /// The message of the failure that was the last straw.
+    /// The backend failed several times in a row: the query was not sent.
+    #[error("{cause}; circuit breaker open, waiting for a successful probe")]
+    BreakerOpen {
+        /// The message of the failure that opened the breaker.
         cause: Arc<str>,
     },
 }
 
 impl QueryError {
-    /// How long the next reads of the query get the same, without asking again. Fifty HPAs on a query that fails cost
-    /// one query on their beat, not fifty.
+    /// How long reads get this error without a new query, so that fifty HPAs on a failing query cost one query per
+    /// interval, not fifty.
     pub fn kept_for(&self) -> Duration {
         match self {
-            // What is mended meanwhile is seen with an HPA's next beat.
+            // Short enough that a repaired query is seen by the next read of an HPA.
             _ if self.is_final() => Duration::from_secs(5),
-            // Costs the backend nothing, and may be over with the next probe.
-            Self::Open { .. } => Duration::ZERO,
+            // Costs the backend nothing, and the next probe may close the breaker.
+            Self::BreakerOpen { .. } => Duration::ZERO,
             // HPAs that were created together read within a second.
             _ => Duration::from_secs(1),
         }
     }
 
-    /// Whether the fault lies in the query: the backend works, and would say the same a moment later.
+    /// Whether the query itself is wrong: the backend works and would return the same error again.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::Unfit { .. } | Self::TooMuch { .. })
     }
 
-    /// What the log should say besides the message; may quote the backend's own words.
+    /// Details for the log; may quote the backend.
     pub fn detail(&self) -> &str {
         match self {
             Self::Unavailable { detail } | Self::Refused { detail } | Self::Malformed { detail } => detail,
-            Self::TimedOut(_) | Self::Unfit { .. } | Self::TooMuch { .. } | Self::Open { .. } => "",
+            Self::TimedOut(_) | Self::Unfit { .. } | Self::TooMuch { .. } | Self::BreakerOpen { .. } => "",
         }
     }
 }

@@ -49,7 +49,7 @@ async fn every_read_is_counted_by_how_it_ended() {
         (Err(QueryError::TimedOut(Duration::from_secs(1))), "timeout"),
         (Err(QueryError::Malformed { detail: "".into() }), "unreadable"),
         (Err(QueryError::TooMuch { limit: "32 MiB" }), "unreadable"),
-        (Err(QueryError::Open { cause: "".into() }), "breaker_open"),
+        (Err(QueryError::BreakerOpen { cause: "".into() }), "breaker_open"),
     ] {
         let fixture = Fixture::new(outcome, Fallback::Error);
         let _ = fixture.ask("queue_length", "").await;

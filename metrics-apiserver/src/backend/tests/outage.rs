@@ -103,7 +103,7 @@ async fn a_server_that_failed_several_times_is_not_asked_and_the_answer_comes_at
         let began = std::time::Instant::now();
         let error = query(&backends, "up").await.unwrap_err();
         fastest = fastest.min(began.elapsed());
-        assert!(matches!(error, QueryError::Open { .. }), "{error:?}");
+        assert!(matches!(error, QueryError::BreakerOpen { .. }), "{error:?}");
         assert!(error.to_string().starts_with("prometheus is not reachable; "), "{error}");
     }
     assert!(fastest < Duration::from_millis(5), "{fastest:?}");
@@ -132,7 +132,7 @@ async fn who_waits_for_a_server_that_is_found_to_be_down_waits_no_longer() {
     server.play(dead());
     open(&backends).await;
     let ended = tokio::time::timeout(PATIENT / 2, waiting).await.expect("it waits on").unwrap();
-    assert!(matches!(ended, Err(QueryError::Open { .. })), "{ended:?}");
+    assert!(matches!(ended, Err(QueryError::BreakerOpen { .. })), "{ended:?}");
 }
 
 #[tokio::test]
@@ -351,7 +351,8 @@ async fn a_pair_is_given_up_when_both_are_down() {
     let backends = pair(&first, &second, PATIENT);
     assert_value(query(&backends, "up").await, 42.0);
     second.play(dead());
-    let down = async { while !matches!(query(&backends, "up").await, Err(QueryError::Open { .. })) {} };
+    let down =
+        async { while !matches!(query(&backends, "up").await, Err(QueryError::BreakerOpen { .. })) {} };
     tokio::time::timeout(PATIENT, down).await.unwrap();
     assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 2"), "{}", scrape(&backends));
     second.play(Play::Json(ANSWER.to_owned()));
