@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::{POLL_INTERVAL, REFUSED_AGAIN, RETIREMENT, Reload, SETTLE};
 use crate::backend::ClientOptions;
 use crate::catalog::Catalog;
+use crate::causes::causes;
 use crate::config::{self, Config, Fingerprint};
 use crate::rules::BackendName;
 
@@ -100,7 +101,7 @@ impl Reload {
         let still = self.retired.iter().chain(&leaving).map(|retired| &retired.backend);
         let still = still.filter(|(name, _)| !is_named(name));
         let together = backends.iter().chain(still).cloned().collect();
-        self.parts.backends.replace(together).map_err(|error| causes(&error))?;
+        self.parts.backends.replace(together).map_err(|error| causes(&error).to_string())?;
         let before = self.backends.iter().chain(self.retired.iter().map(|retired| &retired.backend));
         for (name, before) in before {
             if backends.iter().any(|(named, options)| named == name && !options.has_the_data_of(before)) {
@@ -166,15 +167,9 @@ impl Reload {
         let backends = self.backends.iter().chain(retired).cloned().collect();
         if let Err(error) = self.parts.backends.replace(backends) {
             tracing::warn!(
-                error = causes(&error),
+                error = %causes(&error),
                 "backends that no rule names any more stay a while longer"
             );
         }
     }
-}
-
-/// An error with everything behind it, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

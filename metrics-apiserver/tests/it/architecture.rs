@@ -9,19 +9,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metric", &[]),
     ("rules", &["metric"]),
     ("catalog", &["metric", "rules"]),
+    ("causes", &[]),
     ("files", &[]),
     ("limit", &[]),
     ("cache", &["metric", "rules", "rhythm"]),
     ("answer", &["metric", "rules", "catalog", "cache"]),
     // telemetry for the trace that a query belongs to.
-    ("backend", &["metric", "rules", "cache", "telemetry", "files", "limit"]),
+    ("backend", &["metric", "rules", "cache", "telemetry", "files", "limit", "causes"]),
     ("objects", &["metric"]),
     // memory and rules for their errors only: the one table of errors matches on every variant.
     ("api", &["metric", "answer", "cache", "rules", "authn", "authz"]),
-    ("authn", &["files", "limit"]),
+    ("authn", &["files", "limit", "causes"]),
     ("authz", &["authn", "rhythm"]),
     ("rhythm", &[]),
-    ("tls", &["files"]),
+    ("tls", &["files", "causes"]),
     (
         "server",
         &[
@@ -35,6 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "authz",
             "tls",
             "limit",
+            "causes",
             "readiness",
             "shutdown",
             "telemetry",
@@ -43,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["metric", "rules", "files"]),
     ("cli", &["config", "rules", "answer", "backend"]),
     // Where the file as checked becomes what is served.
-    ("reload", &["config", "rules", "catalog", "backend", "readiness"]),
+    ("reload", &["config", "rules", "catalog", "backend", "readiness", "causes"]),
     ("readiness", &[]),
     ("shutdown", &["readiness"]),
     ("telemetry", &[]),
