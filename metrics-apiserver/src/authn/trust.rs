@@ -7,18 +7,17 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use kube::Client;
 
 use super::ca::CaSet;
 use super::configmap;
 use super::headers::ProxyNames;
 use super::options::{TrustError, TrustOptions};
-
-/// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
-const POLL_INTERVAL: Duration = Duration::from_secs(10);
+use crate::causes::causes;
+use crate::files::{CREDENTIAL_BYTES_MAX, Contents, ReadError, WatchedFiles};
 
 /// Whom we trust. `None`: this way of showing who you are is not configured.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +33,13 @@ pub(super) struct Trust {
 pub(super) struct FrontProxy {
     pub(super) ca: Arc<CaSet>,
     pub(super) names: ProxyNames,
+}
+
+/// A CA bundle that a flag names.
+#[derive(Debug, Clone, Copy)]
+enum Bundle {
+    Client,
+    FrontProxy,
 }
 
 /// The trust of the moment, and the ways it is kept up to date.
@@ -83,32 +89,44 @@ impl TrustStore {
         }
     }
 
-    /// Reads the files again every ten seconds until dropped; returns at once if no flag names one.
+    /// Follows the files that flags name until dropped; returns at once if no flag names one.
     pub async fn poll_files(self: Arc<Self>) {
-        if self.options.client_ca_file.is_none() && self.options.front_proxy.is_none() {
-            return;
-        }
+        join_all(self.bundles().map(|(bundle, path)| self.follow(bundle, path))).await;
+    }
+
+    async fn follow(&self, bundle: Bundle, path: &Path) {
+        let mut file = watched(path);
         loop {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            if let Err(error) = self.reload_files() {
-                tracing::warn!(error = &error as &dyn std::error::Error, "keeping the last good CA bundle");
+            if let Err(error) = self.take(bundle, path, file.changed().await) {
+                tracing::warn!(error = %causes(&error), "new CA bundle not used, keeping the last good one");
             }
         }
     }
 
     /// Reads the files that flags name. One that fails does not keep the other from being used.
     pub fn reload_files(&self) -> Result<(), TrustError> {
-        let client = self.options.client_ca_file.as_ref().map_or(Ok(()), |path| {
-            let set = read_ca(path)?;
-            self.update(|trust| trust.set_client(Arc::clone(&set)));
-            Ok(())
+        let taken = self.bundles().map(|(bundle, path)| self.take(bundle, path, watched(path).read()));
+        taken.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    fn bundles(&self) -> impl Iterator<Item = (Bundle, &Path)> {
+        let client = self.options.client_ca_file.as_deref().map(|path| (Bundle::Client, path));
+        let front_proxy = self.options.front_proxy.as_ref();
+        let front_proxy = front_proxy.map(|flags| (Bundle::FrontProxy, &*flags.client_ca_file));
+        client.into_iter().chain(front_proxy)
+    }
+
+    fn take(&self, bundle: Bundle, path: &Path, read: Result<Contents, ReadError>) -> Result<(), TrustError> {
+        let pem =
+            read.map_err(|ReadError { path, source }| TrustError::Unreadable { path, source })?.concat();
+        let set = CaSet::from_pem(&pem);
+        let set = Arc::new(set.map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?);
+        self.update(|trust| match (bundle, &self.options.front_proxy) {
+            (Bundle::Client, _) => trust.set_client(Arc::clone(&set)),
+            (Bundle::FrontProxy, Some(flags)) => trust.set_front_proxy(Arc::clone(&set), flags.names()),
+            (Bundle::FrontProxy, None) => {}
         });
-        let front_proxy = self.options.front_proxy.as_ref().map_or(Ok(()), |flags| {
-            let set = read_ca(&flags.client_ca_file)?;
-            self.update(|trust| trust.set_front_proxy(Arc::clone(&set), flags.names()));
-            Ok(())
-        });
-        client.and(front_proxy)
+        Ok(())
     }
 
     /// The trust of this moment.
@@ -206,11 +224,6 @@ fn same<T>(one: Option<&Arc<T>>, two: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == two.map(Arc::as_ptr)
 }
 
-/// Small local files: read on the spot, as waiting for a thread would take longer.
-fn read_ca(path: &Path) -> Result<Arc<CaSet>, TrustError> {
-    let pem = crate::files::read(path)
-        .map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
-    let set =
-        CaSet::from_pem(&pem).map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?;
-    Ok(Arc::new(set))
+fn watched(path: &Path) -> WatchedFiles {
+    WatchedFiles::new([path.to_owned()], CREDENTIAL_BYTES_MAX)
 }
