@@ -1,7 +1,7 @@
-//! What is told of each backend at `/metrics`.
+//! The metrics of each backend.
 //!
-//! The counts belong to the backend of the moment and are written when somebody scrapes: a backend that a reload has
-//! taken away has no series any more, and one that was changed goes on with the counts it had.
+//! The counts belong to the backends in use and are encoded at each scrape: a backend that a reload has removed has no
+//! series any more, and one that was changed keeps its counts.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Counts {
 const KINDS: [&str; 3] = ["partial", "warning", "info"];
 
 impl Counts {
-    /// A query begins; counted as in flight until what this gives is dropped.
+    /// A query begins; it is in flight until the result is dropped.
     pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
@@ -58,16 +58,16 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Tells of the backends of the moment.
+/// Registers the metrics of the backends in use.
 pub(super) fn register(registry: &mut Registry, current: Arc<ArcSwap<Clients>>) {
     let own = registry.sub_registry_with_prefix("metrics_apiserver_backend");
-    own.register_collector(Box::new(Told(current)));
+    own.register_collector(Box::new(Metrics(current)));
 }
 
 #[derive(Debug)]
-struct Told(Arc<ArcSwap<Clients>>);
+struct Metrics(Arc<ArcSwap<Clients>>);
 
-impl Collector for Told {
+impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let clients = self.0.load_full();
         if clients.is_empty() {
@@ -78,44 +78,36 @@ impl Collector for Told {
         names.sort();
         let backends: Vec<(&str, &Backend)> =
             names.into_iter().map(|name| (&*name.0, &*clients[name].backend)).collect();
-        let mut tell =
+        let mut metric =
             |name, help, kind, write: &dyn Fn(&str, &Backend, &mut MetricEncoder<'_>) -> fmt::Result| {
                 let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;
                 backends.iter().try_for_each(|(name, backend)| write(name, backend, &mut encoder))
             };
-        tell(
-            "queries",
-            "Queries ended, by what came of them",
-            MetricType::Counter,
-            &|name, backend, encoder| {
-                backend.counts.queries.encode_outcomes(("backend", name), true, encoder)
-            },
-        )?;
-        let help = "Answers and parts of answers that came with a warning";
-        tell("annotations", help, MetricType::Counter, &|name, backend, encoder| {
+        let help = "Completed queries, by outcome";
+        metric("queries", help, MetricType::Counter, &|name, backend, encoder| {
+            backend.counts.queries.encode_outcomes(("backend", name), true, encoder)
+        })?;
+        let help = "Annotations of responses, by kind; partial means that the data is incomplete";
+        metric("annotations", help, MetricType::Counter, &|name, backend, encoder| {
             KINDS.iter().zip(&backend.counts.annotations).try_for_each(|(kind, counter)| {
                 counter.encode(encoder.encode_family(&[("backend", name), ("kind", *kind)])?)
             })
         })?;
-        let help = "Time of queries that no open breaker ended, waiting for their turn included";
-        tell("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
+        let help = "Duration of queries that no open circuit breaker ended, including the wait for a permit";
+        metric("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
             backend.counts.queries.durations().encode(encoder.encode_family(&[("backend", name)])?)
         })?;
-        tell(
-            "queries_in_flight",
-            "Queries under way or waiting for their turn",
-            MetricType::Gauge,
-            &|name, backend, encoder| {
-                backend.counts.in_flight.encode(encoder.encode_family(&[("backend", name)])?)
-            },
-        )?;
-        let help = "1 while no query is sent because every url of the backend has failed";
-        tell("breaker_open", help, MetricType::Gauge, &|name, backend, encoder| {
+        let help = "Queries that are running or waiting for a permit";
+        metric("queries_in_flight", help, MetricType::Gauge, &|name, backend, encoder| {
+            backend.counts.in_flight.encode(encoder.encode_family(&[("backend", name)])?)
+        })?;
+        let help = "1 if the circuit breakers of all URLs of the backend are open, so that no query is sent";
+        metric("breaker_open", help, MetricType::Gauge, &|name, backend, encoder| {
             let open = i64::from(backend.closed() == 0);
             ConstGauge::new(open).encode(encoder.encode_family(&[("backend", name)])?)
         })?;
-        let help = "Urls of the backend that are not asked because they have failed";
-        tell("urls_down", help, MetricType::Gauge, &|name, backend, encoder| {
+        let help = "URLs of the backend whose circuit breaker is open";
+        metric("urls_down", help, MetricType::Gauge, &|name, backend, encoder| {
             let down = i64::try_from(backend.urls() - backend.closed()).unwrap_or(i64::MAX);
             ConstGauge::new(down).encode(encoder.encode_family(&[("backend", name)])?)
         })

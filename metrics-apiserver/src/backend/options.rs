@@ -84,10 +84,10 @@ pub struct BuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// Not an address, another scheme, or credentials in it.
-    #[error("the url must be http:// or https:// and hold no credentials")]
+    #[error("the url must be http:// or https:// and contain no credentials")]
     Url,
     /// A name or value that HTTP does not allow.
-    #[error("header `{0}` is not a valid http header")]
+    #[error("header `{0}` is not a valid HTTP header")]
     Header(String),
     /// No such file, or no right to read it.
     #[error("cannot read {}", path.display())]
@@ -106,6 +106,6 @@ pub enum SetupError {
         problem: &'static str,
     },
     /// Certificates that do not fit, or no system CAs.
-    #[error("cannot set up tls; check caFile, certFile and keyFile")]
+    #[error("cannot set up TLS; check caFile, certFile and keyFile")]
     Tls(#[source] reqwest::Error),
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::QueryCounts;
 use crate::metric::Sample;
 use crate::rules::Query;
 
@@ -16,7 +17,20 @@ const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * (16 + 16);
 /// Runs a query on a backend: Prometheus over HTTP, or a fake in tests.
 pub trait QuerySource: Send + Sync + 'static {
     /// The backend's result for `query`; ends within the backend's own timeout.
-    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>>;
+    ///
+    /// `owner` is not part of the query: it lets the backend limit how much of it one metric uses.
+    fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>>;
+}
+
+/// The metric that a query is sent for, by identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner(usize);
+
+impl Owner {
+    /// The metric with these counts.
+    pub fn new(counts: &Arc<QueryCounts>) -> Self {
+        Self(Arc::as_ptr(counts).addr())
+    }
 }
 
 /// The result of one query.

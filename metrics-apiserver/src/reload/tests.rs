@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::answer::Answers;
 use crate::backend::Auth;
-use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
 use crate::metric::{Labels, MetricName, Namespace, Sample, Selector};
 use crate::readiness::Endpoint;
 
@@ -164,7 +164,7 @@ impl Scene {
     fn has_backend(&self, name: &str) -> bool {
         let query = Query { backend: BackendName(name.into()), promql: "up".into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(self.backends.query(query)).unwrap_err();
+        let error = runtime.block_on(self.backends.query(query, Owner::new(&Arc::default()))).unwrap_err();
         !error.detail().contains("there is no backend")
     }
 }
@@ -362,7 +362,7 @@ fn the_rules_of_before_are_freed_by_the_look_after() {
 struct Counting(AtomicUsize);
 
 impl QuerySource for Counting {
-    fn query(&self, _: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, _: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let sample = Sample { labels: Labels::new(), value: 1.0, timestamp: Timestamp::now() };
         async move { Ok(Reading { samples: vec![sample], partial: None, asked: Instant::now() }) }.boxed()

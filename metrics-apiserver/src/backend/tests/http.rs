@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::server::{Play, ok, reply};
 use super::*;
-use crate::backend::client::QUERIES_MAX;
+use crate::backend::client::CALLS_MAX;
 
 fn json(text: &str) -> Play {
     Play::Json(text.to_owned())
@@ -85,22 +85,6 @@ async fn an_answer_that_is_not_whole_says_so() {
 }
 
 #[tokio::test]
-async fn a_query_whose_last_answer_was_long_is_asked_for_compressed() {
-    let server = Server::plain(json(&(ANSWER.to_owned() + &" ".repeat(64 << 10))));
-    let backends = backends(options(&server));
-    let encoding = async |promql: &str| {
-        assert_value(query(&backends, promql).await, 42.0);
-        server.last().header("accept-encoding").map(str::to_owned)
-    };
-    assert_eq!(encoding("up").await.as_deref(), Some("identity"));
-    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
-    assert_eq!(encoding("down").await.as_deref(), Some("identity"), "another query");
-    server.play(json(ANSWER));
-    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
-    assert_eq!(encoding("up").await.as_deref(), Some("identity"), "its last answer was short");
-}
-
-#[tokio::test]
 async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_other_servers() {
     let padded = |bytes: usize| ANSWER.to_owned() + &" ".repeat(bytes);
     let giant = padded(2 << 20);
@@ -109,7 +93,8 @@ async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_
     let backend = |name: &str, server| (BackendName(name.into()), options(server));
     let backends = Backends::build(vec![backend("endless", &endless), backend("other", &other)]).unwrap();
     let ask = |backend: &str, promql: &str| {
-        backends.query(Query { backend: BackendName(backend.into()), promql: promql.into() })
+        let query = Query { backend: BackendName(backend.into()), promql: promql.into() };
+        backends.query(query, Owner::new(&Arc::default()))
     };
     let waiting: Vec<_> = ["a", "b", "c"].map(|promql| tokio::spawn(ask("endless", promql))).into();
     let all_came = async {
@@ -153,16 +138,16 @@ async fn a_slow_backend_times_out() {
 }
 
 #[tokio::test]
-async fn a_query_beyond_the_cap_waits_for_its_turn() {
+async fn a_query_beyond_the_limit_waits_for_a_permit() {
     let server = Server::plain(Play::Hang);
     let backends = Arc::new(backends(options(&server)));
     let mut slow = tokio::task::JoinSet::new();
-    for _ in 0..QUERIES_MAX {
+    for _ in 0..CALLS_MAX {
         let backends = Arc::clone(&backends);
         slow.spawn(async move { query(&backends, "slow").await });
     }
     let all_sent = async {
-        while server.requests().len() < QUERIES_MAX {
+        while server.requests().len() < CALLS_MAX {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -170,7 +155,7 @@ async fn a_query_beyond_the_cap_waits_for_its_turn() {
     server.play(json(ANSWER));
     let mut next = Box::pin(query(&backends, "next"));
     assert!(tokio::time::timeout(Duration::from_millis(100), &mut next).await.is_err());
-    assert_eq!(server.requests().len(), QUERIES_MAX);
+    assert_eq!(server.requests().len(), CALLS_MAX);
     slow.abort_all();
     assert_value(next.await, 42.0);
 }
@@ -379,7 +364,7 @@ async fn what_cannot_work_is_refused_at_build() {
     check(ClientOptions { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
     check(ClientOptions { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
     check(ClientOptions { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");
-    check(ClientOptions { ca_file: Some(empty), ..base() }, "holds no certificate");
+    check(ClientOptions { ca_file: Some(empty), ..base() }, "contains no certificate");
 }
 
 /// Spaces, `size` of them, compressed with deflate's fixed codes: one space, then "258 times the byte before".

@@ -2,6 +2,7 @@
 
 mod http;
 mod outage;
+mod series;
 mod server;
 mod tls;
 
@@ -9,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Auth, Backends, ClientOptions};
-use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
+use crate::cache::{BackendName, Owner, Query, QueryCounts, QueryError, QuerySource, Reading};
+use crate::files::{DEBOUNCE, POLL_INTERVAL};
 
 use server::Server;
 
@@ -36,19 +38,29 @@ fn backends(options: ClientOptions) -> Backends {
 }
 
 async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
-    backends.query(Query { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
+    query_for(&Arc::default(), backends, promql).await
 }
 
-/// Lets the clock jump, so that the files are looked at again by the next query.
+/// The same for the metric with these counts.
+async fn query_for(
+    counts: &Arc<QueryCounts>,
+    backends: &Backends,
+    promql: &str,
+) -> Result<Reading, QueryError> {
+    let query = Query { backend: BackendName("default".into()), promql: Arc::from(promql) };
+    backends.query(query, Owner::new(counts)).await
+}
+
+/// Advances the clock, so that the next query reads the files again.
 async fn files_become_due() {
-    jump(super::credentials::FILES_CHECK_INTERVAL).await;
+    jump(POLL_INTERVAL).await;
 }
 
 /// The same, after a query that has seen what is new in them.
 async fn files_settle(backends: &Backends) {
     files_become_due().await;
     let _ = query(backends, "up").await;
-    jump(super::credentials::SETTLE).await;
+    jump(DEBOUNCE).await;
 }
 
 async fn jump(time: Duration) {

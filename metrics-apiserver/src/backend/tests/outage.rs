@@ -10,8 +10,7 @@ use tokio::task::JoinHandle;
 use super::server::{Play, Request, reply};
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
-use crate::backend::client::QUERIES_MAX;
-use crate::backend::credentials::SETTLE;
+use crate::backend::client::{CALLS_MAX, CALLS_PER_OWNER_MAX};
 
 /// As it is in a URL.
 const PROBE: &str = "vector%281%29";
@@ -240,22 +239,21 @@ async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
 }
 
 #[tokio::test]
-async fn queries_that_timed_out_leave_turns_to_others() {
+async fn a_slow_rule_leaves_permits_to_others() {
     let server = Server::plain(Play::Hang);
-    let timeout = Duration::from_secs(2);
-    let backends = Arc::new(backends(ClientOptions { timeout, ..options(&server) }));
-    for slow in (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>() {
-        assert!(slow.await.unwrap().is_err());
-    }
-    server.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
-    server.play(Play::Hang);
-    let slow = (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>();
+    let backends = Arc::new(backends(options(&server)));
+    let rule = Arc::new(QueryCounts::default());
+    let slow: Vec<_> = (0..CALLS_MAX)
+        .map(|_| {
+            let (backends, rule) = (Arc::clone(&backends), Arc::clone(&rule));
+            tokio::spawn(async move { query_for(&rule, &backends, "slow").await })
+        })
+        .collect();
     told(&backends, "queries_in_flight{backend=\"default\"} 10").await;
-    arrived(&server, "slow", QUERIES_MAX + QUERIES_MAX / 2).await;
+    arrived(&server, "slow", CALLS_PER_OWNER_MAX).await;
     server.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "fast").await, 42.0);
-    assert_eq!(asked(&server, "slow"), QUERIES_MAX + QUERIES_MAX / 2, "the others still wait");
+    assert_eq!(asked(&server, "slow"), CALLS_PER_OWNER_MAX, "the others still wait");
     for slow in slow {
         slow.abort();
     }
@@ -380,7 +378,7 @@ async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query(
     for result in join_all((0..8).map(|_| query(&backends, "up"))).await {
         assert_value(result, 42.0);
     }
-    jump(SETTLE).await;
+    jump(DEBOUNCE).await;
     let before = server.requests().len();
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(server.requests().len(), before + 1, "settled, so it is the one tried first");
@@ -395,7 +393,7 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
     server.play(Play::Token("old", ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
     std::fs::write(&path, "new").unwrap();
-    jump(SETTLE).await;
+    jump(DEBOUNCE).await;
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(tokens(&server), ["old", "ne", "old", "old"]);
 }
@@ -446,7 +444,7 @@ async fn a_probe_is_sent_on_a_new_connection() {
     let server = answering();
     let timeout = Duration::from_millis(500);
     let backends = backends(ClientOptions { timeout, ..options(&server) });
-    let at_once = || join_all((0..QUERIES_MAX).map(|_| query(&backends, "up")));
+    let at_once = || join_all((0..CALLS_MAX).map(|_| query(&backends, "up")));
     at_once().await;
     let connections = server.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(connections > FAILURES_TO_OPEN as usize, "{connections} connections");

@@ -1,6 +1,6 @@
-//! The answer of Prometheus' `/api/v1/query`, decoded within bounds.
+//! The response of `/api/v1/query`: the samples of an instant vector, or the one of a scalar.
 //!
-//! In two passes over the bytes, since what `result` holds depends on `resultType`, which may come after it.
+//! In two passes over the bytes, because what `result` holds depends on `resultType`, which may come after it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,128 +9,60 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::annotations::{Annotations, Infos, Warnings};
+use super::envelope::Envelope;
+use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX};
+use crate::backend::annotations::Annotations;
 use crate::metric::{Labels, Packing, Sample};
 
-/// Series in one answer: more than the pods of the largest workloads, for rules that let one value a pod pass.
-pub(super) const SAMPLES_MAX: usize = 10_000;
+/// Series in one response: more than the pods of the largest workloads, for rules that return one value per pod.
+pub(in crate::backend) const SAMPLES_MAX: usize = 10_000;
 const SAMPLES_LIMIT: &str = "10000 series";
 
-/// Labels of one series; Mimir refuses series with more than 40.
-const SERIES_LABELS_MAX: usize = 256;
-const SERIES_LABELS_LIMIT: &str = "256 labels in a series";
-
-/// Labels in one answer, 20 for each of [`SAMPLES_MAX`] series.
+/// Labels in one response, 20 for each of [`SAMPLES_MAX`] series.
 const LABELS_MAX: usize = 200_000;
 const LABELS_LIMIT: &str = "200000 labels";
 
-/// The label that holds a series' metric name, which is no label of what was measured; an answer names its metric itself.
-const NAME_LABEL: &str = "__name__";
-
-/// When year 1 begins, in milliseconds; the library's own range ends with year 9999, as RFC 3339's does.
+/// When year 1 begins, in milliseconds. The range of [`Timestamp`] ends with year 9999, as RFC 3339's does.
 const YEAR_1: i64 = -62_135_596_800_000;
 
-/// Why a body gives no samples.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum DecodeError {
-    /// `status: error`.
-    Failure(Failure),
-    /// Not JSON, or not what Prometheus sends.
-    Malformed(String),
-    /// What Prometheus sends, but no numbers: the query is at fault.
-    Unfit(&'static str),
-    /// More than so many.
-    TooMuch(&'static str),
-}
-
-/// What Prometheus says went wrong.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// `errorType`: `timeout`, `execution`, `bad_data` …
-    pub(super) kind: String,
-    /// `error`, in Prometheus' words.
-    pub(super) message: String,
-}
-
-/// The samples of a vector, or the one of a scalar; and what else the answer says.
-pub(super) fn answer(body: &[u8]) -> Result<(Vec<Sample>, Annotations), DecodeError> {
-    let head: Head<'_> = parse(body)?;
-    if let Some(failure) = head.failure() {
-        return Err(DecodeError::Failure(failure));
-    }
-    let samples = samples(body, head.result_type())?;
-    Ok((samples, Annotations::new(head.warnings, head.infos, head.is_partial)))
+/// The samples of a vector, or the one of a scalar, and the annotations.
+pub(in crate::backend) fn vector(body: &[u8]) -> Result<(Vec<Sample>, Annotations), DecodeError> {
+    let (data, annotations) = serde_json::from_slice::<Envelope<Head>>(body)?.open()?;
+    let samples = samples(body, data.and_then(|data| data.result_type).as_deref())?;
+    Ok((samples, annotations))
 }
 
 fn samples(body: &[u8], result_type: Option<&str>) -> Result<Vec<Sample>, DecodeError> {
     match result_type {
-        Some("vector") => match parse::<Body<Vector>>(body)?.data.result {
+        Some("vector") => match serde_json::from_slice::<Body<Vector>>(body)?.data.result {
             Vector::Samples(samples) => Ok(samples),
             Vector::TooMuch(limit) => Err(DecodeError::TooMuch(limit)),
             Vector::Histogram => Err(DecodeError::Unfit(
-                "the query gives a native histogram; make it a number, as by histogram_quantile()",
+                "the query returns a native histogram; make it a number, for example with histogram_quantile()",
             )),
         },
         Some("scalar") => {
-            let point = parse::<Body<Point<'_>>>(body)?.data.result;
+            let point = serde_json::from_slice::<Body<Point<'_>>>(body)?.data.result;
             Ok(vec![
                 point.sample(Labels::new()).map_err(|problem| DecodeError::Malformed(problem.to_owned()))?,
             ])
         }
-        Some("matrix") => {
-            Err(DecodeError::Unfit("the query gives a matrix; it must give an instant vector or a scalar"))
-        }
-        Some("string") => {
-            Err(DecodeError::Unfit("the query gives a string; it must give an instant vector or a scalar"))
-        }
+        Some("matrix") => Err(DecodeError::Unfit(
+            "the query returns a matrix; it must return an instant vector or a scalar",
+        )),
+        Some("string") => Err(DecodeError::Unfit(
+            "the query returns a string; it must return an instant vector or a scalar",
+        )),
         Some(_) => Err(DecodeError::Malformed("an unknown resultType".to_owned())),
         None => Err(DecodeError::Malformed("no resultType".to_owned())),
     }
 }
 
-/// What a body with an error's status code says, if it is Prometheus'.
-pub(super) fn failure(body: &[u8]) -> Option<Failure> {
-    parse::<Head<'_>>(body).ok()?.failure()
-}
-
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
-    serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(error.to_string()))
-}
-
-/// All but the result.
+/// The data without its result.
 #[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    status: Cow<'a, str>,
-    #[serde(borrow)]
-    data: Option<DataHead<'a>>,
-    #[serde(rename = "errorType")]
-    error_type: Option<String>,
-    error: Option<String>,
-    #[serde(default)]
-    warnings: Warnings,
-    #[serde(default)]
-    infos: Infos,
-    #[serde(rename = "isPartial", default)]
-    is_partial: bool,
-}
-
-#[derive(Deserialize)]
-struct DataHead<'a> {
-    #[serde(rename = "resultType", borrow)]
-    result_type: Option<Cow<'a, str>>,
-}
-
-impl Head<'_> {
-    fn failure(&self) -> Option<Failure> {
-        let said = |text: &Option<String>| text.clone().unwrap_or_default();
-        let failure = Failure { kind: said(&self.error_type), message: said(&self.error) };
-        (self.status != "success").then_some(failure)
-    }
-
-    fn result_type(&self) -> Option<&str> {
-        self.data.as_ref()?.result_type.as_deref()
-    }
+struct Head {
+    #[serde(rename = "resultType")]
+    result_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -164,7 +96,7 @@ impl<'de> Visitor<'de> for VectorVisitor {
         f.write_str("a list of series")
     }
 
-    /// No data, as Prometheus 2.0, old Thanos and Google's frontend say it.
+    /// No data, in the words of Prometheus 2.0, old Thanos and Google's frontend.
     fn visit_unit<E>(self) -> Result<Vector, E> {
         Ok(Vector::Samples(Vec::new()))
     }
@@ -197,7 +129,7 @@ impl<'de> Visitor<'de> for VectorVisitor {
     }
 }
 
-/// The labels of a series; one more than there may be, if there are too many.
+/// The labels of a series; one more than the limit, if there are too many.
 struct SeriesLabels(Packing);
 
 impl<'de> Deserialize<'de> for SeriesLabels {
@@ -228,7 +160,7 @@ impl<'de> Visitor<'de> for LabelsVisitor {
     }
 }
 
-/// Adds a name or a value without a text of its own for it.
+/// Adds a name or a value without allocating a string for it.
 struct Piece<'a>(&'a mut Packing);
 
 impl<'de> DeserializeSeed<'de> for Piece<'_> {
@@ -243,7 +175,7 @@ impl Visitor<'_> for Piece<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
+        f.write_str("a string")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
@@ -272,14 +204,14 @@ struct Point<'a>(f64, #[serde(borrow)] Cow<'a, str>);
 
 impl Point<'_> {
     fn sample(&self, labels: Labels) -> Result<Sample, &'static str> {
-        // Rust reads all that Go writes: 1e-7, NaN, +Inf, -Inf.
-        let value = self.1.parse().map_err(|_| "a value is no number")?;
+        // Rust parses all that Go prints: 1e-7, NaN, +Inf, -Inf.
+        let value = self.1.parse().map_err(|_| "a value is not a number")?;
         Ok(Sample { labels, value, timestamp: timestamp(self.0).ok_or("a timestamp is out of range")? })
     }
 }
 
-/// Prometheus counts in milliseconds; a float of seconds is off by less than half of one. None for what RFC 3339 has no
-/// year for: an HPA could not read the whole answer.
+/// Prometheus counts in milliseconds; a float of seconds is off by less than half of one. None for a year that RFC 3339
+/// does not have: an HPA could not decode the answer.
 fn timestamp(seconds: f64) -> Option<Timestamp> {
     let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
     let timestamp = Timestamp::from_duration(since_epoch).ok()?.round(Unit::Millisecond).ok()?;

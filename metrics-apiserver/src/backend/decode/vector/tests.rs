@@ -1,24 +1,25 @@
-//! Bodies that are answers, and bodies that are not.
+//! Bodies that are vectors, and bodies that are not.
 
 use super::*;
+use crate::backend::decode::{Failure, failure};
 
 fn answer(result_type: &str, result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
 }
 
 fn samples(body: &[u8]) -> Result<Vec<Sample>, DecodeError> {
-    super::answer(body).map(|(samples, _)| samples)
+    vector(body).map(|(samples, _)| samples)
 }
 
 fn annotations(more: &str) -> Annotations {
-    super::answer(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
+    vector(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
 }
 
 #[track_caller]
 fn malformed(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
         Err(DecodeError::Malformed(detail)) => assert!(detail.contains(expected), "{detail:?}"),
-        other => panic!("{body} gives {other:?}"),
+        other => panic!("{body} returns {other:?}"),
     }
 }
 
@@ -26,7 +27,7 @@ fn malformed(body: &str, expected: &str) {
 fn unfit(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
         Err(DecodeError::Unfit(detail)) => assert!(detail.contains(expected), "{detail:?}"),
-        other => panic!("{body} gives {other:?}"),
+        other => panic!("{body} returns {other:?}"),
     }
 }
 
@@ -103,8 +104,8 @@ fn the_result_may_come_before_its_type() {
 
 #[test]
 fn other_results_are_refused_by_name() {
-    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
-    unfit(&answer("string", r#"[1,"x"]"#), "gives a string");
+    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "returns a matrix");
+    unfit(&answer("string", r#"[1,"x"]"#), "returns a string");
     malformed(&answer("tensor", "[]"), "unknown resultType");
     malformed(r#"{"status":"success"}"#, "no resultType");
     malformed(r#"{"status":"success","data":{"result":[]}}"#, "no resultType");
@@ -119,11 +120,11 @@ fn a_native_histogram_is_no_number() {
 #[test]
 fn other_shapes_are_malformed() {
     malformed(&answer("vector", r#"[{"metric":{}}]"#), "no value");
-    malformed(&answer("vector", r#"[{"metric":{},"value":[1,"1.2.3"]}]"#), "no number");
+    malformed(&answer("vector", r#"[{"metric":{},"value":[1,"1.2.3"]}]"#), "not a number");
     malformed(&answer("vector", r#"[{"metric":{},"value":[1e300,"1"]}]"#), "timestamp");
     malformed(&answer("vector", r#"[{"metric":{},"value":[1,2]}]"#), "expected");
     malformed(&answer("vector", "{}"), "a list of series");
-    malformed(&answer("scalar", r#"[1,"x"]"#), "no number");
+    malformed(&answer("scalar", r#"[1,"x"]"#), "not a number");
     malformed(&"[".repeat(1_000_000), "");
     malformed(&answer("vector", &"[".repeat(1_000_000)), "");
     malformed(&answer("vector", "[]")[..60], "EOF");
