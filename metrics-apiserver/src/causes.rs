@@ -1,9 +1,10 @@
-//! An error with everything behind it, on one line: how every room writes errors to the log.
+//! An error with its sources on one line, for the log.
 
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error and its sources, joined by colons.
+/// Displays an error and its sources, joined by colons. Some errors display their source themselves; it is not
+/// repeated.
 pub(crate) fn causes<'a>(error: &'a (dyn Error + 'a)) -> impl fmt::Display + 'a {
     Causes(error)
 }
@@ -12,11 +13,15 @@ struct Causes<'a>(&'a (dyn Error + 'a));
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
         let mut source = self.0.source();
         while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
+            let text = error.to_string();
+            if !last.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            (last, source) = (text, error.source());
         }
         Ok(())
     }
@@ -35,5 +40,8 @@ mod tests {
         let chain = Link("outer", Some(Box::new(Link("middle", Some(Box::new(Link("inner", None)))))));
         assert_eq!(causes(&chain).to_string(), "outer: middle: inner");
         assert_eq!(causes(&Link("alone", None)).to_string(), "alone");
+        let repeated =
+            Link("outer: middle", Some(Box::new(Link("middle", Some(Box::new(Link("inner", None)))))));
+        assert_eq!(causes(&repeated).to_string(), "outer: middle: inner");
     }
 }

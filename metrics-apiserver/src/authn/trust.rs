@@ -1,4 +1,4 @@
-//! Whom we trust at the moment: two sets of authorities that are never mixed, and the front proxy's headers.
+//! Which certificates are trusted: two sets of authorities that are never mixed, and the front proxy's headers.
 //!
 //! A certificate of the cluster's CA (every kubelet has one) must not pass for the front proxy's, which may
 //! name any user. What flags name comes from files, the rest from kube-apiserver's `ConfigMap`. Both may
@@ -42,7 +42,7 @@ enum Bundle {
     FrontProxy,
 }
 
-/// The trust of the moment, and the ways it is kept up to date.
+/// The current trust, and what keeps it up to date.
 #[derive(Debug)]
 pub struct TrustStore {
     options: TrustOptions,
@@ -65,7 +65,7 @@ impl TrustStore {
         self.looked_up.load(Ordering::Acquire)
     }
 
-    /// Reads the `ConfigMap` once, at start. That there is none is no failure: client certificates then prove nothing.
+    /// Reads the `ConfigMap` once, at start. A missing one is not an error: client certificates then prove nothing.
     pub async fn look_up(&self, client: &Client) -> Result<(), TrustError> {
         if !self.options.want_lookup() {
             return Ok(());
@@ -129,7 +129,7 @@ impl TrustStore {
         Ok(())
     }
 
-    /// The trust of this moment.
+    /// The current trust.
     pub(super) fn current(&self) -> Arc<Trust> {
         self.current.load_full()
     }
@@ -147,8 +147,8 @@ impl TrustStore {
             });
         } else {
             tracing::warn!(
-                "there is no ConfigMap kube-system/extension-apiserver-authentication, \
-                 keeping the CA certificates known so far"
+                "ConfigMap kube-system/extension-apiserver-authentication not found, \
+                 keeping the last known CA certificates"
             );
         }
         self.looked_up.store(true, Ordering::Release);
@@ -162,7 +162,7 @@ impl TrustStore {
         });
         let now = self.current();
         if !now.is(&before) {
-            tracing::info!(trust = ?now, "the trusted CA certificates changed");
+            tracing::info!(trust = ?now, "trusted CA certificates changed");
             now.tell_left_out(&before);
             now.warn_if_shared();
         }
@@ -214,7 +214,8 @@ impl Trust {
         if self.is_shared() {
             tracing::warn!(
                 "DANGER: the front proxy's CA also signs client certificates and any name is allowed, so everybody \
-                 with a client certificate can act as any user: set --requestheader-allowed-names or use a CA of its own"
+                 with a client certificate can act as any user: set --requestheader-allowed-names or use a \
+                 separate CA"
             );
         }
     }

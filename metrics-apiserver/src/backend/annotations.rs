@@ -1,11 +1,11 @@
 //! Annotations: what a backend says beside its data.
 //!
-//! All of them come as `warnings` or `infos`. Annotations on the PromQL itself (a missing bucket label, a quantile out of
-//! range) begin with `PromQL warning` or `PromQL info`; they come with every response to the query, and the numbers are what
-//! the query means. Any other warning says that a part of the data was not reached: a remote read that failed, a store of
-//! Thanos or Mimir that did not answer. The numbers may then be too small. The same is assumed of the line that Prometheus
-//! adds after ten ("3 more warning annotations omitted"), because it may hide such a warning. `VictoriaMetrics` says
-//! `isPartial`.
+//! All of them come as `warnings` or `infos`. Annotations on the PromQL itself (a missing bucket label, a quantile
+//! out of range) begin with `PromQL warning` or `PromQL info`; they come with every response to the query, and the
+//! numbers are what the query means. Any other warning says that a part of the data was not reached: a remote read
+//! that failed, a store of Thanos or Mimir that did not answer. The numbers may then be too small. The same is
+//! assumed of the line that Prometheus adds after ten ("3 more warning annotations omitted"), because it may hide
+//! such a warning. `VictoriaMetrics` says `isPartial`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,9 +1,9 @@
 //! The body of a response while it is read and decoded, and the memory that bodies may use.
 //!
-//! Almost all bodies are *small* and use no budget. *Large* and *giant* ones take from a budget of their own kind, of which
-//! one server gets at most half, so that a server that sends slowly, or stops in the middle, leaves the rest to others. A
-//! body takes its share when it grows into the kind, and keeps it until it is decoded. Whoever has taken one share needs
-//! only a larger one to go on, so no two bodies wait for each other.
+//! Almost all bodies are *small* and use no budget. *Large* and *giant* ones take from a budget of their own kind, of
+//! which one server gets at most half, so that a server that sends slowly, or stops in the middle, leaves the rest to
+//! others. A body takes its share when it grows into the kind, and keeps it until it is decoded. Whoever has taken
+//! one share needs only a larger one to go on, so no two bodies wait for each other.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -265,9 +265,7 @@ mod tests {
     #[test]
     fn the_budget_is_what_all_bodies_together_may_take() {
         assert_eq!(LARGE_BUDGET + GIANT_BUDGET, 48 << 20);
-        assert!(
-            super::super::decode::KEPT_BYTES_MAX * 2 <= BYTES_MAX,
-            "a summary and the names it is made of"
-        );
+        // A summary of series, and the names it is made of.
+        const { assert!(crate::backend::decode::KEPT_BYTES_MAX * 2 <= BYTES_MAX) };
     }
 }

@@ -112,8 +112,8 @@ impl Client {
         self.credentials.reconnect().await;
     }
 
-    /// Sends a call once the server has a permit for its owner. The server is told how long it is `allowed` to take; the
-    /// caller keeps the time.
+    /// Sends a call once the server has a permit for its owner. The server is told how long it is `allowed` to take;
+    /// the caller keeps the time.
     pub(super) async fn call<C: Call>(
         &self,
         server: &Server,
@@ -246,8 +246,8 @@ fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Fa
     }
 }
 
-/// Whether the connection ended before a response began: most often a kept one that the server, or a gateway, was about to
-/// close. A call changes nothing, so it can be sent once more, as Go's client does.
+/// Whether the connection ended before a response began: most often a kept one that the server, or a gateway, was
+/// about to close. A call changes nothing, so it can be sent once more, as Go's client does.
 fn is_cut_off(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }

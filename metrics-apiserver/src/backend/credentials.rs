@@ -1,9 +1,9 @@
 //! The HTTP client and the credentials that it sends.
 //!
-//! The files are read again before a query, at most every ten seconds, and at once when a
-//! backend refuses the credentials: what is new in them is then tried for that request, before it counts. What cannot be
-//! used (missing, half written, a key that does not match) leaves the last good one in place, and does not keep the other
-//! files from being used.
+//! The files are read again before a query, at most every ten seconds, and at once when a backend refuses the
+//! credentials: what is new in them is then tried for that request, before it counts. What cannot be used (missing,
+//! half written, a key that does not match) leaves the last good one in place, and does not keep the other files from
+//! being used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::cache::BackendName;
 use crate::causes::causes;
 use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, WatchedFiles};
 
-/// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried must not
-/// make us read files for each of its queries.
+/// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried
+/// must not make us read files for each of its queries.
 const REFUSED_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Longer than the 15 s between two reads of an HPA, so that connections are reused; short enough that a replaced client
-/// certificate is soon the only one in use.
+/// Longer than the 15 s between two reads of an HPA, so that connections are reused; short enough that a replaced
+/// client certificate is soon the only one in use.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const USER_AGENT: &str = concat!("metrics-apiserver/", env!("CARGO_PKG_VERSION"));
@@ -97,8 +97,8 @@ impl Credentials {
         self.current.load_full()
     }
 
-    /// Another session than `used`, whose credentials the backend refuses, if there is one. What has not settled is for this
-    /// request only: a half-written token must not replace a good one that one query is refused with.
+    /// Another session than `used`, whose credentials the backend refuses, if there is one. What has not settled is
+    /// for this request only: a half-written token must not replace a good one that one query is refused with.
     pub(super) async fn refused(self: &Arc<Self>, used: &Arc<HttpSession>) -> Option<Arc<HttpSession>> {
         let mut state = Arc::clone(&self.poll).lock_owned().await;
         let is_due = state.refused_at.is_none_or(|at| at.elapsed() >= REFUSED_POLL_INTERVAL);
@@ -110,8 +110,8 @@ impl Credentials {
         if Arc::ptr_eq(&current, used) { state.trial.clone() } else { Some(current) }
     }
 
-    /// Another HTTP client from now on, without the connections of the one before: a network that has lost them does not
-    /// say so, and each query that is sent on one waits for its timeout.
+    /// Another HTTP client from now on, without the connections of the one before: a network that has lost them does
+    /// not say so, and each query that is sent on one waits for its timeout.
     pub(super) async fn reconnect(self: &Arc<Self>) {
         let (this, before) = (Arc::clone(self), self.current.load_full());
         let contents = before.contents.clone();

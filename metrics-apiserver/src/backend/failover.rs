@@ -1,12 +1,13 @@
 //! One backend: its servers, which of them is called, and the health of each.
 //!
-//! A backend with several `urls` is an HA pair: servers that scrape the same targets, each with all the data, but scraped at
-//! other moments and with other gaps. So a call is answered by one of them, and the next calls by the same one for as long as
-//! it answers: a rate that was read now here and now there would jump. When it fails, the call is sent to the next one within
-//! the same timeout, of which each attempt gets an equal share, so that a server that hangs does not use up all of it; calls
-//! then stay with the server that answers. A call that no server answers, or that fails where others are answered, does not
-//! change which server is preferred. A call that is itself at fault (refused by Prometheus, too large a response) would fail
-//! everywhere and is not retried. What a gateway refuses before one server may be let in before another.
+//! A backend with several `urls` is an HA pair: servers that scrape the same targets, each with all the data, but
+//! scraped at other moments and with other gaps. So a call is answered by one of them, and the next calls by the same
+//! one for as long as it answers: a rate that was read now here and now there would jump. When it fails, the call is
+//! sent to the next one within the same timeout, of which each attempt gets an equal share, so that a server that
+//! hangs does not use up all of it; calls then stay with the server that answers. A call that no server answers, or
+//! that fails where others are answered, does not change which server is preferred. A call that is itself at fault
+//! (refused by Prometheus, too large a response) would fail everywhere and is not retried. What a gateway refuses
+//! before one server may be let in before another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

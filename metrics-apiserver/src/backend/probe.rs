@@ -1,14 +1,15 @@
 //! Probes a server whose breaker is open until it answers.
 //!
-//! The first probe is sent at once, the next ones after pauses that grow from one second to four, with ±25 % jitter so that
-//! replicas do not probe in lockstep. A probe that hangs is given up after three seconds. So a server that is back gets
-//! queries again within eight seconds, before an HPA's next read (15 s), whether anybody reads or not.
+//! The first probe is sent at once, the next ones after pauses that grow from one second to four, with ±25 % jitter
+//! so that replicas do not probe in lockstep. A probe that hangs is given up after three seconds. So a server that is
+//! back gets queries again within eight seconds, before an HPA's next read (15 s), whether anybody reads or not.
 //!
-//! Probes, and the queries after them, are sent on new connections: if the network has silently lost the old ones, each of
-//! them would cost a timeout, and a probe would only show that one more is dead.
+//! Probes, and the queries after them, are sent on new connections: if the network has silently lost the old ones,
+//! each of them would cost a timeout, and a probe would only show that one more is dead.
 //!
-//! A gateway that refuses the probe says nothing about the server behind it, and may refuse this query alone, forever. So a
-//! refusal closes the breaker as well: queries find out, and one that is refused is sent to the next server.
+//! A gateway that refuses the probe says nothing about the server behind it, and may refuse this query alone,
+//! forever. So a refusal closes the breaker as well: queries find out, and one that is refused is sent to the next
+//! server.
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;

@@ -1,11 +1,11 @@
 //! Files that are read again while the server runs.
 //!
-//! Mounted Secrets and ConfigMaps change by a swap of symbolic links, which a watch on the file does not survive. So files
-//! are polled and compared by content. What is new is given out once it has been the same for [`DEBOUNCE`]: a file that is
-//! being written could be half of a good one, and of a pair only one file may be replaced yet.
+//! Mounted Secrets and `ConfigMap`s change by a swap of symbolic links, which a watch on the file does not survive. So
+//! files are polled and compared by content. What is new is given out once it has been the same for [`DEBOUNCE`]: a
+//! file that is being written could be half of a good one, and of a pair only one file may be replaced yet.
 //!
-//! Whoever watches keeps what was good last. Content that cannot be used, or a file that cannot be read, is given out once
-//! like any other, so a problem is reported once.
+//! Whoever watches keeps what was good last. Content that cannot be used, or a file that cannot be read, is given out
+//! once like any other, so a problem is reported once.
 
 use std::path::PathBuf;
 use std::sync::Arc;

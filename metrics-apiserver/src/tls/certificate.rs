@@ -104,7 +104,8 @@ impl ServingCertificate {
                 Ok(true) => tracing::info!("serving certificate replaced"),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(error = %causes(&error), "new serving certificate not used, keeping the last good one");
+                    let error = causes(&error);
+                    tracing::warn!(%error, "new serving certificate not used, keeping the last good one");
                 }
             }
         }
@@ -165,8 +166,8 @@ impl From<ReadError> for LoadError {
     }
 }
 
-/// When the first of these certificates expires, in seconds since 1970: from then on the chain is not valid. Certificates
-/// that cannot be parsed are left out; if none can, 0 triggers the alert on expiration.
+/// When the first of these certificates expires, in seconds since 1970: from then on the chain is not valid.
+/// Certificates that cannot be parsed are left out; if none can, 0 triggers the alert on expiration.
 fn expires(chain: &[CertificateDer<'_>]) -> i64 {
     let readable = chain.iter().filter_map(|certificate| X509Certificate::from_der(certificate).ok());
     readable.map(|(_, certificate)| certificate.validity().not_after.timestamp()).min().unwrap_or_default()

@@ -6,8 +6,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Bytes of a client's certificates. They stay in memory with the connection, twice, before anybody has checked them; a leaf
-/// and three intermediate ones with RSA keys have six thousand.
+/// Bytes of a client's certificates. They stay in memory with the connection, twice, before anybody has checked them;
+/// a leaf and three intermediate ones with RSA keys have six thousand.
 const CHAIN_MAX: usize = 16 * 1024;
 
 /// Takes any client certificate, or none. Who signed it is checked for each request, where the two sets of

@@ -14,6 +14,11 @@ pub(super) use series::KEPT_BYTES_MAX;
 pub(super) use series::series;
 pub use series::{LabelNames, SeriesSummary};
 
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Visitor};
+
 use crate::cache::QueryError;
 
 /// Labels of one series; Mimir refuses series with more than 40.
@@ -47,5 +52,28 @@ impl From<serde_json::Error> for DecodeError {
 impl From<QueryError> for DecodeError {
     fn from(error: QueryError) -> Self {
         Self::Body(error)
+    }
+}
+
+/// Passes a string to a function, without allocating.
+struct Str<F>(F);
+
+impl<'de, R, F: FnOnce(&str) -> R> DeserializeSeed<'de> for Str<F> {
+    type Value = R;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<R, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<R, F: FnOnce(&str) -> R> Visitor<'_> for Str<F> {
+    type Value = R;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<R, E> {
+        Ok((self.0)(text))
     }
 }

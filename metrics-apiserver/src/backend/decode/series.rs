@@ -1,7 +1,8 @@
 //! The response of `/api/v1/series`: which metric names exist, and with which sets of label names.
 //!
 //! A response may list 100,000 series in 50 MB, most of which differ in label values only. So it is decoded while it
-//! arrives, and label values are skipped: memory grows with the number of distinct names, not with the number of series.
+//! arrives, and label values are skipped: memory grows with the number of distinct names, not with the number of
+//! series.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -12,14 +13,15 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::envelope::Envelope;
-use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX};
+use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
 use crate::backend::annotations::Annotations;
 
 /// What is kept of one response: some 50,000 metric names.
 pub(in crate::backend) const KEPT_BYTES_MAX: usize = 8 << 20;
 const KEPT_LIMIT: &str = "8 MiB of metric and label names";
 
-/// A string of a response, which the JSON reader holds whole. Label values are the longest, and seldom longer than 1 KiB.
+/// A string of a response, which the JSON reader holds whole. Label values are the longest, and seldom longer than 1
+/// KiB.
 const STRING_BYTES_MAX: usize = 64 << 10;
 const STRING_LIMIT: &str = "64 KiB in a string";
 
@@ -44,6 +46,7 @@ pub struct SeriesSummary {
 
 /// Decodes a body while it is read.
 pub(in crate::backend) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), DecodeError> {
+    let body = io::BufReader::new(body);
     let mut body = Limited { body, string_bytes: None, is_escaped: false, depth: 0, exceeded: None };
     let decoded = serde_json::from_reader::<_, Envelope<List>>(&mut body);
     if let Some(limit) = body.exceeded {
@@ -155,7 +158,11 @@ impl Names {
         limit.or_else(|| (self.kept_bytes > KEPT_BYTES_MAX).then_some(KEPT_LIMIT))
     }
 
-    fn add_label(&mut self, name: &str) {
+    /// Adds a label of the series that is being read; whether it is the one with the metric name.
+    fn add_label(&mut self, name: &str) -> bool {
+        if name == NAME_LABEL {
+            return true;
+        }
         let next = number(self.labels.len());
         let label = self.labels.get(name).copied().unwrap_or_else(|| {
             self.kept_bytes += name.len() + ENTRY_BYTES;
@@ -163,6 +170,7 @@ impl Names {
             next
         });
         self.series.push(label);
+        false
     }
 
     /// Adds the series that was read, unless it has no name to be found by.
@@ -230,9 +238,9 @@ impl<'de> Visitor<'de> for Series<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.0.metric.clear();
         self.0.series.clear();
-        while let Some(is_metric) = map.next_key_seed(Label(self.0))? {
+        while let Some(is_metric) = map.next_key_seed(Str(|name: &str| self.0.add_label(name)))? {
             if is_metric {
-                map.next_value_seed(Metric(&mut self.0.metric))?;
+                map.next_value_seed(Str(|name: &str| name.clone_into(&mut self.0.metric)))?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -242,57 +250,6 @@ impl<'de> Visitor<'de> for Series<'_> {
             }
         }
         self.0.add_series();
-        Ok(())
-    }
-}
-
-/// Reads a label name; whether it is the one with the metric name.
-struct Label<'a>(&'a mut Names);
-
-impl<'de> DeserializeSeed<'de> for Label<'_> {
-    type Value = bool;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Label<'_> {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a label name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        let is_metric = name == NAME_LABEL;
-        if !is_metric {
-            self.0.add_label(name);
-        }
-        Ok(is_metric)
-    }
-}
-
-/// Reads a metric name.
-struct Metric<'a>(&'a mut String);
-
-impl<'de> DeserializeSeed<'de> for Metric<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Metric<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a metric name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<(), E> {
-        name.clone_into(self.0);
         Ok(())
     }
 }

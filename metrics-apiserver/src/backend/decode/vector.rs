@@ -6,11 +6,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::envelope::Envelope;
-use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX};
+use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
 use crate::backend::annotations::Annotations;
 use crate::metric::{Labels, Packing, Sample};
 
@@ -149,38 +149,14 @@ impl<'de> Visitor<'de> for LabelsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SeriesLabels, A::Error> {
         let mut labels = Packing::default();
-        while map.next_key_seed(Piece(&mut labels))?.is_some() {
-            map.next_value_seed(Piece(&mut labels))?;
+        while map.next_key_seed(Str(|name: &str| labels.push(name)))?.is_some() {
+            map.next_value_seed(Str(|value: &str| labels.push(value)))?;
             if labels.labels() > SERIES_LABELS_MAX {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 break;
             }
         }
         Ok(SeriesLabels(labels))
-    }
-}
-
-/// Adds a name or a value without allocating a string for it.
-struct Piece<'a>(&'a mut Packing);
-
-impl<'de> DeserializeSeed<'de> for Piece<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Piece<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.0.push(text);
-        Ok(())
     }
 }
 

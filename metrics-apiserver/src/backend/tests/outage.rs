@@ -37,13 +37,13 @@ fn scrape(backends: &Backends) -> String {
     text
 }
 
-async fn told(backends: &Backends, line: &str) {
-    let told = async {
+async fn shows(backends: &Backends, line: &str) {
+    let shown = async {
         while !scrape(backends).contains(line) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENT, told).await;
+    let in_time = tokio::time::timeout(PATIENT, shown).await;
     assert!(in_time.is_ok(), "{line} not in\n{}", scrape(backends));
 }
 
@@ -115,9 +115,9 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
     let server = Server::plain(dead());
     let backends = backends(options(&server));
     open(&backends).await;
-    told(&backends, "breaker_open{backend=\"default\"} 1").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 1").await;
     server.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(server.last().line.contains(PROBE), "{}", server.last().line);
     assert_value(query(&backends, "up").await, 42.0);
 }
@@ -175,14 +175,14 @@ async fn a_cut_connection_does_not_lead_to_a_server_that_is_down() {
     let backends = pair(&first, &second, PATIENT);
     open(&backends).await;
     first.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "urls_down{backend=\"default\"} 1").await;
+    shows(&backends, "urls_down{backend=\"default\"} 1").await;
     assert_value(query(&backends, "up").await, 42.0);
     first.play(dead());
     assert!(query(&backends, "up").await.is_err(), "there is no other to answer");
     first.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "up").await, 42.0);
     second.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "urls_down{backend=\"default\"} 0").await;
+    shows(&backends, "urls_down{backend=\"default\"} 0").await;
     assert_value(query(&backends, "later").await, 42.0);
     assert_eq!(asked(&second, "later"), 0, "the first answered all the time since");
 }
@@ -249,7 +249,7 @@ async fn a_slow_rule_leaves_permits_to_others() {
             tokio::spawn(async move { query_for(&rule, &backends, "slow").await })
         })
         .collect();
-    told(&backends, "queries_in_flight{backend=\"default\"} 10").await;
+    shows(&backends, "queries_in_flight{backend=\"default\"} 10").await;
     arrived(&server, "slow", CALLS_PER_OWNER_MAX).await;
     server.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "fast").await, 42.0);
@@ -337,7 +337,7 @@ async fn a_probe_that_a_gateway_refuses_lets_queries_show_what_they_get() {
     let backends = backends(options(&server));
     open(&backends).await;
     server.play(refusal("404 Not Found"));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     server.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "up").await, 42.0);
@@ -354,7 +354,7 @@ async fn a_pair_is_given_up_when_both_are_down() {
     tokio::time::timeout(PATIENT, down).await.unwrap();
     assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 2"), "{}", scrape(&backends));
     second.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert_value(query(&backends, "up").await, 42.0);
 }
 
@@ -448,12 +448,12 @@ async fn a_probe_is_sent_on_a_new_connection() {
     at_once().await;
     let connections = server.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(connections > FAILURES_TO_OPEN as usize, "{connections} connections");
-    // The network has lost them, and tells nobody.
+    // The network has silently lost them.
     server.play(Play::HangBefore(connections, ANSWER.to_owned()));
     for _ in 0..FAILURES_TO_OPEN {
         assert_eq!(query(&backends, "up").await.unwrap_err(), QueryError::TimedOut(timeout));
     }
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert_eq!(asked(&server, PROBE), 1);
     assert_value(query(&backends, "up").await, 42.0);
 }
