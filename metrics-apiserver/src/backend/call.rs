@@ -10,6 +10,9 @@ use super::body::Body;
 use super::decode::{self, DecodeError, SeriesSummary};
 use crate::metric::Sample;
 
+/// Calls at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
+pub(super) const CALLS_MAX: usize = 10;
+
 /// The largest response to a series call, decompressed: half a million series of 500 bytes.
 const SERIES_BYTES_MAX: usize = 256 << 20;
 const SERIES_LIMIT: &str = "256 MiB";

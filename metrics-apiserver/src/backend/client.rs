@@ -12,16 +12,13 @@ use tokio::time::Instant;
 use super::annotations::Annotations;
 use super::body::{Body, BodyBudget, short, transport};
 use super::breaker::Breaker;
-use super::call::Call;
+use super::call::{CALLS_MAX, Call};
 use super::credentials::{Credentials, HttpSession};
 use super::decode::{self, DecodeError, Failure};
 use super::{ClientOptions, SetupError};
 use crate::cache::{BackendName, Owner, QueryError};
 use crate::limit::ConcurrencyLimiter;
 use crate::telemetry;
-
-/// Calls at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
-pub(super) const CALLS_MAX: usize = 10;
 
 /// Calls at one server at once for one metric: a slow rule that is read in many namespaces leaves the rest to others.
 pub(super) const CALLS_PER_OWNER_MAX: usize = CALLS_MAX / 2;

@@ -17,7 +17,7 @@ use reqwest::{Certificate, redirect};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use super::client::CALLS_MAX;
+use super::call::CALLS_MAX;
 use super::{Auth, ClientOptions, Identity, SetupError};
 use crate::cache::BackendName;
 use crate::causes::causes;

@@ -22,7 +22,7 @@ use super::body::BodyBudget;
 use super::breaker::{FAILURES_TO_OPEN, Verdict};
 use super::call::{Call, InstantQuery};
 use super::client::{Answer, Client, Failed, Fault};
-use super::metrics::Counts;
+use super::counts::Counts;
 use super::{ClientOptions, SeriesQuery, SeriesSummary, SetupError, probe};
 use crate::cache::{BackendName, Owner, QueryError, Reading};
 
@@ -262,7 +262,7 @@ mod tests {
         for _ in 0..FAILURES_TO_OPEN {
             second.failed(Instant::now(), "down");
         }
-        let mut query = pin!(backend.query("up", Owner::new(&Arc::default())));
+        let mut query = pin!(backend.query("up", Owner::new(&Arc::new(()))));
         assert!(poll!(&mut query).is_pending(), "the first server has all the time while the second is down");
         second.probed();
         assert_eq!(query.await, Err(QueryError::TimedOut(Duration::from_secs(10))));

@@ -5,58 +5,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::Clients;
-use super::annotations::Annotations;
+use super::clients::Clients;
+use super::counts::KINDS;
 use super::failover::Backend;
-use crate::cache::{QueryCounts, QueryError, Reading};
-
-/// The counts of one backend.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    queries: QueryCounts,
-    annotations: [Counter; KINDS.len()],
-    in_flight: Gauge,
-}
-
-const KINDS: [&str; 3] = ["partial", "warning", "info"];
-
-impl Counts {
-    /// A query begins; it is in flight until the result is dropped.
-    pub(super) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight(&self.in_flight)
-    }
-
-    pub(super) fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) {
-        self.queries.ended(fetched, took);
-    }
-
-    pub(super) fn noted(&self, annotations: &Annotations) {
-        let counts =
-            [usize::from(annotations.partial.is_some()), annotations.warnings.len(), annotations.infos.len()];
-        for (counter, count) in self.annotations.iter().zip(counts) {
-            counter.inc_by(count as u64);
-        }
-    }
-}
-
-pub(super) struct InFlight<'a>(&'a Gauge);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// Registers the metrics of the backends in use.
 pub(super) fn register(registry: &mut Registry, current: Arc<ArcSwap<Clients>>) {

@@ -12,6 +12,8 @@ mod body;
 mod breaker;
 mod call;
 mod client;
+mod clients;
+mod counts;
 mod credentials;
 mod decode;
 mod failover;
@@ -21,7 +23,6 @@ mod metrics;
 mod options;
 mod probe;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -36,6 +37,7 @@ pub use decode::{LabelNames, SeriesSummary};
 pub use options::{Auth, BuildError, ClientOptions, Identity, SetupError};
 
 use body::BodyBudget;
+use clients::{Clients, clients};
 use failover::Backend;
 
 /// All configured backends by name.
@@ -43,15 +45,6 @@ use failover::Backend;
 pub struct Backends {
     current: Arc<ArcSwap<Clients>>,
     budget: BodyBudget,
-}
-
-type Clients = HashMap<BackendName, Entry>;
-
-/// A backend with what it was made from.
-#[derive(Debug, Clone)]
-struct Entry {
-    options: ClientOptions,
-    backend: Arc<Backend>,
 }
 
 impl Backends {
@@ -92,24 +85,6 @@ impl Backends {
         // The configuration check refuses such a rule; a reload may have removed the backend since.
         backend.ok_or_else(|| QueryError::Unavailable { detail: "there is no backend with this name".into() })
     }
-}
-
-fn clients(
-    backends: Vec<(BackendName, ClientOptions)>,
-    before: &Clients,
-    budget: &BodyBudget,
-) -> Result<Clients, BuildError> {
-    let entry = |(name, options): (BackendName, ClientOptions)| {
-        let namesake = before.get(&name);
-        if let Some(same) = namesake.filter(|entry| entry.options == options) {
-            return Ok((name, same.clone()));
-        }
-        let counts = namesake.map(|entry| Arc::clone(&entry.backend.counts)).unwrap_or_default();
-        let backend = Backend::new(&name, options.clone(), counts, budget)
-            .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
-        Ok((name, Entry { options, backend: Arc::new(backend) }))
-    };
-    backends.into_iter().map(entry).collect()
 }
 
 impl QuerySource for Backends {

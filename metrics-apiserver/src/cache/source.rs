@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::QueryCounts;
 use crate::metric::Sample;
 use crate::rules::Query;
 
@@ -22,14 +21,14 @@ pub trait QuerySource: Send + Sync + 'static {
     fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>>;
 }
 
-/// The metric that a query is sent for, by identity.
+/// The metric that a query is sent for, by the identity of something that it shares with no other metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Owner(usize);
 
 impl Owner {
-    /// The metric with these counts.
-    pub fn new(counts: &Arc<QueryCounts>) -> Self {
-        Self(Arc::as_ptr(counts).addr())
+    /// The metric that this is part of, such as its counts.
+    pub fn new<T>(part: &Arc<T>) -> Self {
+        Self(Arc::as_ptr(part).addr())
     }
 }
 

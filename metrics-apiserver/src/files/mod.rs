@@ -29,7 +29,11 @@ pub(crate) struct ReadError {
 /// Opens a regular file, following symbolic links.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     // The check goes by name because opening is what blocks.
-    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("not a regular file")) }
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("is not a regular file"))
+    }
 }
 
 /// The content of a file, if it has no more than so many bytes.
@@ -39,7 +43,7 @@ pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let is_too_large = content.len() as u64 > bytes_max;
     let read = read.and_then(|_| {
         if is_too_large {
-            Err(io::Error::other(format!("larger than {bytes_max} bytes")))
+            Err(io::Error::other(format!("is larger than {bytes_max} bytes")))
         } else {
             Ok(content)
         }

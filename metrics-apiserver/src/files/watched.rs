@@ -221,9 +221,11 @@ mod tests {
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let large = write(&dir, "large", &"x".repeat(1025));
-        for (path, expected) in
-            [(&pipe, "not a regular file"), (&large, "larger than 1024 bytes"), (&dir.path().into(), "not a")]
-        {
+        for (path, expected) in [
+            (&pipe, "is not a regular file"),
+            (&large, "is larger than 1024 bytes"),
+            (&dir.path().into(), "is not a"),
+        ] {
             let error = WatchedFiles::new([path.clone()], 1024).read().unwrap_err();
             assert!(error.source.to_string().starts_with(expected), "{:?}", error.source);
         }

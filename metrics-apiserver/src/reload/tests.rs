@@ -164,7 +164,7 @@ impl Scene {
     fn has_backend(&self, name: &str) -> bool {
         let query = Query { backend: BackendName(name.into()), promql: "up".into() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(self.backends.query(query, Owner::new(&Arc::default()))).unwrap_err();
+        let error = runtime.block_on(self.backends.query(query, Owner::new(&Arc::new(())))).unwrap_err();
         !error.detail().contains("there is no backend")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::DecodeError;
+use super::error::{DecodeError, Failure};
 use crate::backend::annotations::{Annotations, Infos, Warnings};
 
 /// A response; `D` is its `data`.
@@ -20,15 +20,6 @@ pub(super) struct Envelope<D> {
     /// `VictoriaMetrics` says so.
     #[serde(rename = "isPartial", default)]
     is_partial: bool,
-}
-
-/// What Prometheus says went wrong.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// `errorType`: `timeout`, `execution`, `bad_data` …
-    pub(crate) kind: String,
-    /// `error`, in Prometheus' words.
-    pub(crate) message: String,
 }
 
 impl<D> Envelope<D> {

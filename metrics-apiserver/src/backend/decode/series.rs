@@ -13,11 +13,12 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::envelope::Envelope;
-use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
+use super::error::DecodeError;
+use super::labels::{NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
 use crate::backend::annotations::Annotations;
 
 /// What is kept of one response: some 50,000 metric names.
-pub(in crate::backend) const KEPT_BYTES_MAX: usize = 8 << 20;
+pub(crate) const KEPT_BYTES_MAX: usize = 8 << 20;
 const KEPT_LIMIT: &str = "8 MiB of metric and label names";
 
 /// A string of a response, which the JSON reader holds whole. Label values are the longest, and seldom longer than 1
@@ -45,7 +46,7 @@ pub struct SeriesSummary {
 }
 
 /// Decodes a body while it is read.
-pub(in crate::backend) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), DecodeError> {
+pub(crate) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), DecodeError> {
     let body = io::BufReader::new(body);
     let mut body = Limited { body, string_bytes: None, is_escaped: false, depth: 0, exceeded: None };
     let decoded = serde_json::from_reader::<_, Envelope<List>>(&mut body);

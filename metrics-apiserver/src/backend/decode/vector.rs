@@ -10,12 +10,13 @@ use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::envelope::Envelope;
-use super::{DecodeError, NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
+use super::error::DecodeError;
+use super::labels::{NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
 use crate::backend::annotations::Annotations;
 use crate::metric::{Labels, Packing, Sample};
 
 /// Series in one response: more than the pods of the largest workloads, for rules that return one value per pod.
-pub(in crate::backend) const SAMPLES_MAX: usize = 10_000;
+pub(crate) const SAMPLES_MAX: usize = 10_000;
 const SAMPLES_LIMIT: &str = "10000 series";
 
 /// Labels in one response, 20 for each of [`SAMPLES_MAX`] series.
@@ -26,7 +27,7 @@ const LABELS_LIMIT: &str = "200000 labels";
 const YEAR_1: i64 = -62_135_596_800_000;
 
 /// The samples of a vector, or the one of a scalar, and the annotations.
-pub(in crate::backend) fn vector(body: &[u8]) -> Result<(Vec<Sample>, Annotations), DecodeError> {
+pub(crate) fn vector(body: &[u8]) -> Result<(Vec<Sample>, Annotations), DecodeError> {
     let (data, annotations) = serde_json::from_slice::<Envelope<Head>>(body)?.open()?;
     let samples = samples(body, data.and_then(|data| data.result_type).as_deref())?;
     Ok((samples, annotations))

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::server::{Play, ok, reply};
 use super::*;
-use crate::backend::client::CALLS_MAX;
+use crate::backend::call::CALLS_MAX;
 
 fn json(text: &str) -> Play {
     Play::Json(text.to_owned())
@@ -94,7 +94,7 @@ async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_
     let backends = Backends::build(vec![backend("endless", &endless), backend("other", &other)]).unwrap();
     let ask = |backend: &str, promql: &str| {
         let query = Query { backend: BackendName(backend.into()), promql: promql.into() };
-        backends.query(query, Owner::new(&Arc::default()))
+        backends.query(query, Owner::new(&Arc::new(())))
     };
     let waiting: Vec<_> = ["a", "b", "c"].map(|promql| tokio::spawn(ask("endless", promql))).into();
     let all_came = async {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Auth, Backends, ClientOptions};
-use crate::cache::{BackendName, Owner, Query, QueryCounts, QueryError, QuerySource, Reading};
+use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 use crate::files::{DEBOUNCE, POLL_INTERVAL};
 
 use server::Server;
@@ -38,17 +38,13 @@ fn backends(options: ClientOptions) -> Backends {
 }
 
 async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
-    query_for(&Arc::default(), backends, promql).await
+    query_for(&Arc::new(()), backends, promql).await
 }
 
-/// The same for the metric with these counts.
-async fn query_for(
-    counts: &Arc<QueryCounts>,
-    backends: &Backends,
-    promql: &str,
-) -> Result<Reading, QueryError> {
+/// The same for the metric with this owner.
+async fn query_for(owner: &Arc<()>, backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
     let query = Query { backend: BackendName("default".into()), promql: Arc::from(promql) };
-    backends.query(query, Owner::new(counts)).await
+    backends.query(query, Owner::new(owner)).await
 }
 
 /// Advances the clock, so that the next query reads the files again.

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use super::server::{Play, Request, reply};
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
-use crate::backend::client::{CALLS_MAX, CALLS_PER_OWNER_MAX};
+use crate::backend::call::CALLS_MAX;
+use crate::backend::client::CALLS_PER_OWNER_MAX;
 
 /// As it is in a URL.
 const PROBE: &str = "vector%281%29";
@@ -242,7 +243,7 @@ async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
 async fn a_slow_rule_leaves_permits_to_others() {
     let server = Server::plain(Play::Hang);
     let backends = Arc::new(backends(options(&server)));
-    let rule = Arc::new(QueryCounts::default());
+    let rule = Arc::new(());
     let slow: Vec<_> = (0..CALLS_MAX)
         .map(|_| {
             let (backends, rule) = (Arc::clone(&backends), Arc::clone(&rule));
