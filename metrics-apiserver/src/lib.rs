@@ -11,6 +11,7 @@ pub mod authz;
 pub mod backend;
 pub mod cache;
 pub mod catalog;
+mod causes;
 pub mod cli;
 pub mod config;
 mod files;

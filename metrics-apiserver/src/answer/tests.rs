@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::cache::{Limits, Query, QueryError, QuerySource, ReadError, Reading};
+use crate::cache::{Limits, Owner, Query, QueryError, QuerySource, ReadError, Reading};
 use crate::catalog::Catalog;
 use crate::metric::{Labels, MetricName, Quantity, Sample};
 use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode, Situation};
@@ -28,7 +28,7 @@ struct Backend {
 }
 
 impl QuerySource for Backend {
-    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, query: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.asked.lock().unwrap().push(query);
         let (outcome, after, asked) = (self.outcome.lock().unwrap().clone(), self.after, Instant::now());
         async move {

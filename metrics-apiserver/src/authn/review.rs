@@ -1,4 +1,4 @@
-//! One review by the Kubernetes API (`TokenReview`, `SubjectAccessReview`): bounded in time and in tries.
+//! One review by the Kubernetes API (`TokenReview`, `SubjectAccessReview`), limited in time and attempts.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -13,11 +13,12 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
 
 use super::ReviewCounts;
+use crate::causes::causes;
 
-/// How long a review may take with all its tries.
+/// How long a review may take, including all attempts.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How often a review is sent at most. The client's own retries should be off, see `create`.
-const TRIES: u32 = 5;
+const ATTEMPTS_MAX: u32 = 5;
 /// The pause after the first try; doubled after each further one. Shorter than Go's half a second, since a
 /// read waits for it: the four pauses are 1.5 s together.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,18 +31,18 @@ pub enum ReviewError {
     /// No answer in time.
     #[error("the Kubernetes API did not answer within {0:?}")]
     TimedOut(Duration),
-    /// It cannot be reached, or refuses: see that the service account is bound to `system:auth-delegator`.
-    #[error("the Kubernetes API did not do the review")]
+    /// It is not reachable, or refuses: the service account must be bound to `system:auth-delegator`.
+    #[error("the review request to the Kubernetes API failed")]
     Failed(#[source] Box<kube::Error>),
-    /// A review without a status is no review.
-    #[error("the Kubernetes API sent a review without a status")]
+    /// The review has no status.
+    #[error("the Kubernetes API returned a review without a status")]
     NoStatus,
-    /// It was not asked.
+    /// The review was not requested.
     #[error("unauthenticated clients cause too many reviews")]
     RateLimited,
 }
 
-/// Sends a review and waits for the answer. A failure that may pass (5xx, 429, network) is tried again.
+/// Sends a review and waits for the answer. A failure that may be temporary (5xx, 429, network) is retried.
 ///
 /// The client should be made with `Config::default_retry` off: otherwise it repeats 429, 503 and 504 on its
 /// own as well, inside the same deadline.
@@ -50,7 +51,9 @@ where
     K: Clone + Debug + DeserializeOwned + Serialize + Resource,
 {
     let began = Instant::now();
-    let span = info_span!(target: "traces", "review", otel.kind = "client", otel.name = K::KIND, otel.status_code = Empty);
+    let span = info_span!(
+        target: "traces", "review", otel.kind = "client", otel.name = K::KIND, otel.status_code = Empty
+    );
     let answered = tokio::time::timeout(DEADLINE, create_with_retries(api, review))
         .instrument(span.clone())
         .await
@@ -68,18 +71,18 @@ where
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
     let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut attempts = 1;
     loop {
         match api.create(&PostParams::default(), review).await {
             Ok(answer) => return Ok(answer),
-            Err(error) if tries < TRIES && may_pass(&error) => {
-                tracing::debug!(%error, tries, "a review failed, trying again");
+            Err(error) if attempts < ATTEMPTS_MAX && may_pass(&error) => {
+                tracing::debug!(error = %causes(&error), attempts, "review failed, trying again");
             }
             Err(error) => return Err(ReviewError::Failed(Box::new(error))),
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
-        tries += 1;
+        attempts += 1;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whom we trust at the moment: two sets of authorities that are never mixed, and the front proxy's headers.
+//! Which certificates are trusted: two sets of authorities that are never mixed, and the front proxy's headers.
 //!
 //! A certificate of the cluster's CA (every kubelet has one) must not pass for the front proxy's, which may
 //! name any user. What flags name comes from files, the rest from kube-apiserver's `ConfigMap`. Both may
@@ -7,18 +7,17 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use kube::Client;
 
 use super::ca::CaSet;
 use super::configmap;
 use super::headers::ProxyNames;
 use super::options::{Options, TrustError};
-
-/// How often the files are read: a mounted Secret follows its change within about a minute, so this adds little.
-const POLL_INTERVAL: Duration = Duration::from_secs(10);
+use crate::causes::causes;
+use crate::files::{CREDENTIAL_BYTES_MAX, Contents, ReadError, WatchedFiles};
 
 /// Whom we trust. `None`: this way of showing who you are is not configured.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +35,14 @@ pub(super) struct FrontProxy {
     pub(super) names: ProxyNames,
 }
 
-/// The trust of the moment, and the ways it is kept up to date.
+/// A CA bundle that a flag names.
+#[derive(Debug, Clone, Copy)]
+enum Bundle {
+    Client,
+    FrontProxy,
+}
+
+/// The current trust, and what keeps it up to date.
 #[derive(Debug)]
 pub struct TrustStore {
     options: Options,
@@ -59,7 +65,7 @@ impl TrustStore {
         self.looked_up.load(Ordering::Acquire)
     }
 
-    /// Reads the `ConfigMap` once, at start. That there is none is no failure: client certificates then prove nothing.
+    /// Reads the `ConfigMap` once, at start. A missing one is not an error: client certificates then prove nothing.
     pub async fn look_up(&self, client: &Client) -> Result<(), TrustError> {
         if !self.options.want_lookup() {
             return Ok(());
@@ -83,36 +89,46 @@ impl TrustStore {
         }
     }
 
-    /// Reads the files again every ten seconds until dropped; returns at once if no flag names one.
+    /// Follows the files that flags name until dropped; returns at once if no flag names one.
     pub async fn poll_files(self: Arc<Self>) {
-        if self.options.client_ca_file.is_none() && self.options.front_proxy.client_ca_file.is_none() {
-            return;
-        }
+        join_all(self.bundles().map(|(bundle, path)| self.follow(bundle, path))).await;
+    }
+
+    async fn follow(&self, bundle: Bundle, path: &Path) {
+        let mut file = watched(path);
         loop {
-            tokio::time::sleep(POLL_INTERVAL).await;
-            if let Err(error) = self.reload_files() {
-                tracing::warn!(error = &error as &dyn std::error::Error, "keeping the last good CA bundle");
+            if let Err(error) = self.take(bundle, path, file.changed().await) {
+                tracing::warn!(error = %causes(&error), "new CA bundle not used, keeping the last good one");
             }
         }
     }
 
     /// Reads the files that flags name. One that fails does not keep the other from being used.
     pub fn reload_files(&self) -> Result<(), TrustError> {
-        let client = self.options.client_ca_file.as_ref().map_or(Ok(()), |path| {
-            let set = read_ca(path)?;
-            self.update(|trust| trust.set_client(Arc::clone(&set)));
-            Ok(())
-        });
-        let proxy = &self.options.front_proxy;
-        let front_proxy = proxy.client_ca_file.as_ref().map_or(Ok(()), |path| {
-            let set = read_ca(path)?;
-            self.update(|trust| trust.set_front_proxy(Arc::clone(&set), proxy.names()));
-            Ok(())
-        });
-        client.and(front_proxy)
+        let taken = self.bundles().map(|(bundle, path)| self.take(bundle, path, watched(path).read()));
+        taken.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// The trust of this moment.
+    fn bundles(&self) -> impl Iterator<Item = (Bundle, &Path)> {
+        let client = self.options.client_ca_file.as_deref().map(|path| (Bundle::Client, path));
+        let front_proxy = self.options.front_proxy.client_ca_file.as_deref();
+        let front_proxy = front_proxy.map(|path| (Bundle::FrontProxy, path));
+        client.into_iter().chain(front_proxy)
+    }
+
+    fn take(&self, bundle: Bundle, path: &Path, read: Result<Contents, ReadError>) -> Result<(), TrustError> {
+        let pem =
+            read.map_err(|ReadError { path, source }| TrustError::Unreadable { path, source })?.concat();
+        let set = CaSet::from_pem(&pem);
+        let set = Arc::new(set.map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?);
+        self.update(|trust| match bundle {
+            Bundle::Client => trust.set_client(Arc::clone(&set)),
+            Bundle::FrontProxy => trust.set_front_proxy(Arc::clone(&set), self.options.front_proxy.names()),
+        });
+        Ok(())
+    }
+
+    /// The current trust.
     pub(super) fn current(&self) -> Arc<Trust> {
         self.current.load_full()
     }
@@ -130,8 +146,8 @@ impl TrustStore {
             });
         } else {
             tracing::warn!(
-                "there is no ConfigMap kube-system/extension-apiserver-authentication, \
-                 keeping the CA certificates known so far"
+                "ConfigMap kube-system/extension-apiserver-authentication not found, \
+                 keeping the last known CA certificates"
             );
         }
         self.looked_up.store(true, Ordering::Release);
@@ -145,7 +161,7 @@ impl TrustStore {
         });
         let now = self.current();
         if !now.is(&before) {
-            tracing::info!(trust = ?now, "the trusted CA certificates changed");
+            tracing::info!(trust = ?now, "trusted CA certificates changed");
             now.tell_left_out(&before);
             now.warn_if_shared();
         }
@@ -197,7 +213,8 @@ impl Trust {
         if self.is_shared() {
             tracing::warn!(
                 "DANGER: the front proxy's CA also signs client certificates and any name is allowed, so everybody \
-                 with a client certificate can act as any user: set --requestheader-allowed-names or use a CA of its own"
+                 with a client certificate can act as any user: set --requestheader-allowed-names or use a \
+                 separate CA"
             );
         }
     }
@@ -207,11 +224,6 @@ fn same<T>(one: Option<&Arc<T>>, two: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == two.map(Arc::as_ptr)
 }
 
-/// Small local files: read on the spot, as waiting for a thread would take longer.
-fn read_ca(path: &Path) -> Result<Arc<CaSet>, TrustError> {
-    let pem = crate::files::read(path)
-        .map_err(|source| TrustError::Unreadable { path: path.to_owned(), source })?;
-    let set =
-        CaSet::from_pem(&pem).map_err(|source| TrustError::NoBundle { path: path.to_owned(), source })?;
-    Ok(Arc::new(set))
+fn watched(path: &Path) -> WatchedFiles {
+    WatchedFiles::new([path.to_owned()], CREDENTIAL_BYTES_MAX)
 }

@@ -1,9 +1,9 @@
 //! Limits the reviews that unauthenticated clients cause: anybody who reaches the port can send an invented token, or
 //! nothing and an invented path, and each costs kube-apiserver a review.
 //!
-//! Go's delegated clients are held to the same rate, but share it: there, unauthenticated clients make everybody wait. Here
-//! their reviews are limited apart from all others. A review beyond the limit is refused at once, since a waiting one
-//! would take a connection from other clients.
+//! Go's delegated clients are held to the same rate, but share it: there, unauthenticated clients make everybody
+//! wait. Here their reviews are limited apart from all others. A review beyond the limit is refused at once, since a
+//! waiting one would take a connection from other clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::ReviewError;
 use crate::limit::{ConcurrencyLimiter, Permit, TokenBucket};
 
-/// Reviews at once. A busy kube-apiserver takes some hundred milliseconds for one, so these are some hundred per second;
-/// one that does not answer holds no more than these for the ten seconds a review may take.
+/// Reviews at once. A busy kube-apiserver takes some hundred milliseconds for one, so these are some hundred per
+/// second; one that does not answer holds no more than these for the ten seconds a review may take.
 const REVIEWS_MAX: usize = 32;
 
 /// Reviews per second, and at once after a pause: as in every aggregated API server.

@@ -1,10 +1,11 @@
-//! What a backend says beside its samples: that the answer is not whole, and remarks on the query.
+//! Annotations: what a backend says beside its data.
 //!
-//! Both come as `warnings`. Prometheus' remarks on the PromQL itself (a bucket label that is missing, a quantile out of
-//! range) begin with `PromQL warning` or `PromQL info`; they are the same whenever the query is put, and the numbers are
-//! what the query means. Any other warning says that a part of the data was not reached: a remote read that failed, a
-//! store of Thanos or Mimir that did not answer. The numbers may then be too small. So is one that Prometheus adds
-//! after ten ("3 more warning annotations omitted"): nobody can tell what it hides. `VictoriaMetrics` says `isPartial`.
+//! All of them come as `warnings` or `infos`. Annotations on the PromQL itself (a missing bucket label, a quantile
+//! out of range) begin with `PromQL warning` or `PromQL info`; they come with every response to the query, and the
+//! numbers are what the query means. Any other warning says that a part of the data was not reached: a remote read
+//! that failed, a store of Thanos or Mimir that did not answer. The numbers may then be too small. The same is
+//! assumed of the line that Prometheus adds after ten ("3 more warning annotations omitted"), because it may hide
+//! such a warning. `VictoriaMetrics` says `isPartial`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,41 +13,41 @@ use std::fmt;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// AnnotationLog kept of one answer; Prometheus itself sends ten of a kind.
-const REMARKS_MAX: usize = 10;
+/// Annotations kept of one response; Prometheus sends ten of a kind.
+const ANNOTATIONS_MAX: usize = 10;
 
-/// What is kept of a warning: enough for a sentence with a name in it.
-const WARNING_CHARS_MAX: usize = 300;
+/// What is kept of one annotation: enough for a sentence with a name in it.
+const ANNOTATION_CHARS_MAX: usize = 300;
 
-/// What one answer says beside its samples.
+/// The annotations of one response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Annotations {
-    /// Why the answer is not whole.
+    /// Why the data is partial.
     pub(super) partial: Option<String>,
-    /// AnnotationLog on the query that something in it is probably wrong.
+    /// Something in the query is probably wrong.
     pub(super) warnings: Vec<String>,
-    /// AnnotationLog on the query that may be nothing.
+    /// Something in the query may be wrong.
     pub(super) infos: Vec<String>,
 }
 
 impl Annotations {
     pub(super) fn new(warnings: Warnings, infos: Infos, is_partial: bool) -> Self {
-        let said = is_partial.then(|| "the answer is marked as partial".to_owned());
-        Self { partial: warnings.partial.or(said), warnings: warnings.remarks, infos: infos.0 }
+        let marked = is_partial.then(|| "the response is marked as partial".to_owned());
+        Self { partial: warnings.partial.or(marked), warnings: warnings.on_query, infos: infos.0 }
     }
 }
 
-/// `warnings`, told apart while they are read: however many there are, one that matters is not missed.
+/// `warnings`, told apart while they are read: one that matters is not missed, however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     partial: Option<String>,
-    remarks: Vec<String>,
+    on_query: Vec<String>,
 }
 
 impl Warnings {
     fn add(&mut self, text: &str) {
         if text.starts_with("PromQL warning") || text.starts_with("PromQL info") {
-            keep(&mut self.remarks, text);
+            keep(&mut self.on_query, text);
         } else {
             self.partial.get_or_insert_with(|| short(text));
         }
@@ -73,14 +74,14 @@ impl<'de> Deserialize<'de> for Infos {
     }
 }
 
-/// Hands on each text of a list; null is an empty one.
+/// Passes on each string of a list; null is an empty one.
 struct Texts<F>(F);
 
 impl<'de, F: FnMut(&str)> Visitor<'de> for Texts<F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of texts")
+        f.write_str("a list of strings")
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
@@ -96,11 +97,11 @@ impl<'de, F: FnMut(&str)> Visitor<'de> for Texts<F> {
 }
 
 fn keep(texts: &mut Vec<String>, text: &str) {
-    if texts.len() < REMARKS_MAX {
+    if texts.len() < ANNOTATIONS_MAX {
         texts.push(short(text));
     }
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(WARNING_CHARS_MAX).collect()
+    text.chars().take(ANNOTATION_CHARS_MAX).collect()
 }

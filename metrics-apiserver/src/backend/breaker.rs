@@ -1,61 +1,61 @@
-//! Whether a server of a backend is worth asking: the breaker.
+//! The circuit breaker of one server.
 //!
-//! *Closed*, queries are sent. [`FAILURES_TO_OPEN`] failures in a row, of whatever queries, *open* it: then no query is
-//! sent, those under way are given up (whoever waits for them would only wait for their timeout), and a probe of our
-//! own is sent until the server answers one, which *closes* it again (see [`probe`](super::probe)).
+//! While it is *closed*, calls are sent. [`FAILURES_TO_OPEN`] failures in a row, of whatever calls, *open* it: no
+//! call is sent, those in flight are given up (waiting for them would mean waiting for their timeouts), and a
+//! [`probe`](super::probe) is sent until the server answers one, which *closes* it again.
 //!
-//! What must not happen is that one slow rule, or three, take a healthy server away from all others:
+//! One slow rule, or three, must not take a healthy server away from all others:
 //!
-//! - A failure counts only if the server has answered nothing else since that query was sent. While a slow query uses up
-//!   its 10 s, other rules of the backend are answered, and that shows where the fault lies, also when the query is put to
-//!   another server next, which answers nobody else.
-//! - Any answer ends the row. So does one that refuses the query or is too long to read: the server works. What a gateway
-//!   refuses before the server has seen it says nothing of the server: it neither counts nor ends the row.
-//! - The probe is a query that costs nothing, not the next query that happens to come, and the first one is sent at
-//!   once. Should only slow queries have failed, with no other query between, the breaker is open for milliseconds.
+//! - A failure counts only if the server has answered nothing else since the call was sent. While a slow query uses
+//!   up its 10 s, other rules of the backend are answered, which shows that the query is at fault. That also holds
+//!   when the query is then sent to another server, which answers nobody else.
+//! - Any answer ends the series of failures. So does one that refuses the call or is too large: the server works. A
+//!   refusal by a gateway says nothing about the server: it neither counts nor ends the series.
+//! - The probe is a cheap query of our own, not the next query that happens to come, and the first one is sent at
+//!   once. If only slow queries have failed, with no other query between, the breaker is open for milliseconds.
 //!
-//! If it opens again before any query was answered (the server answers the probe and nothing else), the first probe waits
-//! as the last one did.
+//! If it opens again before any call was answered (the server answers the probe and nothing else), the pause before the
+//! first probe is as long as the last one was.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// One failure may be a restart's cut connection, two may be a pair of them; at ten queries at once and one every 15 s
-/// alike, three without an answer between are an outage.
+/// One failure may be a connection cut by a restart, two may be a pair of them. Three without an answer between are an
+/// outage, at ten queries at once and at one every 15 s alike.
 pub(super) const FAILURES_TO_OPEN: u32 = 3;
 
 /// The state of one server.
 #[derive(Debug)]
 pub(super) struct Breaker {
-    row: Mutex<Row>,
+    failures: Mutex<Failures>,
     /// While it is open: the message of the failure that opened it.
     open: watch::Sender<Option<Arc<str>>>,
 }
 
 #[derive(Debug, Default)]
-struct Row {
-    failures: u32,
+struct Failures {
+    in_a_row: u32,
     answered_at: Option<Instant>,
-    /// How often it opened since a query was answered.
+    /// How often the breaker opened since a call was answered.
     openings: u32,
 }
 
 /// What a failure means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing: the server has answered others since.
-    Pardoned,
-    /// One more in a row.
+    /// It does not count: the server has answered other calls since.
+    Ignored,
+    /// It counts.
     Counted,
-    /// One too many.
+    /// It has opened the breaker.
     Opened,
 }
 
 impl Breaker {
     pub(super) fn new() -> Self {
-        Self { row: Mutex::default(), open: watch::Sender::new(None) }
+        Self { failures: Mutex::default(), open: watch::Sender::new(None) }
     }
 
     /// The message of the failure that opened it, if it is open.
@@ -71,56 +71,56 @@ impl Breaker {
                 return Arc::clone(cause);
             }
             if open.changed().await.is_err() {
-                // Cannot be: the sender is ours.
+                // Cannot happen: `self` holds the sender.
                 std::future::pending::<()>().await;
             }
         }
     }
 
-    /// A query was answered at `now`; says whether this closed the breaker.
+    /// A call was answered at `now`; whether this closed the breaker.
     pub(super) fn answered(&self, now: Instant) -> bool {
-        let mut row = self.row();
-        *row = Row { failures: 0, answered_at: Some(now), openings: 0 };
+        let mut failures = self.failures();
+        *failures = Failures { in_a_row: 0, answered_at: Some(now), openings: 0 };
         self.open.send_replace(None).is_some()
     }
 
-    /// A query that was sent at `sent` got no answer, with this message.
+    /// A call that was sent at `sent` failed with this message.
     pub(super) fn failed(&self, sent: Instant, message: &str) -> Verdict {
-        let mut row = self.row();
-        if row.answered_since(sent) {
-            return Verdict::Pardoned;
+        let mut failures = self.failures();
+        if failures.answered_since(sent) {
+            return Verdict::Ignored;
         }
-        row.failures += 1;
-        if row.failures < FAILURES_TO_OPEN || self.open.borrow().is_some() {
+        failures.in_a_row += 1;
+        if failures.in_a_row < FAILURES_TO_OPEN || self.open.borrow().is_some() {
             return Verdict::Counted;
         }
-        row.openings = row.openings.saturating_add(1);
+        failures.openings = failures.openings.saturating_add(1);
         self.open.send_replace(Some(message.into()));
         Verdict::Opened
     }
 
-    /// Whether a query was answered since then.
+    /// Whether a call was answered since `sent`.
     pub(super) fn answered_since(&self, sent: Instant) -> bool {
-        self.row().answered_since(sent)
+        self.failures().answered_since(sent)
     }
 
-    /// How often it opened since a query was answered.
+    /// How often it opened since a call was answered.
     pub(super) fn openings(&self) -> u32 {
-        self.row().openings
+        self.failures().openings
     }
 
-    /// A probe was answered; says whether this closed the breaker. The next row begins from nothing.
+    /// A probe was answered; whether this closed the breaker. Failures are counted from 0 again.
     pub(super) fn probed(&self) -> bool {
-        self.row().failures = 0;
+        self.failures().in_a_row = 0;
         self.open.send_replace(None).is_some()
     }
 
-    fn row(&self) -> std::sync::MutexGuard<'_, Row> {
-        self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> std::sync::MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Row {
+impl Failures {
     fn answered_since(&self, sent: Instant) -> bool {
         self.answered_at.is_some_and(|at| at >= sent)
     }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_ends_the_row() {
+    async fn an_answer_ends_the_series_of_failures() {
         let breaker = Breaker::new();
         for _ in 0..10 {
             tokio::time::advance(SECOND).await;
@@ -174,13 +174,13 @@ mod tests {
         breaker.answered(Instant::now());
         tokio::time::advance(9 * SECOND).await;
         for _ in 0..10 {
-            assert_eq!(breaker.failed(sent, "slow"), Verdict::Pardoned);
+            assert_eq!(breaker.failed(sent, "slow"), Verdict::Ignored);
         }
         assert_eq!(breaker.failed(sent + 2 * SECOND, "sent after the answer"), Verdict::Counted);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_or_an_answer_closes_it_and_the_row_begins_anew() {
+    async fn a_probe_or_an_answer_closes_it_and_failures_are_counted_from_0_again() {
         for close in [Breaker::probed, |breaker: &Breaker| breaker.answered(Instant::now())] {
             let breaker = open();
             tokio::time::advance(SECOND).await;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_it_to_open_is_woken() {
+    async fn waiters_are_woken_when_it_opens() {
         let breaker = Arc::new(Breaker::new());
         let waiting = tokio::spawn({
             let breaker = Arc::clone(&breaker);
@@ -219,6 +219,6 @@ mod tests {
             breaker.failed(Instant::now(), "down");
         }
         assert_eq!(&*waiting.await.unwrap(), "down");
-        assert_eq!(&*breaker.opened().await, "down", "also who comes later");
+        assert_eq!(&*breaker.opened().await, "down", "later waiters as well");
     }
 }

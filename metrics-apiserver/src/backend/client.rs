@@ -1,106 +1,84 @@
-//! Puts one query to one server and reads what comes back, within bounds.
-//!
-//! A body is decoded as a whole, for the type of its result may come last. The larger ones share what [`room`](super::room)
-//! there is, and are decoded where they keep nobody waiting.
+//! Sends one call to one server and reads the response.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Response, StatusCode, Url};
 use tokio::time::Instant;
 
 use super::annotations::Annotations;
+use super::body::{Body, BodyBudget, short, transport};
 use super::breaker::Breaker;
-use super::budget::Budget;
-use super::concurrency::ConcurrencyLimiter;
-use super::credentials::{Session, Sessions, describe};
+use super::call::{CALLS_MAX, Call};
+use super::credentials::{Credentials, HttpSession};
 use super::decode::{self, DecodeError, Failure};
-use super::long::LongAnswers;
-use super::room::{Places, Room, Share};
-use super::slow::SlowQueries;
-use super::{ClientOptions, SetupError};
-use crate::cache::{BackendName, QueryError};
-use crate::metric::Sample;
+use super::{Options, SetupError};
+use crate::cache::{BackendName, Owner, QueryError};
+use crate::limit::ConcurrencyLimiter;
 use crate::syntax::BaseUrl;
 use crate::telemetry;
 
-/// Queries at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
-pub(super) const QUERIES_MAX: usize = 10;
+/// Calls at one server at once for one metric: a slow rule that is read in many namespaces leaves the rest to others.
+pub(super) const CALLS_PER_OWNER_MAX: usize = CALLS_MAX / 2;
 
-/// Longer queries are sent as a form: proxies and logs cut URLs at 2 KiB and more.
-const URL_QUERY_BYTES_MAX: usize = 1536;
+/// Longer parameters are sent as a form: proxies and logs cut URLs at 2 KiB and more.
+const URL_PARAMETERS_BYTES_MAX: usize = 1536;
 
-/// [`decode::SAMPLES_MAX`] series with 1.6 KiB of labels each.
-const RESPONSE_BYTES_MAX: usize = 16 << 20;
-const RESPONSE_LIMIT: &str = "16 MiB";
-
-/// What of a failure's body is read: Prometheus' message is in the first lines.
-const FAILURE_BYTES_MAX: usize = 64 << 10;
-
-/// What of a backend's own words goes to the log.
-const DETAIL_CHARS_MAX: usize = 1000;
-
-/// An answer to one query.
+/// The response to a call.
 #[derive(Debug)]
-pub(super) struct Answer {
-    /// When the query was sent.
+pub(super) struct Answer<C> {
+    /// When the call was sent.
     pub(super) asked: Instant,
-    pub(super) samples: Vec<Sample>,
-    /// What it says besides.
+    pub(super) content: C,
     pub(super) annotations: Annotations,
 }
 
-/// What the body of an answer holds.
-type Content = (Vec<Sample>, Annotations);
-
-/// A query without an answer.
+/// A call that failed.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: QueryError,
     pub(super) fault: Fault,
 }
 
-/// Whose fault it is that a query has no answer.
+/// What is at fault when a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// The server's: it is not there, not able to work, or not understood.
+    /// The server: it is not reachable, cannot work, or is not understood.
     Server,
-    /// That of what lets us to the server, or does not: a gateway refuses us, or knows no way. It says nothing of the
-    /// server behind it, and another one may have another gateway.
+    /// A gateway before the server, which refuses us or knows no route. That says nothing about the server, and another
+    /// server may have another gateway.
     Gateway,
-    /// The query's own: the server did its part, and each other one would do the same.
-    QuerySource,
+    /// The call itself: the server works, and every other server would answer the same.
+    Call,
 }
 
 impl From<QueryError> for Failed {
     fn from(error: QueryError) -> Self {
-        let is_its_own = matches!(error, QueryError::TooMuch { .. } | QueryError::Unfit { .. });
-        Self { error, fault: if is_its_own { Fault::QuerySource } else { Fault::Server } }
+        let is_of_call = matches!(error, QueryError::TooMuch { .. } | QueryError::Unfit { .. });
+        Self { error, fault: if is_of_call { Fault::Call } else { Fault::Server } }
     }
 }
 
-/// What it takes to ask the servers of one backend.
+/// What the servers of one backend are called with.
 pub(super) struct Client {
     pub(super) name: BackendName,
-    /// How long one query may take, trying several servers included.
+    /// How long one call may take, trying several servers included.
     pub(super) timeout: Duration,
     /// At least one.
     pub(super) servers: Vec<Server>,
     headers: HeaderMap,
-    sessions: Sessions,
-    long: LongAnswers,
-    slow: SlowQueries,
+    credentials: Arc<Credentials>,
 }
 
 /// One URL of a backend.
 pub(super) struct Server {
     pub(super) breaker: Breaker,
     url: Url,
-    concurrency: Arc<ConcurrencyLimiter>,
-    share: Share,
-    budget: Budget,
+    concurrency: Arc<ConcurrencyLimiter<Option<Owner>>>,
+    budget: BodyBudget,
 }
 
 impl fmt::Debug for Client {
@@ -110,70 +88,82 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    pub(super) fn new(name: &BackendName, options: ClientOptions, room: &Room) -> Result<Self, SetupError> {
+    pub(super) fn new(name: &BackendName, options: Options, budget: &BodyBudget) -> Result<Self, SetupError> {
         if options.urls.is_empty() {
             return Err(SetupError::Url);
         }
         Ok(Self {
             name: name.clone(),
             timeout: options.timeout,
-            servers: options.urls.iter().map(|url| Server::new(url, room)).collect::<Result<_, _>>()?,
+            servers: options.urls.iter().map(|url| Server::new(url, budget)).collect::<Result<_, _>>()?,
             headers: headers(&options.headers)?,
-            sessions: Sessions::new(name, options)?,
-            long: LongAnswers::default(),
-            slow: SlowQueries::default(),
+            credentials: Arc::new(Credentials::new(name, options)?),
         })
     }
 
-    /// Queries are sent on new connections from now on.
+    /// From now on calls are sent on new connections.
     pub(super) async fn reconnect(&self) {
-        self.sessions.reconnect().await;
+        self.credentials.reconnect().await;
     }
 
-    /// Puts a query when it is its turn. `allowed` is told to the server; the caller keeps the time.
-    pub(super) async fn ask(
+    /// Sends a call once the server has a permit for its owner. The server is told how long it is `allowed` to take;
+    /// the caller keeps the time.
+    pub(super) async fn call<C: Call>(
         &self,
         server: &Server,
-        promql: &str,
+        call: &C,
+        owner: Option<Owner>,
         allowed: Duration,
-    ) -> Result<Answer, Failed> {
-        let _turn = server.concurrency.take(self.slow.pace(promql)).await;
-        server.budget.spend().await;
-        let under_way = self.slow.sent(promql, allowed);
-        let answer = self.send(server, promql, allowed).await?;
-        under_way.answered();
-        Ok(answer)
+    ) -> Result<Answer<C::Content>, Failed> {
+        let _permit = server.concurrency.acquire(owner).await;
+        self.send(server, call, allowed).await
     }
 
-    /// Puts a query now.
-    pub(super) async fn send(
+    /// Sends a call now.
+    pub(super) async fn send<C: Call>(
         &self,
         server: &Server,
-        promql: &str,
+        call: &C,
         allowed: Duration,
-    ) -> Result<Answer, Failed> {
-        let session = self.sessions.current().await;
+    ) -> Result<Answer<C::Content>, Failed> {
+        let session = self.credentials.current().await;
         let asked = Instant::now();
-        let mut response = self.request(&session, server, promql, allowed).await?;
+        let mut response = self.request(&session, server, call, allowed).await?;
         if matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-            && let Some(renewed) = self.sessions.refused(&session).await
+            && let Some(other) = self.credentials.refused(&session).await
         {
-            response = self.request(&renewed, server, promql, allowed).await?;
+            response = self.request(&other, server, call, allowed).await?;
         }
-        let (samples, annotations) = self.read(server, promql, response, allowed).await?;
-        Ok(Answer { asked, samples, annotations })
+        let status = response.status();
+        let body = Body { response, budget: &server.budget, allowed };
+        if !status.is_success() {
+            return Err(failed(status, decode::failure(&body.failure().await), allowed));
+        }
+        let (content, annotations) = call.decode(body).await.map_err(|error| match error {
+            DecodeError::Failure(failure) => failed(status, Some(failure), allowed),
+            DecodeError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
+            DecodeError::Unfit(what) => QueryError::Unfit { what }.into(),
+            DecodeError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
+            DecodeError::Body(error) => error.into(),
+        })?;
+        Ok(Answer { asked, content, annotations })
     }
 
-    async fn request(
+    async fn request<C: Call>(
         &self,
-        session: &Session,
+        session: &HttpSession,
         server: &Server,
-        promql: &str,
+        call: &C,
         allowed: Duration,
     ) -> Result<Response, QueryError> {
-        let encoding = HeaderValue::from_static(if self.long.expects(promql) { "gzip" } else { "identity" });
-        let request = request(session, &server.url, promql, allowed).headers(self.headers.clone());
-        let request = request.header(ACCEPT_ENCODING, encoding);
+        let parameters = call.parameters(allowed);
+        let url = server.endpoint(C::PATH);
+        let request = if length(&parameters) <= URL_PARAMETERS_BYTES_MAX {
+            session.http.get(url).query(&parameters)
+        } else {
+            session.http.post(url).form(&parameters)
+        };
+        let request = request.headers(self.headers.clone()).header(ACCEPT_ENCODING, C::ACCEPT_ENCODING);
         let request = match &session.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
@@ -189,46 +179,23 @@ impl Client {
         };
         sent.map_err(|error| QueryError::Unavailable { detail: transport(error) })
     }
-
-    /// Makes an answer or a failure of what came back.
-    async fn read(
-        &self,
-        server: &Server,
-        promql: &str,
-        response: Response,
-        allowed: Duration,
-    ) -> Result<Content, Failed> {
-        let status = response.status();
-        if !status.is_success() {
-            let body = body(response, FAILURE_BYTES_MAX, None).await;
-            let failure = body.ok().and_then(|body| decode::failure(&body.bytes));
-            return Err(failed(status, failure, allowed));
-        }
-        let body = body(response, RESPONSE_BYTES_MAX, Some(&server.share)).await?;
-        self.long.note(promql, body.bytes.len());
-        decode(body).await.map_err(|error| match error {
-            DecodeError::Failure(failure) => failed(status, Some(failure), allowed),
-            DecodeError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
-            DecodeError::Unfit(what) => QueryError::Unfit { what }.into(),
-            DecodeError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
-        })
-    }
 }
 
 impl Server {
-    fn new(url: &BaseUrl, room: &Room) -> Result<Self, SetupError> {
+    fn new(url: &BaseUrl, budget: &BodyBudget) -> Result<Self, SetupError> {
         Ok(Self {
             breaker: Breaker::new(),
-            url: endpoint(url)?,
-            concurrency: ConcurrencyLimiter::new(QUERIES_MAX),
-            share: room.share(),
-            budget: Budget::new(),
+            url: Url::parse(url.as_str()).map_err(|_| SetupError::Url)?,
+            concurrency: ConcurrencyLimiter::new(CALLS_MAX, CALLS_PER_OWNER_MAX),
+            budget: budget.half(),
         })
     }
-}
 
-fn endpoint(url: &BaseUrl) -> Result<Url, SetupError> {
-    Url::parse(&format!("{}/api/v1/query", url.as_str())).map_err(|_| SetupError::Url)
+    fn endpoint(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
+        url
+    }
 }
 
 fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, SetupError> {
@@ -242,20 +209,14 @@ fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, SetupError> {
     Ok(headers)
 }
 
-fn request(session: &Session, url: &Url, promql: &str, allowed: Duration) -> RequestBuilder {
-    let time = format!("{}ms", allowed.as_millis());
-    let parameters = [("query", promql), ("timeout", &time)];
-    if promql.len() <= URL_QUERY_BYTES_MAX {
-        session.http.get(url.clone()).query(&parameters)
-    } else {
-        session.http.post(url.clone()).form(&parameters)
-    }
+fn length(parameters: &[(&str, Cow<'_, str>)]) -> usize {
+    parameters.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Failed {
     let Failure { kind, message } = failure.unwrap_or_default();
     let detail = short(&if status.is_redirection() {
-        format!("{status}: redirects are not followed, set the backend's url to the final address")
+        format!("{status}: redirects are not followed; set the backend's url to the final address")
     } else {
         format!("{status}: {kind}: {message}")
     });
@@ -265,67 +226,16 @@ fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Fa
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
             QueryError::Unavailable { detail }.into()
         }
-        // Prometheus says of what kind its errors are. Some that speak PromQL do not, but refuse with its statuses.
+        // Prometheus gives the type of its errors. Some servers that speak PromQL do not, but use the same statuses.
         "" if !matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
             Failed { error: QueryError::Refused { detail }, fault: Fault::Gateway }
         }
-        _ => Failed { error: QueryError::Refused { detail }, fault: Fault::QuerySource },
+        _ => Failed { error: QueryError::Refused { detail }, fault: Fault::Call },
     }
 }
 
-/// A whole body, decompressed.
-struct Body {
-    bytes: Vec<u8>,
-    /// Held until it is decoded.
-    places: Places,
-}
-
-/// Reads a body; given up as soon as it is longer than `limit` bytes. It waits until there is room, where there is a share of it.
-async fn body(mut response: Response, limit: usize, share: Option<&Share>) -> Result<Body, QueryError> {
-    let mut body = Body { bytes: Vec::new(), places: Places::default() };
-    loop {
-        let chunk = response.chunk().await;
-        let Some(chunk) = chunk.map_err(|error| QueryError::Malformed { detail: transport(error) })? else {
-            return Ok(body);
-        };
-        let length = body.bytes.len() + chunk.len();
-        if length > limit {
-            return Err(QueryError::TooMuch { limit: RESPONSE_LIMIT });
-        }
-        if let Some(share) = share {
-            share.grow(&mut body.places, length).await;
-        }
-        body.bytes.extend_from_slice(&chunk);
-    }
-}
-
-async fn decode(Body { bytes, places }: Body) -> Result<Content, DecodeError> {
-    if places.is_empty() {
-        return decode::answer(&bytes);
-    }
-    let decode = move || {
-        let answer = decode::answer(&bytes);
-        drop((bytes, places));
-        answer
-    };
-    let decoded = tokio::task::spawn_blocking(decode).await;
-    decoded.unwrap_or_else(|_| {
-        Err(DecodeError::Malformed("decoding it has crashed; please report it".to_owned()))
-    })
-}
-
-/// Whether the connection ended before an answer began: most often a kept one that the server, or a gateway, was just about
-/// to close. A query changes nothing, so it can be sent once more, as Go's client does.
+/// Whether the connection ended before a response began: most often a kept one that the server, or a gateway, was
+/// about to close. A call changes nothing, so it can be sent once more, as Go's client does.
 fn is_cut_off(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
-}
-
-/// Without the URL, which holds the query and perhaps a tenant's path.
-fn transport(error: reqwest::Error) -> Arc<str> {
-    short(&describe(&error.without_url()))
-}
-
-fn short(detail: &str) -> Arc<str> {
-    let end = detail.char_indices().nth(DETAIL_CHARS_MAX).map_or(detail.len(), |(at, _)| at);
-    detail[..end].into()
 }

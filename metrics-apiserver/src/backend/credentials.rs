@@ -1,13 +1,11 @@
-//! The HTTP client and the credentials of the moment.
+//! The HTTP client and the credentials that it sends.
 //!
-//! Mounted secrets change by a swap of symlinks, which a watch on the file does not survive. So the files are read
-//! again, at most every [`FILES_CHECK_INTERVAL`], before a query, and compared by content; also at once when a backend
-//! refuses what they held: what is new is then tried before it counts. What cannot be used (gone, half written, a key
-//! that does not fit) leaves the last good one in place and is tried again; it does not keep the other files from being
-//! used.
+//! The files are read again before a query, at most every ten seconds, and at once when a backend refuses the
+//! credentials: what is new in them is then tried for that request, before it counts. What cannot be used (missing,
+//! half written, a key that does not match) leaves the last good one in place, and does not keep the other files from
+//! being used.
 
-use std::io::Read;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,27 +14,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use reqwest::{Certificate, redirect};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use super::client::QUERIES_MAX;
-use super::{Auth, ClientOptions, Identity, SetupError};
+use super::call::CALLS_MAX;
+use super::{Auth, Identity, Options, SetupError};
 use crate::cache::BackendName;
-use crate::files;
+use crate::causes::causes;
+use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, WatchedFiles};
 use crate::syntax::BaseUrl;
 
-/// Kubelet refreshes a mounted secret about once a minute; tokens are replaced long before they expire.
-pub(super) const FILES_CHECK_INTERVAL: Duration = Duration::from_secs(10);
-
-/// New content is read once more before it counts.
-pub(super) const SETTLE: Duration = Duration::from_secs(1);
-
-/// A token that is replaced when it is already invalid is found by the refusal; a rule that may not be asked at all must
-/// not make us read files for each of its queries.
-const REFUSED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A bundle of all public CAs is 200 KiB.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried
+/// must not make us read files for each of its queries.
+const REFUSED_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Longer than the 15 s between two reads of an HPA, so that connections are reused; short enough that a replaced
 /// client certificate is soon the only one in use.
@@ -44,68 +34,90 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 const USER_AGENT: &str = concat!("metrics-apiserver/", env!("CARGO_PKG_VERSION"));
 
-/// What queries are sent with.
-pub(super) struct Session {
+/// What requests are sent with.
+pub(super) struct HttpSession {
     pub(super) http: reqwest::Client,
     pub(super) authorization: Option<HeaderValue>,
-    files: Files,
+    contents: Contents,
 }
 
-/// The session of the moment.
-pub(super) struct Sessions {
+/// The session in use, and the files it follows.
+pub(super) struct Credentials {
     backend: BackendName,
-    options: Arc<ClientOptions>,
-    current: ArcSwap<Session>,
-    /// Held by the one who reads the files.
-    look: Mutex<Look>,
+    options: Options,
+    current: ArcSwap<HttpSession>,
+    /// Locked by the query that reads the files.
+    poll: Arc<Mutex<PollState>>,
 }
 
-impl Sessions {
-    pub(super) fn new(backend: &BackendName, options: ClientOptions) -> Result<Self, SetupError> {
+struct PollState {
+    files: Vec<(Kind, WatchedFiles)>,
+    polled_at: Instant,
+    refused_at: Option<Instant>,
+    /// With what is new in the files and has not settled yet.
+    trial: Option<Arc<HttpSession>>,
+}
+
+/// What files are for. Each kind is used as soon as it is good: a broken CA bundle does not keep a new token away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ca,
+    Identity,
+    Secret,
+}
+
+/// The contents of all files; empty where there is none. Not `Debug`: they are secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Contents {
+    ca: Vec<u8>,
+    identity: Vec<u8>,
+    secret: Vec<u8>,
+}
+
+impl Credentials {
+    pub(super) fn new(backend: &BackendName, options: Options) -> Result<Self, SetupError> {
         // reqwest panics without one. Fails if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let session = Arc::new(Session::open(&options, Files::read(&options)?, None)?);
-        let current = ArcSwap::new(session);
-        let look = Mutex::new(Look { at: Instant::now(), refused_at: None, new: None });
-        Ok(Self { backend: backend.clone(), options: Arc::new(options), current, look })
+        let (mut files, mut contents) = (options.files(), Contents::default());
+        for (kind, files) in &mut files {
+            contents.set(*kind, &files.read()?);
+        }
+        let current = ArcSwap::from_pointee(HttpSession::open(&options, contents, None)?);
+        let poll = PollState { files, polled_at: Instant::now(), refused_at: None, trial: None };
+        Ok(Self { backend: backend.clone(), options, current, poll: Arc::new(Mutex::new(poll)) })
     }
 
-    /// The session to use now; looks at the files if it is time to.
-    pub(super) async fn current(&self) -> Arc<Session> {
-        if self.options.has_files()
-            // Should the files hang, only one query waits for them.
-            && let Ok(mut look) = self.look.try_lock()
-            && look.at.elapsed() >= if look.new.is_some() { SETTLE } else { FILES_CHECK_INTERVAL }
+    /// The session to use now; reads the files if it is time to.
+    pub(super) async fn current(self: &Arc<Self>) -> Arc<HttpSession> {
+        // Should the files hang, only one query waits for them.
+        if let Ok(state) = Arc::clone(&self.poll).try_lock_owned()
+            && state.is_due()
         {
-            self.renew(&mut look).await;
+            self.poll(state).await;
         }
         self.current.load_full()
     }
 
-    /// Another session than `used`, whose credentials the backend refuses, if there is one: with what is new in the files,
-    /// settled or not. What has not settled is for this try only, lest half of a token replace a good one that one query
-    /// is refused with.
-    pub(super) async fn refused(&self, used: &Arc<Session>) -> Option<Arc<Session>> {
-        if !self.options.has_files() {
-            return None;
-        }
-        let mut look = self.look.lock().await;
-        let is_due = look.refused_at.is_none_or(|at| at.elapsed() >= REFUSED_CHECK_INTERVAL);
+    /// Another session than `used`, whose credentials the backend refuses, if there is one. What has not settled is
+    /// for this request only: a half-written token must not replace a good one that one query is refused with.
+    pub(super) async fn refused(self: &Arc<Self>, used: &Arc<HttpSession>) -> Option<Arc<HttpSession>> {
+        let mut state = Arc::clone(&self.poll).lock_owned().await;
+        let is_due = state.refused_at.is_none_or(|at| at.elapsed() >= REFUSED_POLL_INTERVAL);
         if is_due && Arc::ptr_eq(&self.current.load(), used) {
-            look.refused_at = Some(Instant::now());
-            self.renew(&mut look).await;
+            state.refused_at = Some(Instant::now());
+            state = self.poll(state).await?;
         }
         let current = self.current.load_full();
-        if Arc::ptr_eq(&current, used) { look.new.as_ref()?.session.clone() } else { Some(current) }
+        if Arc::ptr_eq(&current, used) { state.trial.clone() } else { Some(current) }
     }
 
-    /// Another HTTP client from now on, without the connections of the one before: a network that has lost them says nothing,
-    /// and each query that is sent on one waits for its timeout.
-    pub(super) async fn reconnect(&self) {
-        let (options, before) = (Arc::clone(&self.options), self.current.load_full());
-        let used = Arc::clone(&before);
-        // It reads the system's CAs, perhaps.
-        let open = move || Session::open(&options, used.files.clone(), None);
+    /// Another HTTP client from now on, without the connections of the one before: a network that has lost them does
+    /// not say so, and each query that is sent on one waits for its timeout.
+    pub(super) async fn reconnect(self: &Arc<Self>) {
+        let (this, before) = (Arc::clone(self), self.current.load_full());
+        let contents = before.contents.clone();
+        // It may read the system's CAs.
+        let open = move || HttpSession::open(&this.options, contents, None);
         // What one client was made of makes another; else the old one stays.
         if let Ok(Ok(session)) = tokio::task::spawn_blocking(open).await {
             // New credentials that have come meanwhile stay.
@@ -113,109 +125,97 @@ impl Sessions {
         }
     }
 
-    /// Looks at the files, and takes up what is new in them and was found so [`SETTLE`] ago: a token that is being written
-    /// could be half of a good one.
-    async fn renew(&self, look: &mut Look) {
-        // Set first: whoever is given up while the files hang has still tried.
-        look.at = Instant::now();
-        let (options, before, seen) = (Arc::clone(&self.options), self.current.load_full(), look.new.clone());
-        let renew = move || before.renewed(&options, seen);
-        // Fails only if the runtime ends, and this query with it.
-        let Ok((new, mut problems)) = tokio::task::spawn_blocking(renew).await else { return };
-        let settled = new.as_ref().filter(|new| new.since.elapsed() >= SETTLE);
-        problems.extend(settled.into_iter().flat_map(|new| &new.problems).map(Arc::clone));
-        let backend = &*self.backend.0;
-        for error in problems {
-            tracing::warn!(
-                backend,
-                cause = describe(&*error),
-                "a credential file is not used, what it held before stays"
-            );
-        }
-        if let Some(session) = settled.and_then(|new| new.session.clone()) {
-            tracing::info!(backend, "credentials replaced");
-            self.current.store(session);
-        }
-        look.new = if settled.is_some() { None } else { new };
-    }
-}
-
-/// What looks at the files came to.
-struct Look {
-    /// The last one, and the last one that a refusal made.
-    at: Instant,
-    refused_at: Option<Instant>,
-    /// What the last one found, if that was new and has not settled.
-    new: Option<New>,
-}
-
-/// What is new in the files.
-#[derive(Clone)]
-struct New {
-    files: Files,
-    since: Instant,
-    /// With all of it that is of use.
-    session: Option<Arc<Session>>,
-    /// Why the rest is not.
-    problems: Vec<Arc<SetupError>>,
-}
-
-impl Session {
-    /// What is new in the files now, `seen` if that is what was seen before; and what could not be read.
-    fn renewed(&self, options: &ClientOptions, seen: Option<New>) -> (Option<New>, Vec<Arc<SetupError>>) {
-        let mut unreadable = Vec::new();
-        let files = self.files.read_over(options, &mut unreadable);
-        let unreadable = unreadable.into_iter().map(Arc::new).collect();
-        if files == self.files {
-            return (None, unreadable);
-        }
-        let seen = seen.filter(|seen| seen.files == files);
-        (seen.or_else(|| Some(self.with_new(options, files))), unreadable)
-    }
-
-    /// What a session with these files comes to.
-    fn with_new(&self, options: &ClientOptions, files: Files) -> New {
-        let mut new = New { files, since: Instant::now(), session: None, problems: Vec::new() };
-        // One after the other: a CA bundle that is of no use must not keep a new token away.
-        for take in [Files::take_ca, Files::take_identity, Files::take_secret] {
-            let base = new.session.as_deref().unwrap_or(self);
-            let mut next = base.files.clone();
-            take(&mut next, &new.files);
-            if next == base.files {
-                continue;
-            }
-            match Self::open(options, next, Some(base)) {
-                Ok(session) => new.session = Some(Arc::new(session)),
-                Err(error) => new.problems.push(Arc::new(error)),
-            }
-        }
-        new
-    }
-
-    /// Takes over the HTTP client, and its connections, of the session `before` if only the secret changed.
-    fn open(options: &ClientOptions, files: Files, before: Option<&Self>) -> Result<Self, SetupError> {
-        let same =
-            before.filter(|before| before.files.ca == files.ca && before.files.identity == files.identity);
-        let http = match same {
-            Some(before) => before.http.clone(),
-            None => http_client(options, &files)?,
+    /// Reads the files on a thread that may block. Goes on if the query is given up, so nothing that is new is lost.
+    async fn poll(
+        self: &Arc<Self>,
+        mut state: OwnedMutexGuard<PollState>,
+    ) -> Option<OwnedMutexGuard<PollState>> {
+        // Set first: a poll that hangs has been tried.
+        state.polled_at = Instant::now();
+        let this = Arc::clone(self);
+        let poll = move || {
+            this.poll_files(&mut state);
+            state
         };
-        let authorization = authorization(&options.auth, &files.secret)?;
-        Ok(Self { http, authorization, files })
+        // Fails only if the runtime ends, and this query with it.
+        tokio::task::spawn_blocking(poll).await.ok()
+    }
+
+    fn poll_files(&self, state: &mut PollState) {
+        let before = self.current.load_full();
+        let mut current = Arc::clone(&before);
+        for (kind, files) in &mut state.files {
+            let new = files.poll().map(|new| current.with(*kind, &new?, &self.options));
+            match new {
+                Some(Ok(session)) => current = session,
+                Some(Err(error)) => self.report(&error),
+                None => {}
+            }
+        }
+        let pending = state.files.iter().filter_map(|(kind, files)| Some((*kind, files.pending()?)));
+        let trial = pending.fold(Arc::clone(&current), |session, (kind, new)| {
+            session.with(kind, new, &self.options).unwrap_or(session)
+        });
+        state.trial = Some(trial).filter(|trial| !Arc::ptr_eq(trial, &current));
+        if !Arc::ptr_eq(&current, &before) {
+            tracing::info!(backend = &*self.backend.0, "credentials replaced");
+            self.current.store(current);
+        }
+    }
+
+    fn report(&self, error: &SetupError) {
+        let backend = &*self.backend.0;
+        tracing::warn!(backend, error = %causes(error), "new credential file not used, keeping the last good one");
     }
 }
 
-fn http_client(options: &ClientOptions, files: &Files) -> Result<reqwest::Client, SetupError> {
+impl PollState {
+    fn is_due(&self) -> bool {
+        let interval = self.files.iter().map(|(_, files)| files.poll_interval()).min();
+        interval.is_some_and(|interval| self.polled_at.elapsed() >= interval)
+    }
+}
+
+impl HttpSession {
+    /// This session with other contents of one kind; the same one if they are the same.
+    fn with(
+        self: &Arc<Self>,
+        kind: Kind,
+        new: &files::Contents,
+        options: &Options,
+    ) -> Result<Arc<Self>, SetupError> {
+        let mut contents = self.contents.clone();
+        contents.set(kind, new);
+        if contents == self.contents {
+            return Ok(Arc::clone(self));
+        }
+        // A new secret needs no new client, and no new connections.
+        let http = (kind == Kind::Secret).then(|| self.http.clone());
+        Self::open(options, contents, http).map(Arc::new)
+    }
+
+    fn open(
+        options: &Options,
+        contents: Contents,
+        http: Option<reqwest::Client>,
+    ) -> Result<Self, SetupError> {
+        let http = http.map_or_else(|| http_client(options, &contents), Ok)?;
+        let authorization = authorization(&options.auth, &contents.secret)?;
+        Ok(Self { http, authorization, contents })
+    }
+}
+
+fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client, SetupError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .no_proxy()
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(QUERIES_MAX);
+        .pool_max_idle_per_host(CALLS_MAX);
     if let Some(path) = &options.ca_file {
-        let certs = Certificate::from_pem_bundle(&files.ca).map_err(SetupError::Tls)?;
+        let certs = Certificate::from_pem_bundle(&contents.ca).map_err(SetupError::Tls)?;
         if certs.is_empty() {
-            return Err(SetupError::Content { path: path.clone(), problem: "holds no certificate" });
+            return Err(SetupError::Content { path: path.clone(), problem: "contains no certificate" });
         }
         builder = builder.tls_certs_only(certs);
     } else if !options.urls.iter().any(BaseUrl::is_https) {
@@ -223,7 +223,7 @@ fn http_client(options: &ClientOptions, files: &Files) -> Result<reqwest::Client
         builder = builder.tls_certs_only([]);
     }
     if options.identity.is_some() {
-        builder = builder.identity(reqwest::Identity::from_pem(&files.identity).map_err(SetupError::Tls)?);
+        builder = builder.identity(reqwest::Identity::from_pem(&contents.identity).map_err(SetupError::Tls)?);
     }
     builder.build().map_err(SetupError::Tls)
 }
@@ -242,7 +242,7 @@ fn authorization(auth: &Auth, secret: &[u8]) -> Result<Option<HeaderValue>, Setu
     }
     let mut value = HeaderValue::from_bytes(&value).map_err(|_| SetupError::Content {
         path: path.clone(),
-        problem: "holds a character that cannot be sent in an http header",
+        problem: "contains a character that is not valid in an HTTP header",
     })?;
     value.set_sensitive(true);
     Ok(Some(value))
@@ -256,84 +256,36 @@ fn trim_line_end(mut secret: &[u8]) -> &[u8] {
     secret
 }
 
-/// The contents of all files of a backend; empty where there is none. Not `Debug`: they are secrets.
-#[derive(Clone, PartialEq, Eq)]
-struct Files {
-    ca: Vec<u8>,
-    identity: Vec<u8>,
-    secret: Vec<u8>,
-}
-
-impl Files {
-    fn read(options: &ClientOptions) -> Result<Self, SetupError> {
-        let mut problems = Vec::new();
-        let nothing = Self { ca: Vec::new(), identity: Vec::new(), secret: Vec::new() };
-        let files = nothing.read_over(options, &mut problems);
-        problems.pop().map_or(Ok(files), Err)
-    }
-
-    /// What the files hold now; what can't be read is as it was.
-    fn read_over(&self, options: &ClientOptions, problems: &mut Vec<SetupError>) -> Self {
-        let mut or = |read: Result<Vec<u8>, SetupError>, before: &[u8]| {
-            read.unwrap_or_else(|problem| {
-                problems.push(problem);
-                before.to_owned()
-            })
+impl Contents {
+    fn set(&mut self, kind: Kind, new: &files::Contents) {
+        let content = match kind {
+            Kind::Ca => &mut self.ca,
+            Kind::Identity => &mut self.identity,
+            Kind::Secret => &mut self.secret,
         };
-        let ca = options.ca_file.as_deref().map_or(Ok(Vec::new()), read_file);
-        let pair = options.identity.as_ref();
-        let identity = pair.map_or(Ok(Vec::new()), |Identity { cert_file, key_file }| {
-            Ok([read_file(cert_file)?, read_file(key_file)?].join(&b'\n'))
-        });
-        let secret = match &options.auth {
-            Auth::None => Ok(Vec::new()),
-            Auth::BearerTokenFile(path) | Auth::Basic { password_file: path, .. } => read_file(path),
+        // A certificate and its key in one PEM text.
+        *content = new.join(&b'\n');
+    }
+}
+
+impl Options {
+    /// The files that it names.
+    fn files(&self) -> Vec<(Kind, WatchedFiles)> {
+        let ca = self.ca_file.iter().map(|path| (Kind::Ca, vec![path.clone()]));
+        let pair = |Identity { cert_file, key_file }: &Identity| vec![cert_file.clone(), key_file.clone()];
+        let identity = self.identity.iter().map(|identity| (Kind::Identity, pair(identity)));
+        let secret = match &self.auth {
+            Auth::None => None,
+            Auth::BearerTokenFile(path) | Auth::Basic { password_file: path, .. } => Some(path.clone()),
         };
-        Self {
-            ca: or(ca, &self.ca),
-            identity: or(identity, &self.identity),
-            secret: or(secret, &self.secret),
-        }
-    }
-
-    fn take_ca(&mut self, files: &Self) {
-        self.ca.clone_from(&files.ca);
-    }
-
-    fn take_identity(&mut self, files: &Self) {
-        self.identity.clone_from(&files.identity);
-    }
-
-    fn take_secret(&mut self, files: &Self) {
-        self.secret.clone_from(&files.secret);
+        let secret = secret.map(|path| (Kind::Secret, vec![path]));
+        let watch = |paths: Vec<PathBuf>| WatchedFiles::new(paths, CREDENTIAL_BYTES_MAX);
+        ca.chain(identity).chain(secret).map(|(kind, paths)| (kind, watch(paths))).collect()
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, SetupError> {
-    let failed = |source| SetupError::File { path: path.to_owned(), source };
-    let mut content = Vec::new();
-    let file = files::open(path).map_err(failed)?;
-    let size = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(failed)?;
-    if size as u64 > FILE_BYTES_MAX {
-        return Err(SetupError::Content { path: path.to_owned(), problem: "is larger than 4 MiB" });
+impl From<ReadError> for SetupError {
+    fn from(ReadError { path, source }: ReadError) -> Self {
+        Self::File { path, source }
     }
-    Ok(content)
-}
-
-impl ClientOptions {
-    fn has_files(&self) -> bool {
-        self.ca_file.is_some() || self.identity.is_some() || self.auth != Auth::None
-    }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

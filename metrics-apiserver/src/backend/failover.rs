@@ -1,12 +1,13 @@
-//! One backend: its servers, which of them is asked, and what is known of each.
+//! One backend: its servers, which of them is called, and the health of each.
 //!
-//! A backend of several `urls` is an HA pair: servers that scrape the same targets, each with the whole of the data, but
-//! at other moments and with other gaps. So one query is answered by one of them, and the next ones by the same, for as
-//! long as it answers: a rate that was read here and there would jump. When it fails, the query is put to the next one
-//! within the same time, of which each try has an even part lest a server that hangs use up all of it, and queries stay
-//! with the one that answers. A query that none answers, or that fails where others are answered, leads no others away.
-//! A query's own fault (refused by Prometheus, too long an answer) is the same everywhere and is not tried again. What a
-//! gateway refuses, before one server, may be let in before another.
+//! A backend with several `urls` is an HA pair: servers that scrape the same targets, each with all the data, but
+//! scraped at other moments and with other gaps. So a call is answered by one of them, and the next calls by the same
+//! one for as long as it answers: a rate that was read now here and now there would jump. When it fails, the call is
+//! sent to the next one within the same timeout, of which each attempt gets an equal share, so that a server that
+//! hangs does not use up all of it; calls then stay with the server that answers. A call that no server answers, or
+//! that fails where others are answered, does not change which server is preferred. A call that is itself at fault
+//! (refused by Prometheus, too large a response) would fail everywhere and is not retried. What a gateway refuses
+//! before one server may be let in before another.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,29 +17,31 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::annotation_log::AnnotationLog;
-use super::breaker::Verdict;
+use super::annotations::Annotations;
+use super::body::BodyBudget;
+use super::breaker::{FAILURES_TO_OPEN, Verdict};
+use super::call::{Call, InstantQuery};
 use super::client::{Answer, Client, Failed, Fault};
-use super::metrics::Counts;
-use super::room::Room;
-use super::{ClientOptions, SetupError, probe};
-use crate::cache::{BackendName, QueryError, Reading};
+use super::counts::Counts;
+use super::{Options, SeriesQuery, SeriesSummary, SetupError, probe};
+use crate::cache::{BackendName, Owner, QueryError, Reading};
 
 /// One backend and its health.
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) counts: Arc<Counts>,
     client: Arc<Client>,
-    /// The server asked first.
+    /// The server that is called first.
     preferred: AtomicUsize,
     annotation_log: AnnotationLog,
     probes: Mutex<Probes>,
 }
 
-/// The probes of servers that are down. They end with the backend.
+/// The probes of servers whose breaker is open. They end with the backend.
 #[derive(Debug, Default)]
 struct Probes {
     tasks: JoinSet<()>,
-    /// By server; one that was never down has none.
+    /// By server; None if its breaker never opened.
     running: Vec<Option<AbortHandle>>,
 }
 
@@ -46,13 +49,13 @@ impl Backend {
     /// `counts` may be those of an earlier backend of the name.
     pub(super) fn new(
         name: &BackendName,
-        options: ClientOptions,
+        options: Options,
         counts: Arc<Counts>,
-        room: &Room,
+        budget: &BodyBudget,
     ) -> Result<Self, SetupError> {
         Ok(Self {
             counts,
-            client: Arc::new(Client::new(name, options, room)?),
+            client: Arc::new(Client::new(name, options, budget)?),
             preferred: AtomicUsize::new(0),
             annotation_log: AnnotationLog::default(),
             probes: Mutex::default(),
@@ -64,18 +67,29 @@ impl Backend {
         self.client.servers.len()
     }
 
-    /// How many of them are worth asking.
+    /// How many of them have a closed breaker.
     pub(super) fn closed(&self) -> usize {
         self.client.servers.iter().filter(|server| server.breaker.cause().is_none()).count()
     }
 
-    /// What an instant query gives, now.
-    pub(super) async fn query(&self, promql: &str) -> Result<Reading, QueryError> {
+    /// Runs an instant query for `owner`.
+    pub(super) async fn query(&self, promql: &str, owner: Owner) -> Result<Reading, QueryError> {
         let _in_flight = self.counts.begin();
         let began = Instant::now();
-        let fetched = self.try_each(promql, began).await.map(|answer| self.reading(promql, answer));
-        self.counts.ended(&fetched, began.elapsed());
-        fetched
+        let answer = self.call(&InstantQuery { promql }, Some(owner)).await;
+        let reading = answer.map(|Answer { asked, content: samples, annotations }| {
+            self.note(promql, &annotations);
+            Reading { samples, partial: annotations.partial.map(Into::into), asked }
+        });
+        self.counts.ended(&reading, began.elapsed());
+        reading
+    }
+
+    /// Lists series.
+    pub(super) async fn series(&self, query: &SeriesQuery) -> Result<SeriesSummary, QueryError> {
+        let Answer { content, annotations, .. } = self.call(query, None).await?;
+        self.note(&query.matchers.join(" "), &annotations);
+        Ok(SeriesSummary { partial: annotations.partial.map(Into::into), ..content })
     }
 
     /// Ends the probes.
@@ -84,16 +98,16 @@ impl Backend {
         probes.tasks.shutdown().await;
     }
 
-    fn reading(&self, promql: &str, Answer { asked, samples, annotations }: Answer) -> Reading {
-        self.counts.noted(&annotations);
-        self.annotation_log.log(&self.client.name, promql, &annotations);
-        Reading { samples, partial: annotations.partial.map(Into::into), asked }
+    fn note(&self, query: &str, annotations: &Annotations) {
+        self.counts.noted(annotations);
+        self.annotation_log.log(&self.client.name, query, annotations);
     }
 
-    async fn try_each(&self, promql: &str, began: Instant) -> Result<Answer, QueryError> {
+    async fn call<C: Call>(&self, call: &C, owner: Option<Owner>) -> Result<Answer<C::Content>, QueryError> {
+        let began = Instant::now();
         let servers = self.urls();
         let first = self.preferred.load(Ordering::Relaxed);
-        let (mut failure, mut pardoned) = (None, false);
+        let (mut failure, mut is_ignored) = (None, false);
         for tried in 0..servers {
             let at = (first + tried) % servers;
             if let Some(cause) = self.client.servers[at].breaker.cause() {
@@ -103,23 +117,23 @@ impl Backend {
             }
             let left = self.client.timeout.saturating_sub(began.elapsed());
             if left.is_zero() {
-                // It would fail without having been asked.
+                // It would fail without having been called.
                 break;
             }
             let sent = Instant::now();
-            match self.attempt(at, promql, left / self.worth_trying(first, tried)).await {
+            match self.attempt(at, call, owner, left / self.worth_trying(first, tried)).await {
                 Ok(answer) => {
-                    if !pardoned {
-                        // Another query may have led on already.
+                    if !is_ignored {
+                        // Another call may have changed it already.
                         let _ =
                             self.preferred.compare_exchange(first, at, Ordering::Relaxed, Ordering::Relaxed);
                     }
                     return Ok(answer);
                 }
-                Err(Failed { error, fault: Fault::QuerySource }) => return Err(error),
+                Err(Failed { error, fault: Fault::Call }) => return Err(error),
                 Err(failed) => {
-                    // Pardoned once, it counts nowhere: the next server answers nobody else who could speak for it.
-                    pardoned = pardoned || self.pardons(at, sent, &failed);
+                    // Ignored once, it counts nowhere: on the next server no other answer could show the same.
+                    is_ignored = is_ignored || self.ignores(at, sent, &failed);
                     keep(&mut failure, failed.error);
                 }
             }
@@ -134,33 +148,39 @@ impl Backend {
         u32::try_from((tried..servers).filter(closed).count()).unwrap_or(u32::MAX).max(1)
     }
 
-    async fn attempt(&self, at: usize, promql: &str, allowed: Duration) -> Result<Answer, Failed> {
+    async fn attempt<C: Call>(
+        &self,
+        at: usize,
+        call: &C,
+        owner: Option<Owner>,
+        allowed: Duration,
+    ) -> Result<Answer<C::Content>, Failed> {
         let server = &self.client.servers[at];
-        let said = rounded(allowed);
+        let rounded = rounded(allowed);
         let answered = tokio::select! {
             biased;
-            // Who waits for a server that is found to be down need not wait on.
+            // No need to wait any longer for a server that is found to be down.
             cause = server.breaker.opened() => return Err(QueryError::BreakerOpen { cause }.into()),
-            answered = timeout(allowed, self.client.ask(server, promql, said)) => {
-                answered.unwrap_or_else(|_| Err(QueryError::TimedOut(said).into()))
+            answered = timeout(allowed, self.client.call(server, call, owner, rounded)) => {
+                answered.unwrap_or_else(|_| Err(QueryError::TimedOut(rounded).into()))
             }
         };
-        let has_answered =
-            answered.as_ref().map_or_else(|failed| failed.fault == Fault::QuerySource, |_| true);
+        let has_answered = answered.as_ref().map_or_else(|failed| failed.fault == Fault::Call, |_| true);
         if has_answered && server.breaker.answered(Instant::now()) {
-            tracing::info!(backend = &*self.client.name.0, server = at, "prometheus answers again");
+            let backend = &*self.client.name.0;
+            tracing::info!(backend, server = at, "circuit breaker closed: prometheus answers again");
         }
         answered
     }
 
-    /// Takes note of a failure that may not be the query's own; says whether it is, for the server answers others.
-    fn pardons(&self, at: usize, sent: Instant, Failed { error, fault }: &Failed) -> bool {
+    /// Counts a failure that may not be the call's own; whether it is ignored because the server answers other calls.
+    fn ignores(&self, at: usize, sent: Instant, Failed { error, fault }: &Failed) -> bool {
         let breaker = &self.client.servers[at].breaker;
         if *fault == Fault::Gateway {
             return breaker.answered_since(sent);
         }
         if matches!(error, QueryError::BreakerOpen { .. }) {
-            // Given up because of others.
+            // Given up because other calls failed.
             return false;
         }
         let verdict = breaker.failed(sent, &error.to_string());
@@ -171,19 +191,19 @@ impl Backend {
                 server = at,
                 %error,
                 detail,
-                "prometheus failed several times in a row; it gets no queries until it answers a probe"
+                "circuit breaker open after {FAILURES_TO_OPEN} failures; waiting for a successful probe"
             );
             self.keep_probing(at);
         }
-        verdict == Verdict::Pardoned
+        verdict == Verdict::Ignored
     }
 
-    /// Begins to probe a server, unless that is being done.
+    /// Starts to probe a server, unless a probe is running.
     fn keep_probing(&self, at: usize) {
         let mut probes = self.probes();
         while let Some(ended) = probes.tasks.try_join_next() {
             if let Err(error) = ended {
-                tracing::error!(%error, "a probe crashed; please report it");
+                tracing::error!(%error, "a probe panicked; please report it");
             }
         }
         probes.running.resize(self.urls(), None);
@@ -198,7 +218,7 @@ impl Backend {
     }
 }
 
-/// Keeps of several failures the one to tell: the last one, but a refusal says most and an open breaker least.
+/// Keeps the failure to report of several: the last one, but a refusal says most and an open breaker least.
 fn keep(failure: &mut Option<QueryError>, error: QueryError) {
     match (&failure, &error) {
         (Some(QueryError::Refused { .. }), _) | (Some(_), QueryError::BreakerOpen { .. }) => {}
@@ -206,7 +226,7 @@ fn keep(failure: &mut Option<QueryError>, error: QueryError) {
     }
 }
 
-/// As it is said to people and servers: what is left of 10 s after 1 ms is 10 s, and nothing is 1 ms.
+/// For messages and the `timeout` parameter: 9.999 s is 10 s, and 0 is 1 ms.
 fn rounded(allowed: Duration) -> Duration {
     let step = if allowed >= Duration::from_millis(900) { 100_000 } else { 1_000 };
     let micros = u64::try_from(allowed.as_micros()).unwrap_or(u64::MAX);
@@ -221,7 +241,6 @@ mod tests {
     use futures_util::poll;
 
     use super::super::Auth;
-    use super::super::breaker::FAILURES_TO_OPEN;
     use super::*;
     use crate::syntax::BaseUrl;
 
@@ -230,7 +249,7 @@ mod tests {
         // Takes connections and answers nothing.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = BaseUrl::parse(&format!("http://{}", silent.local_addr().unwrap()), "/api/v1").unwrap();
-        let options = ClientOptions {
+        let options = Options {
             urls: vec![url; 2],
             timeout: Duration::from_secs(10),
             headers: Vec::new(),
@@ -239,12 +258,13 @@ mod tests {
             identity: None,
         };
         let backend =
-            Backend::new(&BackendName("default".into()), options, Arc::default(), &Room::default()).unwrap();
+            Backend::new(&BackendName("default".into()), options, Arc::default(), &BodyBudget::default())
+                .unwrap();
         let second = &backend.client.servers[1].breaker;
         for _ in 0..FAILURES_TO_OPEN {
             second.failed(Instant::now(), "down");
         }
-        let mut query = pin!(backend.query("up"));
+        let mut query = pin!(backend.query("up", Owner::new(&Arc::new(()))));
         assert!(poll!(&mut query).is_pending(), "the first server has all the time while the second is down");
         second.probed();
         assert_eq!(query.await, Err(QueryError::TimedOut(Duration::from_secs(10))));

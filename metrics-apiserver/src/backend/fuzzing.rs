@@ -1,24 +1,34 @@
-//! What the decoding makes of any bytes.
+//! What the decoders make of any bytes.
 
 use serde_json::Value;
 
-use super::decode::{self, DecodeError, SAMPLES_MAX};
+use super::decode::{self, DecodeError, SAMPLES_MAX, SeriesSummary};
 use crate::metric::Sample;
 use crate::rules::{Combine, Policies};
 
-/// The body of an answer: what it decodes to is bounded by its own size, is what a plain JSON tree of it says, and
-/// becomes no negative number.
+/// A response: what it decodes to is bounded by its own size, is what a plain JSON tree of it says, and becomes no
+/// negative number.
 pub fn response(data: &[u8]) {
+    series(data);
     let failure = decode::failure(data);
-    match decode::answer(data) {
+    match decode::vector(data) {
         Ok((samples, _)) => {
             assert_eq!(failure, None);
             is_bounded(&samples, data.len());
             agrees(&samples, data);
             becomes_values(&samples);
         }
-        Err(DecodeError::Failure(said)) => assert_eq!(Some(said), failure),
+        Err(DecodeError::Failure(found)) => assert_eq!(Some(found), failure),
         Err(_) => {}
+    }
+}
+
+/// The same body as one of series.
+fn series(data: &[u8]) {
+    if let Ok((SeriesSummary { metrics, .. }, _)) = decode::series(data) {
+        let sets = metrics.values().flatten();
+        let bytes: usize = sets.flat_map(|names| names.iter()).map(|name| name.len()).sum();
+        assert!(bytes <= data.len(), "{bytes} bytes of label names from {}", data.len());
     }
 }
 
@@ -29,7 +39,7 @@ fn is_bounded(samples: &[Sample], length: usize) {
     assert!(bytes <= length, "{bytes} bytes of labels from {length}");
 }
 
-/// Compares with a second decoder. Series that came as lists, which our decoder reads as well, are passed over.
+/// Compares with a second decoder. Series written as lists, which our decoder reads as well, are skipped.
 fn agrees(samples: &[Sample], data: &[u8]) {
     let Ok(tree) = serde_json::from_slice::<Value>(data) else { return };
     assert_eq!(tree.get("status").and_then(Value::as_str), Some("success"));

@@ -1,31 +1,28 @@
-//! Prometheus over HTTP: implements [`QuerySource`] for the configured backends.
+//! Prometheus over HTTP: implements [`QuerySource`] for the configured backends, and lists series.
 //!
-//! What holds for every query: it ends within the backend's timeout, waiting for its turn included; so many at once and
-//! a second, so many bytes (after decompression), series and labels, no more; no proxy, no redirect (it would carry the
-//! credentials elsewhere); whatever comes back is an answer or a [`QueryError`], whose detail is for the log and names no
-//! URL. A query to a backend that is down ends at once, and one that another server of the backend can answer is
-//! answered by that (`backend`, `breaker`).
+//! Every call ends within the backend's timeout, including the wait for a permit. Calls at once, bytes
+//! (decompressed), series and labels are limited. No proxy is used and no redirect is followed (it would carry the
+//! credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for the log and contains no URL.
+//! A call to a backend that is down fails at once, and one that another server of the backend can answer is answered
+//! by that (`failover`, `breaker`).
 
 mod annotation_log;
 mod annotations;
+mod body;
 mod breaker;
-mod budget;
+mod call;
 mod client;
-mod concurrency;
+mod clients;
+mod counts;
 mod credentials;
 mod decode;
 mod failover;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod long;
-mod marks;
 mod metrics;
 mod options;
 mod probe;
-mod room;
-mod slow;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -33,88 +30,67 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use prometheus_client::registry::Registry;
 
-use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
+use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
+pub use call::SeriesQuery;
+pub use decode::{LabelNames, SeriesSummary};
 pub use options::{Auth, BuildError, Identity, Options, SetupError};
 
+use body::BodyBudget;
+use clients::{Clients, clients};
 use failover::Backend;
-use options::Options as ClientOptions;
-use room::Room;
 
 /// All configured backends by name.
 #[derive(Debug)]
 pub struct Backends {
     current: Arc<ArcSwap<Clients>>,
-    room: Room,
-}
-
-type Clients = HashMap<BackendName, Entry>;
-
-/// A backend with what it was made from.
-#[derive(Debug, Clone)]
-struct Entry {
-    options: ClientOptions,
-    backend: Arc<Backend>,
+    budget: BodyBudget,
 }
 
 impl Backends {
     /// Reads the credential files and prepares a client for each backend; connects to none.
-    pub fn build(backends: Vec<(BackendName, ClientOptions)>) -> Result<Self, BuildError> {
-        let room = Room::default();
-        let current = ArcSwap::from_pointee(clients(backends, &Clients::new(), &room)?);
-        Ok(Self { current: Arc::new(current), room })
+    pub fn build(backends: Vec<(BackendName, Options)>) -> Result<Self, BuildError> {
+        let budget = BodyBudget::default();
+        let current = ArcSwap::from_pointee(clients(backends, &Clients::new(), &budget)?);
+        Ok(Self { current: Arc::new(current), budget })
     }
 
-    /// Tells of the backends of the moment at `/metrics`.
+    /// Registers the metrics of the backends in use.
     pub fn register(&self, registry: &mut Registry) {
         metrics::register(registry, Arc::clone(&self.current));
     }
 
-    /// Takes up another configuration as a whole, or, if a part of it cannot be used, nothing of it.
+    /// Uses another configuration as a whole, or nothing of it if a part cannot be used.
     ///
-    /// A backend with the same options keeps its client with its connections and what is known of its health. Queries
-    /// under way end where they began.
-    pub fn replace(&self, backends: Vec<(BackendName, ClientOptions)>) -> Result<(), BuildError> {
-        self.current.store(Arc::new(clients(backends, &self.current.load(), &self.room)?));
+    /// A backend with the same options keeps its client, its connections and what is known about its health. Calls in
+    /// flight end where they began.
+    pub fn replace(&self, backends: Vec<(BackendName, Options)>) -> Result<(), BuildError> {
+        self.current.store(Arc::new(clients(backends, &self.current.load(), &self.budget)?));
         Ok(())
     }
 
-    /// Ends the probes of backends that are down; for when nobody asks any more.
+    /// Lists the series of a backend, without label values.
+    pub async fn series(&self, name: &BackendName, query: &SeriesQuery) -> Result<SeriesSummary, QueryError> {
+        self.backend(name)?.series(query).await
+    }
+
+    /// Ends the probes of backends that are down, for shutdown.
     pub async fn shutdown(&self) {
         let current = self.current.load_full();
         join_all(current.values().map(|entry| entry.backend.shutdown())).await;
     }
-}
 
-fn clients(
-    backends: Vec<(BackendName, ClientOptions)>,
-    before: &Clients,
-    room: &Room,
-) -> Result<Clients, BuildError> {
-    let entry = |(name, options): (BackendName, ClientOptions)| {
-        let namesake = before.get(&name);
-        if let Some(same) = namesake.filter(|entry| entry.options == options) {
-            return Ok((name, same.clone()));
-        }
-        let counts = namesake.map(|entry| Arc::clone(&entry.backend.counts)).unwrap_or_default();
-        let backend = Backend::new(&name, options.clone(), counts, room)
-            .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
-        Ok((name, Entry { options, backend: Arc::new(backend) }))
-    };
-    backends.into_iter().map(entry).collect()
+    fn backend(&self, name: &BackendName) -> Result<Arc<Backend>, QueryError> {
+        let backend = self.current.load().get(name).map(|entry| Arc::clone(&entry.backend));
+        // The configuration check refuses such a rule; a reload may have removed the backend since.
+        backend.ok_or_else(|| QueryError::Unavailable { detail: "there is no backend with this name".into() })
+    }
 }
 
 impl QuerySource for Backends {
-    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        let backend = self.current.load().get(&query.backend).map(|entry| Arc::clone(&entry.backend));
-        async move {
-            match backend {
-                Some(backend) => backend.query(&query.promql).await,
-                // The configuration check refuses such a rule; a reload may have taken the backend away since.
-                None => Err(QueryError::Unavailable { detail: "there is no backend of this name".into() }),
-            }
-        }
-        .boxed()
+    fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
+        let backend = self.backend(&query.backend);
+        async move { backend?.query(&query.promql, owner).await }.boxed()
     }
 }
 

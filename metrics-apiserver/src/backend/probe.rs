@@ -1,14 +1,15 @@
-//! Asks a server whose breaker is open until it answers.
+//! Probes a server whose breaker is open until it answers.
 //!
-//! The first probe is sent at once, the next ones after pauses that grow from one second to four, give or take a
-//! quarter so that replicas do not knock together. A probe that hangs is given up after three seconds. So a server that
-//! is back is asked again after eight seconds at most, before the next beat of an HPA (15 s), whoever reads or not.
+//! The first probe is sent at once, the next ones after pauses that grow from one second to four, with ±25 % jitter
+//! so that replicas do not probe in lockstep. A probe that hangs is given up after three seconds. So a server that is
+//! back gets queries again within eight seconds, before an HPA's next read (15 s), whether anybody reads or not.
 //!
-//! Probes, and the queries after them, go out on new connections: should the network have lost the ones there were without
-//! a word, each of them would cost a timeout, and a probe shows only that one more is dead.
+//! Probes, and the queries after them, are sent on new connections: if the network has silently lost the old ones,
+//! each of them would cost a timeout, and a probe would only show that one more is dead.
 //!
-//! A gateway that refuses the probe shows nothing of the server behind it, but might refuse this query alone, and for ever. So
-//! that closes the breaker as well: queries show what they get, and one that is refused so is put to the next server.
+//! A gateway that refuses the probe says nothing about the server behind it, and may refuse this query alone,
+//! forever. So a refusal closes the breaker as well: queries find out, and one that is refused is sent to the next
+//! server.
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;
@@ -17,12 +18,13 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::call::InstantQuery;
 use super::client::{Client, Fault};
 
-/// Costs a server nothing, needs no data, and is understood by all that speak PromQL.
-const QUERY: &str = "vector(1)";
+/// Cheap, needs no data, and every server that speaks PromQL understands it.
+const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)" };
 
-/// Far above what an answer to [`QUERY`] takes, far below an HPA's beat.
+/// Far above what [`QUERY`] takes, far below the interval of an HPA's reads.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -38,12 +40,16 @@ pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
         sleep(pause(pauses, random.hash_one(pauses))).await;
         pauses = pauses.saturating_add(1);
         let allowed = TIMEOUT.min(client.timeout);
-        let is_over = match timeout(allowed, client.send(server, QUERY, allowed)).await {
+        let is_over = match timeout(allowed, client.send(server, &QUERY, allowed)).await {
             Ok(answered) => answered.err().is_none_or(|failed| failed.fault != Fault::Server),
             Err(_) => false,
         };
         if is_over && server.breaker.probed() {
-            tracing::info!(backend = &*client.name.0, server = at, "prometheus answers again");
+            tracing::info!(
+                backend = &*client.name.0,
+                server = at,
+                "circuit breaker closed: prometheus answers again"
+            );
         }
     }
 }
@@ -69,11 +75,11 @@ mod tests {
                 assert!((seconds * 0.75..=seconds * 1.25).contains(&pause), "{before} {random}: {pause}");
             }
         }
-        assert_ne!(pause(3, 0), pause(3, 1000), "replicas do not knock together");
+        assert_ne!(pause(3, 0), pause(3, 1000), "replicas do not probe in lockstep");
     }
 
     #[test]
-    fn a_server_that_is_back_is_asked_before_the_next_beat_of_an_hpa() {
+    fn a_server_that_is_back_gets_queries_before_the_next_read_of_an_hpa() {
         assert!(TIMEOUT + LONGEST_PAUSE * 5 / 4 < Duration::from_secs(15) / 2 + Duration::from_secs(1));
     }
 }

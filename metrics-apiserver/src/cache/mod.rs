@@ -47,7 +47,7 @@ use tracing::{Instrument as _, Span, info_span};
 
 pub use crate::rules::{BackendName, Query};
 pub use counts::QueryCounts;
-pub use source::{QueryError, QuerySource, Reading};
+pub use source::{Owner, QueryError, QuerySource, Reading};
 pub use subscriber::Subscriber;
 
 use metrics::Metrics;
@@ -224,7 +224,7 @@ impl Cache {
 
 async fn run(source: Arc<dyn QuerySource>, store: Arc<Store>, query: Query, leader: Leader) {
     let began = Instant::now();
-    let result = source.query(query.clone()).await;
+    let result = source.query(query.clone(), Owner::new(&leader.counts)).await;
     let span = Span::current();
     span.record("outcome", leader.counts.ended(&result, began.elapsed()));
     if let Err(error) = &result {

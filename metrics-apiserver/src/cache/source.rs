@@ -16,7 +16,20 @@ const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * (16 + 16);
 /// Runs a query on a backend: Prometheus over HTTP, or a fake in tests.
 pub trait QuerySource: Send + Sync + 'static {
     /// The backend's result for `query`; ends within the backend's own timeout.
-    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>>;
+    ///
+    /// `owner` is not part of the query: it lets the backend limit how much of it one metric uses.
+    fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>>;
+}
+
+/// The metric that a query is sent for, by the identity of something that it shares with no other metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner(usize);
+
+impl Owner {
+    /// The metric that this is part of, such as its counts.
+    pub fn new<T>(part: &Arc<T>) -> Self {
+        Self(Arc::as_ptr(part).addr())
+    }
 }
 
 /// The result of one query.

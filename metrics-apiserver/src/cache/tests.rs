@@ -33,7 +33,7 @@ struct Backend {
 }
 
 impl QuerySource for Backend {
-    fn query(&self, _: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, _question: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
         let play = self.plays[number.min(self.plays.len() - 1)];
         match play {

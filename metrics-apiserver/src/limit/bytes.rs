@@ -1,7 +1,7 @@
 //! A limit on memory: at most N bytes in use at once.
 //!
-//! Waiters are served first in, first out. One that asks for more than the whole budget gets all of it, so it runs alone
-//! instead of never.
+//! Waiters are served first in, first out. One that asks for more than the whole budget gets all of it, so it runs
+//! alone instead of never.
 
 use std::sync::Arc;
 
@@ -114,7 +114,7 @@ mod tests {
         let waiting = || budget.acquire(1, began + SECOND);
         let mut all: Vec<_> = (0..2).map(|_| Box::pin(waiting())).collect();
         assert!(all.iter_mut().all(|one| one.now_or_never().is_none()));
-        assert_eq!(waiting().now_or_never().map(|one| one.err()), Some(Some(OutOfBudget)), "one more");
+        assert_eq!(waiting().now_or_never().and_then(Result::err), Some(OutOfBudget), "one more");
         assert_eq!(all.pop().unwrap().await.err(), Some(OutOfBudget));
         assert_eq!(began.elapsed(), SECOND);
         drop((taken, all));

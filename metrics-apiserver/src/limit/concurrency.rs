@@ -1,8 +1,9 @@
-//! A limit on concurrency: at most N at once, and at most M of them with the same key. Waiters are served last in, first out.
+//! A limit on concurrency: at most N at once, and at most M of them with the same key. Waiters are served last in,
+//! first out.
 //!
-//! While there are enough permits nobody waits, and the order does not matter. Under overload, first in, first out would
-//! serve nobody: every waiter would wait until its time is nearly over, and get its permit when the rest no longer
-//! suffices. The last to come has all its time before it. The first to come gives up, which costs nothing.
+//! While there are enough permits nobody waits, and the order does not matter. Under overload, first in, first out
+//! would serve nobody: every waiter would wait until its time is nearly over, and get its permit when the rest no
+//! longer suffices. The last to come has all its time before it. The first to come gives up, which costs nothing.
 //!
 //! The lower limit per key keeps one slow user from taking all permits while others wait.
 

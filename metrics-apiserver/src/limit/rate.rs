@@ -1,6 +1,6 @@
 //! A rate limit: a token bucket.
 //!
-//! Kept as the one moment at which the bucket is full again, so nothing has to be refilled.
+//! Stored as the time at which the bucket is full again, so nothing has to be refilled.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

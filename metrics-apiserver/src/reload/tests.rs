@@ -19,7 +19,7 @@ use super::follow::{DEBOUNCE, POLL_INTERVAL};
 use super::*;
 use crate::answer::Answers;
 use crate::backend::Backends;
-use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config;
 use crate::metric::{Labels, MetricId, MetricName, Namespace, Sample, Selector};
@@ -148,7 +148,8 @@ impl Scene {
     /// Whether a backend has this name: one that exists fails in another way, because nobody listens.
     async fn has_backend(&self, name: &str) -> bool {
         let query = Query { backend: BackendName(name.into()), promql: "up".into() };
-        let error = self.backends.query(query).await.unwrap_err();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let error = runtime.block_on(self.backends.query(query, Owner::new(&Arc::new(())))).unwrap_err();
         !error.detail().contains("there is no backend")
     }
 
@@ -377,7 +378,7 @@ async fn the_previous_rules_are_freed_by_the_next_poll() {
 struct Counting(AtomicUsize);
 
 impl QuerySource for Counting {
-    fn query(&self, _: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, _: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         let sample = Sample { labels: Labels::new(), value: 1.0, timestamp: Timestamp::now() };
         async move { Ok(Reading { samples: vec![sample], partial: None, asked: Instant::now() }) }.boxed()

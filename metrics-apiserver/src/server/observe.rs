@@ -24,6 +24,7 @@ use super::request::Request;
 use super::{Shared, guard, reply, trace};
 use crate::api::{Error, LimitError, RequestError, Status};
 use crate::authn::UserInfo;
+use crate::causes::causes;
 
 /// Longer ids are not ours to repeat; kube-apiserver cuts there too.
 const AUDIT_ID_CHARS_MAX: usize = 64;
@@ -95,7 +96,7 @@ fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> Respon
     let status = Status::from(error);
     let (path, code) = (request.raw.uri.path(), status.code());
     span.in_scope(|| {
-        let causes = Causes(error);
+        let causes = causes(error);
         if code >= 500 && !error.is_reported() {
             tracing::warn!(http.path = path, http.code = code, error = %causes, "request failed");
         } else {
@@ -118,21 +119,6 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// An error with everything behind it, on one line.
-struct Causes<'a>(&'a Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = std::error::Error::source(self.0);
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

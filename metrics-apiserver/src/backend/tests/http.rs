@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::server::{Play, ok, reply};
 use super::*;
-use crate::backend::client::QUERIES_MAX;
+use crate::backend::call::CALLS_MAX;
 
 fn json(text: &str) -> Play {
     Play::Json(text.to_owned())
@@ -13,7 +13,7 @@ fn json(text: &str) -> Play {
 /// What a client with `timeout` makes of `play`.
 async fn outcome(play: Play, timeout: Duration) -> Result<Reading, QueryError> {
     let server = Server::plain(play);
-    query(&backends(ClientOptions { timeout, ..options(&server) }), "up").await
+    query(&backends(Options { timeout, ..options(&server) }), "up").await
 }
 
 async fn failure(play: Play) -> QueryError {
@@ -23,7 +23,7 @@ async fn failure(play: Play) -> QueryError {
 #[tokio::test]
 async fn a_short_query_is_a_get_with_its_timeout() {
     let server = Server::plain(json(ANSWER));
-    let options = ClientOptions { urls: vec![url(&format!("{}/prefix/", server.url))], ..options(&server) };
+    let options = Options { urls: vec![url(&format!("{}/prefix/", server.url))], ..options(&server) };
     assert_value(query(&backends(options), "sum(up) + 1").await, 42.0);
     let request = server.last();
     assert_eq!(request.line, "GET /prefix/api/v1/query?query=sum%28up%29+%2B+1&timeout=30000ms HTTP/1.1");
@@ -85,22 +85,6 @@ async fn an_answer_that_is_not_whole_says_so() {
 }
 
 #[tokio::test]
-async fn a_query_whose_last_answer_was_long_is_asked_for_compressed() {
-    let server = Server::plain(json(&(ANSWER.to_owned() + &" ".repeat(64 << 10))));
-    let backends = backends(options(&server));
-    let encoding = async |promql: &str| {
-        assert_value(query(&backends, promql).await, 42.0);
-        server.last().header("accept-encoding").map(str::to_owned)
-    };
-    assert_eq!(encoding("up").await.as_deref(), Some("identity"));
-    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
-    assert_eq!(encoding("down").await.as_deref(), Some("identity"), "another query");
-    server.play(json(ANSWER));
-    assert_eq!(encoding("up").await.as_deref(), Some("gzip"));
-    assert_eq!(encoding("up").await.as_deref(), Some("identity"), "its last answer was short");
-}
-
-#[tokio::test]
 async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_other_servers() {
     let padded = |bytes: usize| ANSWER.to_owned() + &" ".repeat(bytes);
     let giant = padded(2 << 20);
@@ -109,7 +93,8 @@ async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_
     let backend = |name: &str, server| (BackendName(name.into()), options(server));
     let backends = Backends::build(vec![backend("endless", &endless), backend("other", &other)]).unwrap();
     let ask = |backend: &str, promql: &str| {
-        backends.query(Query { backend: BackendName(backend.into()), promql: promql.into() })
+        let query = Query { backend: BackendName(backend.into()), promql: promql.into() };
+        backends.query(query, Owner::new(&Arc::new(())))
     };
     let waiting: Vec<_> = ["a", "b", "c"].map(|promql| tokio::spawn(ask("endless", promql))).into();
     let all_came = async {
@@ -153,16 +138,16 @@ async fn a_slow_backend_times_out() {
 }
 
 #[tokio::test]
-async fn a_query_beyond_the_cap_waits_for_its_turn() {
+async fn a_query_beyond_the_limit_waits_for_a_permit() {
     let server = Server::plain(Play::Hang);
     let backends = Arc::new(backends(options(&server)));
     let mut slow = tokio::task::JoinSet::new();
-    for _ in 0..QUERIES_MAX {
+    for _ in 0..CALLS_MAX {
         let backends = Arc::clone(&backends);
         slow.spawn(async move { query(&backends, "slow").await });
     }
     let all_sent = async {
-        while server.requests().len() < QUERIES_MAX {
+        while server.requests().len() < CALLS_MAX {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -170,7 +155,7 @@ async fn a_query_beyond_the_cap_waits_for_its_turn() {
     server.play(json(ANSWER));
     let mut next = Box::pin(query(&backends, "next"));
     assert!(tokio::time::timeout(Duration::from_millis(100), &mut next).await.is_err());
-    assert_eq!(server.requests().len(), QUERIES_MAX);
+    assert_eq!(server.requests().len(), CALLS_MAX);
     slow.abort_all();
     assert_value(next.await, 42.0);
 }
@@ -267,7 +252,7 @@ async fn headers_and_basic_auth_arrive() {
     let dir = TempDir::new().unwrap();
     let password_file = dir.path().join("password");
     std::fs::write(&password_file, "open sesame \n").unwrap();
-    let options = ClientOptions {
+    let options = Options {
         headers: vec![("X-Scope-OrgID".to_owned(), "tenant-1".to_owned())],
         auth: Auth::Basic { username: "ali".to_owned(), password_file },
         ..options(&server)
@@ -285,7 +270,7 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "first\n").unwrap();
-    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let backends = backends(Options { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
     let mut expected = Vec::new();
     for (content, token) in [
         ("first\n", "first"),
@@ -320,7 +305,7 @@ async fn a_file_that_is_of_no_use_does_not_keep_the_others_away() {
     std::fs::write(&token, "first").unwrap();
     std::fs::write(&ca, crate::authn::fake::Ca::new("backend").pem()).unwrap();
     let (auth, ca_file) = (Auth::BearerTokenFile(token.clone()), Some(ca.clone()));
-    let backends = backends(ClientOptions { auth, ca_file, ..options(&server) });
+    let backends = backends(Options { auth, ca_file, ..options(&server) });
     for (number, damage) in [Some("no certificate"), None].into_iter().enumerate() {
         match damage {
             Some(text) => std::fs::write(&ca, text).unwrap(),
@@ -353,7 +338,7 @@ async fn a_replacement_keeps_what_is_the_same_and_drops_what_is_gone() {
 async fn a_replacement_that_cannot_work_changes_nothing() {
     let (server, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
     let backends = backends(options(&server));
-    let broken = ClientOptions { ca_file: Some("/nonexistent/ca.crt".into()), ..options(&other) };
+    let broken = Options { ca_file: Some("/nonexistent/ca.crt".into()), ..options(&other) };
     let names = ["default", "broken"].map(|name| BackendName(name.into()));
     let error = backends.replace(names.into_iter().zip([options(&other), broken]).collect()).unwrap_err();
     assert_eq!(error.to_string(), "backend `broken` cannot be used");
@@ -367,17 +352,17 @@ async fn what_cannot_work_is_refused_at_build() {
     let dir = TempDir::new().unwrap();
     let empty = dir.path().join("empty");
     std::fs::write(&empty, "").unwrap();
-    let check = |options: ClientOptions, expected: &str| {
+    let check = |options: Options, expected: &str| {
         let error = Backends::build(vec![(BackendName("main".into()), options)]).unwrap_err();
         assert_eq!(error.to_string(), "backend `main` cannot be used");
         assert!(error.source.to_string().contains(expected), "{:?} is not {expected:?}", error.source);
     };
     let base = || options(&server);
-    check(ClientOptions { urls: Vec::new(), ..base() }, "the URL is not accepted");
-    check(ClientOptions { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
-    check(ClientOptions { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
-    check(ClientOptions { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");
-    check(ClientOptions { ca_file: Some(empty), ..base() }, "holds no certificate");
+    check(Options { urls: Vec::new(), ..base() }, "the URL is not accepted");
+    check(Options { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
+    check(Options { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
+    check(Options { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");
+    check(Options { ca_file: Some(empty), ..base() }, "contains no certificate");
 }
 
 /// Spaces, `size` of them, compressed with deflate's fixed codes: one space, then "258 times the byte before".

@@ -2,14 +2,16 @@
 
 mod http;
 mod outage;
+mod series;
 mod server;
 mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Auth, Backends, ClientOptions};
-use crate::cache::{BackendName, Query, QueryError, QuerySource, Reading};
+use super::{Auth, Backends, Options};
+use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
+use crate::files::{DEBOUNCE, POLL_INTERVAL};
 use crate::syntax::BaseUrl;
 
 use server::Server;
@@ -25,8 +27,8 @@ fn url(text: &str) -> BaseUrl {
     BaseUrl::parse(text, "/api/v1").unwrap()
 }
 
-fn options(server: &Server) -> ClientOptions {
-    ClientOptions {
+fn options(server: &Server) -> Options {
+    Options {
         urls: vec![url(&server.url)],
         timeout: PATIENT,
         headers: Vec::new(),
@@ -36,24 +38,30 @@ fn options(server: &Server) -> ClientOptions {
     }
 }
 
-fn backends(options: ClientOptions) -> Backends {
+fn backends(options: Options) -> Backends {
     Backends::build(vec![(BackendName("default".into()), options)]).unwrap()
 }
 
 async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
-    backends.query(Query { backend: BackendName("default".into()), promql: Arc::from(promql) }).await
+    query_for(&Arc::new(()), backends, promql).await
 }
 
-/// Lets the clock jump, so that the files are looked at again by the next query.
+/// The same for the metric with this owner.
+async fn query_for(owner: &Arc<()>, backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
+    let query = Query { backend: BackendName("default".into()), promql: Arc::from(promql) };
+    backends.query(query, Owner::new(owner)).await
+}
+
+/// Advances the clock, so that the next query reads the files again.
 async fn files_become_due() {
-    jump(super::credentials::FILES_CHECK_INTERVAL).await;
+    jump(POLL_INTERVAL).await;
 }
 
 /// The same, after a query that has seen what is new in them.
 async fn files_settle(backends: &Backends) {
     files_become_due().await;
     let _ = query(backends, "up").await;
-    jump(super::credentials::SETTLE).await;
+    jump(DEBOUNCE).await;
 }
 
 async fn jump(time: Duration) {

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use super::server::{Play, Request, reply};
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
-use crate::backend::client::QUERIES_MAX;
-use crate::backend::credentials::SETTLE;
+use crate::backend::call::CALLS_MAX;
+use crate::backend::client::CALLS_PER_OWNER_MAX;
 
 /// As it is in a URL.
 const PROBE: &str = "vector%281%29";
@@ -27,7 +27,7 @@ fn dead() -> Play {
 
 fn pair(first: &Server, second: &Server, timeout: Duration) -> Backends {
     let urls = vec![url(&first.url), url(&second.url)];
-    backends(ClientOptions { urls, timeout, ..options(first) })
+    backends(Options { urls, timeout, ..options(first) })
 }
 
 fn scrape(backends: &Backends) -> String {
@@ -38,13 +38,13 @@ fn scrape(backends: &Backends) -> String {
     text
 }
 
-async fn told(backends: &Backends, line: &str) {
-    let told = async {
+async fn shows(backends: &Backends, line: &str) {
+    let shown = async {
         while !scrape(backends).contains(line) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENT, told).await;
+    let in_time = tokio::time::timeout(PATIENT, shown).await;
     assert!(in_time.is_ok(), "{line} not in\n{}", scrape(backends));
 }
 
@@ -72,11 +72,11 @@ fn begin(backends: &Arc<Backends>, promql: &'static str) -> JoinHandle<Result<Re
 }
 
 /// A file with this token, in a folder that lives as long as its value, and a backend that shows it.
-fn with_token(token: &str, options: ClientOptions) -> (TempDir, PathBuf, Backends) {
+fn with_token(token: &str, options: Options) -> (TempDir, PathBuf, Backends) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, token).unwrap();
-    let backends = backends(ClientOptions { auth: Auth::BearerTokenFile(path.clone()), ..options });
+    let backends = backends(Options { auth: Auth::BearerTokenFile(path.clone()), ..options });
     (dir, path, backends)
 }
 
@@ -116,9 +116,9 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
     let server = Server::plain(dead());
     let backends = backends(options(&server));
     open(&backends).await;
-    told(&backends, "breaker_open{backend=\"default\"} 1").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 1").await;
     server.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(server.last().line.contains(PROBE), "{}", server.last().line);
     assert_value(query(&backends, "up").await, 42.0);
 }
@@ -176,14 +176,14 @@ async fn a_cut_connection_does_not_lead_to_a_server_that_is_down() {
     let backends = pair(&first, &second, PATIENT);
     open(&backends).await;
     first.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "urls_down{backend=\"default\"} 1").await;
+    shows(&backends, "urls_down{backend=\"default\"} 1").await;
     assert_value(query(&backends, "up").await, 42.0);
     first.play(dead());
     assert!(query(&backends, "up").await.is_err(), "there is no other to answer");
     first.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "up").await, 42.0);
     second.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "urls_down{backend=\"default\"} 0").await;
+    shows(&backends, "urls_down{backend=\"default\"} 0").await;
     assert_value(query(&backends, "later").await, 42.0);
     assert_eq!(asked(&second, "later"), 0, "the first answered all the time since");
 }
@@ -240,22 +240,21 @@ async fn slow_queries_that_the_other_server_answers_lead_no_others_there() {
 }
 
 #[tokio::test]
-async fn queries_that_timed_out_leave_turns_to_others() {
+async fn a_slow_rule_leaves_permits_to_others() {
     let server = Server::plain(Play::Hang);
-    let timeout = Duration::from_secs(2);
-    let backends = Arc::new(backends(ClientOptions { timeout, ..options(&server) }));
-    for slow in (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>() {
-        assert!(slow.await.unwrap().is_err());
-    }
-    server.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
-    server.play(Play::Hang);
-    let slow = (0..QUERIES_MAX).map(|_| begin(&backends, "slow")).collect::<Vec<_>>();
-    told(&backends, "queries_in_flight{backend=\"default\"} 10").await;
-    arrived(&server, "slow", QUERIES_MAX + QUERIES_MAX / 2).await;
+    let backends = Arc::new(backends(options(&server)));
+    let rule = Arc::new(());
+    let slow: Vec<_> = (0..CALLS_MAX)
+        .map(|_| {
+            let (backends, rule) = (Arc::clone(&backends), Arc::clone(&rule));
+            tokio::spawn(async move { query_for(&rule, &backends, "slow").await })
+        })
+        .collect();
+    shows(&backends, "queries_in_flight{backend=\"default\"} 10").await;
+    arrived(&server, "slow", CALLS_PER_OWNER_MAX).await;
     server.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "fast").await, 42.0);
-    assert_eq!(asked(&server, "slow"), QUERIES_MAX + QUERIES_MAX / 2, "the others still wait");
+    assert_eq!(asked(&server, "slow"), CALLS_PER_OWNER_MAX, "the others still wait");
     for slow in slow {
         slow.abort();
     }
@@ -339,7 +338,7 @@ async fn a_probe_that_a_gateway_refuses_lets_queries_show_what_they_get() {
     let backends = backends(options(&server));
     open(&backends).await;
     server.play(refusal("404 Not Found"));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
     server.play(Play::Json(ANSWER.to_owned()));
     assert_value(query(&backends, "up").await, 42.0);
@@ -356,7 +355,7 @@ async fn a_pair_is_given_up_when_both_are_down() {
     tokio::time::timeout(PATIENT, down).await.unwrap();
     assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 2"), "{}", scrape(&backends));
     second.play(Play::Json(ANSWER.to_owned()));
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert_value(query(&backends, "up").await, 42.0);
 }
 
@@ -380,7 +379,7 @@ async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query(
     for result in join_all((0..8).map(|_| query(&backends, "up"))).await {
         assert_value(result, 42.0);
     }
-    jump(SETTLE).await;
+    jump(DEBOUNCE).await;
     let before = server.requests().len();
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(server.requests().len(), before + 1, "settled, so it is the one tried first");
@@ -395,7 +394,7 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
     server.play(Play::Token("old", ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
     std::fs::write(&path, "new").unwrap();
-    jump(SETTLE).await;
+    jump(DEBOUNCE).await;
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(tokens(&server), ["old", "ne", "old", "old"]);
 }
@@ -404,7 +403,7 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
 async fn a_pair_is_asked_with_a_token_read_again_before_the_other_server_is() {
     let (first, second) = (Server::plain(refusal("401 Unauthorized")), answering());
     let urls = vec![url(&first.url), url(&second.url)];
-    let (_dir, path, backends) = with_token("old", ClientOptions { urls, ..options(&first) });
+    let (_dir, path, backends) = with_token("old", Options { urls, ..options(&first) });
     std::fs::write(&path, "new").unwrap();
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(tokens(&first), ["old", "new"]);
@@ -431,7 +430,7 @@ async fn queries_are_counted_by_backend_and_a_backend_that_is_gone_has_no_series
     ] {
         assert!(text.contains(line), "{line} not in\n{text}");
     }
-    let changed = ClientOptions { timeout: PATIENT * 2, ..options(&server) };
+    let changed = Options { timeout: PATIENT * 2, ..options(&server) };
     backends.replace(vec![(BackendName("default".into()), changed)]).unwrap();
     assert!(
         scrape(&backends).contains("outcome=\"success\"} 2"),
@@ -445,17 +444,17 @@ async fn queries_are_counted_by_backend_and_a_backend_that_is_gone_has_no_series
 async fn a_probe_is_sent_on_a_new_connection() {
     let server = answering();
     let timeout = Duration::from_millis(500);
-    let backends = backends(ClientOptions { timeout, ..options(&server) });
-    let at_once = || join_all((0..QUERIES_MAX).map(|_| query(&backends, "up")));
+    let backends = backends(Options { timeout, ..options(&server) });
+    let at_once = || join_all((0..CALLS_MAX).map(|_| query(&backends, "up")));
     at_once().await;
     let connections = server.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(connections > FAILURES_TO_OPEN as usize, "{connections} connections");
-    // The network has lost them, and tells nobody.
+    // The network has silently lost them.
     server.play(Play::HangBefore(connections, ANSWER.to_owned()));
     for _ in 0..FAILURES_TO_OPEN {
         assert_eq!(query(&backends, "up").await.unwrap_err(), QueryError::TimedOut(timeout));
     }
-    told(&backends, "breaker_open{backend=\"default\"} 0").await;
+    shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert_eq!(asked(&server, PROBE), 1);
     assert_value(query(&backends, "up").await, 42.0);
 }

@@ -75,9 +75,9 @@ impl Files {
         std::fs::write(&self.key, key.serialize_pem()).unwrap();
     }
 
-    fn options(&self, server: &Server) -> ClientOptions {
+    fn options(&self, server: &Server) -> Options {
         let identity = Identity { cert_file: self.cert.clone(), key_file: self.key.clone() };
-        ClientOptions { ca_file: Some(self.ca.clone()), identity: Some(identity), ..options(server) }
+        Options { ca_file: Some(self.ca.clone()), identity: Some(identity), ..options(server) }
     }
 }
 
@@ -90,12 +90,11 @@ async fn a_server_of_the_configured_ca_is_trusted_and_no_other() {
     let (ours, other) = (Authority::new(), Authority::new());
     let files = Files::new(&ours);
     let server = answering(ours.server(None));
-    let ca_only = ClientOptions { identity: None, ..files.options(&server) };
+    let ca_only = Options { identity: None, ..files.options(&server) };
     assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
     let stranger = answering(other.server(None));
-    let error = query(&backends(ClientOptions { urls: vec![url(&stranger.url)], ..ca_only }), "up")
-        .await
-        .unwrap_err();
+    let error =
+        query(&backends(Options { urls: vec![url(&stranger.url)], ..ca_only }), "up").await.unwrap_err();
     assert!(
         matches!(&error, QueryError::Unavailable { detail } if detail.contains("certificate")),
         "{error:?}"
@@ -109,7 +108,7 @@ async fn the_client_certificate_is_shown() {
     let files = Files::new(&authority);
     let server = answering(authority.server(Some(&authority)));
     assert_value(query(&backends(files.options(&server)), "up").await, 42.0);
-    let nameless = ClientOptions { identity: None, ..files.options(&server) };
+    let nameless = Options { identity: None, ..files.options(&server) };
     assert!(matches!(query(&backends(nameless), "up").await, Err(QueryError::Unavailable { .. })));
 }
 

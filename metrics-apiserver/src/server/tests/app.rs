@@ -23,7 +23,7 @@ use crate::answer::Answers;
 use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{self, Authenticator, FrontProxyOptions, Reviews, TokenReviewer, TrustStore};
 use crate::authz::{self, Authorizer};
-use crate::cache::{Cache, Limits, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::{Labels, MetricName, Sample};
 use crate::readiness::Readiness;
@@ -297,7 +297,7 @@ fn rule(name: &str) -> Rule {
 struct Prometheus;
 
 impl QuerySource for Prometheus {
-    fn query(&self, query: Query) -> BoxFuture<'static, Result<Reading, QueryError>> {
+    fn query(&self, query: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         async move {
             let asked = Instant::now();
             let is = |name: &str| query.promql.starts_with(name);

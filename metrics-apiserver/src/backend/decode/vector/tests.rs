@@ -1,24 +1,25 @@
-//! Bodies that are answers, and bodies that are not.
+//! Bodies that are vectors, and bodies that are not.
 
 use super::*;
+use crate::backend::decode::{Failure, failure};
 
 fn answer(result_type: &str, result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"{result_type}","result":{result}}}}}"#)
 }
 
 fn samples(body: &[u8]) -> Result<Vec<Sample>, DecodeError> {
-    super::answer(body).map(|(samples, _)| samples)
+    vector(body).map(|(samples, _)| samples)
 }
 
 fn annotations(more: &str) -> Annotations {
-    super::answer(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
+    vector(answer("vector", "[]").replacen('{', &format!("{{{more},"), 1).as_bytes()).unwrap().1
 }
 
 #[track_caller]
 fn malformed(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
         Err(DecodeError::Malformed(detail)) => assert!(detail.contains(expected), "{detail:?}"),
-        other => panic!("{body} gives {other:?}"),
+        other => panic!("{body} returns {other:?}"),
     }
 }
 
@@ -26,7 +27,7 @@ fn malformed(body: &str, expected: &str) {
 fn unfit(body: &str, expected: &str) {
     match samples(body.as_bytes()) {
         Err(DecodeError::Unfit(detail)) => assert!(detail.contains(expected), "{detail:?}"),
-        other => panic!("{body} gives {other:?}"),
+        other => panic!("{body} returns {other:?}"),
     }
 }
 
@@ -34,7 +35,8 @@ fn unfit(body: &str, expected: &str) {
 fn a_vector_is_read_with_labels_and_time() {
     let body = answer(
         "vector",
-        r#"[{"metric":{"__name__":"up","pod":"a\"b\u00e9"},"value":[1435781451.781,"1.5e-7"]},{"metric":{},"value":[0,"-3"]}]"#,
+        r#"[{"metric":{"__name__":"up","pod":"a\"b\u00e9"},"value":[1435781451.781,"1.5e-7"]},
+            {"metric":{},"value":[0,"-3"]}]"#,
     );
     let samples = samples(body.as_bytes()).unwrap();
     assert_eq!(samples.len(), 2);
@@ -78,7 +80,7 @@ fn no_series_are_no_samples() {
 }
 
 #[test]
-fn what_is_null_is_not_said() {
+fn a_field_that_is_null_is_like_a_missing_one() {
     let more = r#""error":null,"errorType":null,"warnings":null,"infos":null"#;
     assert_eq!(annotations(more), Annotations::default());
     let body = format!(r#"{{"status":"error","data":null,{more}}}"#);
@@ -103,8 +105,8 @@ fn the_result_may_come_before_its_type() {
 
 #[test]
 fn other_results_are_refused_by_name() {
-    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "gives a matrix");
-    unfit(&answer("string", r#"[1,"x"]"#), "gives a string");
+    unfit(&answer("matrix", r#"[{"metric":{},"values":[[1,"1"]]}]"#), "returns a matrix");
+    unfit(&answer("string", r#"[1,"x"]"#), "returns a string");
     malformed(&answer("tensor", "[]"), "unknown resultType");
     malformed(r#"{"status":"success"}"#, "no resultType");
     malformed(r#"{"status":"success","data":{"result":[]}}"#, "no resultType");
@@ -119,11 +121,11 @@ fn a_native_histogram_is_no_number() {
 #[test]
 fn other_shapes_are_malformed() {
     malformed(&answer("vector", r#"[{"metric":{}}]"#), "no value");
-    malformed(&answer("vector", r#"[{"metric":{},"value":[1,"1.2.3"]}]"#), "no number");
+    malformed(&answer("vector", r#"[{"metric":{},"value":[1,"1.2.3"]}]"#), "not a number");
     malformed(&answer("vector", r#"[{"metric":{},"value":[1e300,"1"]}]"#), "timestamp");
     malformed(&answer("vector", r#"[{"metric":{},"value":[1,2]}]"#), "expected");
     malformed(&answer("vector", "{}"), "a list of series");
-    malformed(&answer("scalar", r#"[1,"x"]"#), "no number");
+    malformed(&answer("scalar", r#"[1,"x"]"#), "not a number");
     malformed(&"[".repeat(1_000_000), "");
     malformed(&answer("vector", &"[".repeat(1_000_000)), "");
     malformed(&answer("vector", "[]")[..60], "EOF");
@@ -131,7 +133,7 @@ fn other_shapes_are_malformed() {
 }
 
 #[test]
-fn a_warning_that_is_no_remark_on_the_query_makes_the_answer_partial() {
+fn a_warning_that_is_not_about_the_query_makes_the_answer_partial() {
     for text in [
         "remote_read: remote server http://10.0.0.1/read returned HTTP status 500",
         "No StoreAPIs matched for this query",
@@ -149,7 +151,7 @@ fn a_warning_that_is_no_remark_on_the_query_makes_the_answer_partial() {
 }
 
 #[test]
-fn remarks_on_the_query_leave_the_answer_whole() {
+fn annotations_on_the_query_leave_the_answer_whole() {
     for more in [
         r#""infos":["PromQL info: metric might not be a counter: \"a\" (1:5)","3 more info annotations omitted"]"#,
         r#""warnings":["PromQL warning: bucket label \"le\" is missing (1:20)","PromQL info: old"]"#,
@@ -162,8 +164,8 @@ fn remarks_on_the_query_leave_the_answer_whole() {
 
 #[test]
 fn endless_warnings_are_kept_in_part_and_none_that_matters_is_missed() {
-    let remark = format!("\"PromQL warning: {}\",", "x".repeat(10_000));
-    let annotations = annotations(&format!(r#""warnings":[{}"a store is away"]"#, remark.repeat(1000)));
+    let on_query = format!("\"PromQL warning: {}\",", "x".repeat(10_000));
+    let annotations = annotations(&format!(r#""warnings":[{}"a store is away"]"#, on_query.repeat(1000)));
     assert_eq!(annotations.partial.as_deref(), Some("a store is away"));
     assert!(annotations.warnings.len() <= 10 && annotations.warnings.iter().all(|text| text.len() <= 300));
 }
