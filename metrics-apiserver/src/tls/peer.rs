@@ -14,10 +14,13 @@ use rustls::{
 /// intermediates with RSA keys have 6,000.
 const CHAIN_MAX: usize = 16 * 1024;
 
-/// A chain longer than [`CHAIN_MAX`].
+/// A chain longer than [`CHAIN_MAX`]. rustls shows it with `Debug`, so the fields have names.
 #[derive(Debug, thiserror::Error)]
-#[error("the client's certificate chain has {0} bytes, at most {CHAIN_MAX} are accepted")]
-struct ChainTooLong(usize);
+#[error("the client's certificate chain has {bytes} bytes, at most {max} are accepted")]
+struct ChainTooLong {
+    bytes: usize,
+    max: usize,
+}
 
 /// Accepts any client certificate, or none. Each request has it verified against the two CA bundles, so that an unknown
 /// client gets a 401. That the client holds the key is proved only here.
@@ -53,10 +56,11 @@ impl ClientCertVerifier for AnyPeer {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let length =
+        let bytes =
             end_entity.len() + intermediates.iter().map(|certificate| certificate.len()).sum::<usize>();
-        if length > CHAIN_MAX {
-            return Err(CertificateError::Other(OtherError(Arc::new(ChainTooLong(length)))).into());
+        if bytes > CHAIN_MAX {
+            let error = ChainTooLong { bytes, max: CHAIN_MAX };
+            return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
         }
         Ok(ClientCertVerified::assertion())
     }
