@@ -23,7 +23,7 @@ pub struct Reviews {
 pub(crate) struct ReviewCounts {
     pub(super) success: Counter,
     pub(super) failure: Counter,
-    /// Not sent, because unauthenticated clients cause too many.
+    /// Refused because unauthenticated clients cause too many reviews.
     pub(crate) refused: Counter,
     pub(super) durations: Histogram,
 }

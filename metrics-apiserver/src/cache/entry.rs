@@ -46,8 +46,8 @@ pub(super) struct Entry {
     /// When and how the last query failed, if it did.
     failed: Option<(Instant, QueryError)>,
     schedule: Schedule,
-    /// Whether an unpredicted miss found a reading that is older than a prefetched one: it may be too old for the reads that
-    /// follow the miss.
+    /// Whether an unpredicted miss found a reading that is older than a prefetched one: it may be too old for the
+    /// reads that follow the miss.
     is_ageing: bool,
     subscribers: Subscribers,
     /// The longest of the last queries; long ones are slowly forgotten.
@@ -275,8 +275,8 @@ impl Entry {
         self.subscribers.strictest(now, self.schedule.unread_max())
     }
 
-    /// How long before a miss its prefetch is sent: the time the query takes, a margin, and this query's position in the
-    /// time over which prefetches are spread, as far as the reading stays young enough.
+    /// How long before a miss its prefetch is sent: the time the query takes, a margin, and this query's position in
+    /// the time over which prefetches are spread, as far as the reading stays young enough.
     fn lead(&self, max_age: Duration, spread: Duration) -> Duration {
         let needed = self.took + self.margin(max_age);
         let room = max_age.saturating_sub(needed) / 2;

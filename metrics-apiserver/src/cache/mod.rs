@@ -4,27 +4,28 @@
 //!
 //! 1. The reading in the cache, if its query was sent no longer than the rule's `maxAge` ago. Two rules with the same
 //!    query share its reading, each with its own `maxAge`. A `maxAge` of zero never takes a reading from the cache.
-//! 2. Otherwise the outcome of the one query in flight for it, which is started if there is none. If that was sent more than
-//!    `maxAge` before the read came, its reading is of no more use than a cached one of that age:
-//!    [`ReadError::TooOld`]. With a `maxAge` of zero, reads take whatever that query returns; otherwise no two could share
-//!    one.
+//! 2. Otherwise the outcome of the one query in flight for it, which is started if there is none. If that was sent
+//!    more than `maxAge` before the read came, its reading is of no more use than a cached one of that age:
+//!    [`ReadError::TooOld`]. With a `maxAge` of zero, reads take whatever that query returns; otherwise no two could
+//!    share one.
 //! 3. [`ReadError::DeadlinePassed`] once the read's deadline is reached. The query continues until the backend's own
 //!    timeout, and its reading serves the next read.
 //!
 //! A query that is read at an interval, as by HPAs, is prefetched shortly before each expected read
-//! ([`Cache::run_prefetch`]; `schedule` tells when), so that reads get 1. That changes when Prometheus is queried, never
-//! what is answered.
+//! ([`Cache::run_prefetch`]; `schedule` tells when), so that reads get 1. That changes when Prometheus is queried,
+//! never what is answered.
 //!
-//! Each query runs as a task on the runtime given to [`Cache::new`]: it does not end when the client that caused it goes away.
-//! A failure is returned to all reads that wait and to those of the next moment; after that, a read tries again. The last
-//! reading stays, for reads whose `maxAge` still allows it.
+//! Each query runs as a task on the runtime given to [`Cache::new`]: it does not end when the client that caused it
+//! goes away. A failure is returned to all reads that wait and to those of the next moment; after that, a read tries
+//! again. The last reading stays, for reads whose `maxAge` still allows it.
 //!
-//! A query that is unread for twelve intervals is forgotten; it is not prefetched once the rule that reads it is gone. Bounded
-//! by [`Limits`]: when there are too many queries, those read longest ago are evicted; when they use too much memory,
-//! those that use most for the longest time; when too many are in flight, a read that would start one more fails at once.
+//! A query that is unread for twelve intervals is forgotten; it is not prefetched once the rule that reads it is
+//! gone. Bounded by [`Limits`]: when there are too many queries, those read longest ago are evicted; when they use
+//! too much memory, those that use most for the longest time; when too many are in flight, a read that would start
+//! one more fails at once.
 //!
-//! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a query
-//! waits for a permit to be sent does not count.
+//! Age runs on the monotonic clock from just before the query is sent, so it is never understated; the time that a
+//! query waits for a permit to be sent does not count.
 
 mod counts;
 mod entry;
@@ -185,8 +186,8 @@ impl Cache {
         self.store.keep_last_good(query, reading, Instant::now());
     }
 
-    /// Readings that can replace one that is missing or bad: the last one, which may be good though no read has used it yet, and
-    /// the last good one, if their queries were sent no longer than `longest` ago.
+    /// Readings that can replace one that is missing or bad: the last one, which may be good though no read has used
+    /// it yet, and the last good one, if their queries were sent no longer than `longest` ago.
     pub fn stale_candidates(
         &self,
         query: &Query,
@@ -210,7 +211,9 @@ impl Cache {
     /// Runs a query as a task. Its span is a child of the read that started it, or a root for a prefetch.
     fn spawn(&self, query: Query, leader: Leader) {
         let backend = &*query.backend.0;
-        let span = info_span!(target: "traces", "query", otel.kind = "client", backend, outcome = Empty, otel.status_code = Empty);
+        let span = info_span!(
+            target: "traces", "query", otel.kind = "client", backend, outcome = Empty, otel.status_code = Empty,
+        );
         let task = run(Arc::clone(&self.source), Arc::clone(&self.store), query, leader);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(ended) = tasks.try_join_next() {

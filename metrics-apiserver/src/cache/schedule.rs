@@ -1,19 +1,19 @@
 //! When the next read of a query is expected, learned from the reads so far.
 //!
-//! A reading answers any number of reads while it is young enough, so what counts is the first read that the reading for
-//! the last one cannot answer: a *miss*. A query sent `lead` before a miss answers all reads until `maxAge - lead`
-//! after it; the first read later than that is the next miss. So one HPA makes one miss per interval, fifty HPAs that
-//! read within two seconds make one together, and continuous reads make one per `maxAge - lead`: the fewest queries
-//! that `maxAge` allows. A read that a prefetch answers is a miss as well, and so is one that fails.
+//! A reading answers any number of reads while it is young enough, so what counts is the first read that the reading
+//! for the last one cannot answer: a *miss*. A query sent `lead` before a miss answers all reads until `maxAge -
+//! lead` after it; the first read later than that is the next miss. So one HPA makes one miss per interval, fifty
+//! HPAs that read within two seconds make one together, and continuous reads make one per `maxAge - lead`: the fewest
+//! queries that `maxAge` allows. A read that a prefetch answers is a miss as well, and so is one that fails.
 //!
-//! The interval is learned from the gaps between misses. One of several replicas sees only some of an HPA's reads, so gaps
-//! may be multiples of the interval. HPAs are late, never early, so the shortest gap counts. One read off the interval
-//! (from kubectl, or by the HPA controller right after an HPA was edited) changes nothing that was learned. Until a read is
-//! on the interval again, the next miss is expected an interval after it, an interval after the miss before it, and, should
-//! the interval have changed, as long after it as it came after that.
+//! The interval is learned from the gaps between misses. One of several replicas sees only some of an HPA's reads, so
+//! gaps may be multiples of the interval. HPAs are late, never early, so the shortest gap counts. One read off the
+//! interval (from kubectl, or by the HPA controller right after an HPA was edited) changes nothing that was learned.
+//! Until a read is on the interval again, the next miss is expected an interval after it, an interval after the miss
+//! before it, and, should the interval have changed, as long after it as it came after that.
 //!
-//! More than one such read among the last gaps, as several HPAs at odd distances make them, is irregular: a read is expected
-//! at any time, and the reading is replaced just before it is too old.
+//! More than one such read among the last gaps, as several HPAs at odd distances make them, is irregular: a read is
+//! expected at any time, and the reading is replaced just before it is too old.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -81,8 +81,8 @@ enum Fit {
 }
 
 impl Schedule {
-    /// Records a read. A query takes about `lead`, margin included. A read that finds the reading too old and no query in
-    /// flight (`is_unanswered`) is a miss whatever it follows.
+    /// Records a read. A query takes about `lead`, margin included. A read that finds the reading too old and no
+    /// query in flight (`is_unanswered`) is a miss whatever it follows.
     pub(super) fn read(
         &mut self,
         now: Instant,
@@ -107,8 +107,8 @@ impl Schedule {
         if is_predicted || self.is_irregular() { Role::Predicted } else { Role::Unpredicted }
     }
 
-    /// The next expected miss that nothing was prefetched for, and that a reading which is young enough until `answered` does
-    /// not answer with `lead` to spare: within that, the next one has to be sent.
+    /// The next expected miss that nothing was prefetched for, and that a reading which is young enough until
+    /// `answered` does not answer with `lead` to spare: within that, the next one has to be sent.
     pub(super) fn next_miss(&self, now: Instant, answered: Instant, lead: Duration) -> Option<Instant> {
         let (last, Learned { interval, fit }) = (self.last_miss?, self.learned?);
         let provided = now.max(answered.checked_sub(lead)?).max(self.prefetched.unwrap_or(now));
@@ -138,8 +138,9 @@ impl Schedule {
         self.prefetched = Some(miss);
     }
 
-    /// How early a prefetch should complete. A twelfth of the interval, so that from 10 s on an HPA that was late (by 0.75 s
-    /// at most) may be on time again; at most a quarter of `max_age`, so that the reading serves late reads as well.
+    /// How early a prefetch should complete. A twelfth of the interval, so that from 10 s on an HPA that was late (by
+    /// 0.75 s at most) may be on time again; at most a quarter of `max_age`, so that the reading serves late reads as
+    /// well.
     pub(super) fn margin(&self, max_age: Duration) -> Duration {
         let wanted = self.interval().unwrap_or_default() / 12;
         wanted.clamp(Duration::from_millis(100), Duration::from_secs(1)).min(max_age / 4)
@@ -175,8 +176,8 @@ fn unread_max(interval: Duration) -> Duration {
     interval * UNREAD_INTERVALS_MAX
 }
 
-/// The gap, or the half or third of one, of which the most gaps are multiples. Half or a third of a gap that is shorter than
-/// the `window` in which a reading answers explains nothing: reads might as well be irregular.
+/// The gap, or the half or third of one, of which the most gaps are multiples. Half or a third of a gap that is
+/// shorter than the `window` in which a reading answers explains nothing: reads might as well be irregular.
 fn learned(gaps: &[u32], window: u32) -> Option<Learned> {
     let gaps = &gaps[gaps.iter().position(|gap| *gap > 0)?..];
     let candidates = (1..=3).flat_map(|part| gaps.iter().map(move |gap| (part, gap / part)));
@@ -193,8 +194,8 @@ fn learned(gaps: &[u32], window: u32) -> Option<Learned> {
     Some(Learned { interval: Duration::from_millis(shortest.into()), fit })
 }
 
-/// How many misses come off the interval, and whether the last one does. A stray read splits a gap in two, which together are
-/// a multiple.
+/// How many misses come off the interval, and whether the last one does. A stray read splits a gap in two, which
+/// together are a multiple.
 fn strays(gaps: &[u32], interval: u32) -> (usize, bool) {
     let (mut count, mut stray) = (0, None::<u32>);
     for gap in gaps {

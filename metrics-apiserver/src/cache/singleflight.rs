@@ -38,8 +38,8 @@ impl Leader {
 }
 
 impl Waiter {
-    /// Whether the leader is gone. A query that completed was removed from the store before; one found there that is over
-    /// has panicked.
+    /// Whether the leader is gone. A query that completed was removed from the store before; one found there that is
+    /// over has panicked.
     pub(super) fn is_over(&self) -> bool {
         self.0.has_changed().is_err()
     }

@@ -3,8 +3,8 @@
 //! Split into shards by the query's hash: a read holds one shard's lock for one lookup in a hash map, so reads of
 //! different queries seldom meet. Every function is given the time.
 //!
-//! Each query has one due time, when the store has to look at it again: to prefetch it, or to forget it. Reads may make it
-//! earlier; where they make it later, it is computed anew when it is reached.
+//! Each query has one due time, when the store has to look at it again: to prefetch it, or to forget it. Reads may
+//! make it earlier; where they make it later, it is computed anew when it is reached.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -24,8 +24,8 @@ use crate::rules::{BackendName, Query};
 /// is a tight bound.
 const SHARDS: usize = 16;
 
-/// Time given to each query when prefetches are spread: 250 queries a second, a fraction of what Prometheus can do, so that
-/// HPAs created together do not query it together.
+/// Time given to each query when prefetches are spread: 250 queries a second, a fraction of what Prometheus can do,
+/// so that HPAs created together do not query it together.
 const SPREAD: Duration = Duration::from_millis(4);
 
 /// Until a query that is due, but cannot be started or forgotten yet, is looked at again.
@@ -34,7 +34,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// What was read just now is not free to keep.
 const IDLE_MIN: Duration = Duration::from_secs(1);
 
-/// When the cache is full, this fraction of it is freed beyond what must be: finding what to evict looks at all queries.
+/// When the cache is full, this fraction of it is freed beyond what must be: finding what to evict looks at all
+/// queries.
 const FREED: u32 = 256;
 
 /// What a read finds in the store.
@@ -250,8 +251,8 @@ impl Store {
         count
     }
 
-    /// Removes the query that was read longest ago. One in flight stays: it could not be found again, and would be started
-    /// twice. Looks at every entry, which only a new query in a full shard pays for.
+    /// Removes the query that was read longest ago. One in flight stays: it could not be found again, and would be
+    /// started twice. Looks at every entry, which only a new query in a full shard pays for.
     fn evict_oldest(&self, shard: &mut Shard) -> bool {
         let idle = shard.entries.iter().filter(|(_, entry)| entry.in_flight().is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.last_read()).map(|(query, _)| query.clone());
@@ -260,8 +261,8 @@ impl Store {
         is_evicted
     }
 
-    /// Removes queries until the rest fits: first those that use most memory for the longest time. By the time alone, one
-    /// large reading would evict all small ones and gain nothing.
+    /// Removes queries until the rest fits: first those that use most memory for the longest time. By the time alone,
+    /// one large reading would evict all small ones and gain nothing.
     fn evict_largest(&self, now: Instant) {
         let cost = |entry: &Entry| {
             let idle = now.saturating_duration_since(entry.last_read()) + IDLE_MIN;
