@@ -132,7 +132,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn requests_go_to_the_pods_in_turn_and_nowhere_else_than_loopback() {
+    fn requests_go_to_the_pods_round_robin_and_nowhere_else_than_loopback() {
         let load = Load { shared: Arc::default(), stop: watch::channel(false).0, clients: JoinSet::new() };
         assert_eq!(load.shared.next(), None);
         let [a, b] = [Ipv4Addr::new(127, 1, 1, 2), Ipv4Addr::new(127, 1, 1, 3)];

@@ -54,7 +54,7 @@ impl Rooms {
                     None if first.contains("pure") => rooms.free_unless_pure.push(name),
                     None => rooms.free.push(name),
                     Some(room) if files.is_empty() => {
-                        rooms.crates.entry(name).or_default().push(room.clone())
+                        rooms.crates.entry(name).or_default().push(room.clone());
                     }
                     Some(room) => {
                         let paths = files.iter().map(|file| format!("{room}/{file}"));

@@ -3,6 +3,7 @@
 
 use super::sources::Source;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 /// One path of an import or of code, a word for each segment; `*` at the end of a glob.
 type Segments = Vec<String>;
@@ -83,7 +84,7 @@ pub(super) fn cycles(graph: &Graph) -> Vec<(BTreeSet<String>, String)> {
         for (from, targets) in graph.iter().filter(|(from, _)| set.contains(*from)) {
             for (to, names) in targets.iter().filter(|(to, _)| set.contains(*to)) {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                text += &format!("    {from} imports {} from {to}\n", names.join(", "));
+                writeln!(text, "    {from} imports {} from {to}", names.join(", ")).unwrap();
             }
         }
         cycles.push((set, text));
@@ -175,7 +176,7 @@ impl Crate<'_> {
                         let path = [&imported.path, &path[index + 1..]].concat();
                         self.resolve(here, &path, depth + 1)
                     });
-                    return Some(onward.unwrap_or((here, word.clone())));
+                    return Some(onward.unwrap_or_else(|| (here, word.clone())));
                 }
             }
         }
@@ -208,7 +209,9 @@ fn expand(tree: &str) -> Vec<(String, Segments)> {
 
 fn branch(tree: &str, prefix: &[String], found: &mut Vec<(String, Segments)>) {
     if let Some(group) = tree.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-        split(group).into_iter().for_each(|part| branch(part, prefix, found));
+        for part in split(group) {
+            branch(part, prefix, found);
+        }
     } else if let Some((word, rest)) = tree.split_once("::") {
         branch(rest.trim(), &[prefix, &[word.trim().to_owned()]].concat(), found);
     } else {
