@@ -218,7 +218,8 @@ fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Fa
     let detail = short(&if status.is_redirection() {
         format!("{status}: redirects are not followed; set the backend's url to the final address")
     } else {
-        format!("{status}: {kind}: {message}")
+        let said = [&kind, &message].into_iter().filter(|text| !text.is_empty());
+        said.fold(status.to_string(), |detail, text| format!("{detail}: {text}"))
     });
     match kind.as_str() {
         "timeout" => QueryError::TimedOut(allowed).into(),

@@ -33,7 +33,7 @@ async fn an_outage_is_told_when_it_begins_and_not_with_each_read() {
     stage.end();
     let lines: Vec<_> = stage.process.log.iter().collect();
     let count = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
-    assert_eq!(count("prometheus failed several times in a row"), 1, "{lines:#?}");
+    assert_eq!(count("circuit breaker open after 3 failures"), 1, "{lines:#?}");
     let warnings = count(" WARN ");
     assert!((1..=WARNINGS_MAX).contains(&warnings), "{warnings} of {lines:#?}");
 }
