@@ -105,7 +105,7 @@ impl Metrics {
         InFlight { metrics: self.clone(), arrival, finished: false }
     }
 
-    /// Counts a rejected request. It is not in the histogram: rejections would make an overloaded service look fast.
+    /// Counts a rejected request. It is not in the histogram, where it would make an overloaded service look fast.
     pub fn reject(&self, reason: RejectionReason) {
         self.rejected.get_or_create(&Rejection { reason }).inc();
     }
@@ -126,8 +126,8 @@ impl Metrics {
 
 /// A request between arrival and answer.
 ///
-/// If it is dropped unfinished, the client has disconnected. Its time counts anyway: otherwise a service that is so slow
-/// that all clients give up would look idle.
+/// If it is dropped unfinished, the client has disconnected. Its time counts anyway, or a service that is so slow that
+/// all clients give up would look idle.
 #[derive(Debug)]
 pub struct InFlight {
     metrics: Metrics,
