@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::configuration`.
+//! Fuzzes [`metrics_apiserver::fuzzing::configuration`], which says what the target checks.
 
 #![no_main]
 

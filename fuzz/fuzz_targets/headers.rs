@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::headers`.
+//! Fuzzes [`metrics_apiserver::fuzzing::headers`], which says what the target checks.
 
 #![no_main]
 

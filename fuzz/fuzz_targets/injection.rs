@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::injection`.
+//! Fuzzes [`metrics_apiserver::fuzzing::injection`], which says what the target checks.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::request`.
+//! Fuzzes [`metrics_apiserver::fuzzing::request`], which says what the target checks.
 
 #![no_main]
 

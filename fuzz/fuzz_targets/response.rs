@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::response`.
+//! Fuzzes [`metrics_apiserver::fuzzing::response`], which says what the target checks.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See `metrics_apiserver::fuzzing::selector`.
+//! Fuzzes [`metrics_apiserver::fuzzing::selector`], which says what the target checks.
 
 #![no_main]
 

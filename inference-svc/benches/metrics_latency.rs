@@ -1,13 +1,13 @@
-//! How fast /metrics answers while every slot is busy and 1,000 requests queue: `cargo bench -p inference-svc`.
+//! Latency of /metrics while every slot is busy and 1,000 requests are queued: `cargo bench -p inference-svc`.
 //!
-//! Starts the real executable, fills its queue over 1,001 connections, then asks the metrics port as Prometheus does,
-//! over one connection. Exits 1 if p99 is not below 10 ms.
+//! Starts the real executable, fills its queue over 1,001 connections, then reads the metrics port over one connection,
+//! as Prometheus does. Exits with 1 if p99 is not below 10 ms.
 
 #![expect(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a benchmark may end so, and prints"
+    reason = "a benchmark may fail this way, and prints"
 )]
 
 #[path = "../tests/support/mod.rs"]
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     if percentile(&busy, 99) < P99_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Sorted times from request to the last byte of the answer.
+/// Sorted durations from the request to the last byte of the answer.
 fn latencies(address: SocketAddr) -> Vec<Duration> {
     let mut connection = Connection::open(address);
     let mut times: Vec<_> = (0..READS)

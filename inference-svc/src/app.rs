@@ -1,4 +1,4 @@
-//! The composition root: two listeners with threads of their own, built, bound, then run.
+//! The composition root: two listeners, each with its own threads, which are built, bound and run.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ use crate::readiness::Readiness;
 use crate::shutdown::{Drained, drain};
 use crate::work::Work;
 
-/// Handlers only wait for timers, so the least number of threads that survives one slow moment is enough.
+/// Handlers only wait for timers, so two threads are enough: one may be slow for a moment.
 const SERVICE_WORKERS: usize = 2;
 
-/// Connections at one time; room for a full queue of the default size and the clients it turns away.
+/// Concurrent connections: enough for a full queue of the default size and the clients that are turned away.
 const SERVICE_CONNECTIONS_MAX: usize = 8192;
 
-/// Prometheus, the kubelet and a curious person.
+/// Prometheus, the kubelet and a few people.
 const OPERATOR_CONNECTIONS_MAX: usize = 128;
 
 /// The service, listening but not yet answering.
@@ -40,11 +40,11 @@ struct Listening {
     server: Server,
 }
 
-/// A port can't be listened on.
+/// The server cannot listen on a port.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}, check --bind-address and whether the port is taken")]
+#[error("cannot listen on {address}; check --bind-address and whether the port is in use")]
 pub struct BindError {
-    /// What was tried.
+    /// The address.
     pub address: SocketAddr,
     /// Why it failed.
     #[source]
@@ -52,10 +52,10 @@ pub struct BindError {
 }
 
 impl App {
-    /// Takes both ports; the startup delay begins here. Must be called inside an actix or tokio runtime.
+    /// Binds both ports and starts the startup delay. Must be called inside an actix or tokio runtime.
     ///
     /// # Errors
-    /// If a port can't be taken.
+    /// If a port cannot be bound.
     pub fn bind(config: &Config) -> Result<Self, BindError> {
         let metrics = Metrics::new(config.slots.get());
         let readiness = Readiness::new(config.startup_delay);
@@ -68,23 +68,23 @@ impl App {
         })
     }
 
-    /// Where inferences are asked for.
+    /// The address for inferences.
     pub fn service_address(&self) -> SocketAddr {
         self.service.address
     }
 
-    /// Where /metrics and the probes have threads of their own.
+    /// The address for /metrics and the probes, which have their own threads.
     pub fn metrics_address(&self) -> SocketAddr {
         self.operator.address
     }
 
-    /// Logs both addresses, in a form that programs can read: with port 0 nobody else knows them.
+    /// Logs both addresses in a form that programs can parse: with port 0 the log is the only place to find them.
     pub fn announce(&self) {
         tracing::info!(listener = "http", address = %self.service.address, "listening");
         tracing::info!(listener = "metrics", address = %self.operator.address, "listening");
     }
 
-    /// Serves until `stop` resolves, then finishes what is in flight within the drain timeout.
+    /// Serves until `stop` resolves, then finishes the requests in flight within the drain timeout.
     ///
     /// # Errors
     /// If a listener fails.
@@ -94,13 +94,13 @@ impl App {
             stop.await;
             drain(handle, self.readiness, self.drain_timeout).await
         };
-        // The metrics are served to the very end, so that the last answers are scraped too.
+        // Metrics are served to the end, so that the last answers are scraped too.
         tokio::select! {
             drained = serve_until(self.service.server, stopped) => match drained? {
                 Drained::Finished => tracing::info!("all requests answered"),
                 Drained::TimedOut => tracing::warn!(
                     requests.cut = self.metrics.in_flight(),
-                    "the drain timeout is over, requests are cut",
+                    "drain timeout exceeded, requests are cancelled",
                 ),
             },
             ended = self.operator.server => ended?,
@@ -109,7 +109,7 @@ impl App {
     }
 }
 
-/// Polls the server along with its drain: it is the server that does the draining.
+/// Polls the server together with its drain, because the server itself does the draining.
 async fn serve_until(server: Server, stopped: impl Future<Output = Drained>) -> io::Result<Drained> {
     tokio::select! {
         biased;
@@ -136,10 +136,10 @@ fn bind_service(config: &Config, metrics: &Metrics, readiness: &Readiness) -> Re
     .workers(SERVICE_WORKERS)
     .max_connections(SERVICE_CONNECTIONS_MAX / SERVICE_WORKERS)
     .on_connect(ConnectionUse::begin)
-    // A client that goes away ends its request, which gives its place to the next one.
+    // A client that disconnects ends its request and frees its place in the queue.
     .h1_allow_half_closed(false)
     .disable_signals()
-    // Only a backstop, in whole seconds: the exact limit is the drain's own.
+    // Only a backstop in whole seconds; `drain` enforces the exact limit.
     .shutdown_timeout(config.drain_timeout.as_secs() + 1);
     let asked = SocketAddr::new(config.bind_address, config.port);
     let server = server.bind(asked).map_err(|source| BindError { address: asked, source })?;
@@ -157,7 +157,7 @@ fn bind_operator(config: &Config, metrics: &Metrics, readiness: &Readiness) -> R
     Ok(Listening { address: bound_address(&server.addrs(), asked), server: server.run() })
 }
 
-/// With port 0 the system chose another one than was asked for.
+/// With port 0 the system has chosen the port.
 fn bound_address(bound: &[SocketAddr], asked: SocketAddr) -> SocketAddr {
     bound.first().copied().unwrap_or(asked)
 }

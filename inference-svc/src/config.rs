@@ -1,4 +1,4 @@
-//! The flags, checked: what comes out of here can't be wrong.
+//! The command line, parsed and checked.
 
 mod parse;
 
@@ -12,71 +12,71 @@ use clap::{CommandFactory as _, Parser};
 pub use parse::{Fraction, ParseDurationError, ParseFractionError};
 use parse::{duration, fraction};
 
-/// How the service behaves.
+/// The configuration of the service.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "inference-svc", version, about, long_about = LONG_ABOUT)]
 pub struct Config {
-    /// Address to listen on, for both ports
+    /// IP address to listen on, for both ports
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
 
-    /// Port of the service; 0 takes a free one, which the log names
+    /// Port of the service; 0 chooses a free port, which the log names
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub port: u16,
 
-    /// Port of /metrics, /healthz and /readyz, with threads of its own; 0 takes a free one
+    /// Port of /metrics, /healthz and /readyz, served by its own threads; 0 chooses a free port
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     pub metrics_port: u16,
 
-    /// How long one inference takes
+    /// Duration of one inference
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub inference_time: Duration,
 
-    /// How far the time of an inference varies, as a fraction of it: 0.1 makes 10s last from 9s to 11s
+    /// Variation of the inference time, as a fraction of it: with 0.1, 10s becomes 9s to 11s
     #[arg(long, value_name = "FRACTION", default_value = "0.1", value_parser = fraction)]
     pub jitter: Fraction,
 
-    /// Inferences that run at the same time; the others queue, first come, first served
+    /// Maximum number of concurrent inferences; further requests wait in a FIFO queue
     #[arg(long, value_name = "N", default_value = "1")]
     pub slots: NonZeroU16,
 
-    /// Requests that may queue; one more is answered 503 with Retry-After
+    /// Maximum number of queued requests; further requests are answered 503 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub queue_limit: u32,
 
-    /// Time the model takes to load; until then /readyz and requests are answered 503
+    /// Simulated time to load the model; until then /readyz and requests are answered 503
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     pub startup_delay: Duration,
 
-    /// Answer the N-th request of a connection with Connection: close.
+    /// Maximum number of requests per connection; the last one is answered with Connection: close.
     ///
-    /// A connection that is kept alive keeps its client on one pod, so that new pods get no traffic. Beside an
-    /// inference a new connection costs nothing, so one request is the default.
+    /// A keep-alive connection pins its client to one pod, so that new pods get no traffic. Compared with an inference
+    /// a new connection costs nothing, so the default is one request.
     #[arg(long, value_name = "N", default_value = "1")]
     pub max_requests_per_connection: NonZeroU32,
 
-    /// Time from SIGTERM in which running and queued requests are finished; what is left then is cut.
+    /// Time after SIGTERM to finish running and queued requests; the rest are cancelled.
     ///
-    /// Keep it below the pod's terminationGracePeriodSeconds.
+    /// It must be shorter than the pod's terminationGracePeriodSeconds.
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = duration)]
     pub drain_timeout: Duration,
 }
 
 const LONG_ABOUT: &str = "\
-A simulated inference service. POST /infer (or GET /) queues for a slot, holds it for the inference time and \
-answers how long both took. The histogram python_request_duration_seconds measures arrival to answer, queue time \
-included.
+A simulated inference service. POST /infer (or GET /) waits for a slot, holds it for the inference time, and \
+reports both durations. The histogram python_request_duration_seconds measures requests from arrival to answer, \
+queue time included.
 
 Durations are a whole number and a unit: 250ms, 10s, 1m, 1h.";
 
 impl Config {
-    /// Refuses combinations that can't work, so that they end with the exit code of wrong flags.
+    /// Rejects combinations of flags that cannot work.
     ///
     /// # Errors
-    /// A usage error, to be printed like one of clap's own.
+    /// A usage error, to be printed like clap's own errors.
     pub fn checked(self) -> Result<Self, clap::Error> {
         if self.port != 0 && self.port == self.metrics_port {
-            let message = "--port and --metrics-port must differ, each has its own listener";
+            let message = "--port and --metrics-port must differ";
             return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
         }
         Ok(self)

@@ -1,4 +1,4 @@
-//! The HTTP side: both listeners' routes and their short handlers.
+//! HTTP: the routes of both listeners and their handlers.
 
 mod connection;
 
@@ -17,26 +17,26 @@ use crate::work::{QueueFull, Work};
 
 pub use connection::{ConnectionUse, Limits, bound_connection};
 
-/// A prompt is text; the body is read and thrown away, so a little is enough.
+/// A prompt is text. The body is read and discarded.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// A client that does not finish its body must not hold its connection for ever.
+/// A client that does not finish its body must not hold its connection forever.
 const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What the handlers of the service's port share.
+/// Shared by the handlers of the service port.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Where inferences are made.
+    /// Runs inferences.
     pub work: Work,
-    /// What they are measured by.
+    /// Measures requests.
     pub metrics: Metrics,
-    /// Whether the model is loaded.
+    /// Knows whether the model is loaded.
     pub readiness: Readiness,
-    /// Time until a slot is free again on average; what a turned-away client is told to wait.
+    /// Average time until a slot is free; sent as `Retry-After` to rejected clients.
     pub retry_after: Duration,
 }
 
-/// Routes of the service's port.
+/// Routes of the service port.
 pub fn service_routes(service: &Service) -> impl Fn(&mut ServiceConfig) + Clone + use<> {
     let service = service.clone();
     move |routes| {
@@ -48,7 +48,7 @@ pub fn service_routes(service: &Service) -> impl Fn(&mut ServiceConfig) + Clone 
     }
 }
 
-/// Routes of the metrics port, which the service's port has also.
+/// Routes of the metrics port; the service port has them too.
 pub fn operator_routes(
     metrics: &Metrics,
     readiness: &Readiness,
@@ -64,7 +64,7 @@ pub fn operator_routes(
     }
 }
 
-/// The answer to an inference.
+/// The response to an inference request.
 #[derive(Debug, Serialize)]
 struct Inference {
     /// Seconds in the queue.
@@ -114,20 +114,20 @@ async fn readyz(readiness: Data<Readiness>) -> HttpResponse {
     }
 }
 
-/// Why a request got no inference.
+/// Why a request was not answered with an inference.
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
     #[error("the model is loading, try again later")]
     Loading { retry_after: Duration },
     #[error("{source}")]
     QueueFull { source: QueueFull, retry_after: Duration },
-    #[error("the body is larger than {BODY_BYTES_MAX} bytes, send less")]
+    #[error("the body is larger than {BODY_BYTES_MAX} bytes")]
     BodyTooLarge,
-    #[error("the body took too long, send it within {} s", BODY_TIME_MAX.as_secs())]
+    #[error("the body was not received within {} s", BODY_TIME_MAX.as_secs())]
     BodyTooSlow,
-    #[error("the body ended early or is malformed, send it again")]
+    #[error("the body is incomplete or malformed")]
     BodyBroken,
-    #[error("the metrics can't be written")]
+    #[error("cannot encode the metrics")]
     Encode(#[source] std::fmt::Error),
 }
 
@@ -145,7 +145,7 @@ impl ResponseError for RequestError {
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
         if let Self::Loading { retry_after } | Self::QueueFull { retry_after, .. } = self {
-            // Whole seconds, and never 0, which would ask for a retry at once.
+            // Whole seconds, and never 0, which would mean an immediate retry.
             response.insert_header((RETRY_AFTER, retry_after.as_secs() + 1));
         }
         response.body(format!("{self}\n"))

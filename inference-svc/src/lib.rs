@@ -1,8 +1,8 @@
-//! The demo workload: a service whose slow *inference* is simulated and whose load shows in the histogram
-//! `python_request_duration_seconds`, which the HPA is driven by.
+//! The demo workload: a service with a simulated slow *inference*. Its load shows in the histogram
+//! `python_request_duration_seconds`, on which the HPA scales it.
 //!
-//! One request takes the way `http` (arrival, limits) → `work` (queue, slot, the inference) → answer; `metrics`
-//! sees it from arrival to answer. `readiness` and `shutdown` are the life of the process; `app` puts all together.
+//! A request goes through `http` (limits) and `work` (queue, slot, inference); `metrics` measures it from arrival to
+//! answer. `readiness` and `shutdown` are the life cycle of the process, and `app` wires everything together.
 
 pub mod app;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The process: flags, log, exit code. 64 for wrong flags, 1 if it can't start, 0 after a clean shutdown.
+//! The process: flags, log and exit code (64 for wrong flags, 1 if it cannot start, 0 after a clean shutdown).
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     let config = match Config::try_parse().and_then(Config::checked) {
         Ok(config) => config,
         Err(error) => {
-            // Nothing is left to tell if the terminal itself is gone.
+            // If the terminal is gone, there is nowhere to report it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
@@ -40,7 +40,7 @@ fn serve(config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// `RUST_LOG` changes what is logged; actix' own start-up lines would only repeat ours.
+/// `RUST_LOG` overrides the filter. actix's own start-up lines would only repeat ours.
 fn log_to_stderr() {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));

@@ -1,7 +1,7 @@
-//! What Prometheus sees.
+//! The metrics of the service.
 //!
-//! The encoder writes `OpenMetrics`, so the answer must carry that content type: read as the older text format its
-//! counters would have the wrong names.
+//! The encoder writes `OpenMetrics`, so the response must have that content type: parsed as the older text format, the
+//! counters would have wrong names.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// The content type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds in seconds: fine around the 10 s of one inference, then wide enough for a long queue.
+/// Upper bounds in seconds: fine up to the 10 s of one inference, then coarser, for a long queue.
 const BUCKETS_S: [f64; 14] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The service's metrics; clones share them.
@@ -45,47 +45,51 @@ pub struct Rejection {
     reason = "the variant is the label's value, and a renamed one renames a time series"
 )]
 pub enum RejectionReason {
-    /// The queue has no place left.
+    /// The queue is full.
     queue_full,
     /// The model is still loading.
     loading,
 }
 
 impl Metrics {
-    /// Fresh metrics of a service with that many slots, every series at its zero.
+    /// New metrics of a service with that many slots; all series are 0.
     pub fn new(slots: u16) -> Self {
         let duration = Histogram::new(BUCKETS_S);
         let (in_flight, queued, abandoned) = (Gauge::default(), Gauge::default(), Counter::default());
         let (rejected, slot_gauge) = (Family::<Rejection, Counter>::default(), Gauge::<i64>::default());
         slot_gauge.set(i64::from(slots));
-        // A series that appears with its first event has no increase to see.
+        // A series that appears with its first event would hide that event from increase().
         for reason in [RejectionReason::queue_full, RejectionReason::loading] {
             drop(rejected.get_or_create(&Rejection { reason }));
         }
         let mut registry = Registry::default();
         registry.register_with_unit(
             "python_request_duration",
-            "Time from a request's arrival to its answer or until its client went away, queue time included",
+            "Time from a request's arrival to its answer or its client's disconnect, queue time included",
             Unit::Seconds,
             duration.clone(),
         );
         registry.register(
             "python_requests_in_flight",
-            "Requests accepted and not yet answered, running or queued",
+            "Accepted requests that are running or queued",
             in_flight.clone(),
         );
-        registry.register("python_requests_queued", "Requests that wait for a slot", queued.clone());
-        registry.register("python_slots", "Inferences that may run at the same time", slot_gauge);
-        registry.register("python_requests_rejected", "Requests answered 503", rejected.clone());
+        registry.register("python_requests_queued", "Requests waiting for a slot", queued.clone());
+        registry.register("python_slots", "Maximum number of concurrent inferences", slot_gauge);
+        registry.register(
+            "python_requests_rejected",
+            "Requests rejected with 503, by reason",
+            rejected.clone(),
+        );
         registry.register(
             "python_requests_abandoned",
-            "Requests whose client went away before the answer",
+            "Requests whose client disconnected before the answer",
             abandoned.clone(),
         );
         Self { registry: Arc::new(registry), duration, in_flight, queued, abandoned, rejected }
     }
 
-    /// All metrics as text of the type [`CONTENT_TYPE`].
+    /// All metrics as text of type [`CONTENT_TYPE`].
     ///
     /// # Errors
     /// Only if the encoder refuses a metric.
@@ -95,26 +99,26 @@ impl Metrics {
         Ok(out)
     }
 
-    /// A request was accepted at `arrival`; it is measured until the returned value is finished or dropped.
+    /// Measures a request that was accepted at `arrival`, until the returned value is finished or dropped.
     pub fn accept(&self, arrival: Instant) -> InFlight {
         self.in_flight.inc();
         InFlight { metrics: self.clone(), arrival, finished: false }
     }
 
-    /// A request was turned away. It is not in the histogram: quick refusals would make an overloaded service look fast.
+    /// Counts a rejected request. It is not in the histogram, where it would make an overloaded service look fast.
     pub fn reject(&self, reason: RejectionReason) {
         self.rejected.get_or_create(&Rejection { reason }).inc();
     }
 
-    /// Takes one of `limit` places in the queue, if one is free, until the returned value is dropped.
+    /// Takes one of `limit` places in the queue, if one is free. Dropping the returned value frees it.
     pub fn queue(&self, limit: u32) -> Option<Queued> {
         let one_more = |queued| (queued < i64::from(limit)).then_some(queued + 1);
-        // The gauge itself is the count, so what is shown and what is enforced can't differ.
+        // The gauge itself is the counter, so the exposed and the enforced number are the same.
         self.queued.inner().fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Queued(self.queued.clone()))
     }
 
-    /// Requests accepted and not yet answered.
+    /// Accepted requests that are not answered yet.
     pub fn in_flight(&self) -> i64 {
         self.in_flight.get()
     }
@@ -122,8 +126,8 @@ impl Metrics {
 
 /// A request between arrival and answer.
 ///
-/// Dropped unfinished, its client went away: the time it spent counts all the same, else a service so slow that
-/// everybody gives up would look idle.
+/// If it is dropped unfinished, the client has disconnected. Its time counts anyway, or a service that is so slow that
+/// all clients give up would look idle.
 #[derive(Debug)]
 pub struct InFlight {
     metrics: Metrics,

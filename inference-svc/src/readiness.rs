@@ -1,34 +1,34 @@
-//! Whether the process wants traffic: not while the model loads, not once it was told to stop.
+//! Whether the process is ready for traffic: not while the model loads, and not after SIGTERM.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Shared by the probes, the handlers and the shutdown.
+/// The state of the process; shared by the probes, the handlers and the shutdown.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     loaded_at: Instant,
     draining: Arc<AtomicBool>,
 }
 
-/// What the process is doing.
+/// A phase in the life of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// The model loads, for this much longer.
+    /// The model is loading, for this much longer.
     Loading(Duration),
     /// Ready.
     Serving,
-    /// Told to stop: wants no new requests, answers those that come all the same.
+    /// Shutting down: not ready, but requests that still arrive are answered.
     Draining,
 }
 
 impl Readiness {
-    /// Of a process that starts now and has its model loaded after `startup_delay`.
+    /// For a process that starts now and whose model is loaded after `startup_delay`.
     pub fn new(startup_delay: Duration) -> Self {
         Self { loaded_at: Instant::now() + startup_delay, draining: Arc::default() }
     }
 
-    /// What the process is doing now.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         if self.draining.load(Ordering::Relaxed) {
             return Phase::Draining;
@@ -36,13 +36,13 @@ impl Readiness {
         self.loading().map_or(Phase::Serving, Phase::Loading)
     }
 
-    /// How much longer the model loads, if it does: a process that drains can't infer without it either.
+    /// How much longer the model is loading, if it is. A draining process cannot infer without it either.
     pub fn loading(&self) -> Option<Duration> {
         let left = self.loaded_at.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 
-    /// From now on the process wants no new requests.
+    /// Starts draining: the process is not ready from now on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

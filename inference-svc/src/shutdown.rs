@@ -1,4 +1,4 @@
-//! The end of the process: stop being ready, go on answering, finish, leave.
+//! Graceful shutdown: fail readiness, keep serving for a moment, finish requests, exit.
 
 use std::io;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::readiness::Readiness;
 
-/// New connections are still accepted for this long after the signal (at most half the drain time): whoever sends
-/// traffic learns from the failing readiness only a moment later, and what it sends till then must not be lost.
+/// How long new connections are still accepted after the signal (at most half the drain timeout). Clients learn of the
+/// failing readiness a moment later, and what they send until then must not be lost.
 const LINGER_MAX: Duration = Duration::from_secs(2);
 
-/// Starts listening for SIGTERM and SIGINT at once; the future resolves with the first of them.
+/// Installs handlers for SIGTERM and SIGINT at once; the future resolves with the first signal.
 ///
 /// # Errors
-/// If the handlers can't be installed.
+/// If the handlers cannot be installed.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -30,13 +30,13 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request was answered.
+    /// All requests were answered.
     Finished,
-    /// The time was over first.
+    /// The timeout passed first.
     TimedOut,
 }
 
-/// Takes the server out of service within `drain_timeout`.
+/// Stops the server gracefully within `drain_timeout`.
 pub async fn drain(server: ServerHandle, readiness: Readiness, drain_timeout: Duration) -> Drained {
     let deadline = Instant::now() + drain_timeout;
     readiness.drain();

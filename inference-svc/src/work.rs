@@ -1,7 +1,7 @@
-//! The simulated inference: a bounded queue, first come, first served, in front of a number of slots.
+//! The simulated inference: a bounded FIFO queue in front of a number of slots.
 //!
-//! An inference is a timer and holds no thread, so no number of them can slow down the server's threads. Whoever
-//! drops an [`Admitted`], or the future of its `run`, gives its place in the queue, or its slot, to the next one.
+//! An inference is a timer and occupies no thread, so inferences never slow down the server. Dropping an [`Admitted`],
+//! or the future of its `run`, frees its place in the queue or its slot.
 
 mod jitter;
 
@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::metrics::{Metrics, Queued};
 use jitter::Jitter;
 
-/// The slots and their queue; clones share them.
+/// The slots and the queue; clones share them.
 #[derive(Debug, Clone)]
 pub struct Work {
     slots: Arc<Semaphore>,
@@ -26,18 +26,18 @@ pub struct Work {
 /// How long one inference took.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// From being accepted to getting a slot.
+    /// Time from admission to getting a slot.
     pub queued: Duration,
     /// Time in the slot.
     pub ran: Duration,
 }
 
-/// The queue has no place left.
+/// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the queue is full, try again later")]
 pub struct QueueFull;
 
-/// One accepted request: it holds a slot or a place in the queue.
+/// An admitted request, which holds a slot or a place in the queue.
 #[derive(Debug)]
 pub struct Admitted {
     work: Work,
@@ -52,7 +52,7 @@ enum Place {
 }
 
 impl Work {
-    /// `slots` inferences at a time, `queue_limit` waiting, each taking `inference_time` give or take `jitter`.
+    /// `slots` concurrent inferences of `inference_time` ± `jitter` each, and `queue_limit` waiting requests.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(config.slots.get().into())),
@@ -62,12 +62,12 @@ impl Work {
         }
     }
 
-    /// Takes a slot or, if all are busy, a place in the queue.
+    /// Takes a slot or, if all are in use, a place in the queue.
     ///
     /// # Errors
     /// [`QueueFull`], at once.
     pub fn admit(&self) -> Result<Admitted, QueueFull> {
-        // A freed slot goes to the first in the queue, so nobody overtakes here.
+        // The semaphore is fair: a freed slot goes to the first waiter, so a new request cannot overtake.
         let place = match Arc::clone(&self.slots).try_acquire_owned() {
             Ok(slot) => Place::Slot(slot),
             Err(_) => Place::Queue(self.metrics.queue(self.queue_limit).ok_or(QueueFull)?),
@@ -77,12 +77,12 @@ impl Work {
 }
 
 impl Admitted {
-    /// Waits for a slot, if it has none, and runs one inference in it.
+    /// Waits for a slot if necessary and runs one inference.
     pub async fn run(self) -> Times {
         let _slot = match self.place {
             Place::Slot(slot) => Some(slot),
             Place::Queue(place) => {
-                // Nobody closes the semaphore, so there is always a slot in the end.
+                // The semaphore is never closed, so this always succeeds.
                 let slot = self.work.slots.acquire_owned().await.ok();
                 drop(place);
                 slot

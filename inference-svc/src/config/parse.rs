@@ -1,22 +1,22 @@
-//! The texts of flags that std has no type for.
+//! Parsers for flag values that std has no type for.
 
 use std::time::Duration;
 
-/// No flag means anything longer than a day; a bound keeps sums of times far from overflow.
+/// No flag needs more than a day, and the limit keeps sums of durations far from overflow.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Why a text is no duration.
+/// Why a string is not a valid duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDurationError {
-    /// No number, no unit or an unknown unit.
-    #[error("write a whole number and a unit: 250ms, 10s, 1m, 1h")]
+    /// The number or the unit is missing, or the unit is unknown.
+    #[error("not a valid duration; use a whole number and a unit, such as 250ms, 10s, 1m, 1h")]
     Form,
     /// Longer than a day.
-    #[error("at most 24h is allowed")]
+    #[error("must be at most 24h")]
     TooLong,
 }
 
-/// Reads `250ms`, `10s`, `1m` or `1h`.
+/// Parses `250ms`, `10s`, `1m` or `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -30,7 +30,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
     if number.is_empty() {
         return Err(ParseDurationError::Form);
     }
-    // All digits, so it fails only for being too large.
+    // All digits, so the only possible error is overflow.
     let number: u64 = number.parse().map_err(|_| ParseDurationError::TooLong)?;
     let duration = number.checked_mul(factor_ms).map(Duration::from_millis);
     duration.filter(|it| *it <= DURATION_MAX).ok_or(ParseDurationError::TooLong)
@@ -40,9 +40,9 @@ pub(super) fn duration(text: &str) -> Result<Duration, ParseDurationError> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fraction(f64);
 
-/// Why a text is no fraction.
+/// The string is not a number from 0 to 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("write a number from 0 to 1, such as 0.1")]
+#[error("must be a number from 0 to 1, such as 0.1")]
 pub struct ParseFractionError;
 
 impl Fraction {
@@ -52,7 +52,7 @@ impl Fraction {
     }
 }
 
-/// Reads a number from 0 to 1.
+/// Parses a number from 0 to 1.
 pub(super) fn fraction(text: &str) -> Result<Fraction, ParseFractionError> {
     let number: f64 = text.parse().map_err(|_| ParseFractionError)?;
     if (0.0..=1.0).contains(&number) { Ok(Fraction(number)) } else { Err(ParseFractionError) }

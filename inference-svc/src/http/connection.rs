@@ -1,6 +1,6 @@
-//! How many requests one connection may carry.
+//! Limits the number of requests per connection.
 //!
-//! A service's load balancing chooses a pod per connection: one that lives for ever pins its client to an old pod.
+//! A Service balances load per connection, so a connection that never ends pins its client to an old pod.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -15,12 +15,12 @@ use actix_web::{Error, HttpResponse};
 
 use crate::readiness::{Phase, Readiness};
 
-/// Requests seen on one connection, which one thread serves.
+/// Number of requests on one connection. A connection is served by one thread.
 #[derive(Debug, Default)]
 pub struct ConnectionUse(Cell<u32>);
 
 impl ConnectionUse {
-    /// Starts counting on a new connection; for `HttpServer::on_connect`.
+    /// Starts counting for a new connection; for `HttpServer::on_connect`.
     pub fn begin(_: &dyn Any, connection: &mut Extensions) {
         connection.insert(Self::default());
     }
@@ -31,19 +31,19 @@ impl ConnectionUse {
     }
 }
 
-/// What bounds the use of a connection.
+/// The limits of a connection.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The answer to this request of a connection is its last.
+    /// The connection is closed after this many requests.
     pub max_requests_per_connection: NonZeroU32,
-    /// A process that stops asks every client to go elsewhere.
+    /// While the process drains, every connection is closed after its next answer.
     pub readiness: Readiness,
 }
 
-/// Middleware: answers the last request a connection may carry with `Connection: close`, and none behind it.
+/// Middleware: answers the last allowed request of a connection with `Connection: close`, and runs none after it.
 ///
 /// # Errors
-/// Those of the handlers.
+/// The handlers' errors.
 pub async fn bound_connection(
     limits: Data<Limits>,
     request: ServiceRequest,
@@ -52,10 +52,12 @@ pub async fn bound_connection(
     let nth = request.conn_data::<ConnectionUse>().map_or(0, ConnectionUse::count);
     let max = limits.max_requests_per_connection.get();
     if nth > max {
-        // Sent before the client read that the connection closes: it has to ask again elsewhere (RFC 9112, 9.6), so an
-        // inference would be made for nobody.
+        // Sent before the client saw `Connection: close`. It must retry on another connection (RFC 9112, 9.6), so an
+        // inference here would be wasted.
         let mut answer = HttpResponse::ServiceUnavailable();
-        let answer = answer.force_close().body("this connection is used up, ask again on another one\n");
+        let answer = answer
+            .force_close()
+            .body("request limit of this connection reached, retry on a new connection\n");
         return Ok(request.into_response(answer).map_into_right_body());
     }
     let mut response = next.call(request).await?.map_into_left_body();

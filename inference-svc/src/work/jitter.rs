@@ -1,4 +1,4 @@
-//! How long the next inference takes: evenly spread around the configured time.
+//! Durations of inferences, uniformly distributed around the configured time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::Fraction;
 
-/// A source of durations, shared by all threads.
+/// A generator of durations, shared by all threads.
 #[derive(Debug)]
 pub(super) struct Jitter {
     mean: Duration,
@@ -14,15 +14,15 @@ pub(super) struct Jitter {
     state: AtomicU64,
 }
 
-/// Step and mixers of `SplitMix64` (Steele, Lea, Flood 2014): a counter whose mixed values pass for random, which is
-/// all a simulation needs and takes no lock.
+/// Constants of `SplitMix64` (Steele, Lea, Flood 2014): a counter with mixed output, random enough for a simulation and
+/// free of locks.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 const MIX: [u64; 2] = [0xbf58_476d_1ce4_e5b9, 0x94d0_49bb_1331_11eb];
 
 impl Jitter {
     /// Durations from `mean · (1 − spread)` to `mean · (1 + spread)`.
     pub(super) fn new(mean: Duration, spread: Fraction) -> Self {
-        // The seed differs by process, else all pods would draw the same times.
+        // A seed per process, so that pods draw different durations.
         Self { mean, spread, state: AtomicU64::new(RandomState::new().hash_one(())) }
     }
 

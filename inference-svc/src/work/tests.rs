@@ -1,4 +1,4 @@
-//! Slots and queue on a paused clock: time moves only when everybody waits.
+//! Slots and queue on a paused clock, which advances only when all tasks wait.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use clap::Parser as _;
 use super::*;
 use crate::config::Config;
 
-/// Two inferences at a time of 10 s each, and a queue of two.
+/// Two slots, inferences of 10 s, and a queue of two.
 fn work() -> (Work, Metrics) {
     let config = Config::parse_from(["inference-svc", "--jitter=0", "--slots=2", "--queue-limit=2"]);
     let metrics = Metrics::new(config.slots.get());
@@ -22,7 +22,7 @@ fn queued(metrics: &Metrics, n: u32) -> bool {
 
 type Inference = Pin<Box<dyn Future<Output = Times>>>;
 
-/// Admits one request and lets it run until it waits.
+/// Admits one request and polls it until it waits.
 async fn start(work: &Work) -> Inference {
     let mut inference: Inference = Box::pin(work.admit().expect("a place").run());
     poll_fn(|context| {
@@ -49,20 +49,20 @@ async fn slots_run_side_by_side_and_the_rest_queues_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn first_come_is_first_served() {
+async fn the_queue_is_first_in_first_out() {
     let (work, _) = work();
     let (_a, b) = (start(&work).await, start(&work).await);
     let (mut c, mut d) = (start(&work).await, start(&work).await);
     drop(b);
     tokio::select! {
         biased;
-        _ = &mut d => panic!("the last one overtook"),
+        _ = &mut d => panic!("the later request overtook the earlier one"),
         _ = &mut c => {}
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_gives_up_frees_the_place_in_the_queue_and_the_slot() {
+async fn a_request_given_up_frees_its_place_in_the_queue_or_its_slot() {
     let (work, metrics) = work();
     let (a, _b) = (start(&work).await, start(&work).await);
     let (c, d) = (start(&work).await, start(&work).await);

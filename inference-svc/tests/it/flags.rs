@@ -1,4 +1,4 @@
-//! The command line, seen from outside.
+//! The command line, from outside.
 
 use std::process::{Command, Output};
 

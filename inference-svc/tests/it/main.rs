@@ -1,6 +1,11 @@
 //! The real executable on loopback: every test starts its own, on free ports.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test may end so, and prints")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests may fail this way, and print"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,7 +17,7 @@ fn both_ports_answer_metrics_and_probes() {
         assert!(metrics.body.contains("python_request_duration_seconds_count 0\n"), "{}", metrics.body);
         assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
     }
-    assert_eq!(request(svc.metrics, "POST", "/infer").status, 404, "work is for the other port");
+    assert_eq!(request(svc.metrics, "POST", "/infer").status, 404, "inferences are on the other port");
 }
 
 #[test]

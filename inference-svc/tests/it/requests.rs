@@ -1,4 +1,4 @@
-//! Inferences: queue, slot, limits, clients that go away.
+//! Inferences: queue, slots, limits, disconnecting clients.
 
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ fn the_histogram_holds_the_time_in_the_queue() {
     queued.sort_by(f64::total_cmp);
     assert!(queued[0] < queued[1] && queued[1] < queued[2] && queued[2] >= 0.2, "{queued:?}");
     svc.wait_for(COUNT, 3.0);
-    // 0.2 s each would be 0.6; one after the other they are 0.2 + 0.4 + 0.6, less the time between their arrivals.
+    // In parallel they would take 3 × 0.2 s; one after the other they take 0.2 + 0.4 + 0.6 s, less their arrival gaps.
     assert!(svc.sample(SUM) >= 0.6 + queued.iter().sum::<f64>() - 0.001, "{} {queued:?}", svc.sample(SUM));
 }
 
@@ -55,7 +55,7 @@ fn over_the_queue_limit_it_answers_503_and_counts_no_duration() {
 }
 
 #[test]
-fn a_client_that_goes_away_frees_its_place_and_is_counted() {
+fn a_client_that_disconnects_frees_its_place_and_is_counted() {
     let svc = InferenceSvc::start(&["--inference-time=1h"]);
     let running = sent(&svc);
     svc.wait_for("python_requests_in_flight", 1.0);
@@ -73,7 +73,7 @@ fn a_client_that_goes_away_frees_its_place_and_is_counted() {
 }
 
 #[test]
-fn what_a_client_sends_behind_the_last_request_of_a_connection_makes_no_inference() {
+fn requests_pipelined_after_the_last_one_of_a_connection_run_no_inference() {
     let svc = InferenceSvc::start(&["--inference-time=200ms", "--max-requests-per-connection=1"]);
     let mut connection = Connection::open(svc.service);
     connection.send_all(&[("GET", "/"), ("GET", "/"), ("POST", "/infer")]);
@@ -95,7 +95,7 @@ fn the_nth_request_of_a_connection_is_its_last() {
     let second = connection.receive();
     assert_eq!((second.status, second.header("connection")), (200, Some("close")));
     assert!(connection.is_closed());
-    // The metrics port has no such bound: Prometheus may keep its connection.
+    // The metrics port has no such limit: Prometheus may keep its connection.
     let mut scraper = Connection::open(svc.metrics);
     for _ in 0..5 {
         scraper.send("GET", "/metrics");

@@ -1,4 +1,4 @@
-//! SIGTERM: nothing accepted is lost, and the process leaves in time.
+//! SIGTERM: no accepted request is lost, and the process exits in time.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn requests_in_flight_and_new_ones_are_finished_before_it_exits_0() {
     svc.wait_for("python_requests_queued", 1.0);
     svc.terminate();
     eventually("it is not ready", || get(svc.metrics, "/readyz").status == 503);
-    assert_eq!(get(svc.metrics, "/healthz").status, 200, "it is alive all the same");
+    assert_eq!(get(svc.metrics, "/healthz").status, 200, "it is still alive");
     let mut late = sent(&svc);
     for client in [&mut running, &mut queued, &mut late] {
         let response = client.receive();
@@ -29,9 +29,9 @@ fn requests_in_flight_and_new_ones_are_finished_before_it_exits_0() {
 }
 
 #[test]
-fn a_process_that_stops_before_its_model_has_loaded_makes_no_inference() {
+fn a_process_that_stops_before_its_model_is_loaded_runs_no_inference() {
     let mut svc = InferenceSvc::start(&["--startup-delay=1h", "--inference-time=1ms", "--drain-timeout=10s"]);
-    // Until it is asked, an open connection keeps the process from its end.
+    // An open connection without a request keeps the process from exiting.
     let mut waiting = Connection::open(svc.service);
     svc.terminate();
     eventually("it stops", || get(svc.metrics, "/readyz").body.contains("stopping"));
@@ -43,7 +43,7 @@ fn a_process_that_stops_before_its_model_has_loaded_makes_no_inference() {
 }
 
 #[test]
-fn requests_longer_than_the_drain_timeout_are_cut() {
+fn requests_longer_than_the_drain_timeout_are_cancelled() {
     let mut svc = InferenceSvc::start(&["--inference-time=1h", "--drain-timeout=500ms"]);
     let _running = sent(&svc);
     svc.wait_for("python_requests_in_flight", 1.0);

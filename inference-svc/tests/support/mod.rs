@@ -1,4 +1,4 @@
-//! A running inference-svc and a client that shows what travels on one connection. Shared with the benchmark.
+//! A running inference-svc and a client for one connection. Shared with the benchmark.
 
 #![allow(dead_code, reason = "each test binary and the benchmark use a part of it")]
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Far more than anything here takes, on the busiest machine.
+/// Far more than anything here takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The executable in its own process; killed on drop.
@@ -40,19 +40,19 @@ impl InferenceSvc {
             }
         };
         let (service, metrics) = (address("http"), address("metrics"));
-        // The pipe must be read to its end, or the process would wait for us.
+        // Drain the pipe, or the process would block on it.
         let log = std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
         Self { child, log: Some(log), service, metrics }
     }
 
-    /// The value of one sample, read from the metrics port.
+    /// The value of one series on the metrics port.
     pub(crate) fn sample(&self, series: &str) -> f64 {
         let text = get(self.metrics, "/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().expect("a number")
     }
 
-    /// Waits until a sample has that value.
+    /// Waits until a series has that value.
     pub(crate) fn wait_for(&self, series: &str, value: f64) {
         eventually(&format!("{series} = {value}"), || (self.sample(series) - value).abs() < 1e-9);
     }
@@ -62,7 +62,7 @@ impl InferenceSvc {
         kill(Pid::from_raw(pid), Signal::SIGTERM).expect("SIGTERM");
     }
 
-    /// Waits for the end of the process.
+    /// Waits until the process exits.
     pub(crate) fn exit(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("the process exits", || {
@@ -94,11 +94,11 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 /// One HTTP/1.1 connection.
 pub(crate) struct Connection(BufReader<TcpStream>);
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
-    /// Lower-case names.
+    /// With lower-case names.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -121,7 +121,7 @@ impl Connection {
         self.0.get_mut().write_all(request.as_bytes()).expect("the request is sent");
     }
 
-    /// Several requests at once, before any answer.
+    /// Sends several requests without waiting for answers.
     pub(crate) fn send_all(&mut self, requests: &[(&str, &str)]) {
         let head = |(method, path): &(&str, &str)| {
             format!("{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n")
@@ -130,7 +130,7 @@ impl Connection {
         self.0.get_mut().write_all(requests.as_bytes()).expect("the requests are sent");
     }
 
-    /// Reads whatever else comes, until the server closes the connection.
+    /// Reads until the server closes the connection.
     pub(crate) fn drain(&mut self) {
         let _ = self.0.read_to_end(&mut Vec::new());
     }
@@ -159,7 +159,7 @@ impl Connection {
         response
     }
 
-    /// Whether the server has closed the connection; waits for it.
+    /// Waits for the server to close the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
