@@ -148,8 +148,7 @@ impl Scene {
     /// Whether a backend has this name: one that exists fails in another way, because nobody listens.
     async fn has_backend(&self, name: &str) -> bool {
         let query = Query { backend: BackendName(name.into()), promql: "up".into() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let error = runtime.block_on(self.backends.query(query, Owner::new(&Arc::new(())))).unwrap_err();
+        let error = self.backends.query(query, Owner::new(&Arc::new(()))).await.unwrap_err();
         !error.detail().contains("there is no backend")
     }
 
