@@ -178,7 +178,7 @@ async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Res
 }
 
 #[tokio::test]
-async fn strangers_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_again() {
+async fn unauthenticated_clients_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_again() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let outcomes = unauthenticated(&authenticator, 150).await;
@@ -192,7 +192,7 @@ async fn strangers_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_ag
 }
 
 #[tokio::test]
-async fn a_token_that_was_good_lately_is_reviewed_while_strangers_take_all_the_room() {
+async fn a_token_that_was_good_lately_is_reviewed_while_unauthenticated_clients_take_all_the_room() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, Duration::from_millis(1));
     ask(&authenticator, &[], &[JANE]).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_token_that_was_good_lately_is_reviewed_while_strangers_take_all_the_r
 }
 
 #[tokio::test]
-async fn a_token_that_is_good_no_more_is_a_strangers() {
+async fn a_token_that_is_good_no_more_is_a_unauthenticated_clients() {
     let is_good = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let still = Arc::clone(&is_good);
     let api = FakeApi::start(move |_| {
