@@ -14,18 +14,14 @@ const MASTERS: &str = "system:masters";
 pub(super) struct Limits {
     request_timeout: Duration,
     read_deadline: Duration,
-    in_flight: Option<Arc<ConcurrencyLimiter>>,
+    in_flight: Arc<ConcurrencyLimiter>,
 }
-
-/// The right to be answered now; given back when dropped.
-#[derive(Debug)]
-pub(super) struct InFlightPermit(#[expect(dead_code, reason = "held, not looked at")] Option<Permit>);
 
 impl Limits {
     /// `max_in_flight` 0 means no limit.
     pub(super) fn new(request_timeout: Duration, read_deadline: Duration, max_in_flight: usize) -> Self {
-        let in_flight = (max_in_flight > 0).then(|| ConcurrencyLimiter::new(max_in_flight, max_in_flight));
-        Self { request_timeout, read_deadline, in_flight }
+        let max = if max_in_flight == 0 { usize::MAX } else { max_in_flight };
+        Self { request_timeout, read_deadline, in_flight: ConcurrencyLimiter::new(max, max) }
     }
 
     /// The deadline of a request: what the client asks for, at most `--request-timeout`.
@@ -38,15 +34,13 @@ impl Limits {
         self.deadline(asked).min(self.read_deadline)
     }
 
-    /// A permit for a request of `user`, unless all are in use.
-    pub(super) fn admit(&self, user: &UserInfo) -> Result<InFlightPermit, LimitError> {
-        let Some(in_flight) = &self.in_flight else { return Ok(InFlightPermit(None)) };
-        let permit = in_flight.try_acquire(());
-        if permit.is_some() || user.groups.iter().any(|group| group == MASTERS) {
-            Ok(InFlightPermit(permit))
-        } else {
-            Err(LimitError::TooManyInFlight)
+    /// A permit for a request of `user`, to be held until it is answered. If all are in use, masters need none.
+    pub(super) fn admit(&self, user: &UserInfo) -> Result<Option<Permit>, LimitError> {
+        let permit = self.in_flight.try_acquire(());
+        if permit.is_none() && !user.groups.iter().any(|group| group == MASTERS) {
+            return Err(LimitError::TooManyInFlight);
         }
+        Ok(permit)
     }
 }
 
