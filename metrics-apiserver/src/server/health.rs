@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use hyper::StatusCode;
 
 use super::reply::{self, Response};
-use super::request::Request;
+use super::routes::Request;
 use crate::api::{Error, RequestError};
 use crate::readiness::{Check, Endpoint, Readiness};
 
@@ -93,7 +93,8 @@ mod tests {
                 &[GOOD],
                 "exclude=y&exclude=x&verbose",
                 200,
-                "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \"x\",\"y\"\nreadyz check passed\n",
+                "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \"x\",\"y\"\n\
+                 readyz check passed\n",
             ),
         ] {
             assert_eq!(

@@ -14,7 +14,8 @@ const READ: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue_
 fn only_the_front_proxys_certificate_makes_the_headers_count() {
     let app = App::start();
     let spoofed = format!(
-        "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n\r\n"
+        "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\n\
+         X-Remote-Group: system:masters\r\n\r\n"
     );
     let mut stream = app.connect(false);
     stream.write_all(spoofed.as_bytes()).unwrap();
@@ -165,7 +166,8 @@ fn who_may_not_is_told_so_in_kubernetes_words() {
     assert_eq!((code, &*reason), (403, "Forbidden"));
     assert_eq!(
         message,
-        "queue_depth.external.metrics.k8s.io is forbidden: User \"bob\" cannot list resource \"queue_depth\" in API group \"external.metrics.k8s.io\" in the namespace \"shop\""
+        "queue_depth.external.metrics.k8s.io is forbidden: User \"bob\" cannot list resource \"queue_depth\" in API \
+         group \"external.metrics.k8s.io\" in the namespace \"shop\""
     );
     let (code, _, message) = app.request("GET", "/version", "X-Remote-User: bob\r\n").failure();
     assert_eq!((code, &*message), (403, "forbidden: User \"bob\" cannot get path \"/version\""));
@@ -200,7 +202,8 @@ fn an_upgrade_is_never_made() {
     let app = App::start();
     for protocol in ["websocket", "SPDY/3.1", "h2c"] {
         let response = app.raw(&format!(
-            "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Remote-User: alice\r\n\r\n"
+            "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\
+             X-Remote-User: alice\r\n\r\n"
         ));
         assert_eq!(response.failure().0, 400, "{protocol}");
     }
@@ -212,11 +215,10 @@ fn a_body_that_never_ends_does_not_hold_the_connection() {
     for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
         let mut stream = app.connect(true);
         let started = Instant::now();
-        stream
-            .write_all(
-                format!("GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n{framing}\r\n\r\n5\r\nhello\r\n").as_bytes(),
-            )
-            .unwrap();
+        let request = format!(
+            "GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n{framing}\r\n\r\n5\r\nhello\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         read_to_close(&mut stream, &mut text);
         let response = parse(&text);
