@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{LoadError, ServingCertificate};
-pub use handshake::HandshakeFailure;
+pub use handshake::HandshakeFailures;
 pub use options::{MinVersion, Options};
 
 use peer::AnyPeer;

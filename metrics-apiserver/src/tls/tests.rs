@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use tempfile::TempDir;
 
+use super::handshake::Cause;
 use super::*;
 use crate::authn::fake::{Ca, Issued, Wanted};
 
@@ -96,8 +97,8 @@ fn shake(
 }
 
 /// The cause that is counted for a handshake's error.
-fn cause(error: rustls::Error) -> HandshakeFailure {
-    HandshakeFailure::of(&io::Error::new(io::ErrorKind::InvalidData, error))
+fn cause(error: rustls::Error) -> Cause {
+    Cause::of(&io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn certificates_without_end_fail_the_handshake() {
     unknown.chain.extend(std::iter::repeat_n(ca.der(), 40));
     let error = shake(config(), rig.client(Some(&unknown))).unwrap_err();
     assert!(error.to_string().contains("ChainTooLong"), "{error}");
-    assert_eq!(cause(error), HandshakeFailure::BadCertificate);
+    assert_eq!(cause(error), Cause::BadCertificate);
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn a_certificate_without_its_key_fails_the_handshake() {
         let error = shake(server, client).unwrap_err();
         let wanted = rustls::CertificateError::BadSignature;
         assert_eq!(error, rustls::Error::InvalidCertificate(wanted));
-        assert_eq!(cause(error), HandshakeFailure::BadCertificate);
+        assert_eq!(cause(error), Cause::BadCertificate);
     }
 }
 
@@ -173,7 +174,7 @@ fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let failure = shake(server, client).err().map(cause);
-        assert_eq!(failure, (!works).then_some(HandshakeFailure::NoSharedVersion), "{minimum:?}");
+        assert_eq!(failure, (!works).then_some(Cause::NoSharedVersion), "{minimum:?}");
     }
 }
 
@@ -184,11 +185,11 @@ fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
     let mut only_http2 = rig.client(None);
     only_http2.alpn_protocols = vec![b"h2".to_vec()];
     let error = shake(config(), only_http2).unwrap_err();
-    assert_eq!(cause(error), HandshakeFailure::NoSharedProtocol);
+    assert_eq!(cause(error), Cause::NoSharedProtocol);
 
     let mut server = ServerConnection::new(Arc::new(config())).unwrap();
     server.read_tls(&mut &b"GET / HTTP/1.1\r\n\r\n"[..]).unwrap();
-    assert_eq!(cause(server.process_new_packets().unwrap_err()), HandshakeFailure::NotTls);
+    assert_eq!(cause(server.process_new_packets().unwrap_err()), Cause::NotTls);
 
     let provider = |suites: &[rustls::SupportedCipherSuite]| {
         let mut provider = rustls::crypto::ring::default_provider();
@@ -203,13 +204,13 @@ fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
     .with_root_certificates(RootCertStore::empty())
     .with_no_client_auth();
     let error = shake(config(), client).unwrap_err();
-    assert_eq!(cause(error), HandshakeFailure::NoSharedCipher, "the certificate has an ECDSA key");
+    assert_eq!(cause(error), Cause::NoSharedCipher, "the certificate has an ECDSA key");
 
-    let kind = |kind: io::ErrorKind| HandshakeFailure::of(&kind.into());
-    assert_eq!(kind(io::ErrorKind::TimedOut), HandshakeFailure::Timeout);
-    assert_eq!(kind(io::ErrorKind::UnexpectedEof), HandshakeFailure::Closed);
-    assert_eq!(kind(io::ErrorKind::ConnectionReset), HandshakeFailure::Closed);
-    assert_eq!(kind(io::ErrorKind::OutOfMemory), HandshakeFailure::Other);
+    let kind = |kind: io::ErrorKind| Cause::of(&kind.into());
+    assert_eq!(kind(io::ErrorKind::TimedOut), Cause::Timeout);
+    assert_eq!(kind(io::ErrorKind::UnexpectedEof), Cause::Closed);
+    assert_eq!(kind(io::ErrorKind::ConnectionReset), Cause::Closed);
+    assert_eq!(kind(io::ErrorKind::OutOfMemory), Cause::Other);
 }
 
 #[test]

@@ -61,7 +61,8 @@ impl Rig {
                     Ok(response)
                 }
             };
-            serve_requests(&http(), server, answer, &mut stopping).await.refusal.map(|status| status.code())
+            let (_, refusal) = serve_requests(&http(), server, answer, &mut stopping).await;
+            refusal.map(|status| status.code())
         });
         Self { client, served, requests, answer, stop }
     }
