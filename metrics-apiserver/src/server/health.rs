@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_shown_beside_a_passed_check_and_fails_nothing() {
+    fn a_note_is_written_beside_a_passed_check_and_fails_nothing() {
         let noted = Check { note: Some("generation 2".into()), ..Check::new("configuration", Ok(())) };
         let text = "[+]configuration ok: generation 2\nreadyz check passed\n".to_owned();
         assert_eq!(report(std::slice::from_ref(&noted), "readyz", "verbose"), (StatusCode::OK, text));

@@ -24,14 +24,14 @@ impl Limits {
         Self { request_timeout, read_deadline, in_flight: ConcurrencyLimiter::new(max, max) }
     }
 
-    /// The deadline of a request: what the client asks for, at most `--request-timeout`.
-    pub(super) fn deadline(&self, asked: Option<Duration>) -> Duration {
-        asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout))
+    /// The deadline of a request: the client's own `timeout`, at most `--request-timeout`.
+    pub(super) fn deadline(&self, requested: Option<Duration>) -> Duration {
+        requested.map_or(self.request_timeout, |requested| requested.min(self.request_timeout))
     }
 
     /// How long a read waits for Prometheus: less than its deadline, so that the answer can say why it failed.
-    pub(super) fn read_deadline(&self, asked: Option<Duration>) -> Duration {
-        self.deadline(asked).min(self.read_deadline)
+    pub(super) fn read_deadline(&self, requested: Option<Duration>) -> Duration {
+        self.deadline(requested).min(self.read_deadline)
     }
 
     /// A permit for a request of `user`, to be held until it is answered. If all are in use, masters need none.

@@ -13,7 +13,7 @@ use rustls::{Error, PeerIncompatible};
 
 use crate::limit::TokenBucket;
 
-/// One log line per cause in this time: anybody who reaches the port can make handshakes fail.
+/// One log line per cause in this time: any client that reaches the port can make handshakes fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Counts and logs failed handshakes.

@@ -52,7 +52,7 @@ impl Rig {
         ServingCertificate::load(self.path("tls.crt"), self.path("tls.key")).map(Arc::new)
     }
 
-    /// A client that shows `identity`, if any.
+    /// A client that presents `identity`, if any.
     fn client(&self, identity: Option<&Issued>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der()).unwrap();
@@ -116,7 +116,7 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
 }
 
 #[test]
-fn certificates_without_end_fail_the_handshake() {
+fn a_chain_that_is_too_long_fails_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
@@ -160,7 +160,7 @@ fn a_certificate_without_its_key_fails_the_handshake() {
 }
 
 #[test]
-fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
+fn the_minimum_version_is_enforced() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
@@ -179,7 +179,7 @@ fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
 }
 
 #[test]
-fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
+fn the_cause_of_a_failed_handshake_follows_from_its_error() {
     let rig = Rig::new();
     let config = || server_config(rig.load().unwrap(), MinVersion::Tls12).unwrap();
     let mut only_http2 = rig.client(None);
@@ -226,10 +226,10 @@ fn a_session_is_never_resumed() {
 }
 
 #[test]
-fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
+fn a_new_pair_is_presented_at_the_next_handshake_and_a_broken_one_is_not() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    let shown = || {
+    let presented = || {
         let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
         let (_, client) = shake(server, rig.client(None)).unwrap();
         client.peer_certificates().unwrap().to_vec()
@@ -238,20 +238,20 @@ fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
     let new = rig.issue();
     rig.write(&new);
     assert!(certificate.reload().unwrap());
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
 
     // Half replaced: another certificate, the old key.
     std::fs::write(rig.path("tls.crt"), rig.issue().pem).unwrap();
     let error = certificate.reload().unwrap_err();
     assert!(matches!(error, LoadError::Mismatch { .. }), "{error:?}");
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
     std::fs::remove_file(rig.path("tls.key")).unwrap();
     assert!(matches!(certificate.reload(), Err(LoadError::Unreadable { .. })));
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
 }
 
 #[test]
-fn the_metric_tells_when_the_certificate_in_use_expires() {
+fn the_metric_is_when_the_certificate_in_use_expires() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let mut registry = Registry::default();
@@ -260,8 +260,8 @@ fn the_metric_tells_when_the_certificate_in_use_expires() {
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
         let name = "metrics_apiserver_serving_certificate_expiration_timestamp_seconds ";
-        let told = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
-        told.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
+        let value = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        value.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
     };
     assert!((3500..=3600).contains(&left()), "at the start: {}", left());
     rig.write(&rig.issue_for(7200));
