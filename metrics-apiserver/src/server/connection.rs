@@ -13,19 +13,22 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::handshake::Handshakes;
-use super::peer::Peer;
-use super::reply::Response;
+use super::listen::canonical;
+use super::observe;
+use super::reply::{self, Response};
+use super::shared::Shared;
 use super::stream::{TimedOut, TimedStream};
-use super::{Shared, observe, reply};
 use crate::api::{Error, LimitError, RequestError, Status};
+use crate::tls::HandshakeFailures;
 
 /// Each kube-apiserver keeps a few; the rest is for probes, scrapers and bursts. Each costs some 25 KB, and
 /// [`HEAD_BYTES_MAX`] more while a head comes in: all of them must fit into the manifests' memory limit.
@@ -35,6 +38,8 @@ const CONNECTIONS_MAX: usize = 1024;
 pub(super) const HEAD_BYTES_MAX: usize = 48 << 10;
 /// Header lines: enough for a user of 500 groups. hyper allocates 64 bytes for each that is allowed, at every request.
 pub(super) const HEADERS_MAX: usize = 512;
+/// kube-apiserver gives a handshake 10 s; ours takes milliseconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// For the close: the last bytes, and the client's own close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// After `accept` failed for a reason other than the connection: no file descriptors or memory are left.
@@ -42,14 +47,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What all connections are served with.
 pub(super) struct Acceptor {
-    handshakes: Handshakes,
+    tls: TlsAcceptor,
+    handshake_failures: HandshakeFailures,
     shared: Shared,
     http: http1::Builder,
 }
 
 impl Acceptor {
-    pub(super) fn new(handshakes: Handshakes, shared: Shared) -> Self {
-        Self { handshakes, shared, http: http() }
+    pub(super) fn new(tls: ServerConfig, handshake_failures: HandshakeFailures, shared: Shared) -> Self {
+        Self { tls: Arc::new(tls).into(), handshake_failures, shared, http: http() }
     }
 
     /// Serves until `shutdown` resolves, then closes the listener and gives requests in flight `drain` to end.
@@ -95,48 +101,42 @@ impl Acceptor {
         mut stopping: watch::Receiver<bool>,
         _permit: OwnedSemaphorePermit,
     ) {
-        // An answer of several writes must not wait for acknowledgements. Without it the connection only is slower.
+        // An answer of several writes must not wait for acknowledgements. If this fails, the connection is only slower.
         let _ = stream.set_nodelay(true);
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
-            stream = self.handshakes.accept(stream, peer) => stream,
+            stream = timeout(HANDSHAKE_TIMEOUT, self.tls.accept(stream)) => stream,
         };
-        let Some(stream) = stream else { return };
+        let stream = match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(stream) => stream,
+            Err(error) => return self.handshake_failures.record(canonical(peer), &error),
+        };
         let (_, session) = stream.get_ref();
-        let peer = Peer::of(session);
-        let answer = |request| observe::serve(&self.shared, &peer, request);
-        let ended = serve_requests(&self.http, stream, answer, &mut stopping).await;
-        let refusal = ended.refusal.map(|status| {
-            self.shared.metrics.count_refusal(status.code());
-            reply::refusal(&status)
-        });
-        // At shutdown there is no waiting for the clients of idle connections.
-        let lingers = !(ended.is_idle && *stopping.borrow());
-        if !ended.is_stalled {
-            // On a timeout the client has the answer or does not want it.
-            let _ = timeout(CLOSE_TIMEOUT, close(ended.stream, refusal, lingers)).await;
+        // The handshake proves only that the client holds the key. Each request has the certificates verified, since
+        // the CA bundles may change.
+        let certificates = session.peer_certificates().unwrap_or_default().to_vec();
+        let answer = |request| observe::serve(&self.shared, &certificates, request);
+        let (stream, refusal) = serve_requests(&self.http, stream, answer, &mut stopping).await;
+        if let Some(status) = &refusal {
+            self.shared.metrics.refused(status.code());
+        }
+        if stream.timed_out() != Some(TimedOut::Write) {
+            // Shutdown does not wait for the clients of idle connections.
+            let lingers = !(stream.is_idle() && *stopping.borrow());
+            // After the timeout the client has the answer or does not want it.
+            let _ = timeout(CLOSE_TIMEOUT, close(stream.into_inner(), refusal.as_ref(), lingers)).await;
         }
     }
 }
 
-/// How a connection ended.
-struct Ended<S> {
-    stream: S,
-    /// The answer to a last head that hyper could not read.
-    refusal: Option<Status>,
-    /// Whether nothing has come since the last answer.
-    is_idle: bool,
-    /// Whether the client stopped reading.
-    is_stalled: bool,
-}
-
-/// Answers the requests of a connection, one after the other, until either side closes it or the server stops.
+/// Answers the requests of a connection, one after the other, until either side closes it or the server stops. Returns
+/// the stream, and the answer to a last head that hyper could not read.
 async fn serve_requests<S, F>(
     http: &http1::Builder,
     stream: S,
     answer: impl Fn(Request<Incoming>) -> F,
     stopping: &mut watch::Receiver<bool>,
-) -> Ended<S>
+) -> (TimedStream<S>, Option<Status>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     F: Future<Output = Result<Response, Infallible>>,
@@ -148,25 +148,18 @@ where
         answer(request)
     });
     let mut http = http.serve_connection(stream, service);
+    let mut serving = Pin::new(&mut http);
     let ended = tokio::select! {
-        ended = &mut http => Some(ended),
-        () = stopped(stopping) => None,
-    };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
-        Pin::new(&mut http).graceful_shutdown();
-        (&mut http).await
+        ended = serving.as_mut() => ended,
+        () = stopped(stopping) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
     };
     let http1::Parts { io, read_buf, .. } = http.into_parts();
     let stream = io.into_inner();
-    let timed_out = stream.timed_out();
-    Ended {
-        refusal: refusal(ended, timed_out, !read_buf.is_empty()),
-        is_idle: stream.is_idle(),
-        is_stalled: timed_out == Some(TimedOut::Write),
-        stream: stream.into_inner(),
-    }
+    let refusal = refusal(ended, stream.timed_out(), !read_buf.is_empty());
+    (stream, refusal)
 }
 
 /// hyper with our limits; the timers are [`TimedStream`]'s.
@@ -198,7 +191,7 @@ async fn accept(
     }
 }
 
-/// Whether the connection failed, not the listener: its client has gone away.
+/// Whether the connection failed, not the listener: its client is gone.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -209,7 +202,7 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A panic of a handler ends in `observe`: this one is a bug in the server or in hyper.
+/// A panic of a handler is caught in `observe`; any other is a bug in the server or in hyper.
 fn report(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a connection failed");
@@ -221,9 +214,8 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
 }
 
-/// The answer to a head of which at least a part has come but that hyper could not read. An idle connection is closed
-/// without a 408: that could cross a request on its way, and Go's transport would take it for the answer instead of
-/// sending the request again.
+/// The answer to a head that was received at least in part but that hyper could not read. An idle connection is closed
+/// without a 408: if that crossed a request, Go's transport would take it for the answer instead of retrying.
 fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: bool) -> Option<Status> {
     let error: Error = match ended {
         Err(error) if error.is_parse_too_large() => LimitError::HeadersTooLarge.into(),
@@ -234,11 +226,11 @@ fn refusal(ended: hyper::Result<()>, timed_out: Option<TimedOut>, has_begun: boo
     Some(Status::from(&error))
 }
 
-/// Sends a last answer and the TLS close notification, then waits for the client to close too. If the server closed while
-/// bytes of the client are unread, the kernel would reset the connection, and the answer could be lost.
-async fn close(mut stream: TlsStream<TcpStream>, last: Option<Vec<u8>>, lingers: bool) -> io::Result<()> {
-    if let Some(answer) = last {
-        stream.write_all(&answer).await?;
+/// Sends a last answer and the TLS close notification, then waits for the client to close too. If the server closed
+/// while bytes of the client are unread, the kernel would reset the connection, and the answer could be lost.
+async fn close(mut stream: TlsStream<TcpStream>, refusal: Option<&Status>, lingers: bool) -> io::Result<()> {
+    if let Some(status) = refusal {
+        stream.write_all(&reply::refusal(status)).await?;
     }
     stream.shutdown().await?;
     if lingers {

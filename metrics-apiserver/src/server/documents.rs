@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use hyper::header;
 
 use super::reply::{self, Response};
-use super::request::Request;
+use super::routes::Request;
 use crate::api::{Document, DocumentKind, Error, Media, Offer};
 
 /// A document in the form that the client asks for.
@@ -24,11 +24,11 @@ pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<Respon
     })
 }
 
-/// A client that names the document's hash in the URL may keep it for ever, since other content has another URL. An
-/// outdated hash gets the current content: the aggregator would refuse a redirect.
+/// A client that names the document's hash in the URL may cache it forever, since other content has another URL. An
+/// outdated hash gets the current content, because the aggregator refuses redirects.
 fn hashed(document: &Document, request: &Request<'_>) -> Response {
-    let asked = request.raw.uri.query().and_then(|query| query.strip_prefix("hash="));
-    let is_current = asked.is_some_and(|hash| hash == document.hash());
+    let hash = request.raw.uri.query().and_then(|query| query.strip_prefix("hash="));
+    let is_current = hash == Some(document.hash());
     let cache = if is_current { "public, max-age=31536000, immutable" } else { reply::UNCACHED };
     conditional(document, request, cache)
 }

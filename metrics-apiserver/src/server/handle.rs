@@ -1,18 +1,70 @@
-//! From the route of a request to its handler.
+//! A request within its deadline: authentication, the limit on requests in flight, authorization, and then what its
+//! URL asks for. Every request is checked, since one connection carries requests of many users.
 
-use super::reply::Response;
-use super::request::Request;
-use super::routes::Route;
-use super::{Shared, documents, health, read, scrape};
-use crate::api::Error;
+use hyper::{Method, header};
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use tokio::time::{Instant, timeout};
 
-/// Answers a request that is authorized.
-pub(super) async fn handle(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
-    match request.target.route.as_ref().map_err(Clone::clone)? {
-        Route::Read(wanted) => read::read(shared, request, wanted).await,
-        Route::Document(document) => documents::serve(document, request),
-        Route::Probe(endpoint, None) => Ok(health::all(&shared.readiness, *endpoint, request)),
-        Route::Probe(endpoint, Some(check)) => health::one(&shared.readiness, *endpoint, check),
-        Route::Metrics => Ok(scrape::metrics(&shared.registry, &shared.large).await),
+use super::reply::{self, Response};
+use super::routes::{Request, Route};
+use super::shared::Shared;
+use super::{documents, health, large, metrics};
+use crate::api::{self, Error, LimitError, Offer, RequestError, pretty};
+use crate::authn::{Credentials, UserInfo};
+use crate::authz::attributes_of;
+
+/// Answers a request. Errors in the URL are reported after authorization. `is_known` is whether the client
+/// authenticated: it then keeps its connection whatever the answer is.
+pub(super) async fn handle(
+    shared: &Shared,
+    peer_certificates: &[CertificateDer<'static>],
+    request: &Request<'_>,
+    is_known: &mut bool,
+) -> Result<Response, Error> {
+    let Request { raw, target } = request;
+    if raw.headers.contains_key(header::UPGRADE) {
+        return Err(RequestError::Upgrade.into());
     }
+    let handled = timeout(shared.limits.deadline(target.timeout()), async {
+        let headers: Vec<_> =
+            raw.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        let credentials = Credentials { peer_certificates, headers: &headers };
+        let user = shared.parts.authenticator.authenticate(&credentials).await?;
+        *is_known = user.is_some();
+        let user = user.unwrap_or_else(UserInfo::anonymous);
+        let _permit = if target.is_probe() { None } else { shared.limits.admit(&user)? };
+        let query = raw.uri.query().unwrap_or_default();
+        let wanted = attributes_of(raw.method.as_str(), raw.uri.path(), query);
+        let authorized = shared.parts.authorizer.authorize(&user, &wanted).await;
+        authorized.map_err(|source| Error::Authz { source, user: user.name, wanted: Box::new(wanted) })?;
+        if !matches!(raw.method, Method::GET | Method::HEAD) {
+            return Err(RequestError::Method.into());
+        }
+        serve(shared, request).await
+    });
+    handled.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
+}
+
+async fn serve(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
+    let readiness = &shared.parts.readiness;
+    match request.target.route.as_ref().map_err(Clone::clone)? {
+        Route::Read(wanted) => read(shared, request, wanted).await,
+        Route::Document(document) => documents::serve(document, request),
+        Route::Probe(endpoint, None) => Ok(health::all(readiness, *endpoint, request)),
+        Route::Probe(endpoint, Some(check)) => health::one(readiness, *endpoint, check),
+        Route::Metrics => Ok(metrics::scrape(&shared.parts.registry, &shared.large).await),
+    }
+}
+
+async fn read(shared: &Shared, request: &Request<'_>, wanted: &api::Request) -> Result<Response, Error> {
+    let media = request.media(Offer::Values)?;
+    let deadline = Instant::now() + shared.limits.read_deadline(request.target.timeout());
+    let response = wanted.answer(&shared.parts.answers, deadline).await?;
+    // An indented body is made from one that is not.
+    let copies = if request.is_pretty() { 2 } else { 1 };
+    let permit = shared.large.acquire(copies * response.bytes(media), deadline).await?;
+    let body = response.encode(media, Timestamp::now());
+    let body = if request.is_pretty() { pretty(&body) } else { body };
+    Ok(reply::json(large::hold(body, permit)))
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use hyper::StatusCode;
 
 use super::reply::{self, Response};
-use super::request::Request;
+use super::routes::Request;
 use crate::api::{Error, RequestError};
 use crate::readiness::{Check, Endpoint, Readiness};
 
@@ -93,7 +93,8 @@ mod tests {
                 &[GOOD],
                 "exclude=y&exclude=x&verbose",
                 200,
-                "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \"x\",\"y\"\nreadyz check passed\n",
+                "[+]ping ok\nwarn: some health checks cannot be excluded: no matches for \"x\",\"y\"\n\
+                 readyz check passed\n",
             ),
         ] {
             assert_eq!(
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_shown_beside_a_passed_check_and_fails_nothing() {
+    fn a_note_is_written_beside_a_passed_check_and_fails_nothing() {
         let noted = Check { note: Some("generation 2".into()), ..Check::new("configuration", Ok(())) };
         let text = "[+]configuration ok: generation 2\nreadyz check passed\n".to_owned();
         assert_eq!(report(std::slice::from_ref(&noted), "readyz", "verbose"), (StatusCode::OK, text));

@@ -31,14 +31,6 @@ pub(super) struct LargeAnswers {
     scrapes: Arc<ConcurrencyLimiter>,
 }
 
-/// One answer's part of it.
-#[derive(Debug)]
-pub(super) enum AnswerPermit {
-    Small,
-    Large(#[expect(dead_code, reason = "held until the answer has left")] BytePermit),
-    Scrape(#[expect(dead_code, reason = "held until the answer has left")] Permit),
-}
-
 impl Default for LargeAnswers {
     fn default() -> Self {
         Self {
@@ -49,37 +41,35 @@ impl Default for LargeAnswers {
 }
 
 impl LargeAnswers {
-    /// The memory for an answer of about so many bytes, by `deadline`.
-    pub(super) async fn acquire(&self, bytes: usize, deadline: Instant) -> Result<AnswerPermit, LimitError> {
+    /// The memory for an answer of about so many bytes, by `deadline`. Small answers need no permit.
+    pub(super) async fn acquire(
+        &self,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Option<BytePermit>, LimitError> {
         if bytes <= SMALL_BYTES_MAX {
-            return Ok(AnswerPermit::Small);
+            return Ok(None);
         }
-        let acquired = self.budget.acquire(bytes, deadline).await;
-        acquired.map(AnswerPermit::Large).map_err(|_| LimitError::TooLarge)
+        self.budget.acquire(bytes, deadline).await.map(Some).map_err(|_| LimitError::TooLarge)
     }
 
-    /// The memory for a scrape, which waits as long as its request may.
-    pub(super) async fn acquire_scrape(&self) -> AnswerPermit {
-        AnswerPermit::Scrape(self.scrapes.acquire(()).await)
+    /// The memory for a scrape, which waits until the deadline of its request.
+    pub(super) async fn acquire_scrape(&self) -> Permit {
+        self.scrapes.acquire(()).await
     }
 }
 
-impl AnswerPermit {
-    /// The answer's bytes, with the permit until the last of them is gone, wherever hyper has them by then.
-    pub(super) fn hold(self, body: Vec<u8>) -> Bytes {
-        match self {
-            Self::Small => body.into(),
-            permit => Bytes::from_owner(Held { body, _permit: permit }),
-        }
-    }
+/// The bytes of an answer. They keep the permit until the last of them is dropped, which hyper does after writing it.
+pub(super) fn hold(body: Vec<u8>, permit: impl Send + 'static) -> Bytes {
+    Bytes::from_owner(Held { body, _permit: permit })
 }
 
-struct Held {
+struct Held<P> {
     body: Vec<u8>,
-    _permit: AnswerPermit,
+    _permit: P,
 }
 
-impl AsRef<[u8]> for Held {
+impl<P> AsRef<[u8]> for Held<P> {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
@@ -95,7 +85,9 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn acquire(large: &LargeAnswers, bytes: usize) -> Option<Result<AnswerPermit, LimitError>> {
+    type Acquired = Result<Option<BytePermit>, LimitError>;
+
+    fn acquire(large: &LargeAnswers, bytes: usize) -> Option<Acquired> {
         large.acquire(bytes, Instant::now() + Duration::from_secs(1)).now_or_never()
     }
 
@@ -119,7 +111,7 @@ mod tests {
     async fn the_memory_is_given_back_with_the_last_byte_of_the_answer() {
         let large = LargeAnswers::default();
         let permit = acquire(&large, 8 * MIB).unwrap().unwrap();
-        let mut answer = permit.hold(vec![b'a'; 8 * MIB]);
+        let mut answer = hold(vec![b'a'; 8 * MIB], permit);
         let rest = answer.split_off(MIB);
         drop(answer);
         assert!(acquire(&large, MIB).is_none());

@@ -14,39 +14,33 @@ const MASTERS: &str = "system:masters";
 pub(super) struct Limits {
     request_timeout: Duration,
     read_deadline: Duration,
-    in_flight: Option<Arc<ConcurrencyLimiter>>,
+    in_flight: Arc<ConcurrencyLimiter>,
 }
-
-/// The right to be answered now; given back when dropped.
-#[derive(Debug)]
-pub(super) struct InFlightPermit(#[expect(dead_code, reason = "held, not looked at")] Option<Permit>);
 
 impl Limits {
     /// `max_in_flight` 0 means no limit.
     pub(super) fn new(request_timeout: Duration, read_deadline: Duration, max_in_flight: usize) -> Self {
-        let in_flight = (max_in_flight > 0).then(|| ConcurrencyLimiter::new(max_in_flight, max_in_flight));
-        Self { request_timeout, read_deadline, in_flight }
+        let max = if max_in_flight == 0 { usize::MAX } else { max_in_flight };
+        Self { request_timeout, read_deadline, in_flight: ConcurrencyLimiter::new(max, max) }
     }
 
-    /// The deadline of a request: what the client asks for, at most `--request-timeout`.
-    pub(super) fn deadline(&self, asked: Option<Duration>) -> Duration {
-        asked.map_or(self.request_timeout, |asked| asked.min(self.request_timeout))
+    /// The deadline of a request: the client's own `timeout`, at most `--request-timeout`.
+    pub(super) fn deadline(&self, requested: Option<Duration>) -> Duration {
+        requested.map_or(self.request_timeout, |requested| requested.min(self.request_timeout))
     }
 
     /// How long a read waits for Prometheus: less than its deadline, so that the answer can say why it failed.
-    pub(super) fn read_deadline(&self, asked: Option<Duration>) -> Duration {
-        self.deadline(asked).min(self.read_deadline)
+    pub(super) fn read_deadline(&self, requested: Option<Duration>) -> Duration {
+        self.deadline(requested).min(self.read_deadline)
     }
 
-    /// A permit for a request of `user`, unless all are in use.
-    pub(super) fn admit(&self, user: &UserInfo) -> Result<InFlightPermit, LimitError> {
-        let Some(in_flight) = &self.in_flight else { return Ok(InFlightPermit(None)) };
-        let permit = in_flight.try_acquire(());
-        if permit.is_some() || user.groups.iter().any(|group| group == MASTERS) {
-            Ok(InFlightPermit(permit))
-        } else {
-            Err(LimitError::TooManyInFlight)
+    /// A permit for a request of `user`, to be held until it is answered. If all are in use, masters need none.
+    pub(super) fn admit(&self, user: &UserInfo) -> Result<Option<Permit>, LimitError> {
+        let permit = self.in_flight.try_acquire(());
+        if permit.is_none() && !user.groups.iter().any(|group| group == MASTERS) {
+            return Err(LimitError::TooManyInFlight);
         }
+        Ok(permit)
     }
 }
 

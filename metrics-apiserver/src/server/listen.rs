@@ -1,4 +1,4 @@
-//! Taking the port.
+//! The listening socket.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -44,7 +44,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
     error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-/// A peer's address as an operator knows it: a dual-stack socket shows IPv4 peers as `::ffff:192.0.2.1`.
+/// The peer's address for logs: a dual-stack socket reports IPv4 peers as `::ffff:192.0.2.1`.
 pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_peer_of_a_dual_stack_socket_is_shown_as_ipv4() {
+    fn an_ipv4_peer_of_a_dual_stack_socket_is_logged_as_ipv4() {
         let peer = canonical("[::ffff:192.0.2.1]:80".parse().unwrap());
         assert_eq!(peer.to_string(), "192.0.2.1:80");
         assert_eq!(canonical("[2001:db8::1]:80".parse().unwrap()).to_string(), "[2001:db8::1]:80");

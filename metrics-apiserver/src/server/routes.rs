@@ -3,19 +3,29 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use hyper::header::{self, HeaderName};
+use hyper::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use crate::api::{self, Document, Documents, GROUPS, Group, Parameters, RequestError};
+use crate::api::{
+    self, Document, Documents, GROUPS, Group, Media, Offer, Parameters, RequestError, negotiate,
+};
 use crate::readiness::Endpoint;
 
-/// A URL, read once.
+/// A request's head with its URL parsed.
+pub(super) struct Request<'a> {
+    pub(super) raw: &'a Parts,
+    pub(super) target: Target<'a>,
+}
+
+/// A URL, parsed once.
 #[derive(Debug)]
 pub(super) struct Target<'a> {
     /// What the query string says.
     pub(super) parameters: Parameters<'a>,
     /// A name of bounded variety, for metrics, traces and log lines.
     pub(super) resource: &'static str,
-    /// What is served there, or what is wrong with the URL: to be told after authorization.
+    /// What is served there, or an error in the URL, which is reported after authorization.
     pub(super) route: Result<Route<'a>, RequestError>,
 }
 
@@ -32,8 +42,33 @@ pub(super) enum Route<'a> {
     Read(api::Request),
 }
 
+impl<'a> Request<'a> {
+    pub(super) fn new(raw: &'a Parts, documents: &'a Documents) -> Self {
+        let uri = &raw.uri;
+        Self { raw, target: Target::parse(documents, uri.path(), uri.query().unwrap_or_default()) }
+    }
+
+    /// The media type that the client wants, of those that `offer` names.
+    pub(super) fn media(&self, offer: Offer) -> Result<Media, RequestError> {
+        negotiate(self.header(header::ACCEPT), offer)
+    }
+
+    /// Whether the answer is for a person.
+    pub(super) fn is_pretty(&self) -> bool {
+        self.target.parameters.pretty.unwrap_or_else(|| {
+            let agent = self.header(header::USER_AGENT).unwrap_or_default();
+            ["curl", "Wget", "Mozilla/5.0"].iter().any(|person| agent.starts_with(person))
+        })
+    }
+
+    /// A header's first value, if it is text.
+    pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
+        self.raw.headers.get(name)?.to_str().ok()
+    }
+}
+
 impl<'a> Target<'a> {
-    /// Reads a URL's raw path and query.
+    /// Parses a URL's raw path and query.
     pub(super) fn parse(documents: &'a Documents, path: &'a str, query: &'a str) -> Self {
         let parameters = Parameters::parse(query);
         let (resource, mut route) = Route::of(documents, path, &parameters);

@@ -16,9 +16,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// For the head of a request: from its first byte, or from the start of the connection, to its end. kube-apiserver
 /// sends it in one go.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// As in Go's servers. Longer than the 30 s between the aggregator's probes, which so find the connection open.
+/// As in Go's servers. Longer than the 30 s between the aggregator's probes, so that these find the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
-/// For any progress of an answer: a client that reads nothing for so long is gone.
+/// For any progress of an answer: a client that reads nothing for this long is considered gone.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the whole of an answer, from the first time that a write has to wait: a large one takes memory from others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,9 +32,9 @@ pub(super) struct TimedStream<S> {
     /// When the phase ends at the latest, while a request is awaited.
     read_deadline: Instant,
     read_timer: Pin<Box<Sleep>>,
-    /// Runs while the client takes nothing.
+    /// Runs while the client reads nothing.
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// When the client must have taken the whole answer, once it has made it wait.
+    /// When the client must have read the whole answer; set when a write has to wait.
     write_deadline: Option<Instant>,
     timed_out: Option<TimedOut>,
 }
@@ -53,7 +53,7 @@ enum Phase {
         ///
         /// [`Body`]: super::body::Body
         is_written: bool,
-        /// Whether bytes of the next request have come. While a request is answered, hyper reads to notice that the
+        /// Whether bytes of the next request have come. While a request is answered, hyper reads to detect that the
         /// client is gone, but only as long as it has no such bytes.
         has_next: bool,
     },
@@ -111,8 +111,8 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// Pending until the awaited request is late. The timer is not moved for every request, only when it fires early or
-    /// would fire late.
+    /// Pending until the deadline for the next request. The timer is not moved for every request, only when it fires
+    /// early or would fire late.
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.read_deadline < self.read_timer.deadline() {
             self.read_timer.as_mut().reset(self.read_deadline);
@@ -127,7 +127,7 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// `written`, or an error once the client has taken nothing for too long.
+    /// `written`, or an error once the client has read nothing for too long.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.write_timer = None;

@@ -5,10 +5,10 @@ use hyper::http::request::Parts;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
-use super::observe::verb;
+use super::metrics::verb;
 use crate::telemetry;
 
-/// The span of a request; disabled where traces are off. It has neither path nor query string: clients choose those.
+/// The span of a request; disabled while traces are off. It has no path and no query string: clients choose those.
 pub(super) fn begin(request: &Parts, route: &'static str, audit_id: &HeaderValue) -> Span {
     let method = verb(&request.method);
     let span = info_span!(

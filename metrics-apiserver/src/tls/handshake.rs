@@ -1,12 +1,42 @@
-//! Why a TLS handshake failed, as far as an operator can act on it.
+//! Failed TLS handshakes: counted and logged by their cause, as far as an operator can act on it.
 
 use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
 use rustls::{Error, PeerIncompatible};
+
+use crate::limit::TokenBucket;
+
+/// One log line per cause in this time: any client that reaches the port can make handshakes fail.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Counts and logs failed handshakes.
+pub struct HandshakeFailures {
+    counts: Family<Labels, Counter>,
+    logs: [Log; Cause::ALL.len()],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    cause: &'static str,
+}
+
+/// The log of one cause.
+struct Log {
+    lines: TokenBucket,
+    /// Failures since the last line.
+    suppressed: AtomicU64,
+}
 
 /// The cause of a failed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandshakeFailure {
+pub(super) enum Cause {
     /// It did not complete in time.
     Timeout,
     /// The client closed the connection, as TCP health checks do.
@@ -27,9 +57,51 @@ pub enum HandshakeFailure {
     Other,
 }
 
-impl HandshakeFailure {
-    /// Every cause.
-    pub const ALL: [Self; 9] = [
+impl HandshakeFailures {
+    /// No failures yet; the counters are in `registry`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let counts = Family::<Labels, Counter>::default();
+        for cause in Cause::ALL {
+            // A counter must be there before its first increment, or rate() misses that.
+            let _ = counts.get_or_create(&Labels { cause: cause.as_str() });
+        }
+        registry.sub_registry_with_prefix("metrics_apiserver_tls").register(
+            "handshake_failures",
+            "Failed TLS handshakes, by cause",
+            counts.clone(),
+        );
+        Self { counts, logs: Cause::ALL.map(|_| Log::new()) }
+    }
+
+    /// Records the failed handshake of a client.
+    pub fn record(&self, peer: SocketAddr, error: &io::Error) {
+        let kind = Cause::of(error);
+        let cause = kind.as_str();
+        self.counts.get_or_create(&Labels { cause }).inc();
+        if let Some(suppressed) = self.logs.get(kind as usize).and_then(Log::next_line) {
+            tracing::warn!(%peer, cause, %error, suppressed, "TLS handshake failed");
+        }
+    }
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { lines: TokenBucket::new(LOG_INTERVAL, 1), suppressed: AtomicU64::new(0) }
+    }
+
+    /// How many failures were not logged since the last line, if this one is.
+    fn next_line(&self) -> Option<u64> {
+        if self.lines.try_take() {
+            Some(self.suppressed.swap(0, Ordering::Relaxed))
+        } else {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    }
+}
+
+impl Cause {
+    const ALL: [Self; 9] = [
         Self::Timeout,
         Self::Closed,
         Self::NotTls,
@@ -41,8 +113,8 @@ impl HandshakeFailure {
         Self::Other,
     ];
 
-    /// The cause's name in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
+    /// The name in metrics and logs.
+    const fn as_str(self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
             Self::Closed => "closed",
@@ -57,17 +129,17 @@ impl HandshakeFailure {
     }
 
     /// The cause behind a handshake's error.
-    pub fn of(error: &io::Error) -> Self {
-        match error.get_ref().and_then(|source| source.downcast_ref::<Error>()) {
-            Some(error) => Self::of_tls(error),
-            None => match error.kind() {
-                io::ErrorKind::TimedOut => Self::Timeout,
-                io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe => Self::Closed,
-                _ => Self::Other,
-            },
+    pub(super) fn of(error: &io::Error) -> Self {
+        if let Some(error) = error.get_ref().and_then(|source| source.downcast_ref::<Error>()) {
+            return Self::of_tls(error);
+        }
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Other,
         }
     }
 
@@ -86,5 +158,22 @@ impl HandshakeFailure {
             Error::AlertReceived(_) => Self::RefusedByClient,
             _ => Self::Other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_is_logged_once_in_an_interval_with_the_number_suppressed() {
+        let log = Log::new();
+        assert_eq!(log.next_line(), Some(0));
+        assert_eq!((log.next_line(), log.next_line()), (None, None));
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(log.next_line(), Some(2));
+        assert_eq!(log.next_line(), None);
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(log.next_line(), Some(1));
     }
 }

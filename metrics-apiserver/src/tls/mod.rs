@@ -1,4 +1,4 @@
-//! TLS of the listener: its certificate, what it asks of clients, and why handshakes fail.
+//! TLS of the listener: its certificate, client certificates, and failed handshakes.
 
 mod certificate;
 mod handshake;
@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{LoadError, ServingCertificate};
-pub use handshake::HandshakeFailure;
+pub use handshake::HandshakeFailures;
 pub use options::{MinVersion, Options};
 
 use peer::AnyPeer;
@@ -27,7 +27,7 @@ impl MinVersion {
     }
 }
 
-/// The listener's TLS configuration. Each handshake presents `certificate` as it is then, and asks for a client
+/// The listener's TLS configuration. Each handshake presents `certificate` as it is then, and requests a client
 /// certificate without verifying it. The only protocol is HTTP/1.1. Sessions are not resumed: a resumed one would
 /// have no client certificate to verify.
 pub fn server_config(
@@ -35,7 +35,7 @@ pub fn server_config(
     minimum: MinVersion,
 ) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let peers = AnyPeer::new(provider.signature_verification_algorithms);
+    let peers = AnyPeer { algorithms: provider.signature_verification_algorithms };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(minimum.spoken())?
         .with_client_cert_verifier(Arc::new(peers))

@@ -1,4 +1,4 @@
-//! What the handshake asks of a client: nothing but that it holds the key of the certificate it shows.
+//! Client certificates in the handshake: any certificate is accepted if the client holds its key.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use rustls::{
 /// intermediates with RSA keys have 6,000.
 const CHAIN_MAX: usize = 16 * 1024;
 
-/// A chain longer than [`CHAIN_MAX`]. rustls shows it with `Debug`, so the fields have names.
+/// A chain longer than [`CHAIN_MAX`]. rustls prints it with `Debug`, so the fields have names.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's certificate chain has {bytes} bytes, at most {max} are accepted")]
 struct ChainTooLong {
@@ -26,14 +26,8 @@ struct ChainTooLong {
 /// client gets a 401. That the client holds the key is proved only here.
 #[derive(Debug)]
 pub(super) struct AnyPeer {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl AnyPeer {
-    /// `algorithms` check the handshake's signature.
-    pub(super) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { algorithms }
-    }
+    /// These verify the handshake's signature.
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ClientCertVerifier for AnyPeer {
@@ -45,7 +39,7 @@ impl ClientCertVerifier for AnyPeer {
         false
     }
 
-    /// None means any: clients then send their certificate whoever signed it.
+    /// Without hints clients send their certificate whatever CA signed it.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -8,6 +8,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use tempfile::TempDir;
 
+use super::handshake::Cause;
 use super::*;
 use crate::authn::fake::{Ca, Issued, Wanted};
 
@@ -51,7 +52,7 @@ impl Rig {
         ServingCertificate::load(self.path("tls.crt"), self.path("tls.key")).map(Arc::new)
     }
 
-    /// A client that shows `identity`, if any.
+    /// A client that presents `identity`, if any.
     fn client(&self, identity: Option<&Issued>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.der()).unwrap();
@@ -96,8 +97,8 @@ fn shake(
 }
 
 /// The cause that is counted for a handshake's error.
-fn cause(error: rustls::Error) -> HandshakeFailure {
-    HandshakeFailure::of(&io::Error::new(io::ErrorKind::InvalidData, error))
+fn cause(error: rustls::Error) -> Cause {
+    Cause::of(&io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[test]
@@ -115,7 +116,7 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
 }
 
 #[test]
-fn certificates_without_end_fail_the_handshake() {
+fn a_chain_that_is_too_long_fails_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
@@ -126,7 +127,7 @@ fn certificates_without_end_fail_the_handshake() {
     unknown.chain.extend(std::iter::repeat_n(ca.der(), 40));
     let error = shake(config(), rig.client(Some(&unknown))).unwrap_err();
     assert!(error.to_string().contains("ChainTooLong"), "{error}");
-    assert_eq!(cause(error), HandshakeFailure::BadCertificate);
+    assert_eq!(cause(error), Cause::BadCertificate);
 }
 
 #[test]
@@ -154,12 +155,12 @@ fn a_certificate_without_its_key_fails_the_handshake() {
         let error = shake(server, client).unwrap_err();
         let wanted = rustls::CertificateError::BadSignature;
         assert_eq!(error, rustls::Error::InvalidCertificate(wanted));
-        assert_eq!(cause(error), HandshakeFailure::BadCertificate);
+        assert_eq!(cause(error), Cause::BadCertificate);
     }
 }
 
 #[test]
-fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
+fn the_minimum_version_is_enforced() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
@@ -173,22 +174,22 @@ fn the_oldest_version_is_kept_to_and_read_in_gos_spelling() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let failure = shake(server, client).err().map(cause);
-        assert_eq!(failure, (!works).then_some(HandshakeFailure::NoSharedVersion), "{minimum:?}");
+        assert_eq!(failure, (!works).then_some(Cause::NoSharedVersion), "{minimum:?}");
     }
 }
 
 #[test]
-fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
+fn the_cause_of_a_failed_handshake_follows_from_its_error() {
     let rig = Rig::new();
     let config = || server_config(rig.load().unwrap(), MinVersion::Tls12).unwrap();
     let mut only_http2 = rig.client(None);
     only_http2.alpn_protocols = vec![b"h2".to_vec()];
     let error = shake(config(), only_http2).unwrap_err();
-    assert_eq!(cause(error), HandshakeFailure::NoSharedProtocol);
+    assert_eq!(cause(error), Cause::NoSharedProtocol);
 
     let mut server = ServerConnection::new(Arc::new(config())).unwrap();
     server.read_tls(&mut &b"GET / HTTP/1.1\r\n\r\n"[..]).unwrap();
-    assert_eq!(cause(server.process_new_packets().unwrap_err()), HandshakeFailure::NotTls);
+    assert_eq!(cause(server.process_new_packets().unwrap_err()), Cause::NotTls);
 
     let provider = |suites: &[rustls::SupportedCipherSuite]| {
         let mut provider = rustls::crypto::ring::default_provider();
@@ -203,13 +204,13 @@ fn the_cause_of_a_failed_handshake_is_told_from_its_error() {
     .with_root_certificates(RootCertStore::empty())
     .with_no_client_auth();
     let error = shake(config(), client).unwrap_err();
-    assert_eq!(cause(error), HandshakeFailure::NoSharedCipher, "the certificate has an ECDSA key");
+    assert_eq!(cause(error), Cause::NoSharedCipher, "the certificate has an ECDSA key");
 
-    let kind = |kind: io::ErrorKind| HandshakeFailure::of(&kind.into());
-    assert_eq!(kind(io::ErrorKind::TimedOut), HandshakeFailure::Timeout);
-    assert_eq!(kind(io::ErrorKind::UnexpectedEof), HandshakeFailure::Closed);
-    assert_eq!(kind(io::ErrorKind::ConnectionReset), HandshakeFailure::Closed);
-    assert_eq!(kind(io::ErrorKind::OutOfMemory), HandshakeFailure::Other);
+    let kind = |kind: io::ErrorKind| Cause::of(&kind.into());
+    assert_eq!(kind(io::ErrorKind::TimedOut), Cause::Timeout);
+    assert_eq!(kind(io::ErrorKind::UnexpectedEof), Cause::Closed);
+    assert_eq!(kind(io::ErrorKind::ConnectionReset), Cause::Closed);
+    assert_eq!(kind(io::ErrorKind::OutOfMemory), Cause::Other);
 }
 
 #[test]
@@ -225,10 +226,10 @@ fn a_session_is_never_resumed() {
 }
 
 #[test]
-fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
+fn a_new_pair_is_presented_at_the_next_handshake_and_a_broken_one_is_not() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    let shown = || {
+    let presented = || {
         let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
         let (_, client) = shake(server, rig.client(None)).unwrap();
         client.peer_certificates().unwrap().to_vec()
@@ -237,20 +238,20 @@ fn a_new_pair_is_shown_at_the_next_handshake_and_a_broken_one_is_not() {
     let new = rig.issue();
     rig.write(&new);
     assert!(certificate.reload().unwrap());
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
 
     // Half replaced: another certificate, the old key.
     std::fs::write(rig.path("tls.crt"), rig.issue().pem).unwrap();
     let error = certificate.reload().unwrap_err();
     assert!(matches!(error, LoadError::Mismatch { .. }), "{error:?}");
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
     std::fs::remove_file(rig.path("tls.key")).unwrap();
     assert!(matches!(certificate.reload(), Err(LoadError::Unreadable { .. })));
-    assert_eq!(shown(), new.chain);
+    assert_eq!(presented(), new.chain);
 }
 
 #[test]
-fn the_metric_tells_when_the_certificate_in_use_expires() {
+fn the_metric_is_when_the_certificate_in_use_expires() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let mut registry = Registry::default();
@@ -259,8 +260,8 @@ fn the_metric_tells_when_the_certificate_in_use_expires() {
         let mut page = String::new();
         prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
         let name = "metrics_apiserver_serving_certificate_expiration_timestamp_seconds ";
-        let told = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
-        told.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
+        let value = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        value.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()
     };
     assert!((3500..=3600).contains(&left()), "at the start: {}", left());
     rig.write(&rig.issue_for(7200));

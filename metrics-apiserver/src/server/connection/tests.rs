@@ -14,9 +14,9 @@ const FIRST: &[u8] = b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n";
 const SECOND: &[u8] = b"GET /2 HTTP/1.1\r\n\r\n";
 /// As long as an idle connection is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
-/// A client that takes nothing for so long is gone.
+/// A client that reads nothing for this long is considered gone.
 const STALL: Duration = Duration::from_secs(10);
-/// And one that has not taken all of an answer.
+/// So is one that has not read the whole answer by then.
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// A client, and the server's side of its connection.
@@ -61,7 +61,8 @@ impl Rig {
                     Ok(response)
                 }
             };
-            serve_requests(&http(), server, answer, &mut stopping).await.refusal.map(|status| status.code())
+            let (_, refusal) = serve_requests(&http(), server, answer, &mut stopping).await;
+            refusal.map(|status| status.code())
         });
         Self { client, served, requests, answer, stop }
     }
@@ -105,7 +106,7 @@ fn about(limit: Duration, took: Duration) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_do_not_wait_for_answers_are_answered_one_by_one() {
+async fn pipelined_requests_are_answered_one_by_one() {
     let mut rig = Rig::waiting();
     rig.send(&[FIRST, &SECOND.repeat(1_000), b"GET /last HTTP/1.1\r\n\r\n", SECOND].concat()).await;
     for answered in 0..1_002 {
@@ -124,7 +125,7 @@ async fn requests_that_do_not_wait_for_answers_are_answered_one_by_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_megabyte_that_does_not_wait_for_answers_a_small_part_is_read() {
+async fn only_a_small_part_of_a_pipelined_megabyte_is_read() {
     let mut rig = Rig::with(2, 1_000, true);
     let requests = SECOND.repeat((1 << 20) / SECOND.len());
     let sent = timeout(Duration::from_secs(1), async {
@@ -174,7 +175,7 @@ async fn a_head_ends_wherever_its_bytes_are_cut_and_however_its_lines_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_without_end_is_late_the_first_from_the_beginning_and_a_later_one_from_its_first_byte() {
+async fn an_unfinished_head_times_out_the_first_from_the_start_and_later_ones_from_their_first_byte() {
     let mut rig = Rig::new(2, 1 << 20);
     rig.send(b"G").await;
     let (text, refusal, took) = rig.end().await;
@@ -207,7 +208,7 @@ async fn a_head_without_end_is_late_the_first_from_the_beginning_and_a_later_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_on_which_nothing_comes_ends_without_a_word() {
+async fn a_connection_without_any_request_is_closed_without_an_answer() {
     let (text, refusal, took) = Rig::new(2, 1 << 20).end().await;
     assert_eq!(
         (&*text, refusal),
@@ -218,7 +219,7 @@ async fn a_connection_on_which_nothing_comes_ends_without_a_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_connection_is_kept_and_then_ends_without_a_word() {
+async fn an_idle_connection_is_kept_and_then_closed_without_an_answer() {
     let mut rig = Rig::new(2, 1 << 20);
     for _ in 0..3 {
         rig.exchange(FIRST).await;
@@ -231,7 +232,7 @@ async fn an_idle_connection_is_kept_and_then_ends_without_a_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_now_and_then_does_not_prolong_a_head() {
+async fn single_bytes_do_not_extend_the_time_for_a_head() {
     let mut rig = Rig::new(2, 1 << 20);
     let began = Instant::now();
     while rig.client.write_all(b"x").await.is_ok() {
@@ -290,7 +291,7 @@ async fn a_client_that_leaves_is_noticed_while_it_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_of_its_answer_is_gone() {
+async fn a_client_that_reads_nothing_of_its_answer_is_considered_gone() {
     let mut rig = Rig::new(10_000, 1_000);
     let began = Instant::now();
     rig.send(FIRST).await;
@@ -299,11 +300,11 @@ async fn a_client_that_takes_nothing_of_its_answer_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_its_answer_in_sips_has_so_much_time_for_all_of_it() {
+async fn a_client_that_reads_slowly_has_a_limited_time_for_the_whole_answer() {
     let mut rig = Rig::new(10_000, 1_000);
     let began = Instant::now();
     rig.send(FIRST).await;
-    let sipping = async {
+    let reading = async {
         loop {
             sleep(STALL / 2).await;
             rig.client.read_u8().await.unwrap();
@@ -311,7 +312,7 @@ async fn a_client_that_takes_its_answer_in_sips_has_so_much_time_for_all_of_it()
     };
     let ended = tokio::select! {
         ended = &mut rig.served => ended.unwrap(),
-        () = sipping => unreachable!("it never ends"),
+        () = reading => unreachable!("it never ends"),
     };
     assert_eq!(ended, None);
     assert!(about(ANSWER, began.elapsed()), "{:?}", began.elapsed());

@@ -14,7 +14,8 @@ const READ: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop/queue_
 fn only_the_front_proxys_certificate_makes_the_headers_count() {
     let app = App::start();
     let spoofed = format!(
-        "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\nX-Remote-Group: system:masters\r\n\r\n"
+        "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Remote-User: alice\r\n\
+         X-Remote-Group: system:masters\r\n\r\n"
     );
     let mut stream = app.connect(false);
     stream.write_all(spoofed.as_bytes()).unwrap();
@@ -23,20 +24,20 @@ fn only_the_front_proxys_certificate_makes_the_headers_count() {
     assert_eq!(
         parse(&text).code,
         200,
-        "the fake lets everybody through but bob, so look at whom it was asked about"
+        "the fake allows everybody but bob, so the review's user is what counts"
     );
     let asked = app.kubernetes.requests();
     assert_eq!(asked.last().unwrap().body["spec"]["user"], "system:anonymous");
 }
 
 #[test]
-fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
+fn unauthenticated_clients_keep_no_connection() {
     let app = App::start();
     for credentials in ["", "Authorization: Bearer bad\r\n", "Authorization: Basic eA==\r\n"] {
         let mut stream = app.connect(false);
         stream.write_all(format!("GET /livez HTTP/1.1\r\nHost: x\r\n{credentials}\r\n").as_bytes()).unwrap();
         let mut text = String::new();
-        // Else it would end here, with the patience of the test.
+        // A connection that stays open fails here, at the test's own timeout.
         read_to_close(&mut stream, &mut text);
         assert_eq!(parse(&text).header("connection"), Some("close"), "{text}");
     }
@@ -49,7 +50,7 @@ fn who_shows_nothing_or_nothing_good_keeps_no_connection() {
 }
 
 #[test]
-fn who_is_known_keeps_the_connection_whatever_the_url_says() {
+fn authenticated_clients_keep_the_connection_whatever_the_url_says() {
     let app = App::start();
     let mut kept = app.connect(true);
     for (target, code) in [("/%ff", 400), ("/livez?timeout=soon", 400), ("/livez", 200)] {
@@ -72,7 +73,7 @@ fn who_is_known_keeps_the_connection_whatever_the_url_says() {
 }
 
 #[test]
-fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind_the_last() {
+fn pipelined_requests_are_answered_one_by_one_and_none_after_the_last() {
     let app = App::start();
     let mut kept = app.connect(true);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
@@ -92,7 +93,7 @@ fn requests_that_do_not_wait_for_answers_are_answered_one_by_one_and_none_behind
 }
 
 #[test]
-fn who_expects_to_be_told_to_continue_is_answered_one_by_one_too() {
+fn requests_that_expect_100_continue_are_answered_one_by_one_too() {
     let app = App::start();
     let mut unknown = app.connect(false);
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n");
@@ -140,9 +141,9 @@ fn a_failed_handshake_is_counted_by_its_cause() {
     };
     plain("");
     plain("GET / HTTP/1.1\r\n\r\n");
-    let mut distrustful = app.connect_trusting_nobody();
-    assert!(distrustful.write_all(b"GET / HTTP/1.1\r\n\r\n").is_err());
-    drop(distrustful);
+    let mut untrusting = app.connect_trusting_nobody();
+    assert!(untrusting.write_all(b"GET / HTTP/1.1\r\n\r\n").is_err());
+    drop(untrusting);
     let started = Instant::now();
     loop {
         let page = app.get("/metrics").body;
@@ -159,13 +160,14 @@ fn a_failed_handshake_is_counted_by_its_cause() {
 }
 
 #[test]
-fn who_may_not_is_told_so_in_kubernetes_words() {
+fn a_forbidden_request_gets_the_message_of_kubernetes() {
     let app = App::start();
     let (code, reason, message) = app.request("GET", READ, "X-Remote-User: bob\r\n").failure();
     assert_eq!((code, &*reason), (403, "Forbidden"));
     assert_eq!(
         message,
-        "queue_depth.external.metrics.k8s.io is forbidden: User \"bob\" cannot list resource \"queue_depth\" in API group \"external.metrics.k8s.io\" in the namespace \"shop\""
+        "queue_depth.external.metrics.k8s.io is forbidden: User \"bob\" cannot list resource \"queue_depth\" in API \
+         group \"external.metrics.k8s.io\" in the namespace \"shop\""
     );
     let (code, _, message) = app.request("GET", "/version", "X-Remote-User: bob\r\n").failure();
     assert_eq!((code, &*message), (403, "forbidden: User \"bob\" cannot get path \"/version\""));
@@ -200,7 +202,8 @@ fn an_upgrade_is_never_made() {
     let app = App::start();
     for protocol in ["websocket", "SPDY/3.1", "h2c"] {
         let response = app.raw(&format!(
-            "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\nX-Remote-User: alice\r\n\r\n"
+            "GET {READ} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\
+             X-Remote-User: alice\r\n\r\n"
         ));
         assert_eq!(response.failure().0, 400, "{protocol}");
     }
@@ -212,11 +215,10 @@ fn a_body_that_never_ends_does_not_hold_the_connection() {
     for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
         let mut stream = app.connect(true);
         let started = Instant::now();
-        stream
-            .write_all(
-                format!("GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n{framing}\r\n\r\n5\r\nhello\r\n").as_bytes(),
-            )
-            .unwrap();
+        let request = format!(
+            "GET {READ} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n{framing}\r\n\r\n5\r\nhello\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
         let mut text = String::new();
         read_to_close(&mut stream, &mut text);
         let response = parse(&text);
@@ -270,7 +272,7 @@ fn a_user_of_250_groups_is_answered_and_has_all_of_them() {
 }
 
 #[test]
-fn headers_without_end_and_too_many_of_them_are_refused_with_a_status() {
+fn too_long_and_too_many_headers_are_refused_with_a_status() {
     let app = App::start();
     let (code, _, message) = app.get_with(READ, &"X-Remote-Group: g\r\n".repeat(600)).failure();
     assert_eq!((code, &*message), (431, "the request headers are too large"));
@@ -300,7 +302,7 @@ fn what_is_not_http_1_1_is_refused_with_a_status_and_no_request_of_that_connecti
 }
 
 #[test]
-fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
+fn too_many_requests_at_once_are_refused_but_probes_and_masters_are_not() {
     let app = App::with(&Setup { max_in_flight: 1, ..Setup::default() });
     let slow = format!(
         "GET {BASE}/namespaces/shop/slow HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\nConnection: close\r\n\r\n"
@@ -328,12 +330,12 @@ fn too_many_at_one_time_are_turned_away_but_probes_and_masters_are_not() {
         read_to_close(read, &mut text);
         parse(&text).code
     });
-    assert_eq!(codes.filter(|&code| code == 200).count(), 1, "one place, one read");
-    assert_eq!(app.get("/version").code, 200, "the place is given back");
+    assert_eq!(codes.filter(|&code| code == 200).count(), 1, "one permit, one read");
+    assert_eq!(app.get("/version").code, 200, "the permit is given back");
 }
 
 #[test]
-fn a_large_answer_leaves_whole_and_what_was_asked_behind_it_is_answered_behind_it() {
+fn a_large_answer_is_sent_whole_and_pipelined_requests_are_answered_after_it() {
     let app = App::start();
     let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Remote-User: alice\r\n\r\n");
     let mut stream = app.connect(true);
@@ -354,7 +356,7 @@ fn a_large_answer_leaves_whole_and_what_was_asked_behind_it_is_answered_behind_i
 }
 
 #[test]
-fn a_large_answer_keeps_its_room_until_it_is_taken() {
+fn a_large_answer_keeps_its_memory_until_it_is_read() {
     let app = App::with(&Setup { read_deadline: Duration::from_secs(2), ..Setup::default() });
     let large = format!("{BASE}/namespaces/a/large");
     let mut slow = app.connect(true);
