@@ -81,7 +81,7 @@ impl Backend {
             self.note(promql, &annotations);
             Reading { samples, partial: annotations.partial.map(Into::into), asked }
         });
-        self.counts.ended(&reading, began.elapsed());
+        self.counts.queries.ended(&reading, began.elapsed());
         reading
     }
 
