@@ -3,15 +3,16 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::Parser;
 
 use crate::config::{self, Config, Problems};
 use crate::metric::{Namespace, Selector};
 use crate::rules::Rule;
 
-/// What to check, and the request to print the queries for.
-#[derive(Debug, Clone, Args)]
-#[group(skip)]
+/// Check a configuration file: list every problem, or print its queries.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
+#[command(term_width = 100, args_override_self = true)]
 pub struct CheckArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
