@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::QueryCounts;
 
-/// Subscribers of one query that are told apart. Few rules have the same query.
+/// Subscribers kept of one query. Few rules have the same query.
 const SUBSCRIBERS_MAX: usize = 4;
 
 /// A rule that reads a query: it is prefetched as long as the rule exists, and counted for it.
@@ -65,7 +65,7 @@ impl Subscribers {
             return is_repeated;
         }
         self.0.retain(|known| known.reads(now, unread_max));
-        // One more than can be told apart: what is prefetched for the stricter ones serves the others as well.
+        // One too many: what is prefetched for the stricter ones serves the others as well.
         if self.0.len() >= SUBSCRIBERS_MAX
             && let Some(laxest) = (0..self.0.len()).max_by_key(|at| self.0[*at].max_age)
         {
