@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::request::RequestError;
+use crate::syntax::parse_duration;
 
 /// A request's query parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,43 +54,14 @@ fn timeout(text: &str) -> Result<Option<Duration>, RequestError> {
     Ok(Some(duration).filter(|duration| !duration.is_zero()))
 }
 
-/// `1h2m3.5s` as Go's `time.ParseDuration` reads it. A negative one is none at all to kube-apiserver, so it is zero here.
+/// A duration as Go's `time.ParseDuration` reads it. A negative one is none at all to kube-apiserver, so it is zero
+/// here.
 fn go_duration(text: &str) -> Option<Duration> {
-    if let Some(rest) = text.strip_prefix('-') {
-        return magnitude(rest).map(|_| Duration::ZERO);
+    match text.strip_prefix('-') {
+        Some(rest) if rest.starts_with('+') => None,
+        Some(rest) => parse_duration(rest).ok().map(|_| Duration::ZERO),
+        None => parse_duration(text).ok(),
     }
-    magnitude(text.strip_prefix('+').unwrap_or(text))
-}
-
-fn magnitude(mut rest: &str) -> Option<Duration> {
-    if rest.is_empty() {
-        return None;
-    }
-    if rest == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let (unit, tail) =
-            tail.split_at(tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len()));
-        let seconds = number.parse::<f64>().ok()? * unit_seconds(unit)?;
-        total = total.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?;
-        rest = tail;
-    }
-    Some(total)
-}
-
-fn unit_seconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1e-9,
-        "us" | "µs" | "μs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use super::annotations::Annotations;
 use crate::cache::BackendName;
 
-/// Texts remembered of one backend. Some differ from query to query; beyond so many they are counted in the metrics
-/// and no longer logged.
+/// Texts remembered of one backend. Some differ from query to query; the rest is counted in the metrics
+/// and not logged.
 const TEXTS_MAX: usize = 256;
 
 /// The texts that were logged, by their hashes.

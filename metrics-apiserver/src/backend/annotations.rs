@@ -37,7 +37,7 @@ impl Annotations {
     }
 }
 
-/// `warnings`, told apart while they are read: one that matters is not missed, however many there are.
+/// `warnings`, sorted while they are read: one about partial data is not missed, however many there are.
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     partial: Option<String>,

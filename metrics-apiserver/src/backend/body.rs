@@ -2,8 +2,8 @@
 //!
 //! Almost all bodies are *small* and use no budget. *Large* and *giant* ones take from a budget of their own kind, of
 //! which one server gets at most half, so that a server that sends slowly, or stops in the middle, leaves the rest to
-//! others. A body takes its share when it grows into the kind, and keeps it until it is decoded. Whoever has taken
-//! one share needs only a larger one to go on, so no two bodies wait for each other.
+//! others. A body takes its share when it grows into the kind, and keeps it until it is decoded. A body that
+//! holds a share waits only for a larger one, so no two bodies wait for each other.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -35,13 +35,13 @@ const GIANT_BUDGET: u32 = 32 << 20;
 /// More than queries run at one server at once, so none is refused.
 const WAITERS_MAX: usize = 64;
 
-/// Of a body that is decoded while it is read, so many chunks are read ahead.
+/// Chunks read ahead of the decoder, of a body that is decoded while it is read.
 const CHUNKS_AHEAD: usize = 2;
 
-/// Of a failed request's body so much is read: Prometheus' message is in its first lines.
+/// What is read of a failed request's body: Prometheus' message is in its first lines.
 const FAILURE_BYTES_MAX: usize = 64 << 10;
 
-/// What of a backend's own words goes to the log.
+/// What is logged of a backend's own message.
 const DETAIL_CHARS_MAX: usize = 1000;
 
 /// The memory for bodies that are not small.
@@ -73,7 +73,7 @@ struct Permits {
 }
 
 impl Permits {
-    /// Waits until a body may have so many bytes.
+    /// Waits until a body may have `bytes`.
     async fn grow(&mut self, budget: &BodyBudget, bytes: usize, allowed: Duration) -> Result<(), QueryError> {
         let deadline = Instant::now() + allowed;
         let timed_out = |_| QueryError::TimedOut(allowed);
@@ -96,7 +96,7 @@ pub(super) struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// Reads all of it, decompressed, and decodes that; what is not small is decoded where it keeps nobody waiting.
+    /// Reads all of it, decompressed, and decodes it; one that is not small on a thread for blocking work.
     pub(super) async fn decode_whole<T: Send + 'static>(
         mut self,
         decode: fn(&[u8]) -> Result<T, DecodeError>,
@@ -130,7 +130,7 @@ impl Body<'_> {
         let mut permits = Permits::default();
         permits.grow(self.budget, BYTES_MAX, self.allowed).await?;
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        // Given up, it ends with the sender.
+        // If the call is cancelled, this ends with the sender.
         let decoding = tokio::task::spawn_blocking(move || {
             let decoded = decode(&mut Chunks { receiver, chunk: None, read: 0 });
             drop(permits);
@@ -204,7 +204,7 @@ pub(super) fn transport(error: reqwest::Error) -> Arc<str> {
     short(&causes(&error.without_url()).to_string())
 }
 
-/// A backend's own words, truncated.
+/// A backend's own message, truncated.
 pub(super) fn short(detail: &str) -> Arc<str> {
     let end = detail.char_indices().nth(DETAIL_CHARS_MAX).map_or(detail.len(), |(at, _)| at);
     detail[..end].into()

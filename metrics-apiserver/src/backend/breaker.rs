@@ -1,14 +1,14 @@
 //! The circuit breaker of one server.
 //!
 //! While it is *closed*, calls are sent. [`FAILURES_TO_OPEN`] failures in a row, of whatever calls, *open* it: no
-//! call is sent, those in flight are given up (waiting for them would mean waiting for their timeouts), and a
+//! call is sent, those in flight are cancelled (waiting for them would mean waiting for their timeouts), and a
 //! [`probe`](super::probe) is sent until the server answers one, which *closes* it again.
 //!
 //! One slow rule, or three, must not take a healthy server away from all others:
 //!
 //! - A failure counts only if the server has answered nothing else since the call was sent. While a slow query uses
 //!   up its 10 s, other rules of the backend are answered, which shows that the query is at fault. That also holds
-//!   when the query is then sent to another server, which answers nobody else.
+//!   when the query is then sent to another server, which answers no other query.
 //! - Any answer ends the series of failures. So does one that refuses the call or is too large: the server works. A
 //!   refusal by a gateway says nothing about the server: it neither counts nor ends the series.
 //! - The probe is a cheap query of our own, not the next query that happens to come, and the first one is sent at

@@ -8,15 +8,8 @@ use super::failover::Backend;
 use super::{BuildError, Options};
 use crate::cache::BackendName;
 
-/// By name.
-pub(super) type Clients = HashMap<BackendName, Entry>;
-
-/// A backend with what it was made from.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    options: Options,
-    pub(super) backend: Arc<Backend>,
-}
+/// The backends by name.
+pub(super) type Clients = HashMap<BackendName, Arc<Backend>>;
 
 /// The clients of these backends. One with the same options as `before` is kept.
 pub(super) fn clients(
@@ -24,15 +17,15 @@ pub(super) fn clients(
     before: &Clients,
     budget: &BodyBudget,
 ) -> Result<Clients, BuildError> {
-    let entry = |(name, options): (BackendName, Options)| {
+    let client = |(name, options): (BackendName, Options)| {
         let namesake = before.get(&name);
-        if let Some(same) = namesake.filter(|entry| entry.options == options) {
-            return Ok((name, same.clone()));
+        if let Some(same) = namesake.filter(|backend| backend.options == options) {
+            return Ok((name, Arc::clone(same)));
         }
-        let counts = namesake.map(|entry| Arc::clone(&entry.backend.counts)).unwrap_or_default();
-        let backend = Backend::new(&name, options.clone(), counts, budget)
+        let counts = namesake.map(|backend| Arc::clone(&backend.counts)).unwrap_or_default();
+        let backend = Backend::new(&name, options, counts, budget)
             .map_err(|source| BuildError { backend: name.0.to_string(), source })?;
-        Ok((name, Entry { options, backend: Arc::new(backend) }))
+        Ok((name, Arc::new(backend)))
     };
-    backends.into_iter().map(entry).collect()
+    backends.into_iter().map(client).collect()
 }

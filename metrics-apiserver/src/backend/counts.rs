@@ -1,12 +1,10 @@
 //! What is counted for one backend.
 
-use std::time::Duration;
-
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::annotations::Annotations;
-use crate::cache::{QueryCounts, QueryError, Reading};
+use crate::cache::QueryCounts;
 
 /// The counts of one backend.
 #[derive(Debug, Default)]
@@ -24,10 +22,6 @@ impl Counts {
     pub(super) fn begin(&self) -> InFlight<'_> {
         self.in_flight.inc();
         InFlight(&self.in_flight)
-    }
-
-    pub(super) fn ended(&self, fetched: &Result<Reading, QueryError>, took: Duration) {
-        self.queries.ended(fetched, took);
     }
 
     pub(super) fn noted(&self, annotations: &Annotations) {

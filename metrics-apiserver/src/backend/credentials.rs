@@ -21,7 +21,7 @@ use super::call::CALLS_MAX;
 use super::{Auth, Identity, Options, SetupError};
 use crate::cache::BackendName;
 use crate::causes::causes;
-use crate::files::{self, CREDENTIAL_BYTES_MAX, ReadError, WatchedFiles};
+use crate::files::{self, CREDENTIAL_BYTES_MAX, WatchedFiles};
 use crate::syntax::BaseUrl;
 
 /// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried
@@ -125,7 +125,7 @@ impl Credentials {
         }
     }
 
-    /// Reads the files on a thread that may block. Goes on if the query is given up, so nothing that is new is lost.
+    /// Reads the files on a thread for blocking work. Continues if the query is cancelled, so no content is lost.
     async fn poll(
         self: &Arc<Self>,
         mut state: OwnedMutexGuard<PollState>,
@@ -281,11 +281,5 @@ impl Options {
         let secret = secret.map(|path| (Kind::Secret, vec![path]));
         let watch = |paths: Vec<PathBuf>| WatchedFiles::new(paths, CREDENTIAL_BYTES_MAX);
         ca.chain(identity).chain(secret).map(|(kind, paths)| (kind, watch(paths))).collect()
-    }
-}
-
-impl From<ReadError> for SetupError {
-    fn from(ReadError { path, source }: ReadError) -> Self {
-        Self::File { path, source }
     }
 }

@@ -29,6 +29,7 @@ use crate::cache::{BackendName, Owner, QueryError, Reading};
 /// One backend and its health.
 #[derive(Debug)]
 pub(super) struct Backend {
+    pub(super) options: Options,
     pub(super) counts: Arc<Counts>,
     client: Arc<Client>,
     /// The server that is called first.
@@ -54,8 +55,9 @@ impl Backend {
         budget: &BodyBudget,
     ) -> Result<Self, SetupError> {
         Ok(Self {
+            client: Arc::new(Client::new(name, options.clone(), budget)?),
+            options,
             counts,
-            client: Arc::new(Client::new(name, options, budget)?),
             preferred: AtomicUsize::new(0),
             annotation_log: AnnotationLog::default(),
             probes: Mutex::default(),
@@ -81,7 +83,7 @@ impl Backend {
             self.note(promql, &annotations);
             Reading { samples, partial: annotations.partial.map(Into::into), asked }
         });
-        self.counts.ended(&reading, began.elapsed());
+        self.counts.queries.ended(&reading, began.elapsed());
         reading
     }
 

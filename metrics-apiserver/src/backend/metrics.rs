@@ -36,7 +36,7 @@ impl Collector for Metrics {
         let mut names: Vec<_> = clients.keys().collect();
         names.sort();
         let backends: Vec<(&str, &Backend)> =
-            names.into_iter().map(|name| (&*name.0, &*clients[name].backend)).collect();
+            names.into_iter().map(|name| (&*name.0, &*clients[name])).collect();
         let mut metric =
             |name, help, kind, write: &dyn Fn(&str, &Backend, &mut MetricEncoder<'_>) -> fmt::Result| {
                 let mut encoder = encoder.encode_descriptor(name, help, None, kind)?;

@@ -77,11 +77,11 @@ impl Backends {
     /// Ends the probes of backends that are down, for shutdown.
     pub async fn shutdown(&self) {
         let current = self.current.load_full();
-        join_all(current.values().map(|entry| entry.backend.shutdown())).await;
+        join_all(current.values().map(|backend| backend.shutdown())).await;
     }
 
     fn backend(&self, name: &BackendName) -> Result<Arc<Backend>, QueryError> {
-        let backend = self.current.load().get(name).map(|entry| Arc::clone(&entry.backend));
+        let backend = self.current.load().get(name).map(Arc::clone);
         // The configuration check refuses such a rule; a reload may have removed the backend since.
         backend.ok_or_else(|| QueryError::Unavailable { detail: "there is no backend with this name".into() })
     }

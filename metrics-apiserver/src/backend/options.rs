@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::files::ReadError;
 use crate::syntax::BaseUrl;
 
 /// How to reach one backend.
@@ -102,13 +103,8 @@ pub enum SetupError {
     #[error("header `{0}` is not a valid HTTP header")]
     Header(String),
     /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] ReadError),
     /// The content of the file is not usable.
     #[error("{} {problem}", path.display())]
     Content {

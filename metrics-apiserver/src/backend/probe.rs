@@ -1,7 +1,7 @@
 //! Probes a server whose breaker is open until it answers.
 //!
 //! The first probe is sent at once, the next ones after pauses that grow from one second to four, with ±25 % jitter
-//! so that replicas do not probe in lockstep. A probe that hangs is given up after three seconds. So a server that is
+//! so that replicas do not probe in lockstep. A probe is cancelled after three seconds. So a server that is
 //! back gets queries again within eight seconds, before an HPA's next read (15 s), whether anybody reads or not.
 //!
 //! Probes, and the queries after them, are sent on new connections: if the network has silently lost the old ones,

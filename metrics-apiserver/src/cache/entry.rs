@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::metrics::Size;
 use super::schedule::{Role, Schedule};
 use super::singleflight::{self, Leader, Outcome, Waiter};
-use super::store::Lookup;
 use super::subscriber::Subscribers;
 use super::{QueryError, Reading, Subscriber};
 use crate::rules::Query;
@@ -29,6 +28,22 @@ pub(super) struct Read<'a> {
     pub(super) spread: Duration,
 }
 
+/// What a read finds.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// A reading that is young enough.
+    Hit(Arc<Reading>),
+    /// A query in flight.
+    Joined(Waiter),
+    /// Nothing: the caller has to run the query.
+    Missed(Leader, Waiter),
+    /// A query that failed a moment ago.
+    Failed(QueryError),
+    /// Nothing, and too many queries are in flight to start one more.
+    Refused,
+}
+
+/// One query.
 #[derive(Debug)]
 pub(super) struct Entry {
     /// Since when the query is known: one started before was for a backend that is forgotten.
@@ -85,13 +100,10 @@ impl Entry {
 
     /// What a read finds; starts a query if it needs one.
     pub(super) fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Lookup {
-        self.last_read = read.now;
-        // Zero always queries, even within one tick of the clock; nothing can be prefetched for that.
-        if !read.max_age.is_zero() {
-            self.record(read);
-            if let Some(reading) = self.last.as_ref().filter(|last| age(last, read.now) <= read.max_age) {
-                return Lookup::Hit(Arc::clone(reading));
-            }
+        // Zero always queries, even within one tick of the clock.
+        let is_young = |last: &&Arc<Reading>| !read.max_age.is_zero() && age(last, read.now) <= read.max_age;
+        if let Some(reading) = self.last.as_ref().filter(is_young) {
+            return Lookup::Hit(Arc::clone(reading));
         }
         if let Some(flight) = self.in_flight() {
             return Lookup::Joined(flight.clone());
@@ -105,9 +117,15 @@ impl Entry {
         Lookup::Missed(leader, waiter)
     }
 
-    fn record(&mut self, read: &Read<'_>) {
+    /// Records a read; whether it may change when the query is to be sent next.
+    pub(super) fn record(&mut self, read: &Read<'_>) -> bool {
         let Read { max_age, subscriber, now, spread } = *read;
-        self.subscribers.read(subscriber, max_age, now, self.schedule.unread_max());
+        self.last_read = now;
+        // Nothing can be prefetched for that.
+        if max_age.is_zero() {
+            return true;
+        }
+        let is_repeated = self.subscribers.read(subscriber, max_age, now, self.schedule.unread_max());
         let strictest = self.strictest(now).map_or(max_age, |(_, strictest)| strictest);
         let lead = self.lead(strictest, spread);
         let last_age = self.last.as_ref().map(|last| age(last, now));
@@ -117,6 +135,7 @@ impl Entry {
         if role != Role::Hit {
             self.is_ageing = role == Role::Unpredicted && last_age.is_some_and(|age| age > lead);
         }
+        !is_repeated || role != Role::Hit
     }
 
     /// How a query failed a moment ago, if it need not be tried again.

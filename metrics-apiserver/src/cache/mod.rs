@@ -29,6 +29,7 @@
 
 mod counts;
 mod entry;
+mod error;
 mod metrics;
 mod schedule;
 mod singleflight;
@@ -48,60 +49,15 @@ use tracing::{Instrument as _, Span, info_span};
 
 pub use crate::rules::{BackendName, Query};
 pub use counts::QueryCounts;
-pub use source::{Owner, QueryError, QuerySource, Reading};
+pub use error::{QueryError, ReadError};
+pub use source::{Owner, QuerySource, Reading};
+pub use store::Limits;
 pub use subscriber::Subscriber;
 
+use entry::Lookup;
 use metrics::Metrics;
 use singleflight::Leader;
-use store::{Lookup, Store};
-
-/// Queries kept at most: twice the 10,000 HPAs of the largest clusters; a query with a small reading uses about 1.5 kB.
-pub const QUERIES_MAX: usize = 20_000;
-
-/// Memory of all queries and readings together, of the 160 MB that the manifests allow: the program uses 16, and
-/// responses that are being read and decoded up to 90. Enough for all queries with 900 bytes of text and labels each;
-/// without it, a few of the largest readings, or a thousand of the longest queries, would exhaust the memory.
-pub const BYTES_MAX: usize = 48_000_000;
-
-/// Queries in flight at most, including those that wait for a permit of the backend. More could not be answered within
-/// its timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
-pub const IN_FLIGHT_MAX: usize = 4_096;
-
-/// How much the cache may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Queries kept; an even share of them in each shard, so evictions may start a little earlier.
-    pub queries: usize,
-    /// Memory of queries and readings together. Exceeded by at most the reading that was added last.
-    pub bytes: usize,
-    /// Queries in flight.
-    pub in_flight: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { queries: QUERIES_MAX, bytes: BYTES_MAX, in_flight: IN_FLIGHT_MAX }
-    }
-}
-
-/// Why a read gets no reading.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReadError {
-    /// The query failed.
-    #[error(transparent)]
-    Query(#[from] QueryError),
-    /// The read's deadline passed first; the query continues and serves the next read.
-    #[error("prometheus did not answer in time; the next read gets this query's result")]
-    DeadlinePassed,
-    /// The query that the read waited for was sent more than `maxAge` before it.
-    #[error(
-        "prometheus did not answer within the metric's maxAge of {0:?}; make the query faster or increase maxAge"
-    )]
-    TooOld(Duration),
-    /// [`Limits::in_flight`] queries are in flight.
-    #[error("too many queries to prometheus are in flight")]
-    Busy,
-}
+use store::Store;
 
 /// The readings kept, and the only way to Prometheus.
 pub struct Cache {

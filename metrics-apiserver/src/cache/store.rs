@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::entry::{Entry, Read};
+use super::entry::{Entry, Lookup, Read};
 use super::metrics::{CacheStats, Size};
-use super::singleflight::{Leader, Outcome, Waiter};
-use super::{Limits, QueryError, Reading, Subscriber};
+use super::singleflight::{Leader, Outcome};
+use super::{Reading, Subscriber};
 use crate::rules::{BackendName, Query};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the queries
@@ -38,19 +38,33 @@ const IDLE_MIN: Duration = Duration::from_secs(1);
 /// queries.
 const FREED: u32 = 256;
 
-/// What a read finds in the store.
-#[derive(Debug)]
-pub(super) enum Lookup {
-    /// A reading that is young enough.
-    Hit(Arc<Reading>),
-    /// A query in flight.
-    Joined(Waiter),
-    /// Nothing: the caller has to run the query.
-    Missed(Leader, Waiter),
-    /// A query that failed a moment ago.
-    Failed(QueryError),
-    /// Nothing, and too many queries are in flight to start one more.
-    Refused,
+/// Queries kept at most: twice the 10,000 HPAs of the largest clusters; a query with a small reading uses about 1.5 kB.
+const QUERIES_MAX: usize = 20_000;
+
+/// Memory of all queries and readings together, of the 160 MB that the manifests allow: the program uses 16, and
+/// responses that are being read and decoded up to 90. Enough for all queries with 900 bytes of text and labels each;
+/// without it, a few of the largest readings, or a thousand of the longest queries, would exhaust the memory.
+const BYTES_MAX: usize = 48_000_000;
+
+/// Queries in flight at most, including those that wait for a permit of the backend. More could not be answered within
+/// its timeout anyway: ten at a time, 20 ms each, are 5,000 in 10 s.
+const IN_FLIGHT_MAX: usize = 4_096;
+
+/// How much the cache may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Queries kept; an even share of them in each shard, so evictions may start a little earlier.
+    pub queries: usize,
+    /// Memory of queries and readings together. Exceeded by at most the reading that was added last.
+    pub bytes: usize,
+    /// Queries in flight.
+    pub in_flight: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queries: QUERIES_MAX, bytes: BYTES_MAX, in_flight: IN_FLIGHT_MAX }
+    }
 }
 
 /// All queries kept.
@@ -107,8 +121,7 @@ impl Store {
         let read = Read { max_age, subscriber, now, spread: self.spread() };
         let hash = self.hasher.hash_one(query);
         let mut shard = self.shard(hash);
-        let look = |entry: &mut Entry| entry.look(&read, &self.slots);
-        if let Some(lookup) = self.change(&mut shard, query, now, look) {
+        if let Some(lookup) = self.find(&mut shard, query, &read) {
             return lookup;
         }
         if shard.entries.len() >= self.capacity && !self.evict_oldest(&mut shard) {
@@ -118,7 +131,19 @@ impl Store {
         // Bits of the hash that do not choose the shard.
         let position = hash.to_be_bytes()[0];
         shard.entries.insert(query.clone(), Box::new(Entry::new(now, position, query)));
-        self.change(&mut shard, query, now, look).unwrap_or(Lookup::Refused)
+        self.find(&mut shard, query, &read).unwrap_or(Lookup::Refused)
+    }
+
+    /// What a read finds, if the query is kept.
+    fn find(&self, shard: &mut Shard, query: &Query, read: &Read<'_>) -> Option<Lookup> {
+        let entry = shard.entries.get_mut(query)?;
+        let is_new = entry.record(read);
+        let lookup = entry.look(read, &self.slots);
+        // Most reads change neither the statistics nor the due time.
+        if is_new || !matches!(lookup, Lookup::Hit(_)) {
+            self.settle(shard, query, read.now, read.now);
+        }
+        Some(lookup)
     }
 
     /// Keeps the outcome of `query`, sent at `began`; a failure leaves the last reading in place.
@@ -187,25 +212,15 @@ impl Store {
 
     /// Changes what is kept of a query; frees what it replaces, and what there is no room for any more.
     fn replace(&self, query: &Query, now: Instant, change: impl FnOnce(&mut Entry) -> Option<Arc<Reading>>) {
-        let replaced = self.change(&mut self.shard(self.hasher.hash_one(query)), query, now, change);
+        let mut shard = self.shard(self.hasher.hash_one(query));
+        let replaced = shard.entries.get_mut(query).and_then(|entry| change(entry));
+        self.settle(&mut shard, query, now, now);
+        drop(shard);
         // A large reading takes milliseconds to free: not under the lock.
         drop(replaced);
         if self.stats.total().bytes > self.bytes_max {
             self.evict_largest(now);
         }
-    }
-
-    /// Changes an entry.
-    fn change<T>(
-        &self,
-        shard: &mut Shard,
-        query: &Query,
-        now: Instant,
-        change: impl FnOnce(&mut Entry) -> T,
-    ) -> Option<T> {
-        let changed = change(shard.entries.get_mut(query)?);
-        self.settle(shard, query, now, now);
-        Some(changed)
     }
 
     /// Brings the statistics and an entry's due time up to date. What is due already is looked at `soonest`.

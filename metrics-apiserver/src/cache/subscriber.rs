@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::QueryCounts;
 
-/// Subscribers of one query that are told apart. Few rules have the same query.
+/// Subscribers kept of one query. Few rules have the same query.
 const SUBSCRIBERS_MAX: usize = 4;
 
 /// A rule that reads a query: it is prefetched as long as the rule exists, and counted for it.
@@ -50,20 +50,22 @@ impl Known {
 }
 
 impl Subscribers {
-    /// Records a read. Subscribers that have not read within `unread_max` make room for it.
+    /// Records a read; whether it is one more of a subscriber that has read within `unread_max`, with the same
+    /// `maxAge`. Subscribers that have not read within `unread_max` make room for it.
     pub(super) fn read(
         &mut self,
         subscriber: &Subscriber,
         max_age: Duration,
         now: Instant,
         unread_max: Duration,
-    ) {
+    ) -> bool {
         if let Some(known) = self.0.iter_mut().find(|known| known.subscriber == *subscriber) {
+            let is_repeated = known.max_age == max_age && known.reads(now, unread_max);
             (known.max_age, known.last_read) = (max_age, now);
-            return;
+            return is_repeated;
         }
         self.0.retain(|known| known.reads(now, unread_max));
-        // One more than can be told apart: what is prefetched for the stricter ones serves the others as well.
+        // One too many: what is prefetched for the stricter ones serves the others as well.
         if self.0.len() >= SUBSCRIBERS_MAX
             && let Some(laxest) = (0..self.0.len()).max_by_key(|at| self.0[*at].max_age)
         {
@@ -72,6 +74,7 @@ impl Subscribers {
         // Most queries have one subscriber, and there may be twenty thousand of them.
         self.0.reserve_exact(1);
         self.0.push(Known { subscriber: subscriber.clone(), max_age, last_read: now });
+        false
     }
 
     /// The one with the shortest `maxAge` of those that exist and have read within `unread_max`, and that `maxAge`.

@@ -3,14 +3,16 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::Parser;
 
-use crate::config::{self, Config, Problems, SampleRequest};
+use crate::config::{self, Config, Problems};
+use crate::metric::{Namespace, Selector};
 use crate::rules::Rule;
 
-/// What to check, and the request to print the queries for.
-#[derive(Debug, Clone, Args)]
-#[group(skip)]
+/// Check a configuration file: list every problem, or print its queries.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
+#[command(term_width = 100, args_override_self = true)]
 pub struct CheckArgs {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
@@ -18,8 +20,12 @@ pub struct CheckArgs {
     /// Do not check that the files it names (tokens, passwords, certificates) are readable
     #[arg(long)]
     skip_files: bool,
-    #[command(flatten)]
-    request: SampleRequest,
+    /// Namespace of the sample request
+    #[arg(long, value_name = "NAMESPACE", default_value = "default", value_parser = Namespace::parse)]
+    namespace: Namespace,
+    /// Label selector of the sample request, such as `app=web,tier in (a,b)`
+    #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = clap::value_parser!(Selector))]
+    selector: Selector,
 }
 
 /// Checks a file; prints its problems, or its rules with their queries. Whether the configuration is valid.
@@ -48,7 +54,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match args.request.plan(rule) {
+    match rule.plan(&args.namespace, &args.selector) {
         Ok(plan) => {
             plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;
             writeln!(out)

@@ -14,14 +14,6 @@ pub use options::Options;
 /// The exit code for an invalid command line or configuration (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 
-const AFTER_HELP: &str = "\
-Commands (as the first argument):
-  check    check a configuration file and print its queries
-  version  print the version
-
-Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
-Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration.";
-
 /// What the process does.
 #[derive(Debug)]
 pub enum Command {
@@ -38,41 +30,20 @@ pub enum Command {
 #[error("{0}")]
 pub struct UsageError(String);
 
-/// Serve external metrics to Kubernetes, computed by PromQL.
-#[derive(Debug, Parser)]
-#[command(name = "metrics-apiserver", version, term_width = 100, args_override_self = true)]
-#[command(after_help = AFTER_HELP)]
-struct Serve {
-    #[command(flatten)]
-    options: Options,
-}
-
-/// Check a configuration file: list every problem, or print its queries.
-#[derive(Debug, Parser)]
-#[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
-#[command(term_width = 100, args_override_self = true)]
-struct Check {
-    #[command(flatten)]
-    args: CheckArgs,
-}
-
 /// Parses a command line; the first of `args` is the name of the program.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     let mut args: Vec<OsString> = args.into_iter().map(with_dashes).collect();
     match args.get(1).and_then(|first| first.to_str()) {
         Some("check") => {
             args.remove(1);
-            read::<Check>(args)
-                .map(|parsed| parsed.map_or_else(Command::Print, |check| Command::Check(check.args)))
+            read(args).map(|parsed| parsed.map_or_else(Command::Print, Command::Check))
         }
         Some("version") => Ok(Command::Print(version())),
         Some("help") => Ok(Command::Print(help())),
-        _ => match read::<Serve>(args)? {
+        _ => match read::<Options>(args)?.map(|options| (options.errors(), options)) {
             Err(text) => Ok(Command::Print(text)),
-            Ok(Serve { options }) => match options.errors() {
-                errors if errors.is_empty() => Ok(Command::Serve(Box::new(options))),
-                errors => Err(invalid_flags(&errors, &options.positional)),
-            },
+            Ok((errors, options)) if errors.is_empty() => Ok(Command::Serve(Box::new(options))),
+            Ok((errors, options)) => Err(invalid_flags(&errors, &options.positional)),
         },
     }
 }
@@ -87,7 +58,7 @@ fn invalid_flags(errors: &[String], positional: &[String]) -> UsageError {
 
 /// The text of `--help`.
 pub fn help() -> String {
-    Serve::command().render_long_help().to_string()
+    Options::command().render_long_help().to_string()
 }
 
 fn version() -> String {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use crate::syntax::parse_duration;
@@ -12,9 +12,19 @@ use crate::{authn, authz, server, telemetry, tls};
 /// The endpoints of a Service are updated within seconds; a higher value is a mistake.
 const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 
-/// Every flag of the server. Names, and defaults where they exist there, are those of Kubernetes' API servers.
-#[derive(Debug, Clone, Args)]
-#[group(skip)]
+const AFTER_HELP: &str = "\
+Commands (as the first argument):
+  check    check a configuration file and print its queries
+  version  print the version
+
+Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
+Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration.";
+
+// Every flag of the server. Names, and defaults where they exist there, are those of Kubernetes' API servers.
+/// Serve external metrics to Kubernetes, computed by PromQL.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "metrics-apiserver", version, term_width = 100, args_override_self = true)]
+#[command(after_help = AFTER_HELP)]
 pub struct Options {
     /// Where the server listens, and its limits.
     #[command(flatten)]

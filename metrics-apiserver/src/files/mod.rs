@@ -1,6 +1,6 @@
 //! The files that flags and the configuration name, which may be replaced while the server runs.
 //!
-//! Only regular files are opened: opening a pipe without a writer blocks until there is one, and nothing would be read
+//! Only regular files are opened: opening a pipe without a writer blocks until there is one, and no file would be read
 //! again.
 
 mod watched;
@@ -19,7 +19,7 @@ pub(crate) const CREDENTIAL_BYTES_MAX: u64 = 4 << 20;
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}", path.display())]
-pub(crate) struct ReadError {
+pub struct ReadError {
     /// The file.
     pub(crate) path: PathBuf,
     /// What the system says, or that the file is not a regular one, or too large.
@@ -36,7 +36,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The content of a file, if it has no more than so many bytes.
+/// The content of a file of at most `bytes_max` bytes.
 pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
     let mut content = Vec::new();
     let read = open(path).and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content));

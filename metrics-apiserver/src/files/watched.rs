@@ -1,11 +1,11 @@
 //! Files that are read again while the server runs.
 //!
 //! Mounted Secrets and `ConfigMap`s change by a swap of symbolic links, which a watch on the file does not survive. So
-//! files are polled and compared by content. What is new is given out once it has been the same for [`DEBOUNCE`]: a
-//! file that is being written could be half of a good one, and of a pair only one file may be replaced yet.
+//! files are polled and compared by content. New content is returned once it has not changed for [`DEBOUNCE`]: a
+//! file that is being written may be incomplete, and of a pair only one file may have been replaced yet.
 //!
-//! Whoever watches keeps what was good last. Content that cannot be used, or a file that cannot be read, is given out
-//! once like any other, so a problem is reported once.
+//! The caller keeps its last good content. Content that it cannot use, or a file that cannot be read, is returned once
+//! as well, so a problem is reported once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) type Contents = Vec<Vec<u8>>;
 pub(crate) struct WatchedFiles {
     paths: Arc<[PathBuf]>,
     bytes_max: u64,
-    /// What was given out last.
+    /// What was returned last.
     known: Option<Seen>,
     /// What is new, and since when.
     pending: Option<(Seen, Instant)>,
@@ -42,19 +42,19 @@ enum Seen {
 }
 
 impl WatchedFiles {
-    /// Files of at most so many bytes each. Reads nothing yet.
+    /// Files of at most `bytes_max` bytes each. Reads nothing yet.
     pub(crate) fn new(paths: impl IntoIterator<Item = PathBuf>, bytes_max: u64) -> Self {
         Self { paths: paths.into_iter().collect(), bytes_max, known: None, pending: None }
     }
 
-    /// Gives out what the files hold now, without debounce.
+    /// What the files hold now, without debounce.
     pub(crate) fn read(&mut self) -> Result<Contents, ReadError> {
         let contents = read_all(&self.paths, self.bytes_max);
         (self.known, self.pending) = (Some(Seen::new(&contents)), None);
         contents
     }
 
-    /// Reads the files; gives out what is new in them and has been the same for [`DEBOUNCE`].
+    /// Reads the files; returns new content that has not changed for [`DEBOUNCE`].
     pub(crate) fn poll(&mut self) -> Option<Result<Contents, ReadError>> {
         let contents = read_all(&self.paths, self.bytes_max);
         self.observe(contents, Instant::now())
@@ -79,7 +79,7 @@ impl WatchedFiles {
         if self.pending.is_some() { DEBOUNCE } else { POLL_INTERVAL }
     }
 
-    /// The new contents that have not been the same for long enough yet.
+    /// New contents that are still being debounced.
     pub(crate) fn pending(&self) -> Option<&Contents> {
         match &self.pending {
             Some((Seen::Contents(contents), _)) => Some(contents),
@@ -143,7 +143,7 @@ mod tests {
         files
     }
 
-    /// What two polls give out, with the debounce between them.
+    /// What two polls return, with the debounce between them.
     async fn settled(files: &mut WatchedFiles) -> Option<Result<Contents, ReadError>> {
         assert!(files.poll().is_none());
         advance(DEBOUNCE).await;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-/// So many bytes. A [`share`](Self::share) takes from its own, smaller budget and from the one it is a share of.
+/// A budget of bytes. A [`share`](Self::share) takes from its own, smaller budget and from the one it is a share of.
 #[derive(Debug)]
 pub(crate) struct ByteBudget {
-    /// The share's own first: whoever waits for that holds nothing of the others' budget.
+    /// The share's own first: a waiter for that holds nothing of the common budget.
     levels: Vec<Level>,
     /// Bounds how many wait.
     waiters: Semaphore,
@@ -24,29 +24,29 @@ struct Level {
     bytes: u32,
 }
 
-/// Bytes in use; given back when dropped.
+/// Bytes in use; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct BytePermit {
     _levels: Vec<OwnedSemaphorePermit>,
 }
 
-/// Not so many bytes became free before the deadline, or too many wait already.
+/// The bytes did not become free before the deadline, or too many requests wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OutOfBudget;
 
 impl ByteBudget {
-    /// A budget of so many bytes, up to 4 GiB, that at most `waiters_max` wait for.
+    /// A budget of `bytes`, up to 4 GiB; at most `waiters_max` requests wait for it.
     pub(crate) fn new(bytes: u32, waiters_max: usize) -> Self {
         Self { levels: vec![Level::new(bytes)], waiters: Semaphore::new(waiters_max), waiters_max }
     }
 
-    /// A budget of so many of these bytes: what is taken from it is taken from both.
+    /// A part of this budget: its bytes are taken from both.
     pub(crate) fn share(&self, bytes: u32) -> Self {
         let levels = std::iter::once(Level::new(bytes)).chain(self.levels.iter().cloned()).collect();
         Self { levels, waiters: Semaphore::new(self.waiters_max), waiters_max: self.waiters_max }
     }
 
-    /// Takes so many bytes, waiting for them until `deadline`. Cancel-safe.
+    /// Takes `bytes`, waiting for them until `deadline`. Cancel-safe.
     pub(crate) async fn acquire(&self, bytes: usize, deadline: Instant) -> Result<BytePermit, OutOfBudget> {
         let _waiter = self.waiters.try_acquire().map_err(|_| OutOfBudget)?;
         let mut permits = Vec::with_capacity(self.levels.len());
@@ -76,7 +76,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A permit for so many bytes, if there is one now.
+    /// A permit for `bytes`, if they are free now.
     fn permit(budget: &ByteBudget, bytes: usize) -> Option<BytePermit> {
         budget.acquire(bytes, Instant::now() + SECOND).now_or_never().and_then(Result::ok)
     }

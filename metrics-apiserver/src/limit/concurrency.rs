@@ -37,7 +37,7 @@ struct Waiter<K: Eq + Hash + Clone> {
     grant: oneshot::Sender<Permit<K>>,
 }
 
-/// The right to be one of so many; given back when dropped.
+/// The right to run; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Permit<K: Eq + Hash + Clone = ()> {
     limiter: Arc<ConcurrencyLimiter<K>>,

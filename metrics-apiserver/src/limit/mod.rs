@@ -1,8 +1,8 @@
 //! Limits on what is used at once and per second: concurrency, rate and memory.
 //!
 //! - [`ConcurrencyLimiter`]: at most N at once, and fewer of each key;
-//! - [`TokenBucket`]: so many per second, with a burst;
-//! - [`ByteBudget`]: so many bytes in use at once.
+//! - [`TokenBucket`]: at most N per second, with a burst;
+//! - [`ByteBudget`]: at most N bytes in use at once.
 //!
 //! The numbers, and the reasons for them, belong to the rooms that set a limit. This room imports no other.
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::backend::{Backends, BuildError, Options};
 use crate::cache::Cache;
+use crate::causes::causes;
 use crate::rules::BackendName;
 
 /// How long a backend outlives its last rule: longer than any read that began with that rule. Then its queries are
@@ -17,60 +18,72 @@ const RETIREMENT: Duration = Duration::from_secs(60);
 pub(super) struct BackendSet {
     backends: Arc<Backends>,
     cache: Arc<Cache>,
-    /// Named by the rules served.
-    configured: Vec<Configured>,
-    retired: Vec<Retired>,
+    known: Vec<Known>,
 }
 
 type Configured = (BackendName, Options);
 
-/// A backend that no rule names any more.
-struct Retired {
+#[derive(Clone)]
+struct Known {
     backend: Configured,
-    until: Instant,
+    /// When its retirement is over; none while it is configured.
+    retired_until: Option<Instant>,
 }
 
 impl BackendSet {
     pub(super) fn new(backends: Arc<Backends>, cache: Arc<Cache>, configured: Vec<Configured>) -> Self {
-        Self { backends, cache, configured, retired: Vec::new() }
+        Self { backends, cache, known: configured.into_iter().map(Known::configured).collect() }
     }
 
     /// Adds and changes backends, and retires those that are gone; if one cannot be used, nothing changes.
     pub(super) fn replace(&mut self, new: Vec<Configured>, now: Instant) -> Result<(), BuildError> {
-        let is_gone = |(name, _): &Configured| new.iter().all(|(other, _)| other != name);
-        let until = now + RETIREMENT;
-        let leaving = self.configured.iter().filter(|backend| is_gone(backend));
-        let leaving: Vec<_> = leaving.map(|backend| Retired { backend: backend.clone(), until }).collect();
-        let retired = self.retired.iter().chain(&leaving).map(|retired| &retired.backend);
-        let all = new.iter().chain(retired.filter(|backend| is_gone(backend))).cloned().collect();
-        self.backends.replace(all)?;
-
-        let before = self.configured.iter().chain(self.retired.iter().map(|retired| &retired.backend));
-        for (name, before) in before {
-            if new.iter().any(|(other, options)| other == name && !options.has_the_data_of(before)) {
+        let mut known: Vec<_> = new.into_iter().map(Known::configured).collect();
+        for before in &self.known {
+            if find(&known, before.name()).is_none() {
+                let retired_until = before.retired_until.or(Some(now + RETIREMENT));
+                known.push(Known { retired_until, ..before.clone() });
+            }
+        }
+        self.backends.replace(options(&known))?;
+        for Known { backend: (name, before), .. } in &self.known {
+            if find(&known, name).is_some_and(|after| !after.has_the_data_of(before)) {
                 self.cache.forget(name);
             }
         }
-        self.retired.retain(|retired| is_gone(&retired.backend));
-        self.retired.extend(leaving);
-        self.configured = new;
+        self.known = known;
         Ok(())
     }
 
     /// Removes the backends whose retirement is over.
     pub(super) fn remove_retired(&mut self, now: Instant) {
-        let over: Vec<_> = self.retired.extract_if(.., |retired| retired.until <= now).collect();
+        let is_over = |known: &mut Known| known.retired_until.is_some_and(|until| until <= now);
+        let over: Vec<_> = self.known.extract_if(.., is_over).collect();
         if over.is_empty() {
             return;
         }
-        for Retired { backend: (name, _), .. } in &over {
-            self.cache.forget(name);
+        for known in &over {
+            self.cache.forget(known.name());
         }
-        let retired = self.retired.iter().map(|retired| &retired.backend);
-        let rest = self.configured.iter().chain(retired).cloned().collect();
-        if let Err(error) = self.backends.replace(rest) {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "unused backends cannot be removed yet");
+        if let Err(error) = self.backends.replace(options(&self.known)) {
+            tracing::warn!(error = %causes(&error), "unused backends cannot be removed yet");
         }
     }
+}
+
+impl Known {
+    fn configured(backend: Configured) -> Self {
+        Self { backend, retired_until: None }
+    }
+
+    fn name(&self) -> &BackendName {
+        &self.backend.0
+    }
+}
+
+fn find<'a>(known: &'a [Known], name: &BackendName) -> Option<&'a Options> {
+    known.iter().map(|known| &known.backend).find(|(other, _)| other == name).map(|(_, options)| options)
+}
+
+fn options(known: &[Known]) -> Vec<Configured> {
+    known.iter().map(|known| known.backend.clone()).collect()
 }

@@ -14,6 +14,7 @@ use crate::answer::Answers;
 use crate::backend::{self, Backends};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, ServedCatalog};
+use crate::causes::causes;
 use crate::config::{self, Config, Fingerprint, Source};
 use crate::readiness::Readiness;
 use crate::rules::BackendName;
@@ -45,12 +46,8 @@ pub struct Parts {
 
 /// Follows the configuration file.
 pub struct Reload {
-    file: PathBuf,
-    catalog: Arc<ServedCatalog>,
+    parts: Parts,
     backends: BackendSet,
-    answers: Arc<Answers>,
-    readiness: Readiness,
-    metrics: Metrics,
     /// The content that is served.
     served: Fingerprint,
     pub(super) refused: Option<Refused>,
@@ -79,19 +76,9 @@ pub(super) struct Refused {
 impl Reload {
     /// Follows the file from the content with this fingerprint on, which is served with these backends.
     pub fn new(parts: Parts, served: Fingerprint, configured: Vec<(BackendName, backend::Options)>) -> Self {
-        let Parts { file, catalog, backends, cache, answers, readiness, metrics } = parts;
-        let reload = Self {
-            file,
-            catalog,
-            backends: BackendSet::new(backends, cache, configured),
-            answers,
-            readiness,
-            metrics,
-            served,
-            refused: None,
-            last_seen: Content::Text(served),
-            replaced: None,
-        };
+        let backends = BackendSet::new(Arc::clone(&parts.backends), Arc::clone(&parts.cache), configured);
+        let last_seen = Content::Text(served);
+        let reload = Self { parts, backends, served, refused: None, last_seen, replaced: None };
         reload.report_success();
         reload
     }
@@ -127,7 +114,7 @@ impl Reload {
     pub(super) fn poll(&mut self, is_requested: bool, now: Instant) -> Duration {
         self.replaced = None;
         self.backends.remove_retired(now);
-        let read = config::read(&self.file).map_err(|problems| problems.to_string());
+        let read = config::read(&self.parts.file).map_err(|problems| problems.to_string());
         let content = match &read {
             Ok(source) => Content::Text(source.fingerprint()),
             Err(why) => Content::Unreadable(why.clone()),
@@ -155,9 +142,9 @@ impl Reload {
     /// The file has the content that is served.
     fn keep(&mut self, is_requested: bool) {
         if self.refused.take().is_some() {
-            self.metrics.count_success();
+            self.parts.metrics.count_success();
             self.report_success();
-            let generation = self.catalog.current().generation();
+            let generation = self.parts.catalog.current().generation();
             tracing::info!(generation, "the configuration file is back to the configuration in use");
         } else if is_requested {
             tracing::info!("the configuration file has not changed");
@@ -169,7 +156,7 @@ impl Reload {
         // A panic on this text must not end a server that serves another.
         catch_unwind(AssertUnwindSafe(|| config::link(config::check(source))))
             .map_err(|_| {
-                format!("the check of {} panicked; please report it with the file", self.file.display())
+                format!("the check of {} panicked; please report it with the file", self.parts.file.display())
             })?
             .map_err(|problems| problems.to_string())
     }
@@ -177,17 +164,17 @@ impl Reload {
     /// Serves this configuration; if a backend cannot be used, nothing changes.
     fn serve(&mut self, config: Config, now: Instant) -> Result<(), String> {
         let Config { backends, rules, warnings, fingerprint } = config;
-        self.backends.replace(backends, now).map_err(|error| causes(&error))?;
-        self.replaced = Some(self.catalog.current());
-        self.catalog.replace(Catalog::new(rules));
-        self.answers.prepare();
+        self.backends.replace(backends, now).map_err(|error| causes(&error).to_string())?;
+        self.replaced = Some(self.parts.catalog.current());
+        self.parts.catalog.replace(Catalog::new(rules));
+        self.parts.answers.prepare();
         (self.served, self.refused) = (fingerprint, None);
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        self.metrics.count_success();
+        self.parts.metrics.count_success();
         self.report_success();
-        let catalog = self.catalog.current();
+        let catalog = self.parts.catalog.current();
         let (generation, rules) = (catalog.generation(), catalog.rules().len());
         tracing::info!(generation, rules, "new configuration in use");
         Ok(())
@@ -195,13 +182,13 @@ impl Reload {
 
     /// Reports that this content is not served: once, and on request.
     fn refuse(&mut self, refused: Refused, is_requested: bool) {
-        let generation = self.catalog.current().generation();
+        let generation = self.parts.catalog.current().generation();
         let is_known = self
             .refused
             .as_ref()
             .is_some_and(|known| known.content == refused.content && known.problems == refused.problems);
         if is_requested || !is_known {
-            self.metrics.count_failure();
+            self.parts.metrics.count_failure();
             let problems = &refused.problems;
             tracing::error!(generation, %problems, "the configuration file is refused; the last good one stays in use");
         }
@@ -209,19 +196,13 @@ impl Reload {
             Content::Text(_) => "the file's newest content is refused",
             Content::Unreadable(_) => "the file cannot be read",
         };
-        self.readiness.note_configuration(&format!("{what}, generation {generation} is served"));
+        self.parts.readiness.note_configuration(&format!("{what}, generation {generation} is served"));
         self.refused = Some(refused);
     }
 
     fn report_success(&self) {
-        let catalog = self.catalog.current();
-        self.metrics.is_served(catalog.rules().len());
-        self.readiness.note_configuration(&format!("generation {}", catalog.generation()));
+        let catalog = self.parts.catalog.current();
+        self.parts.metrics.is_served(catalog.rules().len());
+        self.parts.readiness.note_configuration(&format!("generation {}", catalog.generation()));
     }
-}
-
-/// An error with its causes, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -3,7 +3,6 @@
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,35 +11,24 @@ use prometheus_client::registry::Registry;
 /// Counts reloads by outcome.
 #[derive(Debug)]
 pub struct Metrics {
-    reloads: Family<Labels, Counter>,
+    successes: Counter,
+    failures: Counter,
     last_successful: Gauge,
     last_success: Gauge<f64, AtomicU64>,
     rules: Gauge,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Labels {
-    outcome: &'static str,
-}
-
-const SUCCESS: Labels = Labels { outcome: "success" };
-const FAILURE: Labels = Labels { outcome: "failure" };
-
 impl Metrics {
     /// Registers them.
     pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
-            reloads: Family::default(),
-            last_successful: Gauge::default(),
-            last_success: Gauge::default(),
-            rules: Gauge::default(),
-        };
+        let reloads = Family::<[(&str, &str); 1], Counter>::default();
         // Both series exist from the start: rate() misses the first failure of a counter that begins with it.
-        for labels in [SUCCESS, FAILURE] {
-            drop(metrics.reloads.get_or_create(&labels));
-        }
+        let [successes, failures] =
+            ["success", "failure"].map(|outcome| reloads.get_or_create_owned(&[("outcome", outcome)]));
+        let (last_successful, last_success, rules) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let metrics = Self { successes, failures, last_successful, last_success, rules };
         let own = registry.sub_registry_with_prefix("metrics_apiserver_config");
-        own.register("reloads", "Reloads of the configuration file, by outcome", metrics.reloads.clone());
+        own.register("reloads", "Reloads of the configuration file, by outcome", reloads);
         own.register(
             "last_reload_successful",
             "Whether the current content of the configuration file is in use",
@@ -56,11 +44,11 @@ impl Metrics {
     }
 
     pub(super) fn count_success(&self) {
-        self.reloads.get_or_create(&SUCCESS).inc();
+        self.successes.inc();
     }
 
     pub(super) fn count_failure(&self) {
-        self.reloads.get_or_create(&FAILURE).inc();
+        self.failures.inc();
         self.last_successful.set(0);
     }
 

@@ -1,4 +1,4 @@
-//! Durations in Go's syntax, as flags and the configuration file write them.
+//! Durations in Go's syntax, as flags, the configuration file and the `timeout` parameter of a request write them.
 
 use std::time::Duration;
 

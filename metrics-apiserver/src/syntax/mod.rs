@@ -1,6 +1,4 @@
-//! Syntax shared by flags and the configuration file: Go durations, base URLs and header names.
-//!
-//! A leaf: the rooms whose options use it and the check of the configuration file import it, it imports nothing.
+//! Syntax shared by flags, the configuration file and requests: Go durations, base URLs and header names.
 
 mod base_url;
 mod duration;

@@ -4,7 +4,7 @@
 //! arrives, and label values are skipped: memory grows with the number of distinct names, not with the number of
 //! series.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -139,17 +139,16 @@ impl<'de> Visitor<'de> for ListVisitor {
     }
 }
 
-/// The names seen so far. Labels and sets of labels are numbered, so that a series like one before allocates nothing.
+/// The names seen so far, each kept once, so that a series like one before allocates nothing.
 #[derive(Default)]
 struct Names {
-    labels: HashMap<Arc<str>, u32>,
-    label_sets: HashMap<Box<[u32]>, u32>,
-    /// By metric name, the numbers of its sets.
-    metrics: HashMap<Arc<str>, BTreeSet<u32>>,
+    labels: HashSet<Arc<str>>,
+    label_sets: HashSet<LabelNames>,
+    metrics: HashMap<Arc<str>, BTreeSet<LabelNames>>,
     kept_bytes: usize,
     /// Of the series that is being read: its metric name, if it came yet, and its labels.
     metric: String,
-    series: Vec<u32>,
+    series: Vec<Arc<str>>,
 }
 
 impl Names {
@@ -164,11 +163,11 @@ impl Names {
         if name == NAME_LABEL {
             return true;
         }
-        let next = number(self.labels.len());
-        let label = self.labels.get(name).copied().unwrap_or_else(|| {
+        let label = self.labels.get(name).cloned().unwrap_or_else(|| {
             self.kept_bytes += name.len() + ENTRY_BYTES;
-            self.labels.insert(name.into(), next);
-            next
+            let label = Arc::from(name);
+            self.labels.insert(Arc::clone(&label));
+            label
         });
         self.series.push(label);
         false
@@ -181,11 +180,11 @@ impl Names {
         }
         self.series.sort_unstable();
         self.series.dedup();
-        let next = number(self.label_sets.len());
-        let label_set = self.label_sets.get(&*self.series).copied().unwrap_or_else(|| {
+        let label_set = self.label_sets.get(&*self.series).cloned().unwrap_or_else(|| {
             self.kept_bytes += self.series.len() * size_of::<Arc<str>>() + ENTRY_BYTES;
-            self.label_sets.insert(self.series.as_slice().into(), next);
-            next
+            let label_set = LabelNames::from(&*self.series);
+            self.label_sets.insert(Arc::clone(&label_set));
+            label_set
         });
         if let Some(label_sets) = self.metrics.get_mut(&*self.metric) {
             self.kept_bytes += if label_sets.insert(label_set) { ENTRY_BYTES } else { 0 };
@@ -196,26 +195,8 @@ impl Names {
     }
 
     fn summary(self) -> SeriesSummary {
-        let labels: HashMap<u32, Arc<str>> =
-            self.labels.into_iter().map(|(label, number)| (number, label)).collect();
-        let names = |set: Box<[u32]>| {
-            let mut names: Vec<_> = set.iter().filter_map(|label| labels.get(label).cloned()).collect();
-            names.sort_unstable();
-            LabelNames::from(names)
-        };
-        let label_sets: HashMap<u32, LabelNames> =
-            self.label_sets.into_iter().map(|(set, number)| (number, names(set))).collect();
-        let sets = |numbers: BTreeSet<u32>| {
-            numbers.iter().filter_map(|number| label_sets.get(number).cloned()).collect()
-        };
-        let metrics = self.metrics.into_iter().map(|(name, numbers)| (name, sets(numbers))).collect();
-        SeriesSummary { metrics, partial: None }
+        SeriesSummary { metrics: self.metrics.into_iter().collect(), partial: None }
     }
-}
-
-/// There are no more than [`KEPT_BYTES_MAX`] of anything.
-fn number(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Reads one series.

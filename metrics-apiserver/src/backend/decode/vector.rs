@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for VectorVisitor {
         f.write_str("a list of series")
     }
 
-    /// No data, in the words of Prometheus 2.0, old Thanos and Google's frontend.
+    /// No data, as Prometheus 2.0, old Thanos and Google's frontend write it.
     fn visit_unit<E>(self) -> Result<Vector, E> {
         Ok(Vector::Samples(Vec::new()))
     }

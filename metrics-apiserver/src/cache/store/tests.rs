@@ -176,6 +176,27 @@ fn a_query_is_looked_at_when_its_prefetch_is_due_and_when_it_is_forgotten() {
 }
 
 #[test]
+fn one_more_read_changes_nothing_and_one_of_a_stricter_subscriber_makes_the_prefetch_earlier() {
+    let fixture = Fixture::new(10, 10);
+    let read = |subscriber: &Subscriber, max_age: u32, second| {
+        fixture.store.look(&query("a"), max_age * SECOND, subscriber, fixture.at(second))
+    };
+    let (one, stricter) = (Subscriber::constant(), Subscriber::constant());
+    // At odd distances: the reading is replaced just before it is too old.
+    for second in [0, 11, 24, 43, 57, 76] {
+        assert!(matches!(read(&one, 10, second), Lookup::Missed(..)));
+        fixture.complete("a", second, &Ok(reading_of(fixture.at(second))));
+    }
+    assert_eq!(fixture.store.take_due(fixture.at(76)).0.len(), 0);
+    let before = fixture.due();
+    assert!((84 * SECOND..86 * SECOND).contains(&before[0]), "{before:?}");
+    assert!(matches!(read(&one, 10, 78), Lookup::Hit(_)));
+    assert_eq!(fixture.due(), before);
+    assert!(matches!(read(&stricter, 5, 79), Lookup::Hit(_)));
+    assert!(fixture.due()[0] < 81 * SECOND, "{:?}", fixture.due());
+}
+
+#[test]
 fn prefetches_leave_half_of_the_slots_to_reads_and_are_tried_again() {
     let fixture = Fixture::new(10, 2);
     for second in [0, 15] {
