@@ -109,7 +109,7 @@ impl Rule {
 
     /// What it serves.
     pub fn id(&self) -> MetricId {
-        MetricId::external(self.name.clone())
+        MetricId::external(&self.name)
     }
 
     /// Takes the place of `before`, and keeps its owner if both make the same queries.
