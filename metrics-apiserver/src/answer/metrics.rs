@@ -130,16 +130,14 @@ impl Collector for ReadMetrics {
         let all: Vec<Labelled<'_>> =
             own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
         encode_reads(&mut encoder, &all)?;
-        let any = |stats: &ReadStats, outcomes: &[Outcome]| {
-            outcomes.iter().any(|outcome| stats.reads(*outcome) > 0)
-        };
-        let durations = all.iter().filter(|(_, stats)| any(stats, &Outcome::ALL.map(|(outcome, _)| outcome)));
+        let is_read = |stats: &ReadStats| Outcome::ALL.iter().any(|(outcome, _)| stats.reads(*outcome) > 0);
+        let durations = all.iter().filter(|(_, stats)| is_read(stats));
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_read_duration_seconds", "Time from the parsed request to its values"),
             durations.map(|(metric, stats)| (*metric, &stats.durations)),
         )?;
-        let ages = all.iter().filter(|(_, stats)| any(stats, &[Outcome::Ok, Outcome::Held]));
+        let ages = all.iter().filter(|(_, stats)| stats.reads(Outcome::Ok) + stats.reads(Outcome::Held) > 0);
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_reading_age_seconds", "Age of the reading that answered a read"),

@@ -177,13 +177,6 @@ impl Policies {
         self.fallbacks[situation as usize]
     }
 
-    /// The same policies with another fallback for one situation.
-    #[must_use]
-    pub const fn with(mut self, situation: Situation, fallback: Fallback) -> Self {
-        self.fallbacks[situation as usize] = fallback;
-        self
-    }
-
     /// Whether any fallback holds the last good reading.
     pub fn hold(&self) -> bool {
         self.fallbacks.iter().any(|fallback| matches!(fallback, Fallback::Hold { .. }))

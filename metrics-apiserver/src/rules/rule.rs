@@ -135,7 +135,7 @@ impl Rule {
         }
         let mut matchers = Vec::new();
         if let NamespaceMode::Label(label) = &self.namespace {
-            matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().to_owned())?);
+            matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().into())?);
         }
         for requirement in selector.requirements() {
             if !values.contains_key(&requirement.key) && self.injects(requirement)? {

@@ -1,5 +1,14 @@
 use super::*;
 
+impl Policies {
+    /// The same policies with another fallback for one situation.
+    #[must_use]
+    pub(crate) fn with(mut self, situation: Situation, fallback: Fallback) -> Self {
+        self.fallbacks[situation as usize] = fallback;
+        self
+    }
+}
+
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn samples(values: &[f64]) -> Vec<Sample> {

@@ -45,7 +45,7 @@ impl Expr {
     }
 
     /// The matchers of every vector selector, each list sorted.
-    pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher>> {
+    pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher<'static>>> {
         let mut found = Vec::new();
         each(&self.0, &mut |node| {
             if let Some(selector) = selector(node) {
@@ -96,8 +96,8 @@ impl Expr {
     /// that the rule's author wrote stay: another matcher can only narrow a selector.
     pub(in crate::rules) fn with(
         &self,
-        added: &[Matcher],
-        change: impl Fn(Matcher) -> Matcher,
+        added: &[Matcher<'static>],
+        change: impl Fn(Matcher<'static>) -> Matcher<'static>,
     ) -> Result<Self, PromqlError> {
         let mut query = self.0.clone();
         let mut outcome = Ok(());
@@ -182,55 +182,34 @@ fn selector(node: &parser::Expr) -> Option<&VectorSelector> {
     }
 }
 
-fn read(matcher: &TreeMatcher) -> Matcher {
+fn read(matcher: &TreeMatcher) -> Matcher<'static> {
     let operator = match matcher.op {
         MatchOp::Equal => Comparison::Equal,
         MatchOp::NotEqual => Comparison::NotEqual,
         MatchOp::Re(_) => Comparison::Regex,
         MatchOp::NotRe(_) => Comparison::NotRegex,
     };
-    Matcher { label: matcher.name.clone(), operator, value: matcher.value.clone() }
+    Matcher { label: matcher.name.clone().into(), operator, value: matcher.value.clone().into() }
 }
 
-fn write(matcher: &Matcher) -> Result<TreeMatcher, PromqlError> {
+fn write(matcher: &Matcher<'_>) -> Result<TreeMatcher, PromqlError> {
     let token: TokenId = match matcher.operator {
         Comparison::Equal => T_EQL,
         Comparison::NotEqual => T_NEQ,
         Comparison::Regex => T_EQL_REGEX,
         Comparison::NotRegex => T_NEQ_REGEX,
     };
-    TreeMatcher::new_matcher(token, matcher.label.clone(), matcher.value.clone())
+    TreeMatcher::new_matcher(token, matcher.label.to_string(), matcher.value.to_string())
         .map_err(PromqlError::somewhere)
 }
 
-/// Visits every node. The parser's own visitor skips the parameter of an aggregation, which can have a selector, too:
-/// `topk(scalar(a), b)`.
-fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
-    visit(node);
-    match node {
-        parser::Expr::Aggregate(aggregate) => {
-            aggregate.param.iter().for_each(|param| each(param, visit));
-            each(&aggregate.expr, visit);
-        }
-        parser::Expr::Unary(unary) => each(&unary.expr, visit),
-        parser::Expr::Binary(binary) => {
-            each(&binary.lhs, visit);
-            each(&binary.rhs, visit);
-        }
-        parser::Expr::Paren(paren) => each(&paren.expr, visit),
-        parser::Expr::Subquery(subquery) => each(&subquery.expr, visit),
-        parser::Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
-        parser::Expr::Extension(extension) => {
-            extension.expr.children().iter().for_each(|child| each(child, visit));
-        }
-        parser::Expr::NumberLiteral(_)
-        | parser::Expr::StringLiteral(_)
-        | parser::Expr::VectorSelector(_)
-        | parser::Expr::MatrixSelector(_) => {}
-    }
+/// Visits every node of a copy.
+fn each(node: &parser::Expr, visit: &mut impl FnMut(&parser::Expr)) {
+    each_mut(&mut node.clone(), &mut |node| visit(node));
 }
 
-/// [`each`], for changing nodes.
+/// Visits every node, which may be changed. The parser's own visitor skips the parameter of an aggregation, which can
+/// have a selector, too: `topk(scalar(a), b)`.
 fn each_mut(node: &mut parser::Expr, visit: &mut impl FnMut(&mut parser::Expr)) {
     visit(node);
     match node {
