@@ -143,7 +143,11 @@ impl Collector for ReadMetrics {
             ("metrics_apiserver_reading_age_seconds", "Age of the reading that answered a read"),
             ages.map(|(metric, stats)| (*metric, &stats.ages)),
         )?;
-        encode_queries(&mut encoder, &all)?;
+        let (name, help) = ("metrics_apiserver_queries", "Completed queries, by outcome");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (metric, stats) in &all {
+            stats.queries.encode_outcomes(("metric", *metric), false, &mut family)?;
+        }
         let queries = all.iter().filter(|(_, stats)| stats.queries.any());
         encode_histograms(
             &mut encoder,
@@ -182,15 +186,6 @@ fn encode_histograms<'a>(
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (metric, histogram) in series {
         histogram.encode(family.encode_family(&[("metric", metric)])?)?;
-    }
-    Ok(())
-}
-
-fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
-    let (name, help) = ("metrics_apiserver_queries", "Completed queries, by outcome");
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (metric, stats) in all {
-        stats.queries.encode_outcomes(("metric", metric), false, &mut family)?;
     }
     Ok(())
 }

@@ -28,11 +28,8 @@ pub struct Version {
     pub resources: &'static [Resource],
     /// Parses the segments behind `/apis/GROUP/VERSION/`, percent-decoded, together with the query parameters. `None`
     /// if nothing is served there.
-    pub parse: Parse,
+    pub parse: fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, RequestError>,
 }
-
-/// See [`Version::parse`].
-pub type Parse = fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, RequestError>;
 
 /// A resource as the legacy discovery document lists it.
 ///

@@ -96,13 +96,7 @@ fn fold(character: char) -> char {
 impl Namespace {
     /// Takes a decoded path segment.
     pub fn parse(text: &str) -> Result<Self, ParseNameError> {
-        let bytes = text.as_bytes();
-        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        let valid = bytes.len() <= MAX_DNS_LABEL
-            && bytes.iter().all(inner)
-            && edge(bytes.first())
-            && edge(bytes.last());
+        let valid = text.len() <= MAX_DNS_LABEL && is_dns_label(text);
         if valid { Ok(Self(text.into())) } else { Err(ParseNameError::Namespace(text.to_owned())) }
     }
 
@@ -110,6 +104,12 @@ impl Namespace {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Lower-case letters, digits and `-`, with a letter or digit at both ends; of any length.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(edge) && text.ends_with(edge) && text.chars().all(|c| edge(c) || c == '-')
 }
 
 impl fmt::Display for Namespace {

@@ -161,16 +161,6 @@ impl ValueError {
     }
 }
 
-impl Fallback {
-    /// The fallback after its hold expired.
-    fn after_hold(self) -> Self {
-        match self {
-            Self::Hold { then, .. } => then.map_or(Self::Error, Self::Value),
-            Self::Error | Self::Value(_) => self,
-        }
-    }
-}
-
 impl Policies {
     /// The fallback of a situation.
     pub const fn on(&self, situation: Situation) -> Fallback {
@@ -185,7 +175,11 @@ impl Policies {
     /// The policies after every hold expired.
     #[must_use]
     pub fn after_hold(&self) -> Self {
-        Self { fallbacks: self.fallbacks.map(Fallback::after_hold), ..*self }
+        let fallbacks = self.fallbacks.map(|fallback| match fallback {
+            Fallback::Hold { then, .. } => then.map_or(Fallback::Error, Fallback::Value),
+            Fallback::Error | Fallback::Value(_) => fallback,
+        });
+        Self { fallbacks, ..*self }
     }
 
     /// The values of these samples, without the rule's own values.

@@ -26,16 +26,14 @@ impl Expr {
 
     /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
     pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
+        let mut query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
             return Err(PromqlError::somewhere(message));
         }
         let mut alternatives = false;
-        each(&query, &mut |node| {
-            alternatives |= selector(node).is_some_and(|s| !s.matchers.or_matchers.is_empty());
-        });
+        each_selector(&mut query, &mut |selector| alternatives |= !selector.matchers.or_matchers.is_empty());
         if alternatives {
             return Err(PromqlError::somewhere(
                 "\"or\" between matchers is not valid PromQL; use a regex matcher",
@@ -47,12 +45,10 @@ impl Expr {
     /// The matchers of every vector selector, each list sorted.
     pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher<'static>>> {
         let mut found = Vec::new();
-        each(&self.0, &mut |node| {
-            if let Some(selector) = selector(node) {
-                let mut matchers: Vec<_> = selector.matchers.matchers.iter().map(read).collect();
-                matchers.sort();
-                found.push(matchers);
-            }
+        each_selector(&mut self.0.clone(), &mut |selector| {
+            let mut matchers: Vec<_> = selector.matchers.matchers.iter().map(read).collect();
+            matchers.sort();
+            found.push(matchers);
         });
         found
     }
@@ -101,12 +97,7 @@ impl Expr {
     ) -> Result<Self, PromqlError> {
         let mut query = self.0.clone();
         let mut outcome = Ok(());
-        each_mut(&mut query, &mut |node| {
-            let (parser::Expr::VectorSelector(selector)
-            | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. })) = node
-            else {
-                return;
-            };
+        each_selector(&mut query, &mut |selector| {
             let matchers = &mut selector.matchers.matchers;
             let kept = matchers.iter().map(read).map(&change);
             match kept.chain(added.iter().cloned()).map(|matcher| write(&matcher)).collect() {
@@ -138,12 +129,11 @@ impl Expr {
     pub(in crate::rules) fn is_same_as(&self, other: &Self) -> bool {
         let normal = |query: &Self| {
             let mut query = query.0.clone();
+            each_selector(&mut query, &mut |selector| {
+                name_as_matcher(selector);
+                selector.matchers.matchers.sort_by_cached_key(read);
+            });
             each_mut(&mut query, &mut |node| match node {
-                parser::Expr::VectorSelector(s)
-                | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) => {
-                    name_as_matcher(s);
-                    s.matchers.matchers.sort_by_cached_key(read);
-                }
                 parser::Expr::Aggregate(aggregate) => without_empty_by(aggregate),
                 parser::Expr::Binary(binary) => without_empty_ignoring(binary),
                 _ => {}
@@ -174,12 +164,15 @@ fn name_as_matcher(selector: &mut VectorSelector) {
     }
 }
 
-fn selector(node: &parser::Expr) -> Option<&VectorSelector> {
-    match node {
-        parser::Expr::VectorSelector(selector) => Some(selector),
-        parser::Expr::MatrixSelector(matrix) => Some(&matrix.vs),
-        _ => None,
-    }
+/// Visits every vector selector, those with a range included.
+fn each_selector(node: &mut parser::Expr, visit: &mut impl FnMut(&mut VectorSelector)) {
+    each_mut(node, &mut |node| {
+        if let parser::Expr::VectorSelector(selector)
+        | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. }) = node
+        {
+            visit(selector);
+        }
+    });
 }
 
 fn read(matcher: &TreeMatcher) -> Matcher<'static> {
