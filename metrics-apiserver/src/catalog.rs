@@ -11,21 +11,6 @@ use arc_swap::ArcSwap;
 use crate::metric::MetricId;
 use crate::rules::Rule;
 
-/// Where rules come from.
-#[derive(Debug)]
-pub enum Source {
-    /// The configuration file.
-    File(Vec<Rule>),
-}
-
-impl Source {
-    fn into_rules(self) -> Vec<Rule> {
-        match self {
-            Self::File(rules) => rules,
-        }
-    }
-}
-
 /// All rules that are served at one time, by the metrics they serve.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -36,9 +21,9 @@ pub struct Catalog {
 impl Catalog {
     /// Merges the rules of several sources. If two rules serve one metric, the earlier source wins, and within a source
     /// the earlier rule; the configuration check refuses such rules in one file.
-    pub fn merge(sources: impl IntoIterator<Item = Source>) -> Self {
+    pub fn merge(sources: impl IntoIterator<Item = Vec<Rule>>) -> Self {
         let mut rules = BTreeMap::new();
-        for rule in sources.into_iter().flat_map(Source::into_rules) {
+        for rule in sources.into_iter().flatten() {
             rules.entry(rule.id()).or_insert_with(|| Arc::new(rule));
         }
         Self { rules, generation: 0 }
@@ -46,7 +31,7 @@ impl Catalog {
 
     /// The catalog of a configuration file's rules.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self::merge([Source::File(rules)])
+        Self::merge([rules])
     }
 
     /// The rule that serves `metric`.
@@ -106,7 +91,7 @@ mod tests {
     use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
 
     fn id(name: &str) -> MetricId {
-        MetricId::external(MetricName::parse(name).unwrap())
+        MetricId::external(&MetricName::parse(name).unwrap())
     }
 
     fn rule(name: &str, query: &str) -> Rule {
@@ -130,8 +115,8 @@ mod tests {
 
     #[test]
     fn the_earlier_source_wins_and_within_a_source_the_earlier_rule() {
-        let first = Source::File(vec![rule("Queue", "first"), rule("queue", "again")]);
-        let second = Source::File(vec![rule("QUEUE", "second"), rule("other", "second")]);
+        let first = vec![rule("Queue", "first"), rule("queue", "again")];
+        let second = vec![rule("QUEUE", "second"), rule("other", "second")];
         let catalog = Catalog::merge([first, second]);
         let names: Vec<&str> = catalog.rules().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, ["other", "Queue"]);

@@ -84,29 +84,10 @@ impl Cause {
             Self::Value(source) => AnswerError::Value { metric, source },
         }
     }
-
-    /// The backend's warning that its answer is partial.
-    pub(super) fn partial_warning(&self) -> Option<&str> {
-        match self {
-            Self::Value(ValueError::Partial { warning }) => Some(warning),
-            Self::Value(_) | Self::Read(_) => None,
-        }
-    }
-}
-
-impl AnswerError {
-    /// The backend's warning that its answer is partial.
-    pub(super) fn partial_warning(&self) -> Option<&str> {
-        match self {
-            Self::HoldOver { error, .. } => error.partial_warning(),
-            Self::Value { source: ValueError::Partial { warning }, .. } => Some(warning),
-            Self::Unknown { .. } | Self::Plan { .. } | Self::Read { .. } | Self::Value { .. } => None,
-        }
-    }
 }
 
 /// A duration as in `1m 10s`, in whole milliseconds.
-pub(super) fn spoken(duration: Duration) -> String {
+fn spoken(duration: Duration) -> String {
     let millis = Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     SignedDuration::try_from(millis)
         .map_or_else(|_| format!("{duration:?}"), |duration| format!("{duration:#}"))

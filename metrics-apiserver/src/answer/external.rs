@@ -3,31 +3,20 @@
 use tokio::time::Instant;
 
 use super::Answers;
-use super::error::AnswerError;
-use super::explanation::{Answer, Explanation};
+use super::explanation::Explanation;
 use crate::metric::{MetricId, MetricName, Namespace, Selector};
+use crate::rules::Rule;
 
 impl Answers {
-    /// The values of an external metric in one namespace, by `deadline`.
+    /// The values of an external metric in one namespace, by `deadline`, and how they came about.
     pub async fn external(
         &self,
         namespace: &Namespace,
         metric: &MetricName,
         selector: &Selector,
         deadline: Instant,
-    ) -> Result<Answer, AnswerError> {
-        self.explain_external(namespace, metric, selector, deadline).await.into_answer()
-    }
-
-    /// The same with how it came about.
-    pub async fn explain_external(
-        &self,
-        namespace: &Namespace,
-        metric: &MetricName,
-        selector: &Selector,
-        deadline: Instant,
     ) -> Explanation {
-        let id = MetricId::external(metric.clone());
-        self.answer(&id, namespace, |rule| rule.plan(namespace, selector), deadline).await
+        let plan = |rule: &Rule| rule.plan(namespace, selector);
+        self.answer(&MetricId::external(metric), metric, namespace, plan, deadline).await
     }
 }

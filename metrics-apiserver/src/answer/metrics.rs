@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use super::outcome::Outcome;
 use super::stats::ReadStats;
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::MetricId;
+use crate::metric::{MetricId, MetricName};
 
 /// Metrics with series of their own. Each metric that is read has about 40 series; more would burden Prometheus.
 pub(super) const OWN_SERIES_MAX: usize = 1_000;
@@ -50,8 +50,10 @@ struct AllStats {
 }
 
 /// A rule with series of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Own {
+    /// As the operator wrote it.
+    name: MetricName,
     stats: Arc<ReadStats>,
     /// Whether its policies hold values, so that it has a gauge of holds.
     holds: bool,
@@ -110,12 +112,11 @@ impl AllStats {
     /// there is room.
     fn next(&self, catalog: &Catalog) -> Self {
         let rules = catalog.rules().filter(|rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str()));
-        let rules = rules.map(|rule| (rule.id(), rule.policies.hold()));
-        let (old, new): (Vec<_>, Vec<_>) = rules.partition(|(metric, _)| self.own.contains_key(metric));
-        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|(metric, holds)| {
-            let known = self.own.get(&metric).map(|own| Arc::clone(&own.stats));
+        let (old, new): (Vec<_>, Vec<_>) = rules.partition(|rule| self.own.contains_key(&rule.id()));
+        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|rule| {
+            let known = self.own.get(&rule.id()).map(|own| Arc::clone(&own.stats));
             let stats = known.unwrap_or_else(|| Arc::new(ReadStats::new()));
-            (metric, Own { stats, holds })
+            (rule.id(), Own { name: rule.name.clone(), stats, holds: rule.policies.hold() })
         });
         Self { generation: catalog.generation(), own: own.collect(), other: Arc::clone(&self.other) }
     }
@@ -125,23 +126,28 @@ impl Collector for ReadMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // The current catalog: a removed rule has no series, even if nobody has read since.
         let all_stats = self.all_stats(&self.catalog.current());
-        let own = all_stats.own.iter().map(|(metric, own)| (metric.name().as_str(), &*own.stats));
+        let own = all_stats.own.values().map(|own| (own.name.as_str(), &*own.stats));
         let all: Vec<Labelled<'_>> =
             own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
         encode_reads(&mut encoder, &all)?;
-        let durations = all.iter().filter(|(_, stats)| stats.any(&Outcome::ALL));
+        let is_read = |stats: &ReadStats| Outcome::ALL.iter().any(|(outcome, _)| stats.reads(*outcome) > 0);
+        let durations = all.iter().filter(|(_, stats)| is_read(stats));
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_read_duration_seconds", "Time from the parsed request to its values"),
             durations.map(|(metric, stats)| (*metric, &stats.durations)),
         )?;
-        let ages = all.iter().filter(|(_, stats)| stats.any(&[Outcome::Ok, Outcome::Held]));
+        let ages = all.iter().filter(|(_, stats)| stats.reads(Outcome::Ok) + stats.reads(Outcome::Held) > 0);
         encode_histograms(
             &mut encoder,
             ("metrics_apiserver_reading_age_seconds", "Age of the reading that answered a read"),
             ages.map(|(metric, stats)| (*metric, &stats.ages)),
         )?;
-        encode_queries(&mut encoder, &all)?;
+        let (name, help) = ("metrics_apiserver_queries", "Completed queries, by outcome");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (metric, stats) in &all {
+            stats.queries.encode_outcomes(("metric", *metric), false, &mut family)?;
+        }
         let queries = all.iter().filter(|(_, stats)| stats.queries.any());
         encode_histograms(
             &mut encoder,
@@ -151,8 +157,8 @@ impl Collector for ReadMetrics {
             ),
             queries.map(|(metric, stats)| (*metric, stats.queries.durations())),
         )?;
-        let holding = all_stats.own.iter().filter(|(_, own)| own.holds);
-        let holding = holding.map(|(metric, own)| (metric.name().as_str(), own.stats.holds()));
+        let holding = all_stats.own.values().filter(|own| own.holds);
+        let holding = holding.map(|own| (own.name.as_str(), own.stats.holds()));
         encode_holds(&mut encoder, holding.chain(all_stats.other.holds().then_some((OTHER, true))))
     }
 }
@@ -164,8 +170,8 @@ fn encode_reads(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Re
     let (name, help) = ("metrics_apiserver_reads", "Reads, by outcome");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (metric, stats) in all {
-        for outcome in Outcome::ALL.into_iter().filter(|outcome| stats.reads(*outcome) > 0) {
-            let labels = [("metric", *metric), ("outcome", outcome.as_str())];
+        for (outcome, word) in Outcome::ALL.into_iter().filter(|(outcome, _)| stats.reads(*outcome) > 0) {
+            let labels = [("metric", *metric), ("outcome", word)];
             ConstCounter::new(stats.reads(outcome)).encode(family.encode_family(&labels)?)?;
         }
     }
@@ -180,15 +186,6 @@ fn encode_histograms<'a>(
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (metric, histogram) in series {
         histogram.encode(family.encode_family(&[("metric", metric)])?)?;
-    }
-    Ok(())
-}
-
-fn encode_queries(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
-    let (name, help) = ("metrics_apiserver_queries", "Completed queries, by outcome");
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for (metric, stats) in all {
-        stats.queries.encode_outcomes(("metric", metric), false, &mut family)?;
     }
     Ok(())
 }

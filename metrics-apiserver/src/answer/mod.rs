@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info_span};
 
 use crate::cache::{Cache, Subscriber};
 use crate::catalog::ServedCatalog;
-use crate::metric::{MetricId, Namespace};
+use crate::metric::{MetricId, MetricName, Namespace};
 use crate::rules::{Plan, PlanError, Rule};
 
 pub use error::{AnswerError, Cause};
@@ -48,10 +48,11 @@ impl Answers {
         self.metrics.renew();
     }
 
-    /// Answers a request for `metric` by the plan that its rule makes.
+    /// Answers a request for a metric, which the client calls `name`, by the plan that its rule makes.
     async fn answer(
         &self,
         metric: &MetricId,
+        name: &MetricName,
         namespace: &Namespace,
         plan: impl FnOnce(&Rule) -> Result<Plan, PlanError>,
         deadline: Instant,
@@ -60,7 +61,9 @@ impl Answers {
         let catalog = self.catalog.current();
         let Some(rule) = catalog.rule(metric) else {
             self.metrics.count_unknown(began.elapsed());
-            return Explanation::unknown(metric.name().clone());
+            let (metric, readings) = (name.clone(), Vec::new());
+            let groups = Err(AnswerError::Unknown { metric: metric.clone() });
+            return Explanation { metric, rule: None, plan: None, readings, groups };
         };
         let stats = self.metrics.stats(&catalog, metric);
         let (name, space) = (rule.name.as_str(), namespace.as_str());

@@ -45,25 +45,25 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// All outcomes, in the order of their discriminants.
-    pub(super) const ALL: [Self; 17] = [
-        Self::Ok,
-        Self::Held,
-        Self::Fallback,
-        Self::NoData,
-        Self::Nan,
-        Self::Infinite,
-        Self::SeveralSeries,
-        Self::Negative,
-        Self::Partial,
-        Self::Unavailable,
-        Self::BreakerOpen,
-        Self::Timeout,
-        Self::Refused,
-        Self::Unreadable,
-        Self::Busy,
-        Self::BadRequest,
-        Self::Unknown,
+    /// All outcomes, in the order of their discriminants, with the label's value.
+    pub(super) const ALL: [(Self, &'static str); 17] = [
+        (Self::Ok, "ok"),
+        (Self::Held, "held"),
+        (Self::Fallback, "fallback"),
+        (Self::NoData, "no_data"),
+        (Self::Nan, "nan"),
+        (Self::Infinite, "infinite"),
+        (Self::SeveralSeries, "several_series"),
+        (Self::Negative, "negative"),
+        (Self::Partial, "partial"),
+        (Self::Unavailable, "unavailable"),
+        (Self::BreakerOpen, "breaker_open"),
+        (Self::Timeout, "timeout"),
+        (Self::Refused, "refused"),
+        (Self::Unreadable, "unreadable"),
+        (Self::Busy, "busy"),
+        (Self::BadRequest, "bad_request"),
+        (Self::Unknown, "unknown"),
     ];
 
     /// The outcome of a read. If its groups differ, the worst counts: an error (the last one), else a fallback, else a
@@ -80,7 +80,7 @@ impl Outcome {
     fn of_group(group: &GroupAnswer) -> Self {
         match &group.values {
             Err(error) => Self::of_error(error),
-            Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Replaced { .. })) => Self::Fallback,
+            Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Replaced(_))) => Self::Fallback,
             Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Held { .. })) => Self::Held,
             Ok(_) => Self::Ok,
         }
@@ -120,29 +120,6 @@ impl Outcome {
                 ValueError::Negative(_) => Self::Negative,
                 ValueError::Partial { .. } => Self::Partial,
             },
-        }
-    }
-
-    /// The label's value.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Held => "held",
-            Self::Fallback => "fallback",
-            Self::NoData => "no_data",
-            Self::Nan => "nan",
-            Self::Infinite => "infinite",
-            Self::SeveralSeries => "several_series",
-            Self::Negative => "negative",
-            Self::Partial => "partial",
-            Self::Unavailable => "unavailable",
-            Self::BreakerOpen => "breaker_open",
-            Self::Timeout => "timeout",
-            Self::Refused => "refused",
-            Self::Unreadable => "unreadable",
-            Self::Busy => "busy",
-            Self::BadRequest => "bad_request",
-            Self::Unknown => "unknown",
         }
     }
 }

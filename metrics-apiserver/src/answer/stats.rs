@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::explanation::{Explanation, Step};
 use super::outcome::Outcome;
 use crate::cache::QueryCounts;
+use crate::rules::Partial;
 
 /// Seconds. From an answer of the cache (tens of microseconds) to the read deadline of 1 s, and a longer one.
 const DURATIONS: [f64; 8] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
@@ -52,40 +53,37 @@ impl ReadStats {
     pub(super) fn record(&self, explanation: &Explanation, took: Duration) {
         let (outcome, metric) = (Outcome::of(explanation), explanation.metric.as_str());
         self.count(outcome, took);
-        let groups = explanation.groups.as_deref().unwrap_or_default();
-        let mut steps = groups.iter().flat_map(|group| &group.steps);
-        if matches!(outcome, Outcome::Ok | Outcome::Held)
-            && let Some(age) = steps.find_map(Step::age)
-        {
-            self.ages.observe(age.as_secs_f64());
-        }
         if outcome == Outcome::Ok {
+            explanation.readings.iter().for_each(|used| self.ages.observe(used.age.as_secs_f64()));
             self.note_end(metric);
             return;
         }
-        for group in groups {
-            group.steps.iter().for_each(|step| self.note_step(metric, step));
-            if let Err(error) = &group.values {
-                self.note_partial(metric, error.partial_warning());
-            }
+        if explanation.rule.as_ref().is_some_and(|rule| rule.policies.on_partial == Partial::Error) {
+            let warnings = explanation.readings.iter().filter_map(|used| used.reading.partial.as_deref());
+            warnings.for_each(|warning| self.note_partial(metric, warning));
         }
+        let groups = explanation.groups.as_deref().unwrap_or_default();
+        let steps = || groups.iter().flat_map(|group| &group.steps);
+        let held = steps().find_map(|step| if let Step::Held { age, .. } = step { Some(age) } else { None });
+        if let (Outcome::Held, Some(age)) = (outcome, held) {
+            self.ages.observe(age.as_secs_f64());
+        }
+        steps().for_each(|step| self.note_step(metric, step));
     }
 
     fn note_step(&self, metric: &str, step: &Step) {
         match step {
             Step::Held { age, cause, .. } => {
-                self.note_partial(metric, cause.partial_warning());
                 if self.held.goes_on(self.now()) {
                     tracing::warn!(metric.name = metric, age_s = age.as_secs(), %cause, "last good value held");
                 }
             }
-            Step::Replaced { cause, .. } => {
-                self.note_partial(metric, cause.partial_warning());
+            Step::Replaced(cause) => {
                 if self.replaced.goes_on(self.now()) {
                     tracing::warn!(metric.name = metric, %cause, "the rule's own value served");
                 }
             }
-            Step::Measured { .. } | Step::Combined { .. } | Step::HoldExpired { .. } => {}
+            Step::HoldExpired => {}
         }
     }
 
@@ -98,11 +96,6 @@ impl ReadStats {
     /// The number of reads with this outcome.
     pub(super) fn reads(&self, outcome: Outcome) -> u64 {
         self.reads[outcome as usize].load(Ordering::Relaxed)
-    }
-
-    /// Whether any read had one of these outcomes.
-    pub(super) fn any(&self, outcomes: &[Outcome]) -> bool {
-        outcomes.iter().any(|outcome| self.reads(*outcome) > 0)
     }
 
     /// Whether a recent read was answered with a held value.
@@ -120,10 +113,8 @@ impl ReadStats {
     }
 
     /// Logs the backend's warning; the client only learns that the answer is partial.
-    fn note_partial(&self, metric: &str, warning: Option<&str>) {
-        if let Some(warning) = warning
-            && self.partial.goes_on(self.now())
-        {
+    fn note_partial(&self, metric: &str, warning: &str) {
+        if self.partial.goes_on(self.now()) {
             tracing::warn!(metric.name = metric, warning, "prometheus returned a partial answer");
         }
     }
@@ -187,9 +178,8 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_own_index_and_label() {
-        let words: std::collections::BTreeSet<_> =
-            Outcome::ALL.iter().map(|outcome| outcome.as_str()).collect();
+        let words: std::collections::BTreeSet<_> = Outcome::ALL.iter().map(|(_, word)| word).collect();
         assert_eq!(words.len(), Outcome::ALL.len());
-        assert!(Outcome::ALL.iter().enumerate().all(|(place, outcome)| *outcome as usize == place));
+        assert!(Outcome::ALL.iter().enumerate().all(|(place, (outcome, _))| *outcome as usize == place));
     }
 }

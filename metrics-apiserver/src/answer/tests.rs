@@ -85,7 +85,7 @@ impl Fixture {
     async fn ask(&self, metric: &str, selector: &str) -> Result<Answer, AnswerError> {
         let deadline = Instant::now() + Duration::from_secs(1);
         let (namespace, metric) = (Namespace::parse("shop").unwrap(), MetricName::parse(metric).unwrap());
-        self.answers.external(&namespace, &metric, &selector.parse().unwrap(), deadline).await
+        self.answers.external(&namespace, &metric, &selector.parse().unwrap(), deadline).await.into_answer()
     }
 }
 

@@ -24,12 +24,8 @@ pub(super) fn group(group: &Group) -> impl Serialize + use<> {
 }
 
 /// `/apis/G/V`.
-pub(super) fn resource_list<'a>(
-    group: &Group,
-    version: &Version,
-    resources: &'a [Resource<'a>],
-) -> impl Serialize + use<'a> {
-    let content = ResourceList { group_version: group.api_version(version), resources };
+pub(super) fn resource_list(group: &Group, version: &Version) -> impl Serialize + use<> {
+    let content = ResourceList { group_version: group.api_version(version), resources: version.resources };
     Object { kind: "APIResourceList", api_version: "v1", content }
 }
 
@@ -59,9 +55,9 @@ struct GroupList {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ResourceList<'a> {
+struct ResourceList {
     group_version: String,
-    resources: &'a [Resource<'a>],
+    resources: &'static [Resource],
 }
 
 #[derive(Serialize)]
@@ -104,7 +100,7 @@ struct DiscoveryGroup {
 
 impl DiscoveryGroup {
     fn new(group: &Group) -> Self {
-        let resource = |version: &Version, resource: &Resource<'static>| DiscoveryResource {
+        let resource = |version: &Version, resource: &Resource| DiscoveryResource {
             resource: resource.name,
             response_kind: ResponseKind { group: group.name, version: version.name, kind: resource.kind },
             scope: if resource.is_namespaced { "Namespaced" } else { "Cluster" },

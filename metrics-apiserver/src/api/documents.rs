@@ -1,6 +1,6 @@
 //! The static documents, serialized once at start: discovery, OpenAPI, version, paths.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -69,7 +69,7 @@ impl Documents {
             all.push(Document::new(Discovery, format!("/apis/{}", group.name), &discovery::group(group)));
             for version in group.versions {
                 let path = format!("apis/{}", group.api_version(version));
-                let resources = discovery::resource_list(group, version, version.resources);
+                let resources = discovery::resource_list(group, version);
                 all.push(Document::new(Discovery, format!("/{path}"), &resources));
                 let openapi = version.openapi.as_bytes();
                 all.push(Document::written(Openapi, format!("{OPENAPI_V3}/{path}"), openapi));
@@ -84,7 +84,7 @@ impl Documents {
         let mut paths: Vec<&str> = all.iter().map(|document| document.path.as_str()).collect();
         paths.extend(OTHER_PATHS);
         paths.sort_unstable();
-        all.push(Document::new(Discovery, "/", &Root { paths }));
+        all.push(Document::new(Discovery, "/", &BTreeMap::from([("paths", paths)])));
         Self(all)
     }
 
@@ -107,13 +107,14 @@ impl Document {
     }
 
     fn written(kind: DocumentKind, path: impl Into<String>, body: &[u8]) -> Self {
-        let etag = format!("\"{}\"", upper_hex(&Sha256::digest(body)));
+        let hash =
+            Sha256::digest(body).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02X}"));
         Self {
             path: path.into(),
             kind,
             body: body.into(),
             content_type: "application/json",
-            etag,
+            etag: format!("\"{hash}\""),
             aggregated: None,
         }
     }
@@ -122,19 +123,6 @@ impl Document {
     pub fn hash(&self) -> &str {
         self.etag.trim_matches('"')
     }
-}
-
-fn upper_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02X}");
-        hex
-    })
-}
-
-#[derive(Serialize)]
-struct Root<'a> {
-    paths: Vec<&'a str>,
 }
 
 /// What `/version` says; `goVersion` is there because clients decode it.
@@ -169,12 +157,10 @@ impl ThisProgram {
 }
 
 /// Go's name of the architecture, which Kubernetes' tools know.
-const fn go_arch() -> &'static str {
-    if cfg!(target_arch = "x86_64") {
-        "amd64"
-    } else if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        std::env::consts::ARCH
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }

@@ -24,16 +24,12 @@ pub struct Version {
     pub name: &'static str,
     /// The OpenAPI v3 document of the group and version.
     pub openapi: &'static str,
-    /// What discovery lists. Never empty: client-go takes an empty list for an error. A group whose list follows the
-    /// rules in force makes it from the catalog instead and gives it to the same discovery functions.
-    pub resources: &'static [Resource<'static>],
+    /// What discovery lists. Never empty: client-go takes an empty list for an error.
+    pub resources: &'static [Resource],
     /// Parses the segments behind `/apis/GROUP/VERSION/`, percent-decoded, together with the query parameters. `None`
     /// if nothing is served there.
-    pub parse: Parse,
+    pub parse: fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, RequestError>,
 }
-
-/// See [`Version::parse`].
-pub type Parse = fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, RequestError>;
 
 /// A resource as the legacy discovery document lists it.
 ///
@@ -41,16 +37,16 @@ pub type Parse = fn(&[&str], &Parameters<'_>) -> Result<Option<Request>, Request
 /// the quota and the namespace controllers start to send requests.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Resource<'a> {
+pub struct Resource {
     /// The plural name used in paths.
-    pub name: &'a str,
+    pub name: &'static str,
     /// The singular name; may be empty.
-    pub singular_name: &'a str,
+    pub singular_name: &'static str,
     /// Whether its objects live in a namespace.
     #[serde(rename = "namespaced")]
     pub is_namespaced: bool,
     /// The kind that a read returns.
-    pub kind: &'a str,
+    pub kind: &'static str,
     /// The verbs that discovery advertises.
     pub verbs: &'static [&'static str],
 }

@@ -22,7 +22,7 @@ mod table;
 
 pub use documents::{Document, DocumentKind, Documents};
 pub use error::{Error, LimitError};
-pub use group::{Group, Parse, Resource, Version};
+pub use group::{Group, Resource, Version};
 pub use negotiate::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;

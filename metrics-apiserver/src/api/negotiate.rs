@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn the_headers_of_kubernetes_clients_are_understood() {
-        let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,\
+                       application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         check(kubectl, Offer::Values, Some(Media::Table(TableVersion::V1)));
         check(kubectl, Offer::Json, Some(Media::Json));
         check(

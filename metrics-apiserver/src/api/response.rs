@@ -26,7 +26,7 @@ impl Request {
     pub async fn answer(&self, answers: &Answers, deadline: Instant) -> Result<Response<'_>, AnswerError> {
         match self {
             Self::External { namespace, metric, selector } => {
-                let answer = answers.external(namespace, metric, selector, deadline).await?;
+                let answer = answers.external(namespace, metric, selector, deadline).await.into_answer()?;
                 Ok(Response::External { namespace, answer })
             }
         }

@@ -14,62 +14,41 @@ use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
 use crate::rules::ValueError;
 
-/// Kubernetes' word for a kind of failure, paired with its HTTP code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of a failure: its name is the reason that Kubernetes gives, its number the HTTP code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Reason {
     /// The request is malformed.
-    BadRequest,
+    BadRequest = 400,
     /// The user is not authenticated.
-    Unauthorized,
+    Unauthorized = 401,
     /// The user is not authorized.
-    Forbidden,
+    Forbidden = 403,
     /// The path or the metric does not exist.
-    NotFound,
+    NotFound = 404,
     /// Neither GET nor HEAD, or a watch.
-    MethodNotAllowed,
+    MethodNotAllowed = 405,
     /// None of the served media types is acceptable.
-    NotAcceptable,
+    NotAcceptable = 406,
     /// The client did not send its headers in time. apimachinery has no reason of its own for 408.
-    HeadersTimeout,
+    #[serde(rename = "Timeout")]
+    HeadersTimeout = 408,
     /// Trying again within a second makes sense.
-    TooManyRequests,
+    TooManyRequests = 429,
     /// The headers are too large. apimachinery has no reason of its own for 431.
-    HeadersTooLarge,
+    #[serde(rename = "RequestEntityTooLarge")]
+    HeadersTooLarge = 431,
     /// The server or the query is at fault.
-    InternalError,
+    InternalError = 500,
     /// The backend is at fault.
-    ServiceUnavailable,
+    ServiceUnavailable = 503,
     /// The deadline passed.
-    Timeout,
+    Timeout = 504,
 }
 
 impl Reason {
-    /// The one place where codes and reasons are paired, as apimachinery does.
-    const fn paired(self) -> (u16, &'static str) {
-        match self {
-            Self::BadRequest => (400, "BadRequest"),
-            Self::Unauthorized => (401, "Unauthorized"),
-            Self::Forbidden => (403, "Forbidden"),
-            Self::NotFound => (404, "NotFound"),
-            Self::MethodNotAllowed => (405, "MethodNotAllowed"),
-            Self::NotAcceptable => (406, "NotAcceptable"),
-            Self::HeadersTimeout => (408, "Timeout"),
-            Self::TooManyRequests => (429, "TooManyRequests"),
-            Self::HeadersTooLarge => (431, "RequestEntityTooLarge"),
-            Self::InternalError => (500, "InternalError"),
-            Self::ServiceUnavailable => (503, "ServiceUnavailable"),
-            Self::Timeout => (504, "Timeout"),
-        }
-    }
-
     /// The HTTP code.
     pub const fn code(self) -> u16 {
-        self.paired().0
-    }
-
-    /// The reason as apimachinery spells it.
-    pub const fn as_str(self) -> &'static str {
-        self.paired().1
+        self as u16
     }
 }
 
@@ -113,7 +92,7 @@ impl Status {
             metadata: Empty {},
             status: "Failure",
             message: &self.message,
-            reason: self.reason.as_str(),
+            reason: self.reason,
             details: self.details.as_ref(),
             code: self.code(),
         };
@@ -256,7 +235,7 @@ struct Wire<'a> {
     metadata: Empty,
     status: &'static str,
     message: &'a str,
-    reason: &'static str,
+    reason: Reason,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<&'a Details>,
     code: u16,

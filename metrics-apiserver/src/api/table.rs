@@ -47,34 +47,29 @@ impl Column {
 }
 
 /// A row: one object with a cell for each column.
+#[derive(Serialize)]
 pub(super) struct Row<'a> {
-    pub(super) name: &'a str,
-    /// What kubectl takes the namespace column from.
-    pub(super) namespace: &'a str,
-    pub(super) cells: Vec<String>,
+    cells: Vec<String>,
+    object: Object<'a>,
+}
+
+impl<'a> Row<'a> {
+    /// kubectl takes the namespace column from `namespace`.
+    pub(super) fn new(version: TableVersion, name: &'a str, namespace: &'a str, cells: Vec<String>) -> Self {
+        let metadata = ObjectMeta { name, namespace };
+        let object = Object { kind: "PartialObjectMetadata", api_version: version.api_version(), metadata };
+        Self { cells, object }
+    }
 }
 
 /// The JSON of a table.
-pub(super) fn encode<'a>(
-    version: TableVersion,
-    columns: &'static [Column],
-    rows: impl Iterator<Item = Row<'a>>,
-) -> Vec<u8> {
-    let api_version = version.api_version();
-    let rows = rows.map(|row| WireRow {
-        cells: row.cells,
-        object: Object {
-            kind: "PartialObjectMetadata",
-            api_version,
-            metadata: ObjectMeta { name: row.name, namespace: row.namespace },
-        },
-    });
+pub(super) fn encode(version: TableVersion, columns: &'static [Column], rows: Vec<Row<'_>>) -> Vec<u8> {
     let table = Table {
         kind: "Table",
-        api_version,
+        api_version: version.api_version(),
         metadata: Empty {},
         column_definitions: columns,
-        rows: rows.collect(),
+        rows,
     };
     let mut body = Vec::new();
     json::write(&mut body, &table);
@@ -97,13 +92,7 @@ struct Table<'a> {
     api_version: &'static str,
     metadata: Empty,
     column_definitions: &'static [Column],
-    rows: Vec<WireRow<'a>>,
-}
-
-#[derive(Serialize)]
-struct WireRow<'a> {
-    cells: Vec<String>,
-    object: Object<'a>,
+    rows: Vec<Row<'a>>,
 }
 
 #[derive(Serialize)]

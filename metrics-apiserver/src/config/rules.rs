@@ -103,7 +103,7 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Prob
 
 fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Option<MetricName> {
     let name = field.parsed(problems, MetricName::parse)?;
-    let metric = MetricId::external(name.clone());
+    let metric = MetricId::external(&name);
     if let Some(first) = seen.get(&metric) {
         let message = format!("duplicate metric `{}`: metric names are case-insensitive", name.as_str());
         problems.push(

@@ -22,16 +22,8 @@ pub enum MetricId {
 
 impl MetricId {
     /// The external metric of this name.
-    pub fn external(name: MetricName) -> Self {
-        Self::External(name.into())
-    }
-
-    /// The metric's name as it was written.
-    pub fn name(&self) -> &MetricName {
-        match self {
-            Self::External(name) => name.written(),
-            Self::Custom { name, .. } => name,
-        }
+    pub fn external(name: &MetricName) -> Self {
+        Self::External(name.folded())
     }
 }
 
@@ -45,26 +37,32 @@ mod tests {
         MetricName::parse(text).unwrap()
     }
 
-    fn custom(resource: &str, scope: Scope, metric: &str) -> MetricId {
-        MetricId::Custom { resource: GroupResource::parse(resource).unwrap(), scope, name: name(metric) }
+    fn external(metric: &str) -> MetricId {
+        MetricId::external(&name(metric))
+    }
+
+    fn custom(resource: &str, group: &str, scope: Scope, metric: &str) -> MetricId {
+        let resource = GroupResource { resource: resource.into(), group: group.into() };
+        MetricId::Custom { resource, scope, name: name(metric) }
     }
 
     #[test]
     fn case_is_folded_for_external_metrics_only() {
-        assert_eq!(MetricId::external(name("Queue")), MetricId::external(name("queue")));
-        assert_ne!(custom("pods", Scope::Namespaced, "Queue"), custom("pods", Scope::Namespaced, "queue"));
-        assert_eq!(MetricId::external(name("Queue")).name().as_str(), "Queue");
-        assert_eq!(custom("pods", Scope::Namespaced, "Queue").name().as_str(), "Queue");
+        assert_eq!(external("Queue"), external("queue"));
+        assert_ne!(
+            custom("pods", "", Scope::Namespaced, "Queue"),
+            custom("pods", "", Scope::Namespaced, "queue")
+        );
     }
 
     #[test]
     fn metrics_of_other_resources_scopes_and_apis_are_other_metrics() {
         let ids = [
-            MetricId::external(name("m")),
-            custom("pods", Scope::Namespaced, "m"),
-            custom("pods", Scope::Cluster, "m"),
-            custom("deployments.apps", Scope::Namespaced, "m"),
-            custom("deployments", Scope::Namespaced, "m"),
+            external("m"),
+            custom("pods", "", Scope::Namespaced, "m"),
+            custom("pods", "", Scope::Cluster, "m"),
+            custom("deployments", "apps", Scope::Namespaced, "m"),
+            custom("deployments", "", Scope::Namespaced, "m"),
         ];
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
     }

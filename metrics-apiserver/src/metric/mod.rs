@@ -13,7 +13,7 @@ mod value;
 pub use id::MetricId;
 pub use labels::{Labels, Packing};
 pub use name::{FoldedName, MetricName, Namespace, ParseNameError};
-pub use object::{GroupResource, ObjectRef, ParseObjectError, Scope};
+pub use object::{GroupResource, ObjectRef, Scope};
 pub use quantity::parse::ParseQuantityError;
 pub use quantity::{Format, Quantity, QuantityError};
 pub use selector::parse::ParseSelectorError;

@@ -1,8 +1,6 @@
 //! Names of metrics and namespaces.
 
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Longest metric name, in bytes. Longer than any name in use, short enough to repeat in an error message.
@@ -14,15 +12,12 @@ const MAX_DNS_LABEL: usize = 63;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetricName(Arc<str>);
 
-/// A metric name that is compared without regard to case; keeps the written form.
+/// A metric name without regard to case.
 ///
 /// client-go lower-cases the resource segment of a path. External metric names travel in that segment, so external
 /// names that differ only by case are the same name.
-#[derive(Debug, Clone)]
-pub struct FoldedName {
-    written: MetricName,
-    folded: Arc<str>,
-}
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FoldedName(Arc<str>);
 
 /// The namespace a request is authorized for, which every query is bound to: a DNS-1123 label.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,6 +70,16 @@ impl MetricName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name without regard to case.
+    pub fn folded(&self) -> FoldedName {
+        let is_folded = self.0.chars().all(|character| fold(character) == character);
+        FoldedName(if is_folded {
+            Arc::clone(&self.0)
+        } else {
+            self.0.chars().map(fold).collect::<String>().into()
+        })
+    }
 }
 
 impl fmt::Display for MetricName {
@@ -83,66 +88,15 @@ impl fmt::Display for MetricName {
     }
 }
 
-impl FoldedName {
-    /// The name as it was written.
-    pub fn written(&self) -> &MetricName {
-        &self.written
-    }
-}
-
-impl From<MetricName> for FoldedName {
-    fn from(written: MetricName) -> Self {
-        let is_folded = written.0.chars().all(|character| fold(character) == character);
-        let folded = if is_folded {
-            Arc::clone(&written.0)
-        } else {
-            written.0.chars().map(fold).collect::<String>().into()
-        };
-        Self { written, folded }
-    }
-}
-
 /// Go's `unicode.ToLower`, one character for one; Rust expands U+0130 to two.
 fn fold(character: char) -> char {
     if character == '\u{130}' { 'i' } else { character.to_lowercase().next().unwrap_or(character) }
 }
 
-impl PartialEq for FoldedName {
-    fn eq(&self, other: &Self) -> bool {
-        self.folded == other.folded
-    }
-}
-
-impl Eq for FoldedName {}
-
-impl Hash for FoldedName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded.hash(state);
-    }
-}
-
-impl PartialOrd for FoldedName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for FoldedName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.folded.cmp(&other.folded)
-    }
-}
-
 impl Namespace {
     /// Takes a decoded path segment.
     pub fn parse(text: &str) -> Result<Self, ParseNameError> {
-        let bytes = text.as_bytes();
-        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        let valid = bytes.len() <= MAX_DNS_LABEL
-            && bytes.iter().all(inner)
-            && edge(bytes.first())
-            && edge(bytes.last());
+        let valid = text.len() <= MAX_DNS_LABEL && is_dns_label(text);
         if valid { Ok(Self(text.into())) } else { Err(ParseNameError::Namespace(text.to_owned())) }
     }
 
@@ -150,6 +104,12 @@ impl Namespace {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Lower-case letters, digits and `-`, with a letter or digit at both ends; of any length.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(edge) && text.ends_with(edge) && text.chars().all(|c| edge(c) || c == '-')
 }
 
 impl fmt::Display for Namespace {
@@ -169,15 +129,15 @@ mod tests {
     }
 
     fn folded(text: &str) -> FoldedName {
-        name(text).into()
+        name(text).folded()
     }
 
     #[test]
-    fn folded_names_that_differ_only_by_case_are_equal_and_keep_the_written_form() {
+    fn folded_names_that_differ_only_by_case_are_equal() {
         assert_eq!(folded("Queue_Depth"), folded("queue_depth"));
         assert_eq!(HashSet::from([folded("A"), folded("a")]).len(), 1);
         assert_eq!(BTreeSet::from([folded("A"), folded("a"), folded("b")]).len(), 2);
-        assert_eq!(folded("Queue_Depth").written().to_string(), "Queue_Depth");
+        assert_eq!(name("Queue_Depth").to_string(), "Queue_Depth");
         assert_ne!(folded("a"), folded("b"));
     }
 

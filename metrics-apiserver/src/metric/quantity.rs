@@ -45,16 +45,13 @@ pub struct Quantity {
 }
 
 /// Why a number is not a quantity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuantityError {
     /// Not a number.
-    #[error("the value is NaN")]
     NotANumber,
     /// Plus or minus infinity.
-    #[error("the value is infinite")]
     Infinite,
     /// `i64` cannot hold it; the HPA's own arithmetic would overflow, too.
-    #[error("the value is too large for a quantity")]
     OutOfRange,
 }
 

@@ -156,14 +156,14 @@ impl Scene {
     async fn read(&self, name: &str) -> bool {
         let (metric, selector) = (MetricName::parse(name).unwrap(), Selector::default());
         let deadline = Instant::now() + Duration::from_secs(5);
-        self.answers.external(&namespace(), &metric, &selector, deadline).await.is_ok()
+        self.answers.external(&namespace(), &metric, &selector, deadline).await.into_answer().is_ok()
     }
 
     /// Reads a metric; its query, whose reading is cached now.
     async fn cached(&self, name: &str) -> Query {
         assert!(self.read(name).await);
         let catalog = self.catalog.current();
-        let rule = catalog.rule(&MetricId::external(MetricName::parse(name).unwrap())).unwrap();
+        let rule = catalog.rule(&MetricId::external(&MetricName::parse(name).unwrap())).unwrap();
         let query = rule.plan(&namespace(), &Selector::default()).unwrap().queries.remove(0);
         assert!(self.caches(&query));
         query

@@ -30,8 +30,11 @@ pub fn injection(data: &[u8]) {
 
 fn bind(query: &str, value: &str, selector: &str) {
     let Ok(template) = QueryTemplate::parse(query) else { return };
-    let matcher =
-        |label: &str, operator| Matcher { label: label.to_owned(), operator, value: value.to_owned() };
+    let matcher = |label: &'static str, operator| Matcher {
+        label: label.into(),
+        operator,
+        value: value.to_owned().into(),
+    };
     carries(query, &template, &[], value);
     carries(
         query,
@@ -52,9 +55,9 @@ fn binds(query: &str, template: QueryTemplate, namespace: &Namespace, selector: 
     let Ok(Ok(plan)) = rule.map(|rule| rule.plan(namespace, selector)) else { return };
     let [bound_query] = &plan.queries[..] else { unreachable!("a native rule has one query: {plan:?}") };
     let mut bound = vec![Matcher {
-        label: "namespace".to_owned(),
+        label: "namespace".into(),
         operator: Comparison::Equal,
-        value: namespace.as_str().to_owned(),
+        value: namespace.as_str().into(),
     }];
     let injected =
         selector.requirements().iter().filter(|requirement| !parameters.contains(&requirement.key));
@@ -69,7 +72,7 @@ fn binds(query: &str, template: QueryTemplate, namespace: &Namespace, selector: 
 
 /// Renders the template of `text` with `added` and with `value` for every parameter, reads that again without a look at
 /// how the template did it, and compares selectors and strings with what was written.
-pub(super) fn carries(text: &str, template: &QueryTemplate, added: &[Matcher], value: &str) {
+pub(super) fn carries(text: &str, template: &QueryTemplate, added: &[Matcher<'static>], value: &str) {
     let parameters = template.parameters();
     let values: BTreeMap<_, _> = parameters.iter().map(|name| (name.clone(), value.to_owned())).collect();
     let rendered = template.render(added, &values).unwrap_or_default();
@@ -84,7 +87,7 @@ pub(super) fn carries(text: &str, template: &QueryTemplate, added: &[Matcher], v
         let own = before.into_iter().map(|mut matcher| {
             let by_value = matches!(matcher.operator, Comparison::Equal | Comparison::NotEqual);
             if by_value && matcher.value.strip_prefix('$').is_some_and(|name| parameters.contains(name)) {
-                value.clone_into(&mut matcher.value);
+                matcher.value = value.to_owned().into();
             }
             matcher
         });

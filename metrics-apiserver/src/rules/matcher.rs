@@ -1,5 +1,6 @@
 //! Label matchers: made from the requirements of a selector, written as PromQL.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -11,11 +12,11 @@ pub(super) const QUOTES: usize = 2;
 
 /// One matcher of a vector selector.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Matcher {
-    pub(super) label: String,
+pub(super) struct Matcher<'a> {
+    pub(super) label: Cow<'a, str>,
     pub(super) operator: Comparison,
     /// The plain value; for the two regex operators the regular expression.
-    pub(super) value: String,
+    pub(super) value: Cow<'a, str>,
 }
 
 /// How a matcher compares.
@@ -38,28 +39,28 @@ impl Comparison {
     }
 }
 
-impl Matcher {
+impl<'a> Matcher<'a> {
     /// A matcher on a label whose name PromQL can write without quotes.
-    pub(super) fn new(label: &str, operator: Comparison, value: String) -> Result<Self, PlanError> {
+    pub(super) fn new(label: &'a str, operator: Comparison, value: Cow<'a, str>) -> Result<Self, PlanError> {
         if !is_label_name(label) {
             return Err(PlanError::NotALabel { key: label.to_owned() });
         }
-        Ok(Self { label: label.to_owned(), operator, value })
+        Ok(Self { label: label.into(), operator, value })
     }
 
     /// The matcher that selects the same series as a requirement.
-    pub(super) fn for_requirement(requirement: &Requirement) -> Result<Self, PlanError> {
+    pub(super) fn for_requirement(requirement: &'a Requirement) -> Result<Self, PlanError> {
         let key = requirement.key.as_str();
         let (operator, value) = match &requirement.operator {
-            Operator::Equals(value) => (Comparison::Equal, value.clone()),
-            Operator::NotEquals(value) => (Comparison::NotEqual, value.clone()),
+            Operator::Equals(value) => (Comparison::Equal, value.into()),
+            Operator::NotEquals(value) => (Comparison::NotEqual, value.into()),
             Operator::In(values) => match only(values) {
-                Some(value) => (Comparison::Equal, value.to_owned()),
-                None => (Comparison::Regex, alternatives(values)),
+                Some(value) => (Comparison::Equal, value.into()),
+                None => (Comparison::Regex, alternatives(values).into()),
             },
-            Operator::NotIn(values) => (Comparison::NotRegex, alternatives(values)),
-            Operator::Exists => (Comparison::NotEqual, String::new()),
-            Operator::DoesNotExist => (Comparison::Equal, String::new()),
+            Operator::NotIn(values) => (Comparison::NotRegex, alternatives(values).into()),
+            Operator::Exists => (Comparison::NotEqual, "".into()),
+            Operator::DoesNotExist => (Comparison::Equal, "".into()),
             Operator::GreaterThan(_) | Operator::LessThan(_) => {
                 return Err(PlanError::Comparison { key: key.to_owned() });
             }

@@ -12,6 +12,6 @@ mod rule;
 
 pub use matcher::is_label_name;
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
-pub use policy::{Combine, Fallback, Partial, Policies, Settled, Situation, ValueError};
+pub use policy::{Combine, Fallback, Partial, Policies, Situation, ValueError};
 pub use promql::{PromqlError, QueryTemplate, with_large_stack};
 pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};

@@ -53,29 +53,31 @@ pub struct Group<'a> {
 
 impl Pick {
     /// The groups of these samples. An object without samples has an empty group; samples of other objects are dropped.
-    pub fn groups<'a>(&'a self, samples: &'a [Sample]) -> Vec<Group<'a>> {
-        let Self::ByLabel { label, objects } = self else {
-            return vec![Group { object: None, samples: Cow::Borrowed(samples) }];
+    pub fn groups<'a>(&'a self, samples: &'a [Sample]) -> impl Iterator<Item = Group<'a>> {
+        let (all, objects) = match self {
+            Self::All => (Some(Group { object: None, samples: Cow::Borrowed(samples) }), &[][..]),
+            Self::ByLabel { objects, .. } => (None, &objects[..]),
         };
         let mut by_name: HashMap<&str, Vec<Sample>> =
-            objects.iter().map(|object| (object.name(), Vec::new())).collect();
-        for sample in samples {
-            if let Some(group) = sample.labels.get(label).and_then(|name| by_name.get_mut(name)) {
-                group.push(sample.clone());
+            objects.iter().map(|object| (&*object.name, Vec::new())).collect();
+        if let Self::ByLabel { label, .. } = self {
+            for sample in samples {
+                if let Some(group) = sample.labels.get(label).and_then(|name| by_name.get_mut(name)) {
+                    group.push(sample.clone());
+                }
             }
         }
-        let group = |object: &'a ObjectRef| {
-            let samples = by_name.remove(object.name()).unwrap_or_default();
+        all.into_iter().chain(objects.iter().map(move |object| {
+            let samples = by_name.remove(&*object.name).unwrap_or_default();
             Group { object: Some(object), samples: Cow::Owned(samples) }
-        };
-        objects.iter().map(group).collect()
+        }))
     }
 
     /// The samples of one object's group, or of the only one.
     pub fn group<'a>(&self, object: Option<&ObjectRef>, samples: &'a [Sample]) -> Cow<'a, [Sample]> {
         match (self, object) {
             (Self::ByLabel { label, .. }, Some(object)) => {
-                let of_object = |sample: &&Sample| sample.labels.get(label) == Some(object.name());
+                let of_object = |sample: &&Sample| sample.labels.get(label) == Some(&object.name);
                 samples.iter().filter(of_object).cloned().collect()
             }
             _ => Cow::Borrowed(samples),
@@ -139,7 +141,8 @@ mod tests {
     }
 
     fn pod(name: &str) -> ObjectRef {
-        ObjectRef::new(GroupResource::parse("pods").unwrap(), None, name).unwrap()
+        let resource = GroupResource { resource: "pods".into(), group: "".into() };
+        ObjectRef { resource, namespace: None, name: name.into() }
     }
 
     fn values(samples: &[Sample]) -> Vec<f64> {
@@ -153,11 +156,12 @@ mod tests {
     #[test]
     fn all_samples_are_one_group_and_none_are_one_empty_group() {
         let samples = [sample(&[("pod", "a")], 1.0), sample(&[], 2.0)];
-        let groups = Pick::All.groups(&samples);
+        let groups: Vec<_> = Pick::All.groups(&samples).collect();
         assert_eq!((groups.len(), groups[0].object), (1, None));
         assert!(matches!(groups[0].samples, Cow::Borrowed(_)), "nothing is copied");
         assert_eq!(values(&Pick::All.group(None, &samples)), [1.0, 2.0]);
-        assert_eq!(Pick::All.groups(&[]), [Group { object: None, samples: Cow::Borrowed(&[]) }]);
+        let none: Vec<_> = Pick::All.groups(&[]).collect();
+        assert_eq!(none, [Group { object: None, samples: Cow::Borrowed(&[]) }]);
     }
 
     #[test]
@@ -170,9 +174,9 @@ mod tests {
             sample(&[("pod", "b"), ("x", "2")], 5.0),
         ];
         let pick = by_pod(vec![pod("a"), pod("b"), pod("missing")]);
-        let groups = pick.groups(&samples);
+        let groups: Vec<_> = pick.groups(&samples).collect();
         let found: Vec<_> =
-            groups.iter().map(|group| (group.object.unwrap().name(), values(&group.samples))).collect();
+            groups.iter().map(|group| (&*group.object.unwrap().name, values(&group.samples))).collect();
         assert_eq!(found, [("a", vec![2.0]), ("b", vec![1.0, 5.0]), ("missing", vec![])]);
         for group in &groups {
             assert_eq!(pick.group(group.object, &samples), group.samples);

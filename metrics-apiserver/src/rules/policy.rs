@@ -18,8 +18,10 @@ macro_rules! situations {
         }
 
         impl Situation {
+            /// How many there are.
+            pub const COUNT: usize = [$($key),*].len();
             /// All situations, in the order of their discriminants.
-            pub const ALL: [Self; [$($key),*].len()] = [$(Self::$name),*];
+            pub const ALL: [Self; Self::COUNT] = [$(Self::$name),*];
 
             /// The key of its fallback in the configuration.
             pub const fn key(self) -> &'static str {
@@ -40,11 +42,6 @@ situations! {
     Infinite "onInfinite",
     /// The backend failed, did not answer in time, or returned a partial answer that the rule does not accept.
     Failure "onFailure",
-}
-
-impl Situation {
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
 }
 
 /// What to answer in a situation without a usable number.
@@ -92,20 +89,6 @@ pub enum Combine {
     Max,
 }
 
-impl Combine {
-    /// The value of `result` in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Single => "single",
-            Self::Items => "items",
-            Self::Sum => "sum",
-            Self::Avg => "avg",
-            Self::Min => "min",
-            Self::Max => "max",
-        }
-    }
-}
-
 /// The policies of one rule. They are applied to each group of samples by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Policies {
@@ -117,15 +100,6 @@ pub struct Policies {
     pub on_partial: Partial,
     /// Whether negative values are served.
     pub allow_negative: bool,
-}
-
-/// The values of a group of samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// One or more.
-    pub values: Vec<Value>,
-    /// Why the rule's own values are among them; one cause for each situation.
-    pub replaced: Vec<ValueError>,
 }
 
 /// Why samples do not become values, and what the operator can do.
@@ -187,27 +161,10 @@ impl ValueError {
     }
 }
 
-impl Fallback {
-    /// The fallback after its hold expired.
-    fn after_hold(self) -> Self {
-        match self {
-            Self::Hold { then, .. } => then.map_or(Self::Error, Self::Value),
-            Self::Error | Self::Value(_) => self,
-        }
-    }
-}
-
 impl Policies {
     /// The fallback of a situation.
     pub const fn on(&self, situation: Situation) -> Fallback {
         self.fallbacks[situation as usize]
-    }
-
-    /// The same policies with another fallback for one situation.
-    #[must_use]
-    pub const fn with(mut self, situation: Situation, fallback: Fallback) -> Self {
-        self.fallbacks[situation as usize] = fallback;
-        self
     }
 
     /// Whether any fallback holds the last good reading.
@@ -218,27 +175,26 @@ impl Policies {
     /// The policies after every hold expired.
     #[must_use]
     pub fn after_hold(&self) -> Self {
-        Self { fallbacks: self.fallbacks.map(Fallback::after_hold), ..*self }
+        let fallbacks = self.fallbacks.map(|fallback| match fallback {
+            Fallback::Hold { then, .. } => then.map_or(Fallback::Error, Fallback::Value),
+            Fallback::Error | Fallback::Value(_) => fallback,
+        });
+        Self { fallbacks, ..*self }
     }
 
     /// The values of these samples, without the rule's own values.
     pub fn measured(&self, samples: &[Sample]) -> Result<Vec<Value>, ValueError> {
         let strict = Self { fallbacks: [Fallback::Error; Situation::COUNT], ..*self };
         // Every value comes from a sample, so the time of the read is not used.
-        strict.settle(samples, Timestamp::UNIX_EPOCH).map(|settled| settled.values)
+        strict.settle(samples, Timestamp::UNIX_EPOCH, &mut Vec::new())
     }
 
     /// The values of these samples, with the rule's own values where its fallbacks have some.
     ///
-    /// A sample that is not a usable number is replaced, or fails the group. `now` is the timestamp of a value
-    /// without a sample. A hold is an error here: the samples to hold are not known.
-    pub fn settle(&self, samples: &[Sample], now: Timestamp) -> Result<Settled, ValueError> {
-        let mut replaced = Vec::new();
-        let values = self.values(samples, now, &mut replaced)?;
-        Ok(Settled { values, replaced })
-    }
-
-    fn values(
+    /// A sample that is not a usable number is replaced, or fails the group; `replaced` gets one cause for each
+    /// situation. `now` is the timestamp of a value without a sample. A hold is an error here: the samples to hold are
+    /// not known.
+    pub fn settle(
         &self,
         samples: &[Sample],
         now: Timestamp,

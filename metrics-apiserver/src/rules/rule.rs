@@ -109,7 +109,7 @@ impl Rule {
 
     /// What it serves.
     pub fn id(&self) -> MetricId {
-        MetricId::external(self.name.clone())
+        MetricId::external(&self.name)
     }
 
     /// Takes the place of `before`, and keeps its owner if both make the same queries.
@@ -135,7 +135,7 @@ impl Rule {
         }
         let mut matchers = Vec::new();
         if let NamespaceMode::Label(label) = &self.namespace {
-            matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().to_owned())?);
+            matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().into())?);
         }
         for requirement in selector.requirements() {
             if !values.contains_key(&requirement.key) && self.injects(requirement)? {

@@ -20,17 +20,12 @@ pub(in crate::api) fn table(
     values: &[Value],
     now: Timestamp,
 ) -> Vec<u8> {
-    let rows = values.iter().map(|value| Row {
-        name: metric,
-        namespace: namespace.as_str(),
-        cells: vec![
-            metric.to_owned(),
-            value.quantity.to_string(),
-            labels(&value.labels),
-            age(value.timestamp, now),
-        ],
+    let rows = values.iter().map(|value| {
+        let (quantity, age) = (value.quantity.to_string(), age(value.timestamp, now));
+        let cells = vec![metric.to_owned(), quantity, labels(&value.labels), age];
+        Row::new(version, metric, namespace.as_str(), cells)
     });
-    encode(version, COLUMNS, rows)
+    encode(version, COLUMNS, rows.collect())
 }
 
 /// `a=b,c=d`, or what kubectl prints for none.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use super::{Operator, Requirement, Selector};
+use crate::metric::name::is_dns_label;
 
 /// Longest selector, in bytes: proxies limit URLs to about this length.
 const MAX_TEXT: usize = 8 * 1024;
@@ -245,20 +246,13 @@ fn is_key(key: &str) -> bool {
 
 /// Letters, digits, `-`, `_` and `.`, with a letter or digit at both ends.
 fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    bytes.len() <= MAX_NAME
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    name.len() <= MAX_NAME
+        && name.starts_with(edge)
+        && name.ends_with(edge)
+        && name.chars().all(|c| edge(c) || matches!(c, '-' | '_' | '.'))
 }
 
 fn is_subdomain(text: &str) -> bool {
-    let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-    text.len() <= MAX_PREFIX
-        && text.split('.').map(str::as_bytes).all(|label| {
-            edge(label.first())
-                && edge(label.last())
-                && label.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-        })
+    text.len() <= MAX_PREFIX && text.split('.').all(is_dns_label)
 }

@@ -1,5 +1,14 @@
 use super::*;
 
+impl Policies {
+    /// The same policies with another fallback for one situation.
+    #[must_use]
+    pub(crate) fn with(mut self, situation: Situation, fallback: Fallback) -> Self {
+        self.fallbacks[situation as usize] = fallback;
+        self
+    }
+}
+
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn samples(values: &[f64]) -> Vec<Sample> {
@@ -13,9 +22,16 @@ fn samples(values: &[f64]) -> Vec<Sample> {
     values.iter().enumerate().map(sample).collect()
 }
 
+/// The values, and why the rule's own are among them.
+fn settle(policies: &Policies, values: &[f64]) -> Result<(Vec<Value>, Vec<ValueError>), ValueError> {
+    let mut replaced = Vec::new();
+    let values = policies.settle(&samples(values), NOW, &mut replaced)?;
+    Ok((values, replaced))
+}
+
 fn milli(policies: &Policies, values: &[f64]) -> Result<Vec<i64>, ValueError> {
-    let settled = policies.settle(&samples(values), NOW)?;
-    Ok(settled.values.iter().map(|value| value.quantity.milli()).collect())
+    let (values, _) = settle(policies, values)?;
+    Ok(values.iter().map(|value| value.quantity.milli()).collect())
 }
 
 fn seven() -> Fallback {
@@ -73,8 +89,7 @@ fn a_fallback_applies_in_its_own_situation_only() {
 fn a_value_without_a_sample_has_no_labels_and_the_time_of_the_read() {
     let policies = Policies::default().with(Situation::NoData, seven());
     let expected = Value { quantity: Quantity::from_milli(7000), labels: Labels::new(), timestamp: NOW };
-    let settled = policies.settle(&[], NOW).unwrap();
-    assert_eq!((settled.values, settled.replaced), (vec![expected], vec![ValueError::NoData]));
+    assert_eq!(settle(&policies, &[]), Ok((vec![expected], vec![ValueError::NoData])));
 }
 
 #[test]
@@ -110,12 +125,11 @@ fn a_sum_that_overflows_is_too_large_and_not_infinite() {
 #[test]
 fn items_keep_their_labels() {
     let policies = Policies { result: Combine::Items, ..Policies::default() }.with(Situation::Nan, seven());
-    let settled = policies.settle(&samples(&[1.0, f64::NAN, f64::NAN]), NOW).unwrap();
-    let values = settled.values;
+    let (values, replaced) = settle(&policies, &[1.0, f64::NAN, f64::NAN]).unwrap();
     assert_eq!(values[1].labels, [("pod", "p1")].into_iter().collect());
     assert_eq!(values[1].quantity.milli(), 7000, "only the bad item is replaced");
     assert_eq!(values[1].timestamp.as_second(), 1_700_000_000);
-    assert_eq!(settled.replaced, [ValueError::NotANumber], "one cause for each situation");
+    assert_eq!(replaced, [ValueError::NotANumber], "one cause for each situation");
 }
 
 #[test]
@@ -137,8 +151,8 @@ fn no_partial_sum_of_items_is_below_zero_unless_the_total_is() {
         Err(ValueError::TooLarge),
         "a partial sum overflows in the HPA"
     );
-    let settled = policies.settle(&samples(&[-5.0, 10.0]), NOW).unwrap();
-    assert_eq!(settled.values[0].labels, [("pod", "p1")].into_iter().collect());
+    let (values, _) = settle(&policies, &[-5.0, 10.0]).unwrap();
+    assert_eq!(values[0].labels, [("pod", "p1")].into_iter().collect());
 }
 
 #[test]

@@ -26,16 +26,14 @@ impl Expr {
 
     /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
     pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
+        let mut query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
             return Err(PromqlError::somewhere(message));
         }
         let mut alternatives = false;
-        each(&query, &mut |node| {
-            alternatives |= selector(node).is_some_and(|s| !s.matchers.or_matchers.is_empty());
-        });
+        each_selector(&mut query, &mut |selector| alternatives |= !selector.matchers.or_matchers.is_empty());
         if alternatives {
             return Err(PromqlError::somewhere(
                 "\"or\" between matchers is not valid PromQL; use a regex matcher",
@@ -45,14 +43,12 @@ impl Expr {
     }
 
     /// The matchers of every vector selector, each list sorted.
-    pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher>> {
+    pub(in crate::rules) fn selectors(&self) -> Vec<Vec<Matcher<'static>>> {
         let mut found = Vec::new();
-        each(&self.0, &mut |node| {
-            if let Some(selector) = selector(node) {
-                let mut matchers: Vec<_> = selector.matchers.matchers.iter().map(read).collect();
-                matchers.sort();
-                found.push(matchers);
-            }
+        each_selector(&mut self.0.clone(), &mut |selector| {
+            let mut matchers: Vec<_> = selector.matchers.matchers.iter().map(read).collect();
+            matchers.sort();
+            found.push(matchers);
         });
         found
     }
@@ -96,17 +92,12 @@ impl Expr {
     /// that the rule's author wrote stay: another matcher can only narrow a selector.
     pub(in crate::rules) fn with(
         &self,
-        added: &[Matcher],
-        change: impl Fn(Matcher) -> Matcher,
+        added: &[Matcher<'static>],
+        change: impl Fn(Matcher<'static>) -> Matcher<'static>,
     ) -> Result<Self, PromqlError> {
         let mut query = self.0.clone();
         let mut outcome = Ok(());
-        each_mut(&mut query, &mut |node| {
-            let (parser::Expr::VectorSelector(selector)
-            | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. })) = node
-            else {
-                return;
-            };
+        each_selector(&mut query, &mut |selector| {
             let matchers = &mut selector.matchers.matchers;
             let kept = matchers.iter().map(read).map(&change);
             match kept.chain(added.iter().cloned()).map(|matcher| write(&matcher)).collect() {
@@ -138,12 +129,11 @@ impl Expr {
     pub(in crate::rules) fn is_same_as(&self, other: &Self) -> bool {
         let normal = |query: &Self| {
             let mut query = query.0.clone();
+            each_selector(&mut query, &mut |selector| {
+                name_as_matcher(selector);
+                selector.matchers.matchers.sort_by_cached_key(read);
+            });
             each_mut(&mut query, &mut |node| match node {
-                parser::Expr::VectorSelector(s)
-                | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: s, .. }) => {
-                    name_as_matcher(s);
-                    s.matchers.matchers.sort_by_cached_key(read);
-                }
                 parser::Expr::Aggregate(aggregate) => without_empty_by(aggregate),
                 parser::Expr::Binary(binary) => without_empty_ignoring(binary),
                 _ => {}
@@ -174,63 +164,45 @@ fn name_as_matcher(selector: &mut VectorSelector) {
     }
 }
 
-fn selector(node: &parser::Expr) -> Option<&VectorSelector> {
-    match node {
-        parser::Expr::VectorSelector(selector) => Some(selector),
-        parser::Expr::MatrixSelector(matrix) => Some(&matrix.vs),
-        _ => None,
-    }
+/// Visits every vector selector, those with a range included.
+fn each_selector(node: &mut parser::Expr, visit: &mut impl FnMut(&mut VectorSelector)) {
+    each_mut(node, &mut |node| {
+        if let parser::Expr::VectorSelector(selector)
+        | parser::Expr::MatrixSelector(parser::MatrixSelector { vs: selector, .. }) = node
+        {
+            visit(selector);
+        }
+    });
 }
 
-fn read(matcher: &TreeMatcher) -> Matcher {
+fn read(matcher: &TreeMatcher) -> Matcher<'static> {
     let operator = match matcher.op {
         MatchOp::Equal => Comparison::Equal,
         MatchOp::NotEqual => Comparison::NotEqual,
         MatchOp::Re(_) => Comparison::Regex,
         MatchOp::NotRe(_) => Comparison::NotRegex,
     };
-    Matcher { label: matcher.name.clone(), operator, value: matcher.value.clone() }
+    Matcher { label: matcher.name.clone().into(), operator, value: matcher.value.clone().into() }
 }
 
-fn write(matcher: &Matcher) -> Result<TreeMatcher, PromqlError> {
+fn write(matcher: &Matcher<'_>) -> Result<TreeMatcher, PromqlError> {
     let token: TokenId = match matcher.operator {
         Comparison::Equal => T_EQL,
         Comparison::NotEqual => T_NEQ,
         Comparison::Regex => T_EQL_REGEX,
         Comparison::NotRegex => T_NEQ_REGEX,
     };
-    TreeMatcher::new_matcher(token, matcher.label.clone(), matcher.value.clone())
+    TreeMatcher::new_matcher(token, matcher.label.to_string(), matcher.value.to_string())
         .map_err(PromqlError::somewhere)
 }
 
-/// Visits every node. The parser's own visitor skips the parameter of an aggregation, which can have a selector, too:
-/// `topk(scalar(a), b)`.
-fn each<'a>(node: &'a parser::Expr, visit: &mut impl FnMut(&'a parser::Expr)) {
-    visit(node);
-    match node {
-        parser::Expr::Aggregate(aggregate) => {
-            aggregate.param.iter().for_each(|param| each(param, visit));
-            each(&aggregate.expr, visit);
-        }
-        parser::Expr::Unary(unary) => each(&unary.expr, visit),
-        parser::Expr::Binary(binary) => {
-            each(&binary.lhs, visit);
-            each(&binary.rhs, visit);
-        }
-        parser::Expr::Paren(paren) => each(&paren.expr, visit),
-        parser::Expr::Subquery(subquery) => each(&subquery.expr, visit),
-        parser::Expr::Call(call) => call.args.args.iter().for_each(|argument| each(argument, visit)),
-        parser::Expr::Extension(extension) => {
-            extension.expr.children().iter().for_each(|child| each(child, visit));
-        }
-        parser::Expr::NumberLiteral(_)
-        | parser::Expr::StringLiteral(_)
-        | parser::Expr::VectorSelector(_)
-        | parser::Expr::MatrixSelector(_) => {}
-    }
+/// Visits every node of a copy.
+fn each(node: &parser::Expr, visit: &mut impl FnMut(&parser::Expr)) {
+    each_mut(&mut node.clone(), &mut |node| visit(node));
 }
 
-/// [`each`], for changing nodes.
+/// Visits every node, which may be changed. The parser's own visitor skips the parameter of an aggregation, which can
+/// have a selector, too: `topk(scalar(a), b)`.
 fn each_mut(node: &mut parser::Expr, visit: &mut impl FnMut(&mut parser::Expr)) {
     visit(node);
     match node {

@@ -61,10 +61,11 @@ impl QueryTemplate {
         let query = Expr::parse(text)?;
         let parameters = parameters(&query)?;
         let marks = Marks::unused_in(&format!("{text}{}", query.unchecked()), &parameters);
-        let slot =
-            Matcher { label: marks.slot.clone(), operator: Comparison::Equal, value: marks.slot.clone() };
-        let marked =
-            |added: &[Matcher]| query.with(added, |matcher| fill(matcher, &marks.parameters))?.print();
+        let (label, value) = (marks.slot.clone().into(), marks.slot.clone().into());
+        let slot = Matcher { label, operator: Comparison::Equal, value };
+        let marked = |added: &[Matcher<'static>]| {
+            query.with(added, |matcher| fill(matcher, &marks.parameters))?.print()
+        };
         let template = Self {
             plain: cut(&marked(&[])?, &marks),
             injected: cut(&marked(std::slice::from_ref(&slot))?, &marks),
@@ -88,7 +89,7 @@ impl QueryTemplate {
     /// The query with `added` in every vector selector, and the parameters' values.
     pub(in crate::rules) fn render(
         &self,
-        added: &[Matcher],
+        added: &[Matcher<'_>],
         values: &BTreeMap<String, String>,
     ) -> Result<String, PlanError> {
         let mut matchers = String::with_capacity(added.iter().map(Matcher::bytes).sum());
@@ -121,7 +122,7 @@ impl QueryTemplate {
     /// Compares rendered text with the tree that has the same matchers.
     fn check(&self, query: &Expr) -> Result<(), PromqlError> {
         let matchers = [Comparison::Equal, Comparison::NotEqual].into_iter().flat_map(|operator| {
-            HOSTILE.map(|value| Matcher { label: "_".to_owned(), operator, value: value.to_owned() })
+            HOSTILE.map(|value| Matcher { label: "_".into(), operator, value: value.into() })
         });
         let matchers: Vec<_> = matchers.collect();
         // The values fill parameters; without any, one round is enough.
@@ -189,9 +190,9 @@ fn mentions_parameter(text: &str) -> bool {
 }
 
 /// The matcher with its parameter replaced by the value.
-fn fill(matcher: Matcher, values: &BTreeMap<String, String>) -> Matcher {
+fn fill(matcher: Matcher<'static>, values: &BTreeMap<String, String>) -> Matcher<'static> {
     match parameter(&matcher.value).and_then(|name| values.get(name)) {
-        Some(value) => Matcher { value: value.clone(), ..matcher },
+        Some(value) => Matcher { value: value.clone().into(), ..matcher },
         None => matcher,
     }
 }

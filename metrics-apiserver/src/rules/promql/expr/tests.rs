@@ -60,8 +60,8 @@ const QUERIES: &[&str] = &[
     "sort_by_label(a, \"pod\")",
 ];
 
-fn matcher(operator: Comparison, label: &str, value: &str) -> Matcher {
-    Matcher { label: label.to_owned(), operator, value: value.to_owned() }
+fn matcher(operator: Comparison, label: &str, value: &str) -> Matcher<'static> {
+    Matcher { label: label.to_owned().into(), operator, value: value.to_owned().into() }
 }
 
 static TEMPLATES: LazyLock<Vec<QueryTemplate>> = LazyLock::new(|| {
@@ -69,7 +69,7 @@ static TEMPLATES: LazyLock<Vec<QueryTemplate>> = LazyLock::new(|| {
     QUERIES.iter().map(parse).collect()
 });
 
-fn carries(index: usize, added: &[Matcher], value: &str) {
+fn carries(index: usize, added: &[Matcher<'static>], value: &str) {
     fuzzing::carries(QUERIES[index], &TEMPLATES[index], added, value);
 }
 
