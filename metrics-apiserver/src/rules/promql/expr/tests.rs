@@ -106,7 +106,7 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
         ("{a=\"x\" or b=\"y\"}", "or"),
         ("sum(", "not understood by the server's PromQL parser: "),
         ("", "not understood by the server's PromQL parser: "),
-        ("a @ -5", "faithfully"),
+        ("a @ -5", "reproduce"),
         ("{}", "not understood by the server's PromQL parser: "),
         ("a{x=\"\\xff\"}", "escapes"),
         ("a{x=\"\\377\"}", "escapes"),
