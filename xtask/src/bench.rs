@@ -9,25 +9,25 @@ use testbed::{
 };
 use tokio::process::Command;
 
-/// Measure the server beside prometheus-adapter, and the inference service; a table, and figures in target/bench.json
+/// Measure the server beside prometheus-adapter, and the inference service
 ///
-/// Takes about twenty minutes and wants the machine for itself: docs/performance.md says what is measured and how. Less
-/// than the whole leaves that file alone and writes one of its own, such as target/bench-hang.json.
+/// Prints a table and writes all figures to target/bench.json, or for a part to a file such as target/bench-hang.json.
+/// Takes about twenty minutes; nothing else should run on the machine. docs/performance.md says what is measured.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only see that every part works, in about two minutes, with the programs as they are; the figures mean nothing
+    /// Only check that every part works, in about two minutes, without a release build; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
-    /// Only this part: start, peer, rates, memory, reload or hang; may be given several times
+    /// Run only this part: start, peer, rates, memory, reload or hang; may be repeated
     #[arg(long, value_name = "PART", conflicts_with_all = ["soak", "before"], value_parser = part)]
     only: Vec<Part>,
-    /// Compare with an older metrics-apiserver instead: the path of its program, which takes the same flags
+    /// Compare with an older build of metrics-apiserver instead: the path of its executable
     #[arg(long, value_name = "PROGRAM", conflicts_with = "soak")]
     before: Option<PathBuf>,
-    /// See whether memory grows instead: 10,000 queries, 1,000 reads/s, reloads, restarts of Prometheus
+    /// Check instead whether memory grows: 10,000 queries, 1,000 reads/s, reloads, restarts of Prometheus
     #[arg(long)]
     soak: bool,
-    /// How long to soak
+    /// Duration of --soak
     #[arg(long, default_value_t = 10, requires = "soak", value_parser = clap::value_parser!(u64).range(1..=1440))]
     minutes: u64,
 }

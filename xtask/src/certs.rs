@@ -7,24 +7,24 @@ use std::process::ExitCode;
 use std::time::Duration;
 use testbed::serving_certificate::{Overlay, Request, generate};
 
-/// Make the serving certificate and a kustomization that installs it with an overlay
+/// Create the serving certificate and a kustomization that installs it with an overlay
 ///
-/// certs/README.md says what lies in the output directory then, and how to rotate.
+/// certs/README.md describes the files and the rotation.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Service that the `APIService` names
+    /// Service that the `APIService` refers to
     #[arg(long, default_value = "metrics-apiserver")]
     service: String,
     /// Namespace of the Service
     #[arg(long, default_value = "metrics-apiserver")]
     namespace: String,
-    /// Kustomize directory to install; without it, only the certificate is made
+    /// Kustomize directory to install; without it, only the certificate is created
     #[arg(long, value_name = "DIR")]
     overlay: Option<PathBuf>,
-    /// Where the files go
+    /// Output directory
     #[arg(long, value_name = "DIR", default_value = "certs/generated")]
     out: PathBuf,
-    /// Days that the certificate is valid
+    /// Validity of the certificate, in days
     #[arg(long, default_value_t = 365)]
     days: u32,
     /// Replace a certificate that is still valid; its CA stays in the bundle

@@ -4,17 +4,17 @@ use anyhow::Result;
 use std::{io::Write, process::ExitCode, time::Duration};
 use testbed::{Cluster, Options, Prometheus, User, prometheus};
 
-/// Keep a control plane and a Prometheus running to play with, until ctrl-c
+/// Run a control plane and a Prometheus until ctrl-c
 ///
 /// etcd, kube-apiserver, kube-controller-manager and Prometheus run as local processes and listen on 127.0.0.1 only.
-/// Nothing runs pods: they stay Pending. Prometheus scrapes running pods with the annotation prometheus.io/scrape:
+/// There are no nodes, so pods stay Pending. Prometheus scrapes running pods with the annotation prometheus.io/scrape:
 /// "true".
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Seconds between two looks of the HPA controller; a real cluster has 15
+    /// Sync period of the HPA controller, in seconds; 15 in a real cluster
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
     hpa_sync_period: u64,
-    /// Seconds between two scrapes
+    /// Scrape interval of Prometheus, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     scrape_interval: u64,
 }

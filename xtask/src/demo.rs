@@ -11,10 +11,10 @@ use testbed::demo::{Options, run as play};
 /// only if the service went to its maximum and back.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave everything running after the summary, until ctrl-c, and print how to look around
+    /// Keep everything running after the summary, until ctrl-c, and print how to use it
     #[arg(long)]
     keep: bool,
-    /// Inferences of 10 s and windows of 240 and 300 s, as shipped: takes about twenty minutes
+    /// Use inferences of 10 s and windows of 240 and 300 s, as in the manifests: takes about twenty minutes
     #[arg(long)]
     realistic: bool,
 }

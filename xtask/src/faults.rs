@@ -9,16 +9,16 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 /// Twice the read deadline: a machine with nothing else to do adds milliseconds.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
-/// Watch two HPAs under steady load while Prometheus and the server suffer one fault after the other
+/// Break Prometheus and the server in every way and check that two HPAs under constant load keep their size
 ///
-/// Ends with a table, and figures in target/faults.json; exits with 0 only if no HPA changed its size, each said why it
-/// stood still, and every read was answered in time. Takes about ten minutes.
+/// Prints a table and writes all figures to target/faults.json. Exits with 0 only if no HPA changed its size, each
+/// named the cause, and every read was answered in time. Takes about ten minutes (docs/faults.md).
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only this round, or all of this letter; may be given several times
+    /// Run only this round, or all rounds of this letter; may be repeated
     #[arg(long, value_name = "NAME")]
     round: Vec<String>,
-    /// How long a fault lasts; the longer `maxAge` needs more than 15 to run out
+    /// Duration of each fault; more than 15, so that the longer `maxAge` expires
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
 }

@@ -28,15 +28,15 @@ const SHORT: u32 = 5;
 /// Lines of a failed run's log that are shown: the panic's message and the input.
 const TAIL: usize = 40;
 
-/// Look for inputs that break a promise, with libFuzzer; needs a C++ compiler
+/// Run the fuzz targets with libFuzzer; needs a C++ compiler
 ///
-/// Targets are the files in fuzz/. A finding lies in target/fuzz/artifacts then, the run's log in target/fuzz/logs.
+/// The targets are the files in fuzz/. Findings are written to target/fuzz/artifacts, logs to target/fuzz/logs.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Seconds for each target
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
-    /// Targets to run, one after the other; all without
+    /// Targets to run, one after the other; defaults to all
     targets: Vec<String>,
 }
 

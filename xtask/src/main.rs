@@ -13,7 +13,7 @@ mod tools;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The developer's commands of metrics-apiserver
+/// Commands for developers of metrics-apiserver
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {

@@ -23,10 +23,10 @@ const FAST: &str = "METRICS_APISERVER_TEST_FAST";
 #[derive(clap::Args)]
 #[command(after_help = "The end-to-end tests need Go or KUBERNETES_BIN: see `cargo xtask tools --help`.")]
 pub(crate) struct Args {
-    /// Leave out the end-to-end tests, and with them everything that needs Go
+    /// Skip the end-to-end tests and everything else that needs Go
     #[arg(long)]
     fast: bool,
-    /// After the others, run each fuzz target for some seconds; compiles the server once more
+    /// Also run each fuzz target for some seconds; compiles the server once more
     #[arg(long)]
     fuzz: bool,
 }

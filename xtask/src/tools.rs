@@ -4,7 +4,7 @@ use anyhow::Result;
 use std::{io::Write, process::ExitCode};
 use testbed::Tools;
 
-/// Build etcd, Kubernetes and Prometheus, if that is still to do, and print the folder they are in
+/// Build etcd, Kubernetes and Prometheus unless they are built, and print their folder
 #[derive(clap::Args)]
 #[command(after_help = "Set KUBERNETES_BIN to a folder with prebuilt programs to use those instead.")]
 pub(crate) struct Args {}

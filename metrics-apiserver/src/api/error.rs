@@ -50,7 +50,7 @@ pub enum LimitError {
     #[error("too many requests, please try again later.")]
     TooManyInFlight,
     /// The memory for large responses is taken, and the queue for it is full or the deadline passed.
-    #[error("too many large responses are in progress; a metric whose query aggregates has a small one")]
+    #[error("too many large responses are in progress; aggregate in the query to make this one small")]
     TooLarge,
     /// The client's own timeout or `--request-timeout` passed.
     #[error("request did not complete within the allotted timeout")]

@@ -43,8 +43,8 @@ pub struct Options {
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 pub struct FrontProxyOptions {
-    /// CA bundle for the front proxy's client certificate; requests with such a certificate may name the user in
-    /// X-Remote-* headers; without it, bundle, names and headers come from the ConfigMap
+    /// CA bundle for the client certificate of the front proxy, whose X-Remote-* headers are trusted; without this
+    /// flag, CA bundle, allowed names and header names come from the ConfigMap
     #[arg(id = "requestheader-client-ca-file", long = "requestheader-client-ca-file", value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
     /// Allowed common names of the front proxy's certificate; defaults to any

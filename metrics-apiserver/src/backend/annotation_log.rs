@@ -26,10 +26,10 @@ impl AnnotationLog {
             tracing::warn!(backend, query, text, "prometheus returned partial data");
         }
         for text in annotations.warnings.iter().filter(|text| self.is_new(text)) {
-            tracing::warn!(backend, query, text, "prometheus warns about a query");
+            tracing::warn!(backend, query, text, "warning from prometheus about a query");
         }
         for text in annotations.infos.iter().filter(|text| self.is_new(text)) {
-            tracing::info!(backend, query, text, "prometheus comments on a query");
+            tracing::info!(backend, query, text, "info from prometheus about a query");
         }
     }
 

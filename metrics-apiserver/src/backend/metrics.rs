@@ -52,7 +52,7 @@ impl Collector for Metrics {
                 counter.encode(encoder.encode_family(&[("backend", name), ("kind", *kind)])?)
             })
         })?;
-        let help = "Duration of queries that no open circuit breaker ended, including the wait for a permit";
+        let help = "Duration of queries that no open breaker ended, including the wait for a permit";
         metric("query_duration_seconds", help, MetricType::Histogram, &|name, backend, encoder| {
             backend.counts.queries.durations().encode(encoder.encode_family(&[("backend", name)])?)
         })?;

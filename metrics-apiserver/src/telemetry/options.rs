@@ -23,8 +23,8 @@ pub struct Options {
     /// (the server appends /v1/traces); without it, tracing is off
     #[arg(long, value_name = "URL", help_heading = "Tracing")]
     pub otlp_endpoint: Option<String>,
-    /// Traced requests per million of those without a sampling decision of the caller; with 0, only requests with a
-    /// sampled traceparent are traced
+    /// How many of a million requests without a traceparent are traced; with 0, only requests with a sampled
+    /// traceparent are traced
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Tracing")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub otlp_sampling_rate_per_million: u32,

@@ -2,8 +2,8 @@
 
 const TEMPLATE: &str = "write the query as for Prometheus, without `<<…>>`: the server adds namespace and selector to \
                         every series selector (docs/configuration.md, \"From prometheus-adapter\")";
-const NOT_UNDERSTOOD: &str = "paste the query into Prometheus, which shows where a mistake is; docs/configuration.md, \
-                              \"The query\", lists what Prometheus accepts and this parser does not";
+const NOT_UNDERSTOOD: &str = "paste the query into Prometheus to find a mistake in it; docs/configuration.md, \"The \
+                              query\", lists syntax that Prometheus accepts and this server does not";
 
 /// Why the server cannot serve a query: it is not valid, or namespace and selector cannot be added to it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

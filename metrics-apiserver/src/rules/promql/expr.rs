@@ -120,7 +120,7 @@ impl Expr {
             Ok(again) if again.is_same_as(self) => Ok(text),
             // The parser's reason would blame the author for text that the printer wrote.
             Ok(_) | Err(_) => Err(PromqlError::somewhere(format!(
-                "the query cannot be printed faithfully; it would become {text}"
+                "the server cannot reproduce this query exactly; it would send {text}"
             ))),
         }
     }

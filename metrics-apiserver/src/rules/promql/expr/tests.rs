@@ -106,7 +106,7 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
         ("{a=\"x\" or b=\"y\"}", "or"),
         ("sum(", "not understood by the server's PromQL parser: "),
         ("", "not understood by the server's PromQL parser: "),
-        ("a @ -5", "faithfully"),
+        ("a @ -5", "reproduce"),
         ("{}", "not understood by the server's PromQL parser: "),
         ("a{x=\"\\xff\"}", "escapes"),
         ("a{x=\"\\377\"}", "escapes"),
@@ -120,10 +120,10 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
 #[test]
 fn valid_promql_that_the_server_cannot_parse_or_print_is_not_called_invalid() {
     for (query, hint) in [
-        ("a - ignoring() group_left c", "cannot be printed faithfully"),
+        ("a - ignoring() group_left c", "cannot reproduce this query exactly"),
         ("info(a, {x=~\".*\"})", "not understood by the server's PromQL parser: "),
         ("a offset 0s", "not understood by the server's PromQL parser: "),
-        ("rate(a[0.0001])", "cannot be printed faithfully"),
+        ("rate(a[0.0001])", "cannot reproduce this query exactly"),
         ("a{or =\"x\"}", "not understood by the server's PromQL parser: "),
         ("rate(a[1m + 1m])", "not understood by the server's PromQL parser: "),
     ] {
