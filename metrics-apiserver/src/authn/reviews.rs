@@ -1,6 +1,5 @@
 //! Metrics of reviews.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -28,33 +27,30 @@ pub(crate) struct ReviewCounts {
     pub(super) durations: Histogram,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    kind: &'static str,
-    outcome: &'static str,
-}
+/// A label: its name and its value.
+type Label = (&'static str, &'static str);
 
 impl Reviews {
     /// Registers the metrics.
     pub fn register(registry: &mut Registry) -> Self {
-        let ended = Family::<Ended, Counter>::default();
-        let durations =
-            Family::<Kind, Histogram, fn() -> Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
-        let count = |kind, outcome| ended.get_or_create_owned(&Ended { kind, outcome });
+        let ended = Family::<[Label; 2], Counter>::default();
+        let durations = Family::<[Label; 1], Histogram, fn() -> Histogram>::new_with_constructor(|| {
+            Histogram::new(DURATIONS)
+        });
+        let count = |kind, outcome| ended.get_or_create_owned(&[("kind", kind), ("outcome", outcome)]);
         let counts = |kind| ReviewCounts {
             success: count(kind, "success"),
             failure: count(kind, "failure"),
             refused: count(kind, "refused"),
-            durations: durations.get_or_create_owned(&Kind { kind }),
+            durations: durations.get_or_create_owned(&[("kind", kind)]),
         };
         let reviews = Self { token: counts("token"), access: counts("access") };
         let own = registry.sub_registry_with_prefix("metrics_apiserver");
-        own.register("reviews", "Reviews requested from the Kubernetes API, by kind and outcome", ended);
+        own.register(
+            "reviews",
+            "Reviews by the Kubernetes API, by kind and outcome; refused reviews are not sent",
+            ended,
+        );
         own.register(
             "review_duration_seconds",
             "Duration of reviews in seconds, including retries",
