@@ -42,7 +42,7 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
     let signals = shutdown::Signals::install().and_then(|signals| Ok((signals, Sighup::install()?)));
     let (mut signals, sighup) = signals.context("cannot listen for signals")?;
     let (log, export) = telemetry::init(&options.telemetry)?;
-    let exporting = Exporting::begin(export);
+    let exporting = Exporting::start(export);
     let mut registry = Registry::default();
     telemetry::register_process_metrics(&mut registry);
     log.register(&mut registry);

@@ -167,7 +167,7 @@ impl Collector for ReadMetrics {
 type Labelled<'a> = (&'a str, &'a ReadStats);
 
 fn encode_reads(encoder: &mut DescriptorEncoder<'_>, all: &[Labelled<'_>]) -> Result<(), std::fmt::Error> {
-    let (name, help) = ("metrics_apiserver_reads", "Reads, by outcome");
+    let (name, help) = ("metrics_apiserver_reads", "Completed reads, by outcome");
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (metric, stats) in all {
         for (outcome, word) in Outcome::ALL.into_iter().filter(|(outcome, _)| stats.reads(*outcome) > 0) {

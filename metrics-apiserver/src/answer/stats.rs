@@ -80,7 +80,7 @@ impl ReadStats {
             }
             Step::Replaced(cause) => {
                 if self.replaced.goes_on(self.now()) {
-                    tracing::warn!(metric.name = metric, %cause, "the rule's own value served");
+                    tracing::warn!(metric.name = metric, %cause, "fallback value served");
                 }
             }
             Step::HoldExpired => {}

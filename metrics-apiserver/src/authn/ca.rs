@@ -1,13 +1,14 @@
-//! A set of certificate authorities that may vouch for a peer.
+//! A set of CAs that verifies client certificates.
 //!
-//! The verifier takes whatever it is given for an authority, for ever. So what it is given is read here first, as Go does:
-//! who may sign certificates, and from when to when.
+//! The verifier of rustls accepts any certificate as a trust anchor, and ignores when it is valid. So the certificates
+//! of a bundle are checked here, as Go does: they must be allowed to sign certificates, and count only while they are
+//! valid.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use moka::future::Cache;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -18,114 +19,110 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::chain::{Chain, Subject};
 
-/// How long a verdict stands: a certificate that becomes valid is taken within this time, while one that
-/// expires is refused at once.
-const VERDICT_LIFETIME: Duration = Duration::from_secs(60);
-/// Verdicts remembered per set; a cluster has a few front proxies. A stranger who sends many certificates
-/// pushes out verdicts only, each costs one verification.
+/// Cache TTL of a verdict: a client certificate that becomes valid is accepted within this time. One that expires is
+/// refused at once.
+const VERDICT_TTL: Duration = Duration::from_secs(60);
+/// Verdicts cached per set; a cluster has a few front proxies. A client that sends many certificates evicts verdicts,
+/// and each costs one verification.
 const MAX_VERDICTS: u64 = 1024;
-/// Certificates of a bundle that are told to be left out, each with its reason: the others are as likely of the same kind,
-/// and a log line has an end.
-const LEFT_OUT_TOLD_MAX: usize = 8;
+/// Unusable certificates of a bundle that a message names; the others are likely unusable for the same reason.
+const UNUSABLE_NAMED_MAX: usize = 8;
 
-/// Why a PEM file is no set of authorities.
+/// Why a PEM bundle is not usable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CaError {
-    /// Broken PEM.
-    #[error("the PEM text cannot be read: {0}")]
+    /// Not PEM.
+    #[error("invalid PEM: {0}")]
     Pem(String),
-    /// PEM, but no certificate in it.
-    #[error("there is no CA certificate in it")]
+    /// PEM without a certificate.
+    #[error("no CA certificate found")]
     Empty,
-    /// Certificates, but each is unfit to be an authority.
-    #[error("none of its certificates is a usable CA: {0}")]
-    Unfit(String),
+    /// None of the certificates can be used as a CA.
+    #[error("no usable CA certificate found: {0}")]
+    Unusable(String),
 }
 
-/// Why a certificate of a bundle is no authority. Each is what Go refuses in a root, too.
+/// Why a certificate cannot be used as a CA. Go refuses the same certificates as roots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Unfit {
-    #[error("it cannot be read")]
+enum Unusable {
+    #[error("cannot be parsed")]
     Unreadable,
-    /// A server's or a user's own certificate, pinned; it would let its owner sign others.
-    #[error("it is not marked as a CA (basicConstraints)")]
+    /// A leaf certificate; as a trust anchor it would let its owner sign others.
+    #[error("is not a CA (basicConstraints)")]
     NotCa,
-    #[error("it may not sign certificates (keyUsage)")]
+    #[error("must not sign certificates (keyUsage)")]
     MayNotSign,
 }
 
-/// Why a set does not vouch for a peer.
+/// Why a certificate is not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum Refused {
-    /// Another CA, expired, not for client authentication, and so on.
+pub(super) enum VerifyError {
+    /// Signed by an unknown CA, expired, not for client authentication, and so on.
     #[error("{0}")]
-    NotVouchedFor(#[from] rustls::Error),
-    /// All that the bundle has is expired, or not valid yet.
-    #[error("no CA certificate of the bundle is valid now")]
-    NoAuthority,
-    /// The verifier liked it but its subject cannot be read.
-    #[error("the certificate's subject cannot be read")]
-    Unreadable,
-    /// Signed by the front proxy's CA, but not one of its proxies.
+    Certificate(#[from] rustls::Error),
+    /// All CA certificates are expired or not valid yet.
+    #[error("the bundle has no CA certificate that is valid now")]
+    NoValidCa,
+    /// The certificate is valid but its subject is not.
+    #[error("the certificate's subject cannot be parsed")]
+    Subject,
+    /// Signed by the front proxy's CA, for another client.
     #[error("the common name {0:?} is not among the allowed names")]
     NameNotAllowed(String),
 }
 
-type Verdict = Result<Arc<Subject>, Refused>;
+type Verdict = Result<Arc<Subject>, VerifyError>;
 
-/// The authorities of a bundle. A changed bundle makes a new set, so no verdict outlives the bundle it came from.
+/// The CAs of a bundle. A changed bundle makes a new set, so no verdict outlives its bundle.
 pub(super) struct CaSet {
     certificates: Vec<CertificateDer<'static>>,
     authorities: Vec<Authority>,
-    /// What was left out, and why.
-    left_out: Vec<String>,
-    epoch: ArcSwap<Epoch>,
+    /// The certificates that cannot be used, each with the reason.
+    unusable: Vec<String>,
+    epoch: ArcSwapOption<Epoch>,
 }
 
 impl CaSet {
-    /// The authorities of a PEM bundle. A certificate that cannot be an authority is left out: that trusts
-    /// less, and the others of a merged bundle go on working.
+    /// The CAs of a PEM bundle. A certificate that cannot be used is ignored, so that the others of a merged bundle
+    /// keep working.
     pub(super) fn from_pem(pem: &[u8]) -> Result<Self, CaError> {
         let certificates = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| CaError::Pem(error.to_string()))?;
-        let (mut authorities, mut left_out) = (Vec::new(), Vec::new());
+        let (mut authorities, mut unusable) = (Vec::new(), Vec::new());
         for certificate in &certificates {
-            match Authority::read(certificate) {
+            match Authority::parse(certificate) {
                 Ok(authority) => authorities.push(authority),
-                Err(reason) => left_out.push(format!("{}: {reason}", name(certificate))),
+                Err(reason) => unusable.push(format!("{} {reason}", name(certificate))),
             }
         }
-        if authorities.is_empty() {
-            let error = if left_out.is_empty() { CaError::Empty } else { CaError::Unfit(told(&left_out)) };
-            return Err(error);
+        if certificates.is_empty() {
+            return Err(CaError::Empty);
         }
-        Ok(Self { certificates, authorities, left_out, epoch: ArcSwap::from_pointee(Epoch::never()) })
+        if authorities.is_empty() {
+            return Err(CaError::Unusable(first_of(&unusable)));
+        }
+        Ok(Self { certificates, authorities, unusable, epoch: ArcSwapOption::empty() })
     }
 
-    /// Says what of the bundle is not used: for the one who takes a new set, as bundles are read again all the time.
-    pub(super) fn tell_left_out(&self) {
-        if !self.left_out.is_empty() {
+    /// Warns of certificates that are ignored. Separate from parsing, because bundles are parsed again all the time.
+    pub(super) fn warn_unusable(&self) {
+        if !self.unusable.is_empty() {
             tracing::warn!(
-                left_out = self.left_out.len(),
-                certificates = told(&self.left_out),
-                "a CA bundle has certificates that are no authority"
+                ignored = self.unusable.len(),
+                certificates = first_of(&self.unusable),
+                "a CA bundle contains certificates that cannot be used as a CA"
             );
         }
     }
 
-    /// Whether both sets have an authority in common.
+    /// Whether the sets have a CA in common.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let is_theirs = |one: &Authority| other.authorities.iter().any(|their| their.anchor == one.anchor);
         self.authorities.iter().any(is_theirs)
     }
 
-    /// Whether both sets come from the same bundle.
-    pub(super) fn same_as(&self, other: &Self) -> bool {
-        self.certificates == other.certificates
-    }
-
-    /// Whom the chain names, if an authority of this set vouches for it now.
+    /// The subject of the chain, if a CA of this set that is valid now signed it.
     pub(super) async fn verify(&self, chain: &Chain<'_>) -> Verdict {
         self.verify_at(chain, UnixTime::now()).await
     }
@@ -134,19 +131,28 @@ impl CaSet {
         self.epoch(now.as_secs()).verify(chain, now).await
     }
 
-    /// The epoch of this moment. Two requests that begin one at the same time both make it, and either is right.
+    /// The epoch that contains `now`. Concurrent requests may each create it; any of them is right.
     fn epoch(&self, now: u64) -> Arc<Epoch> {
-        let current = self.epoch.load_full();
-        if current.first <= now && now <= current.last {
+        if let Some(current) = self.epoch.load_full().filter(|epoch| epoch.first <= now && now <= epoch.last)
+        {
             return current;
         }
-        let begun = Arc::new(Epoch::of(&self.authorities, now));
-        self.epoch.store(Arc::clone(&begun));
-        begun
+        let created = Arc::new(Epoch::new(&self.authorities, now));
+        self.epoch.store(Some(Arc::clone(&created)));
+        created
     }
 }
 
-/// A certificate that may sign others, and from when to when: seconds since 1970, both included.
+/// Sets are equal if their bundles are.
+impl PartialEq for CaSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.certificates == other.certificates
+    }
+}
+
+impl Eq for CaSet {}
+
+/// A CA, and when it is valid: seconds since 1970, both included.
 struct Authority {
     anchor: TrustAnchor<'static>,
     not_before: u64,
@@ -154,24 +160,24 @@ struct Authority {
 }
 
 impl Authority {
-    fn read(certificate: &CertificateDer<'static>) -> Result<Self, Unfit> {
-        let (_, read) = X509Certificate::from_der(certificate).map_err(|_| Unfit::Unreadable)?;
-        match read.basic_constraints().map_err(|_| Unfit::Unreadable)? {
+    fn parse(certificate: &CertificateDer<'static>) -> Result<Self, Unusable> {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Unusable::Unreadable)?;
+        match parsed.basic_constraints().map_err(|_| Unusable::Unreadable)? {
             Some(constraints) if constraints.value.ca => {}
-            // Before version 3 there was no way to say it.
-            None if read.version() != X509Version::V3 => {}
-            _ => return Err(Unfit::NotCa),
+            // Certificates before version 3 have no extensions.
+            None if parsed.version() != X509Version::V3 => {}
+            _ => return Err(Unusable::NotCa),
         }
-        let usage = read.key_usage().map_err(|_| Unfit::Unreadable)?;
+        let usage = parsed.key_usage().map_err(|_| Unusable::Unreadable)?;
         if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
-            return Err(Unfit::MayNotSign);
+            return Err(Unusable::MayNotSign);
         }
         let mut store = RootCertStore::empty();
-        store.add(certificate.clone()).map_err(|_| Unfit::Unreadable)?;
-        let anchor = store.roots.pop().ok_or(Unfit::Unreadable)?;
-        // What is before 1970 is before any moment that is asked for.
+        store.add(certificate.clone()).map_err(|_| Unusable::Unreadable)?;
+        let anchor = store.roots.pop().ok_or(Unusable::Unreadable)?;
+        // Times before 1970 are before any `now`.
         let seconds = |timestamp| u64::try_from(timestamp).unwrap_or(0);
-        let validity = read.validity();
+        let validity = parsed.validity();
         let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         Ok(Self { anchor, not_before: seconds(not_before), not_after: seconds(not_after) })
     }
@@ -181,29 +187,25 @@ impl Authority {
     }
 }
 
-/// A time in which no authority of a set begins or ends, and what was said in it of the peers seen lately: a verdict
-/// cannot outlive the authority that it came from.
+/// A period in which no CA of a set becomes valid or expires, with the verdicts of that period: no verdict outlives
+/// the CA that it depends on.
 struct Epoch {
     /// Seconds since 1970, both included.
     first: u64,
     last: u64,
-    /// `None`: no authority is valid.
+    /// `None`: no CA is valid.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     verdicts: Cache<[u8; 32], Verdict>,
 }
 
 impl Epoch {
-    /// The epoch of a set that has not been asked yet.
-    fn never() -> Self {
-        Self { first: 1, last: 0, verifier: None, verdicts: Cache::new(0) }
-    }
-
-    /// The epoch around a moment.
-    fn of(authorities: &[Authority], now: u64) -> Self {
-        // Where something begins, and where the first second is in which something is over.
-        let turns = || {
-            let turns = authorities.iter().flat_map(|one| [one.not_before, one.not_after.saturating_add(1)]);
-            turns.filter(|turn| *turn < u64::MAX)
+    /// The epoch that contains `now`.
+    fn new(authorities: &[Authority], now: u64) -> Self {
+        // The first seconds in which a CA is valid, or no longer valid.
+        let changes = || {
+            let changes =
+                authorities.iter().flat_map(|one| [one.not_before, one.not_after.saturating_add(1)]);
+            changes.filter(|change| *change < u64::MAX)
         };
         let roots: RootCertStore =
             authorities.iter().filter(|one| one.is_valid(now)).map(|one| one.anchor.clone()).collect();
@@ -212,28 +214,28 @@ impl Epoch {
             tracing::warn!(
                 not_valid,
                 valid = roots.len(),
-                "a CA bundle has certificates that are not valid now"
+                "a CA bundle contains certificates that are expired or not valid yet"
             );
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Self {
-            first: turns().filter(|turn| *turn <= now).max().unwrap_or(0),
-            last: turns().filter(|turn| *turn > now).min().map_or(u64::MAX, |turn| turn - 1),
-            // The builder's only complaint without revocation lists: no authority.
+            first: changes().filter(|change| *change <= now).max().unwrap_or(0),
+            last: changes().filter(|change| *change > now).min().map_or(u64::MAX, |change| change - 1),
+            // Without revocation lists, building fails only if there are no roots.
             verifier: WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().ok(),
-            verdicts: Cache::builder().max_capacity(MAX_VERDICTS).time_to_live(VERDICT_LIFETIME).build(),
+            verdicts: Cache::builder().max_capacity(MAX_VERDICTS).time_to_live(VERDICT_TTL).build(),
         }
     }
 
     async fn verify(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
-        let verifier = self.verifier.as_ref().ok_or(Refused::NoAuthority)?;
+        let verifier = self.verifier.as_ref().ok_or(VerifyError::NoValidCa)?;
         match self.verdicts.get(&chain.fingerprint).await {
-            Some(Ok(subject)) if subject.good_until < now.as_secs() => {}
+            Some(Ok(subject)) if subject.valid_until < now.as_secs() => {}
             Some(verdict) => return verdict,
             None => {}
         }
         let verdict = match verifier.verify_client_cert(chain.leaf, chain.intermediates, now) {
-            Ok(_) => chain.subject().map(Arc::new).ok_or(Refused::Unreadable),
+            Ok(_) => chain.subject().map(Arc::new).ok_or(VerifyError::Subject),
             Err(error) => Err(error.into()),
         };
         self.verdicts.insert(chain.fingerprint, verdict.clone()).await;
@@ -241,14 +243,14 @@ impl Epoch {
     }
 }
 
-fn told(left_out: &[String]) -> String {
-    left_out.iter().take(LEFT_OUT_TOLD_MAX).map(String::as_str).collect::<Vec<_>>().join("; ")
+fn first_of(unusable: &[String]) -> String {
+    unusable[..unusable.len().min(UNUSABLE_NAMED_MAX)].join("; ")
 }
 
-/// How a certificate is called in the log.
+/// The name of a certificate in messages.
 fn name(certificate: &CertificateDer<'_>) -> String {
     X509Certificate::from_der(certificate)
-        .map_or_else(|_| "one without a name".to_owned(), |(_, read)| read.subject().to_string())
+        .map_or_else(|_| "a certificate".to_owned(), |(_, parsed)| parsed.subject().to_string())
 }
 
 impl fmt::Debug for CaSet {

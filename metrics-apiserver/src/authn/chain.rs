@@ -1,25 +1,25 @@
-//! The certificates a peer sent, and what the first of them says of its owner.
+//! The certificate chain of a peer, and the subject of its leaf.
 
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::asn1_rs::{Oid, oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::UserInfo;
+use super::user::UserInfo;
 
-/// The subject attribute that carries a Kubernetes user's id.
+/// The subject attribute with the UID of a Kubernetes user.
 const USER_ID: Oid<'_> = oid!(1.3.6.1.4.1.57683.2);
-/// The key under which an audit log names the certificate.
+/// The extra attribute by which the audit log identifies the certificate.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// A peer's certificates, not verified.
+/// The certificates of a peer, not verified.
 #[derive(Debug)]
 pub(super) struct Chain<'a> {
-    /// The peer's own certificate; the handshake proved that the peer has its key.
+    /// The peer's own certificate; the handshake has proved that the peer holds its key.
     pub(super) leaf: &'a CertificateDer<'static>,
-    /// What the peer sent to lead from it to a CA.
+    /// The certificates that lead from it to a CA.
     pub(super) intermediates: &'a [CertificateDer<'static>],
-    /// SHA-256 over all of them: the key a verdict is remembered under.
+    /// SHA-256 of all certificates: the cache key of the verdict.
     pub(super) fingerprint: [u8; 32],
 }
 
@@ -29,24 +29,23 @@ impl<'a> Chain<'a> {
         let (leaf, intermediates) = certificates.split_first()?;
         let mut hash = Sha256::new();
         for certificate in certificates {
-            // The length keeps one certificate's end from passing for the next one's start.
+            // With the length, different chains cannot be hashed alike.
             hash.update((certificate.len() as u64).to_be_bytes());
             hash.update(certificate);
         }
         Some(Self { leaf, intermediates, fingerprint: hash.finalize().into() })
     }
 
-    /// What the leaf says, and until when the whole chain may be good (seconds since 1970).
-    /// `None` if a certificate cannot be read.
+    /// The subject of the leaf; `None` if a certificate cannot be parsed.
     pub(super) fn subject(&self) -> Option<Subject> {
         let (_, leaf) = X509Certificate::from_der(self.leaf).ok()?;
-        let mut good_until = leaf.validity().not_after.timestamp();
+        let mut valid_until = leaf.validity().not_after.timestamp();
         for intermediate in self.intermediates {
             let (_, intermediate) = X509Certificate::from_der(intermediate).ok()?;
-            good_until = good_until.min(intermediate.validity().not_after.timestamp());
+            valid_until = valid_until.min(intermediate.validity().not_after.timestamp());
         }
         let name = leaf.subject();
-        // As Go reads it: of several common names the last one counts.
+        // As in Go, the last of several common names wins.
         let common_name = match name.iter_common_name().last() {
             Some(attribute) => attribute.as_str().ok()?.to_owned(),
             None => String::new(),
@@ -60,7 +59,7 @@ impl<'a> Chain<'a> {
         let uid = match (ids.next(), ids.next()) {
             (None, _) => String::new(),
             (Some(id), None) => id.as_str().ok()?.to_owned(),
-            // Two ids are no identity.
+            // Two UIDs identify nobody.
             (Some(_), Some(_)) => return None,
         };
         Some(Subject {
@@ -68,24 +67,24 @@ impl<'a> Chain<'a> {
             organizations,
             uid,
             credential_id: format!("X509SHA256={}", hex(&Sha256::digest(self.leaf))),
-            good_until: u64::try_from(good_until).unwrap_or(0),
+            valid_until: u64::try_from(valid_until).unwrap_or(0),
         })
     }
 }
 
-/// Whom a certificate names.
+/// The subject of a verified chain.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Subject {
     pub(super) common_name: String,
     organizations: Vec<String>,
     uid: String,
     credential_id: String,
-    /// When the first certificate of the chain ends, in seconds since 1970.
-    pub(super) good_until: u64,
+    /// When the first certificate of the chain expires, in seconds since 1970.
+    pub(super) valid_until: u64,
 }
 
 impl Subject {
-    /// The Kubernetes user a certificate stands for; `None` if it has no common name.
+    /// The Kubernetes user; `None` without a common name.
     pub(super) fn user(&self) -> Option<UserInfo> {
         if self.common_name.is_empty() {
             return None;

@@ -1,4 +1,4 @@
-//! The `ConfigMap` in which kube-apiserver says whom an aggregated API server shall trust.
+//! The `ConfigMap` in which kube-apiserver publishes the CAs that aggregated API servers should trust.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -14,21 +14,22 @@ use super::ca::CaSet;
 use super::headers::ProxyNames;
 use super::options::TrustError;
 use super::trust::Trust;
+use crate::causes::causes;
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "extension-apiserver-authentication";
 /// How long the first read may take at start.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
-/// A watch without any event is started anew after this time, so that a connection that died without a
-/// word does not hide a change of CA for longer. The API server itself ends watches after five to ten minutes.
+/// A watch without events is restarted after this time, because its connection may be dead. The API server ends watches
+/// after five to ten minutes.
 const QUIET_LIMIT: Duration = Duration::from_secs(600);
-/// The pause before a watch that ended is started anew.
+/// The pause before a watch is restarted.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a `ConfigMap` holds.
+/// The data of a `ConfigMap`.
 pub(super) type Data = BTreeMap<String, String>;
 
-/// Reads it once. `None`: there is none.
+/// Reads the `ConfigMap` once; `None` if it does not exist.
 pub(super) async fn read(client: &Client) -> Result<Option<Data>, TrustError> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE);
     match tokio::time::timeout(READ_DEADLINE, api.get_opt(NAME)).await {
@@ -38,33 +39,32 @@ pub(super) async fn read(client: &Client) -> Result<Option<Data>, TrustError> {
     }
 }
 
-/// Tells every version of it to `tell` (`None`: it is gone), without end.
-pub(super) async fn follow(client: Client, tell: impl Fn(Option<&Data>)) {
+/// Calls `on_change` with every version of the `ConfigMap` (`None`: deleted), without end.
+pub(super) async fn follow(client: Client, on_change: impl Fn(Option<&Data>)) {
     let api = Api::<ConfigMap>::namespaced(client, NAMESPACE);
     loop {
         let mut versions = pin!(watcher::watch_object(api.clone(), NAME).default_backoff());
         while let Ok(Some(version)) = tokio::time::timeout(QUIET_LIMIT, versions.next()).await {
             match version {
-                Ok(found) => tell(found.map(data).as_ref()),
-                Err(error) => tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot watch ConfigMap {NAMESPACE}/{NAME}, trying again"
-                ),
+                Ok(found) => on_change(found.map(data).as_ref()),
+                Err(error) => {
+                    tracing::warn!(error = %causes(&error), "cannot watch ConfigMap {NAMESPACE}/{NAME}; retrying");
+                }
             }
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Takes the client CA from it. A bundle that is missing, empty or broken leaves the last good one.
+/// Takes the client CAs. If the bundle is missing, empty or invalid, the last good one stays.
 pub(super) fn take_client_ca(data: &Data, trust: &mut Trust) {
     if let Some(set) = ca(data, "client-ca-file") {
         trust.set_client(set);
     }
 }
 
-/// Takes the front proxy from it: its CA and its names belong together. Without a CA the names mean nothing,
-/// and both stay as they were.
+/// Takes the front proxy: its CAs, and the names that belong to them. If the bundle is missing, empty or invalid, CAs
+/// and names stay.
 pub(super) fn take_front_proxy(data: &Data, trust: &mut Trust) {
     let Some(set) = ca(data, "requestheader-client-ca-file") else {
         return;
@@ -73,7 +73,7 @@ pub(super) fn take_front_proxy(data: &Data, trust: &mut Trust) {
     if let Some(names) = names(data, known) {
         trust.set_front_proxy(set, names);
     } else {
-        tracing::warn!("the front proxy is not trusted until ConfigMap {NAMESPACE}/{NAME} is in order");
+        tracing::warn!("the front proxy is not trusted until ConfigMap {NAMESPACE}/{NAME} is valid");
     }
 }
 
@@ -86,14 +86,14 @@ fn ca(data: &Data, key: &str) -> Option<Arc<CaSet>> {
     match CaSet::from_pem(pem.as_bytes()) {
         Ok(set) => Some(Arc::new(set)),
         Err(error) => {
-            tracing::warn!(%error, key, "ConfigMap {NAMESPACE}/{NAME} has no good CA bundle, keeping the last one");
+            tracing::warn!(%error, key, "invalid CA bundle in ConfigMap {NAMESPACE}/{NAME}; keeping the last good one");
             None
         }
     }
 }
 
-/// The names of the headers and proxies. A list that cannot be read stays as it is known; `None` if it is
-/// not, since an empty list of allowed names would allow any.
+/// The allowed names and the headers. An invalid list stays as it is `known`; `None` if it is not known, because an
+/// empty list of allowed names would allow any.
 fn names(data: &Data, known: Option<&ProxyNames>) -> Option<ProxyNames> {
     let lists = [
         "requestheader-allowed-names",
@@ -106,7 +106,7 @@ fn names(data: &Data, known: Option<&ProxyNames>) -> Option<ProxyNames> {
     ProxyNames::merged(lists, known)
 }
 
-/// A JSON list in a string. A missing key is an empty list; `None` if it is something else.
+/// A JSON list in a string. A missing key is an empty list; `None` if it is not a list.
 fn list(data: &Data, key: &str) -> Option<Vec<String>> {
     let text = match data.get(key) {
         Some(text) if !text.trim().is_empty() => text,
@@ -115,7 +115,7 @@ fn list(data: &Data, key: &str) -> Option<Vec<String>> {
     match serde_json::from_str(text) {
         Ok(list) => Some(list),
         Err(error) => {
-            tracing::warn!(%error, key, "ConfigMap {NAMESPACE}/{NAME} has no JSON list there, keeping the last one");
+            tracing::warn!(%error, key, "invalid list in ConfigMap {NAMESPACE}/{NAME}; keeping the last good one");
             None
         }
     }

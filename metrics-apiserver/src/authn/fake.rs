@@ -1,5 +1,4 @@
-//! For the tests of `authn`, `authz` and `tls`: certificates made on the spot, and a Kubernetes API on
-//! loopback that answers what a test tells it to.
+//! For tests: certificates, and a Kubernetes API on loopback with scripted answers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -258,7 +257,8 @@ fn write(stream: &mut TcpStream, status: u16, body: &Value) {
     // A client that has given up needs no answer.
     let _ = write!(
         stream,
-        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {status} Answer\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
         body.len()
     );
 }

@@ -1,11 +1,11 @@
-//! Whom any headers name.
+//! Fuzzing of request headers.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::headers::{ProxyNames, asks_to_impersonate, bearer_token};
 
-/// The configured header names (lists of user, group, extra and uid separated by commas, their names by blanks), then
-/// a header a line: nobody is named but by a configured header, and no other header changes who it is.
+/// The first line configures header names (comma-separated lists for user, group, extra and uid, with names separated
+/// by spaces); every further line is a header. Only configured headers may affect the user.
 pub fn headers(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let configured = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
@@ -25,7 +25,7 @@ pub fn headers(data: &[u8]) {
     }
 }
 
-/// Names are ASCII in lower case, as HTTP's are here.
+/// Header names are ASCII in lower case, as in [`Credentials`](super::Credentials).
 fn header(line: &[u8]) -> Option<(String, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let name = str::from_utf8(line.get(..colon)?).ok().filter(|name| name.is_ascii())?;
@@ -63,7 +63,7 @@ fn token_is_in(headers: &[(&str, &[u8])]) {
     assert!(first.is_some_and(|(_, value)| value.windows(token.len()).any(|part| part == token)));
 }
 
-/// A key that kube-apiserver escaped is the same again.
+/// A key that kube-apiserver percent-encodes is decoded to the same key.
 fn key_survives(key: &str) {
     let names = ProxyNames::new([vec![], vec!["u".into()], vec![], vec!["x-".into()], vec![]]);
     let name = format!("x-{}", utf8_percent_encode(key, NON_ALPHANUMERIC));

@@ -1,22 +1,23 @@
-//! What a request's headers say of who asks.
+//! Credentials in request headers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::UserInfo;
+use super::user::UserInfo;
 
 /// Headers as [`Credentials`](super::Credentials) holds them.
 type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
-/// Every header with which a client asks to act as somebody else starts so.
+/// The prefix of all impersonation headers.
 const IMPERSONATE: &str = "impersonate-";
 
-/// Which headers the front proxy names the user in, and which proxies may. Header names are lower-case
-/// and not empty.
+/// The allowed names of the front proxy, and the headers in which it names the user. Header names are in lower case and
+/// not empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ProxyNames {
-    /// Common names of the proxies' certificates; none means any that the CA signed.
+    /// Common names of its certificate; empty means any.
     allowed_names: Vec<String>,
     username: Vec<String>,
     group: Vec<String>,
@@ -26,7 +27,7 @@ pub(super) struct ProxyNames {
 
 impl ProxyNames {
     /// From the lists of allowed names, username headers, group headers, extra prefixes and uid headers.
-    /// Header names are compared without case; an empty one would mean every header and is left out.
+    /// An empty header name is ignored: as a prefix it would match every header.
     pub(super) fn new(lists: [Vec<String>; 5]) -> Self {
         let [allowed_names, username, group, extra_prefixes, uid] = lists;
         Self {
@@ -38,7 +39,7 @@ impl ProxyNames {
         }
     }
 
-    /// The same where a list that is `None` stays as it is `known`; `None` if it is not known either.
+    /// As [`new`](Self::new), where a list that is `None` stays as it is `known`; `None` if it is not known.
     pub(super) fn merged(lists: [Option<Vec<String>>; 5], known: Option<&Self>) -> Option<Self> {
         let [allowed_names, username, group, extra_prefixes, uid] = lists;
         Some(Self::new([
@@ -50,17 +51,17 @@ impl ProxyNames {
         ]))
     }
 
-    /// Whether a proxy with this common name may name users.
+    /// Whether a client with this common name is the front proxy.
     pub(super) fn allows(&self, common_name: &str) -> bool {
         self.allows_any() || self.allowed_names.iter().any(|name| name == common_name)
     }
 
-    /// Whether every certificate of the CA may name users.
+    /// Whether every client that the CA signed is the front proxy.
     pub(super) fn allows_any(&self) -> bool {
         self.allowed_names.is_empty()
     }
 
-    /// The user the front proxy names; `None` if it names none.
+    /// The user in the headers; `None` without a user name.
     pub(super) fn user(&self, headers: Headers<'_>) -> Option<UserInfo> {
         Some(UserInfo {
             name: first_value(&self.username, headers)?,
@@ -83,7 +84,7 @@ impl ProxyNames {
     }
 }
 
-/// Whether the request asks to act as somebody else.
+/// Whether the request has an impersonation header.
 pub(super) fn asks_to_impersonate(headers: Headers<'_>) -> bool {
     headers.iter().any(|(name, _)| name.starts_with(IMPERSONATE))
 }
@@ -101,34 +102,26 @@ fn header_names(names: Vec<String>) -> Vec<String> {
     names.into_iter().map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
 }
 
-/// The first of the named headers whose first value is not empty.
+/// The first value of the first of these headers whose first value is not empty.
 fn first_value(names: &[String], headers: Headers<'_>) -> Option<String> {
     names.iter().filter_map(|name| values(name, headers).next()).find(|value| !value.is_empty())
 }
 
-/// Every value of one header, in order.
+/// All values of a header, in order.
 fn values<'a>(name: &'a str, headers: Headers<'a>) -> impl Iterator<Item = String> + 'a {
     headers.iter().filter(move |(other, _)| *other == name).map(|(_, value)| text(value))
 }
 
-/// Bytes that are no text become U+FFFD, as they do on the way into a review's JSON: no such name has rights.
+/// Invalid UTF-8 becomes U+FFFD, as it would in the JSON of a review; no such user has permissions.
 fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-/// The key as kube-apiserver had it before it escaped what a header name cannot hold. What does not decode
-/// was not escaped.
-fn extra_key(escaped: &str) -> String {
-    let undecodable = || escaped.to_owned();
-    if !is_escaped_properly(escaped) {
-        return undecodable();
-    }
-    percent_decode_str(escaped).decode_utf8().map_or_else(|_| undecodable(), std::borrow::Cow::into_owned)
-}
-
-/// Whether two hexadecimal digits follow every percent sign.
-fn is_escaped_properly(text: &str) -> bool {
-    text.split('%')
-        .skip(1)
-        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
+/// The key of an extra attribute. kube-apiserver percent-encodes what a header name cannot contain; a key that cannot
+/// be decoded was not encoded.
+fn extra_key(encoded: &str) -> String {
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    let is_encoded = encoded.split('%').skip(1).all(|rest| rest.as_bytes().get(..2).is_some_and(is_hex));
+    let decoded = percent_decode_str(encoded).decode_utf8().ok().filter(|_| is_encoded);
+    decoded.map_or_else(|| encoded.to_owned(), Cow::into_owned)
 }

@@ -9,7 +9,7 @@ use super::ca::CaError;
 use super::headers::ProxyNames;
 use crate::syntax::{is_header_name, parse_duration};
 
-/// Which certificates and tokens are trusted.
+/// The trusted CAs, and the cache of token reviews.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Authentication")]
 #[group(skip)]
@@ -18,7 +18,7 @@ pub struct Options {
     /// kube-system/extension-apiserver-authentication
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// The front proxy.
+    /// The flags of the front proxy.
     #[command(flatten)]
     pub front_proxy: FrontProxyOptions,
     /// Kubeconfig for TokenReview and the ConfigMap; defaults to --kubeconfig
@@ -39,7 +39,7 @@ pub struct Options {
     pub token_cache_ttl: Duration,
 }
 
-/// The front proxy, which names users in headers. Without a CA file all of it comes from the `ConfigMap`.
+/// The front proxy. Without a CA file, all of it comes from the `ConfigMap`.
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 pub struct FrontProxyOptions {
@@ -78,19 +78,17 @@ impl Options {
         let FrontProxyOptions { client_ca_file, allowed_names, uid_headers, .. } = &self.front_proxy;
         let is_set = |list: &[String]| items(list).next().is_some();
         if client_ca_file.is_none() && (is_set(allowed_names) || is_set(uid_headers)) {
-            vec![
-                "the --requestheader-* flags have no effect without --requestheader-client-ca-file"
-                    .to_owned(),
-            ]
+            let warning = "the --requestheader-* flags have no effect without --requestheader-client-ca-file";
+            vec![warning.to_owned()]
         } else {
             Vec::new()
         }
     }
 
-    /// Whether the flags leave anything for the `ConfigMap` to say.
+    /// Whether the `ConfigMap` is used: flags may set everything that is in it.
     pub(super) fn want_lookup(&self) -> bool {
-        let flags_say_all = self.client_ca_file.is_some() && self.front_proxy.client_ca_file.is_some();
-        !self.skip_lookup && !flags_say_all
+        let flags_set_all = self.client_ca_file.is_some() && self.front_proxy.client_ca_file.is_some();
+        !self.skip_lookup && !flags_set_all
     }
 }
 
@@ -143,7 +141,7 @@ fn parse_bool(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// Why no CA bundle is trusted at start. Later failures are warnings: the last good bundle stays in use.
+/// Why a CA bundle cannot be loaded at start. Later failures are logged: the last good bundle stays in use.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file of `--client-ca-file` or `--requestheader-client-ca-file`.
@@ -155,12 +153,12 @@ pub enum TrustError {
         #[source]
         source: std::io::Error,
     },
-    /// The same file is not a PEM bundle.
+    /// The file is not a PEM bundle of CA certificates.
     #[error("{} is not a PEM bundle of CA certificates", path.display())]
     NoBundle {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: CaError,
     },
@@ -171,7 +169,7 @@ pub enum TrustError {
          --authentication-tolerate-lookup-failure or --authentication-skip-lookup"
     )]
     Lookup {
-        /// The error of the Kubernetes API; `None` if it did not answer in time.
+        /// The error of the Kubernetes API; `None` after a timeout.
         #[source]
         source: Option<Box<kube::Error>>,
     },

@@ -1,4 +1,4 @@
-//! One review by the Kubernetes API (`TokenReview`, `SubjectAccessReview`), limited in time and attempts.
+//! Sends reviews (`TokenReview`, `SubjectAccessReview`) to the Kubernetes API, with a deadline and retries.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -12,58 +12,58 @@ use tokio::time::Instant;
 use tracing::field::Empty;
 use tracing::{Instrument as _, info_span};
 
-use super::ReviewCounts;
+use super::reviews::ReviewCounts;
 use crate::causes::causes;
 
-/// How long a review may take, including all attempts.
+/// The deadline of a review, including retries.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How often a review is sent at most. The client's own retries should be off, see `create`.
+/// The maximum number of attempts.
 const ATTEMPTS_MAX: u32 = 5;
-/// The pause after the first try; doubled after each further one. Shorter than Go's half a second, since a
-/// read waits for it: the four pauses are 1.5 s together.
+/// The pause after the first attempt; it doubles with each further one. Shorter than Go's half a second, because a read
+/// waits for it: the four pauses add up to 1.5 s.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The HTTP status of an API server that has too much to do.
+/// The HTTP status of an overloaded API server.
 const TOO_MANY_REQUESTS: u16 = 429;
 
-/// Why the Kubernetes API gave no review.
+/// Why there is no review.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// No answer in time.
+    /// The deadline has passed.
     #[error("the Kubernetes API did not answer within {0:?}")]
     TimedOut(Duration),
-    /// It is not reachable, or refuses: the service account must be bound to `system:auth-delegator`.
+    /// The Kubernetes API is not reachable, or refuses: the service account must be bound to `system:auth-delegator`.
     #[error("the review request to the Kubernetes API failed")]
     Failed(#[source] Box<kube::Error>),
     /// The review has no status.
     #[error("the Kubernetes API returned a review without a status")]
     NoStatus,
-    /// The review was not requested.
-    #[error("unauthenticated clients cause too many reviews")]
+    /// The review was not sent.
+    #[error("too many reviews for unauthenticated clients")]
     RateLimited,
 }
 
-/// Sends a review and waits for the answer. A failure that may be temporary (5xx, 429, network) is retried.
-///
-/// The client should be made with `Config::default_retry` off: otherwise it repeats 429, 503 and 504 on its
-/// own as well, inside the same deadline.
+/// Sends a review and returns the answer. Failures that may be temporary (5xx, 429, network) are retried, so the
+/// client's own retries (`Config::default_retry`) should be off.
 pub(crate) async fn create<K>(api: &Api<K>, review: &K, counts: &ReviewCounts) -> Result<K, ReviewError>
 where
     K: Clone + Debug + DeserializeOwned + Serialize + Resource,
 {
-    let began = Instant::now();
+    let started = Instant::now();
     let span = info_span!(
         target: "traces", "review", otel.kind = "client", otel.name = K::KIND, otel.status_code = Empty
     );
-    let answered = tokio::time::timeout(DEADLINE, create_with_retries(api, review))
+    let outcome = tokio::time::timeout(DEADLINE, create_with_retries(api, review))
         .instrument(span.clone())
         .await
         .unwrap_or(Err(ReviewError::TimedOut(DEADLINE)));
-    if answered.is_err() {
+    if outcome.is_ok() {
+        counts.success.inc();
+    } else {
+        counts.failure.inc();
         span.record("otel.status_code", "ERROR");
     }
-    if answered.is_ok() { &counts.success } else { &counts.failure }.inc();
-    counts.durations.observe(began.elapsed().as_secs_f64());
-    answered
+    counts.durations.observe(started.elapsed().as_secs_f64());
+    outcome
 }
 
 async fn create_with_retries<K>(api: &Api<K>, review: &K) -> Result<K, ReviewError>
@@ -75,8 +75,8 @@ where
     loop {
         match api.create(&PostParams::default(), review).await {
             Ok(answer) => return Ok(answer),
-            Err(error) if attempts < ATTEMPTS_MAX && may_pass(&error) => {
-                tracing::debug!(error = %causes(&error), attempts, "review failed, trying again");
+            Err(error) if attempts < ATTEMPTS_MAX && is_temporary(&error) => {
+                tracing::debug!(error = %causes(&error), attempts, "review failed, retrying");
             }
             Err(error) => return Err(ReviewError::Failed(Box::new(error))),
         }
@@ -86,8 +86,8 @@ where
     }
 }
 
-/// Whether the same request may succeed a moment later.
-fn may_pass(error: &kube::Error) -> bool {
+/// Whether a retry may succeed.
+fn is_temporary(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => status.code >= 500 || status.code == TOO_MANY_REQUESTS,
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,

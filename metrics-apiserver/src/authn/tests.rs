@@ -1,4 +1,4 @@
-//! Who asks, from the outside: whole requests against real certificates and a fake Kubernetes API.
+//! Authentication of whole requests, with real certificates and a fake Kubernetes API.
 
 mod certificates;
 mod config_map;
@@ -19,7 +19,7 @@ use super::{
 
 type Header<'a> = (&'a str, &'a [u8]);
 
-/// An authenticator with both CAs in files, as flags would name them. No Kubernetes API.
+/// An authenticator with both CAs in files, as with flags. Without a Kubernetes API.
 struct Rig {
     client_ca: Ca,
     proxy_ca: Ca,
@@ -54,7 +54,7 @@ impl Rig {
         Self { client_ca, proxy_ca, authenticator: authenticator(&trust), trust, files }
     }
 
-    /// What the authenticator makes of a peer's certificates and a request's headers.
+    /// Authenticates a request with these certificates and headers.
     async fn ask(
         &self,
         peer_certificates: &[CertificateDer<'static>],
@@ -93,13 +93,13 @@ fn assert_untrusted(outcome: Result<UserInfo, AuthnError>) -> String {
 }
 
 #[tokio::test]
-async fn a_request_that_shows_nothing_is_anonymous() {
+async fn a_request_without_credentials_is_anonymous() {
     let rig = Rig::new();
     assert_anonymous(&rig.ask(&[], &[("accept", b"*/*")]).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_request_that_asks_to_act_as_another_is_refused() {
+async fn impersonation_is_refused() {
     let rig = Rig::new();
     let peer = rig.client_ca.client("jane");
     for header in ["impersonate-user", "impersonate-group", "impersonate-extra-x"] {

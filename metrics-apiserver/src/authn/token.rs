@@ -1,4 +1,4 @@
-//! Bearer tokens, which the Kubernetes API reviews for us.
+//! Bearer tokens, reviewed by the Kubernetes API.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,32 +8,35 @@ use kube::{Api, Client};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
+use super::error::AuthnError;
 use super::review::{self, ReviewError};
-use super::{AuthnError, ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo};
+use super::reviews::{ReviewCounts, Reviews};
+use super::unauthenticated::UnauthenticatedReviewLimiter;
+use super::user::UserInfo;
 
-/// Reviews remembered: more callers than that within one lifetime are reviewed more often.
+/// Cached reviews. With more clients than this, some are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
-/// How long after its last good review a token counts as known: a client that comes each minute, as a scraper does, is let
-/// in while others show invented tokens. A token that is not valid any more has one review by this.
-const KNOWN_FOR: Duration = Duration::from_secs(600);
+/// How long a token is known after a review that found it valid. The limit on reviews for unauthenticated clients does
+/// not apply to known tokens, so a client that sends one request a minute is served while others send invalid tokens.
+const KNOWN_TTL: Duration = Duration::from_secs(600);
 
-/// Asks the Kubernetes API who owns a token, and remembers the answer for a short time.
+/// Reviews tokens and caches the results.
 pub struct TokenReviewer {
     api: Api<TokenReview>,
-    /// `None`: the token is not valid. Failures to review are not in here.
+    /// `None`: the token is not valid. Failed reviews are not cached.
     reviews: Cache<[u8; 32], Option<UserInfo>>,
-    /// Tokens that were valid when they were reviewed last.
+    /// Tokens that were valid in their last review.
     known: Cache<[u8; 32], ()>,
-    /// For the reviews of all others.
+    /// Limits the reviews of all other tokens.
     unauthenticated: UnauthenticatedReviewLimiter,
     secret: [u8; 32],
     counts: ReviewCounts,
 }
 
 impl TokenReviewer {
-    /// A reviewer that believes an answer for `lifetime` (`--authentication-token-webhook-cache-ttl`).
-    /// The error means that the machine has no random numbers.
-    pub fn new(client: Client, lifetime: Duration, reviews: &Reviews) -> Result<Self, rustls::Error> {
+    /// A reviewer that caches results for `ttl` (`--authentication-token-webhook-cache-ttl`). Fails if the system has
+    /// no random numbers.
+    pub fn new(client: Client, ttl: Duration, reviews: &Reviews) -> Result<Self, rustls::Error> {
         let mut secret = [0; 32];
         rustls::crypto::ring::default_provider()
             .secure_random
@@ -41,21 +44,20 @@ impl TokenReviewer {
             .map_err(rustls::Error::from)?;
         Ok(Self {
             api: Api::all(client),
-            reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(lifetime).build(),
-            known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_FOR).build(),
+            reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(ttl).build(),
+            known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_TTL).build(),
             unauthenticated: UnauthenticatedReviewLimiter::new(),
             secret,
             counts: reviews.token.clone(),
         })
     }
 
-    /// Whose token this is. Requests that show the same token at the same time share one review.
+    /// The owner of the token. Concurrent requests with the same token share one review.
     pub(super) async fn review(&self, token: &[u8]) -> Result<UserInfo, AuthnError> {
-        // A token is ASCII; what is not can't be sent, and is not valid either.
+        // Valid tokens are ASCII.
         let token = str::from_utf8(token).map_err(|_| AuthnError::InvalidToken)?;
         let key = self.key(token);
-        let owner = self.reviews.try_get_with(key, self.review_now(key, token)).await;
-        match owner {
+        match self.reviews.try_get_with(key, self.review_now(key, token)).await {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
             Err(source) if matches!(*source, ReviewError::RateLimited) => {
                 self.counts.refused.inc();
@@ -86,11 +88,10 @@ impl TokenReviewer {
         self.known.contains_key(&self.key(str::from_utf8(token).unwrap()))
     }
 
-    /// What a token is remembered by: never the token. The secret makes the digests of a memory dump
-    /// worthless for guessing.
+    /// The cache key: a digest, so that the token is not kept. The secret prevents guessing tokens from digests in a
+    /// memory dump.
     fn key(&self, token: &str) -> [u8; 32] {
-        let hash = Sha256::new().chain_update(self.secret);
-        hash.chain_update(token).finalize().into()
+        Sha256::new().chain_update(self.secret).chain_update(token).finalize().into()
     }
 }
 
@@ -100,7 +101,7 @@ impl fmt::Debug for TokenReviewer {
     }
 }
 
-/// The user of a valid token; `None` if it is not valid, or names nobody.
+/// The user of a valid token; `None` if the token is not valid, or the review has no user name.
 fn owner(status: TokenReviewStatus) -> Option<UserInfo> {
     if status.authenticated != Some(true) {
         return None;

@@ -1,27 +1,26 @@
-//! Limits the reviews that unauthenticated clients cause: anybody who reaches the port can send an invented token, or
-//! nothing and an invented path, and each costs kube-apiserver a review.
+//! Limits reviews for unauthenticated clients. Anybody who reaches the port can send random tokens, or random paths
+//! without a token, and each causes a review.
 //!
-//! Go's delegated clients are held to the same rate, but share it: there, unauthenticated clients make everybody
-//! wait. Here their reviews are limited apart from all others. A review beyond the limit is refused at once, since a
-//! waiting one would take a connection from other clients.
+//! In Go's delegated clients all reviews share one rate limit, so unauthenticated clients delay everybody. Here their
+//! reviews have a limit of their own. Above it a review is refused at once: a waiting one would occupy a connection.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ReviewError;
+use super::review::ReviewError;
 use crate::limit::{ConcurrencyLimiter, Permit, TokenBucket};
 
-/// Reviews at once. A busy kube-apiserver takes some hundred milliseconds for one, so these are some hundred per
-/// second; one that does not answer holds no more than these for the ten seconds a review may take.
+/// Concurrent reviews. A busy kube-apiserver takes about a hundred milliseconds for one, so this allows some hundred
+/// per second. While it does not answer, no more reviews than this wait for their deadline.
 const REVIEWS_MAX: usize = 32;
 
-/// Reviews per second, and at once after a pause: as in every aggregated API server.
+/// Reviews per second, and the burst: the values of every aggregated API server.
 const REVIEWS_PER_SECOND: u32 = 200;
 const BURST: u32 = 400;
 
 const INTERVAL: Duration = Duration::from_micros(1_000_000 / REVIEWS_PER_SECOND as u64);
 
-/// The limit on the reviews of one kind.
+/// The limit for one kind of reviews.
 #[derive(Debug)]
 pub(crate) struct UnauthenticatedReviewLimiter {
     concurrency: Arc<ConcurrencyLimiter>,
@@ -29,14 +28,15 @@ pub(crate) struct UnauthenticatedReviewLimiter {
 }
 
 impl UnauthenticatedReviewLimiter {
+    /// A limiter with a full token bucket.
     pub(crate) fn new() -> Self {
         let concurrency = ConcurrencyLimiter::new(REVIEWS_MAX, REVIEWS_MAX);
         Self { concurrency, rate: TokenBucket::new(INTERVAL, BURST) }
     }
 
-    /// A permit for one review, unless there are or were too many.
+    /// A permit for one review, or [`ReviewError::RateLimited`].
     pub(crate) fn permit(&self) -> Result<Permit, ReviewError> {
-        // In this order: a review that is refused for the concurrency takes no token.
+        // In this order, because a review above the concurrency limit must not take a token.
         let permit = self.concurrency.try_acquire(()).ok_or(ReviewError::RateLimited)?;
         if self.rate.try_take() { Ok(permit) } else { Err(ReviewError::RateLimited) }
     }

@@ -1,12 +1,12 @@
-//! What a request wants to do, in the words of Kubernetes' rights: the same reading of path and method as
-//! kube-apiserver's, so that both check the same right.
+//! The attributes of a request for authorization. Path and method are interpreted as in kube-apiserver, so that both
+//! check the same permission.
 
 use percent_encoding::percent_decode_str;
 
-/// What is asked of the authorizer.
+/// What a request does, for the authorizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attributes {
-    /// Something below `/apis/<group>/<version>/`.
+    /// A path below `/apis/<group>/<version>/`.
     Resource {
         /// `list`, `get`, `watch`, `create`, …; empty for OPTIONS.
         verb: String,
@@ -14,26 +14,26 @@ pub enum Attributes {
         group: String,
         /// The group's version.
         version: String,
-        /// The namespace; `None` at the cluster scope.
+        /// The namespace; `None` at cluster scope.
         namespace: Option<String>,
-        /// The resource: for an external metric its name.
+        /// The resource; for an external metric, its name.
         resource: String,
-        /// What is wanted of the resource: for a custom metric its name.
+        /// The subresource; for a custom metric, its name.
         subresource: Option<String>,
-        /// The one object, or `*`.
+        /// The object, or `*`.
         name: Option<String>,
     },
     /// Any other path, such as `/metrics` or discovery.
     NonResource {
         /// The method in lower case.
         verb: String,
-        /// The path, decoded.
+        /// The decoded path.
         path: String,
     },
 }
 
 impl Attributes {
-    /// The length of all that the caller could choose, in bytes.
+    /// The length of what the client chooses, in bytes.
     pub(super) fn len(&self) -> usize {
         match self {
             Self::NonResource { verb, path } => verb.len() + path.len(),
@@ -47,8 +47,8 @@ impl Attributes {
     }
 }
 
-/// The rights a request needs. `path` and `query` are as they came, percent-encoded; the path is cut at its
-/// slashes first and decoded then, so an encoded slash stays inside its segment, as in the router.
+/// The attributes of a request. `path` and `query` are percent-encoded. The path is split first and decoded then, so an
+/// encoded slash stays in its segment, as in the router.
 pub fn attributes_of(method: &str, path: &str, query: &str) -> Attributes {
     let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
     match segments.as_slice() {
@@ -77,13 +77,13 @@ fn resource(method: &str, query: &str, group: &str, version: &str, rest: &[Strin
     }
 }
 
-/// The namespace, and what is wanted in it. A namespace on its own is itself what is wanted, and so are its
-/// two subresources.
+/// The namespace, and the segments after it. A path that ends with a namespace, or with one of its two subresources, is
+/// about the resource `namespaces` itself.
 fn cut_namespace(rest: &[String]) -> (Option<String>, &[String]) {
     match rest {
-        [namespaces, namespace, wanted, ..] if namespaces == "namespaces" => {
-            let subresource = wanted == "status" || wanted == "finalize";
-            let rest = if subresource { rest } else { &rest[2..] };
+        [namespaces, namespace, next, ..] if namespaces == "namespaces" => {
+            let is_subresource = next == "status" || next == "finalize";
+            let rest = if is_subresource { rest } else { &rest[2..] };
             (Some(namespace.clone()), rest)
         }
         [namespaces, namespace] if namespaces == "namespaces" => (Some(namespace.clone()), rest),
@@ -105,12 +105,12 @@ fn verb(method: &str, query: &str, named: bool) -> &'static str {
     }
 }
 
-/// `?watch` with anything but `false` or `0`.
+/// `?watch` with any value but `false` and `0`.
 fn wants_watch(query: &str) -> bool {
     parameter(query, "watch").is_some_and(|value| !value.eq_ignore_ascii_case("false") && value != "0")
 }
 
-/// The object that `fieldSelector=metadata.name=<name>` asks for.
+/// The name in `fieldSelector=metadata.name=<name>`.
 fn selected_name(query: &str) -> Option<String> {
     let selector = parameter(query, "fieldSelector")?;
     let name = selector.split(',').find_map(|term| {
@@ -126,7 +126,7 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// Bytes that are no text become U+FFFD, of which no name is made.
+/// Percent-decodes; invalid UTF-8 becomes U+FFFD, which no name contains.
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 use super::Attributes;
 use crate::authn::UserInfo;
 
-/// A digest of all that a review is asked about: small, however many groups the user has.
+/// A digest of everything that a review contains: small, however many groups the user has.
 pub(super) type Key = [u8; 32];
 
-/// The key of one decision. Each part is written with its length, and each optional part with whether it is present, so
+/// The key of a decision. Each part is written with its length, and each optional part with whether it is present, so
 /// that no two requests are written alike.
 pub(super) fn of(user: &UserInfo, wanted: &Attributes) -> Key {
     let mut written = Written::default();

@@ -1,7 +1,7 @@
-//! Authorization: may the user do this? `system:masters` and the paths open to everybody are allowed at once; for everything
-//! else the Kubernetes API decides (`SubjectAccessReview`). Without a decision the request is refused.
+//! Authorization. The group `system:masters` may do everything, and some paths are open to everybody; for all else the
+//! Kubernetes API decides (`SubjectAccessReview`). Without a decision the request is refused.
 //!
-//! Decisions are cached for the lifetimes that flags set.
+//! Decisions are cached with the TTLs that flags set.
 
 mod attributes;
 mod key;
@@ -9,7 +9,7 @@ mod options;
 mod paths;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -30,44 +30,43 @@ pub use attributes::{Attributes, attributes_of};
 pub use options::Options;
 pub use paths::InvalidPath;
 
-/// Members of this group may do everything without a review, as in kube-apiserver.
+/// The group whose members may do everything without a review, as in kube-apiserver.
 const MASTERS: &str = "system:masters";
-/// Decisions cached, as in every aggregated API server. A decision uses about 200 bytes.
+/// Cached decisions, as in every aggregated API server. A decision uses about 200 bytes.
 const MAX_DECISIONS: u64 = 8192;
-/// Bytes of a request's attributes above which its decision is not cached: nobody should evict the decisions of others
-/// with requests that will not come again.
+/// Bytes of a request's attributes above which its decision is not cached.
 const MAX_CACHED_LEN: usize = 10_000;
-/// Characters kept of the reason for a denial, which is shown to the user.
+/// Characters of the authorizer's reason that are passed on to the user.
 const MAX_REASON_CHARS: usize = 1_000;
 
-/// Why a request is not allowed.
+/// Why a request is not authorized.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthzError {
-    /// The user does not have the permission: a 403.
+    /// The user does not have the permission: 403.
     #[error("not allowed")]
     Denied {
         /// The authorizer's reason, for the user; may be empty.
         reason: String,
     },
-    /// Too many reviews for unauthenticated users are in flight, or were lately: a 429.
-    #[error("too many requests of anonymous users, please try again later")]
+    /// Too many reviews for anonymous users: 429.
+    #[error("too many requests from anonymous users, please try again later")]
     TooManyReviews,
-    /// The Kubernetes API did not decide. The request is refused all the same: a 500.
-    #[error("the user's rights could not be reviewed")]
+    /// There is no decision, so the request is refused: 500.
+    #[error("the user's permissions could not be reviewed")]
     ReviewFailed {
-        /// Why not. For the log.
+        /// The cause. For the log.
         #[source]
         source: Arc<ReviewError>,
     },
 }
 
-/// Decides whether a user may do what a request wants.
+/// Decides whether a request is allowed.
 #[derive(Debug)]
 pub struct Authorizer {
     api: Api<SubjectAccessReview>,
     open_paths: OpenPaths,
     decisions: Cache<Key, Decision>,
-    /// Bounds the reviews for unauthenticated users.
+    /// Limits the reviews for anonymous users.
     unauthenticated: UnauthenticatedReviewLimiter,
     reviews: ReviewCounts,
 }
@@ -78,7 +77,7 @@ impl Authorizer {
         let decisions = Cache::builder()
             .max_capacity(MAX_DECISIONS)
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(Lifetimes { allowed: options.allowed_ttl, denied: options.denied_ttl })
+            .expire_after(Ttls { allowed: options.allowed_ttl, denied: options.denied_ttl })
             .build();
         Ok(Self {
             api: Api::all(client),
@@ -89,7 +88,7 @@ impl Authorizer {
         })
     }
 
-    /// `Ok` if `user` may do what `wanted` says.
+    /// `Ok` if `user` is allowed to do what `wanted` describes.
     pub async fn authorize(&self, user: &UserInfo, wanted: &Attributes) -> Result<(), AuthzError> {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
             return Ok(());
@@ -116,7 +115,7 @@ impl Authorizer {
         if let Some(decision) = self.decisions.get(&key).await {
             return Ok(decision);
         }
-        // Equal requests at the same time cause one review.
+        // Concurrent equal requests share one review.
         self.decisions.try_get_with(key, self.review(user, wanted)).await
     }
 
@@ -151,34 +150,28 @@ impl From<SubjectAccessReviewStatus> for Decision {
     }
 }
 
-/// How long each kind of decision is cached.
-struct Lifetimes {
+/// The cache TTL of each kind of decision.
+struct Ttls {
     allowed: Duration,
     denied: Duration,
 }
 
-impl Lifetimes {
-    fn of(&self, decision: &Decision) -> Duration {
-        match decision {
+impl Expiry<Key, Decision> for Ttls {
+    fn expire_after_create(&self, _: &Key, decision: &Decision, _: Instant) -> Option<Duration> {
+        Some(match decision {
             Decision::Allowed => self.allowed,
             Decision::Denied { .. } => self.denied,
-        }
-    }
-}
-
-impl Expiry<Key, Decision> for Lifetimes {
-    fn expire_after_create(&self, _: &Key, decision: &Decision, _: std::time::Instant) -> Option<Duration> {
-        Some(self.of(decision))
+        })
     }
 
     fn expire_after_update(
         &self,
-        _: &Key,
+        key: &Key,
         decision: &Decision,
-        _: std::time::Instant,
+        now: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(self.of(decision))
+        self.expire_after_create(key, decision, now)
     }
 }
 

@@ -8,10 +8,7 @@ use clap::Args;
 use super::paths::OpenPaths;
 use crate::syntax::parse_duration;
 
-/// Probes come without credentials.
-const PROBES: &str = "/healthz,/readyz,/livez";
-
-/// Who may do what, and how long decisions are cached.
+/// Open paths, and the cache of decisions.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Authorization")]
 #[group(skip)]
@@ -21,7 +18,7 @@ pub struct Options {
     pub kubeconfig: Option<PathBuf>,
     /// Paths that need no authorization; a trailing `*` matches any suffix
     #[arg(long = "authorization-always-allow-paths", value_name = "PATH,…", value_delimiter = ',')]
-    #[arg(default_value = PROBES)]
+    #[arg(default_value = "/healthz,/readyz,/livez")]
     pub always_allow_paths: Vec<String>,
     /// Cache TTL for allowed decisions; 0 disables caching
     #[arg(
@@ -41,19 +38,21 @@ pub struct Options {
     pub denied_ttl: Duration,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        let (always_allow_paths, ttl) =
-            (PROBES.split(',').map(str::to_owned).collect(), Duration::from_secs(10));
-        Self { kubeconfig: None, always_allow_paths, allowed_ttl: ttl, denied_ttl: ttl }
-    }
-}
-
 impl Options {
     /// Every invalid flag.
     pub fn errors(&self) -> Vec<String> {
         let parsed = self.always_allow_paths.iter().map(|path| OpenPaths::parse([path]));
         let errors = parsed.filter_map(Result::err);
         errors.map(|error| format!("--authorization-always-allow-paths: {error}")).collect()
+    }
+}
+
+/// The defaults of the flags.
+#[cfg(test)]
+impl Default for Options {
+    fn default() -> Self {
+        let always_allow_paths = ["/healthz", "/readyz", "/livez"].map(str::to_owned).into();
+        let ttl = Duration::from_secs(10);
+        Self { kubeconfig: None, always_allow_paths, allowed_ttl: ttl, denied_ttl: ttl }
     }
 }

@@ -5,42 +5,33 @@
 #[error("{0:?} must begin with / and may contain * only at its end")]
 pub struct InvalidPath(String);
 
-/// Paths that need no authorization: exact ones, and prefixes (written with a trailing `*`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct OpenPaths {
-    exact: Vec<String>,
-    prefixes: Vec<String>,
-}
+/// Paths that need no authorization: exact ones, and prefixes with a trailing `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OpenPaths(Vec<String>);
 
 impl OpenPaths {
     /// Parses the entries of the flag; empty entries are ignored.
     pub(super) fn parse<T: AsRef<str>>(entries: impl IntoIterator<Item = T>) -> Result<Self, InvalidPath> {
-        let mut paths = Self { exact: Vec::new(), prefixes: Vec::new() };
+        let mut paths = Vec::new();
         for entry in entries {
             let path = entry.as_ref().trim();
-            if !path.is_empty() {
-                paths.add(path)?;
+            if path.is_empty() {
+                continue;
             }
+            if !path.starts_with('/') || path.strip_suffix('*').unwrap_or(path).contains('*') {
+                return Err(InvalidPath(path.to_owned()));
+            }
+            paths.push(path.to_owned());
         }
-        Ok(paths)
-    }
-
-    fn add(&mut self, path: &str) -> Result<(), InvalidPath> {
-        let prefix = path.strip_suffix('*');
-        if !path.starts_with('/') || prefix.unwrap_or(path).contains('*') {
-            return Err(InvalidPath(path.to_owned()));
-        }
-        match prefix {
-            Some(prefix) => self.prefixes.push(prefix.to_owned()),
-            None => self.exact.push(path.to_owned()),
-        }
-        Ok(())
+        Ok(Self(paths))
     }
 
     /// Whether this path needs no authorization.
     pub(super) fn contains(&self, path: &str) -> bool {
-        self.exact.iter().any(|open| open == path)
-            || self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()))
+        self.0.iter().any(|open| match open.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => path == open,
+        })
     }
 }
 

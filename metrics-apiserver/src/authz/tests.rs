@@ -1,7 +1,5 @@
 //! Authorization with a fake Kubernetes API.
 
-use std::time::Instant;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -78,7 +76,7 @@ async fn the_review_carries_the_whole_user_and_all_attributes() {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_by_its_path() {
+async fn a_non_resource_path_is_reviewed_by_its_path() {
     let api = FakeApi::start(answer);
     authorizer(&api).authorize(&jane(), &page("/metrics")).await.unwrap();
     let wanted = json!({"verb": "get", "path": "/metrics"});
@@ -86,7 +84,7 @@ async fn a_page_is_asked_for_by_its_path() {
 }
 
 #[tokio::test]
-async fn a_denial_has_its_reason_and_is_remembered() {
+async fn a_denial_has_its_reason_and_is_cached() {
     let api = FakeApi::start(answer);
     let authorizer = authorizer(&api);
     for _ in 0..3 {
@@ -116,14 +114,14 @@ async fn fifty_equal_requests_cause_one_review_and_different_ones_their_own() {
 }
 
 #[tokio::test]
-async fn an_allowance_is_forgotten_after_its_own_lifetime() {
+async fn an_allowed_decision_expires_after_its_own_ttl() {
     let api = FakeApi::start(answer);
     let options = Options { allowed_ttl: Duration::from_millis(1), ..Options::default() };
     let authorizer = Authorizer::new(api.client(), &options, &Reviews::default()).unwrap();
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
     let deadline = Instant::now() + Duration::from_secs(10);
     while api.requests().len() < 3 {
-        assert!(Instant::now() < deadline, "never asked again");
+        assert!(Instant::now() < deadline, "not reviewed again");
         authorizer.authorize(&jane(), &metric("open")).await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -137,7 +135,7 @@ async fn an_allowance_is_forgotten_after_its_own_lifetime() {
 }
 
 #[tokio::test]
-async fn a_failure_lets_nobody_in_and_is_not_remembered() {
+async fn a_failed_review_denies_access_and_is_not_cached() {
     let api = failing(403);
     let authorizer = authorizer(&api);
     for _ in 0..2 {
@@ -152,7 +150,7 @@ async fn a_failure_lets_nobody_in_and_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_tried_five_times() {
+async fn a_temporary_failure_is_tried_five_times() {
     let api = failing(429);
     let outcome = authorizer(&api).authorize(&jane(), &metric("open")).await;
     assert!(matches!(outcome, Err(AuthzError::ReviewFailed { .. })));
@@ -160,13 +158,13 @@ async fn a_failure_that_may_pass_is_tried_five_times() {
 }
 
 #[tokio::test]
-async fn an_answer_that_allows_and_denies_is_a_no() {
+async fn an_answer_that_allows_and_denies_is_a_denial() {
     let api = FakeApi::start(|_| decision(&json!({"allowed": true, "denied": true})));
     assert_denied(&authorizer(&api).authorize(&jane(), &metric("open")).await);
 }
 
 #[tokio::test]
-async fn administrators_and_open_paths_are_not_asked_about() {
+async fn system_masters_and_open_paths_need_no_review() {
     let api = failing(500);
     let authorizer = authorizer(&api);
     authorizer.authorize(&jane(), &page("/readyz")).await.unwrap();
@@ -207,7 +205,7 @@ fn anonymous() -> UserInfo {
 }
 
 #[tokio::test]
-async fn unauthenticated_reviews_are_bounded_and_keep_nobody_else_from_theirs() {
+async fn reviews_for_anonymous_users_are_limited_and_do_not_delay_others() {
     let api = FakeApi::start(answer);
     let (authorizer, user) = (authorizer(&api), anonymous());
     let long = "m".repeat(MAX_CACHED_LEN);
@@ -224,8 +222,8 @@ async fn unauthenticated_reviews_are_bounded_and_keep_nobody_else_from_theirs() 
     assert!(known.is_ok(), "{known:?}");
     let denied = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::Denied { .. }))).count();
     assert_eq!((denied, api.requests().len()), (32, 32 + 1));
-    let told = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::TooManyReviews))).count();
-    assert_eq!(told, 150 - 32);
-    // Neither is anybody told so any longer, nor is it remembered of the query.
+    let limited = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::TooManyReviews))).count();
+    assert_eq!(limited, 150 - 32);
+    // The limit applies no longer, and the refusal is not cached.
     assert_denied(&authorizer.authorize(&user, &page("/148")).await);
 }

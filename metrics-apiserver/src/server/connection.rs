@@ -88,7 +88,7 @@ impl Acceptor {
             }
         });
         if drained.await.is_err() {
-            tracing::warn!(connections = connections.len(), "closing connections that did not end in time");
+            tracing::warn!(connections = connections.len(), "closing connections that are still open after the drain timeout");
             connections.shutdown().await;
         }
     }

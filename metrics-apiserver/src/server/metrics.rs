@@ -49,13 +49,13 @@ impl Metrics {
             in_flight: Gauge::default(),
         };
         let own = registry.sub_registry_with_prefix("metrics_apiserver_http");
-        own.register("requests", "Requests answered", metrics.requests.clone());
+        own.register("requests", "Completed requests, by verb, resource and code", metrics.requests.clone());
         own.register(
             "request_duration_seconds",
-            "Time from headers read to answer made",
+            "Time from the parsed headers to the finished answer",
             metrics.durations.clone(),
         );
-        own.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        own.register("requests_in_flight", "Requests in flight", metrics.in_flight.clone());
         metrics
     }
 

@@ -1,7 +1,7 @@
-//! The way of spans to the collector: a queue that never makes anybody wait, and one task that empties it.
+//! Sends spans to the collector: a queue that never blocks, and a task that sends what is in it.
 //!
-//! Not the SDK's batch processor: its thread has no runtime, which the HTTP client needs, cannot be joined while a collector
-//! hangs, and says every time that an export failed. A task of our runtime is joined as all others are.
+//! The SDK's batch processor is not used: its thread has no runtime, which the HTTP client needs, cannot be joined
+//! while a collector hangs, and logs every failed export.
 
 use std::time::Duration;
 
@@ -14,40 +14,40 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Spans that wait; one more is lost. At a kilobyte each they take two of the 160 MB that the manifests allow. As a traced
-/// read leaves two or three, some seven hundred of them can be answered while one batch is on its way.
+/// Spans in the queue; further spans are dropped. At a kilobyte each they use 2 of the 160 MB that the manifests
+/// allow. A traced read has two or three spans, so about seven hundred reads fit while one batch is sent.
 const QUEUE_SPANS_MAX: usize = 2_048;
 
-/// Spans sent at once: about half a megabyte; collectors take several.
+/// Spans per batch: about half a megabyte; collectors accept several.
 const BATCH_SPANS_MAX: usize = 512;
 
-/// How long a span waits for others to be sent with.
+/// How long a span waits for its batch to fill.
 const BATCH_DELAY: Duration = Duration::from_secs(5);
 
-/// How long a collector may take for a batch. It takes milliseconds; the queue fills meanwhile.
+/// The timeout of a batch. Collectors need milliseconds; the queue fills meanwhile.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the process' end waits for what is left in the queue.
+/// How long shutdown waits for the spans in the queue.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A collector that is down says nothing new every five seconds.
+/// How often dropped spans are logged at most.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The end of the queue where spans come in, on whatever thread they end.
+/// The sending end of the queue, used by every thread that ends a span.
 #[derive(Debug)]
 pub(super) struct Queue {
     spans: mpsc::Sender<SpanData>,
     lost: Counter,
 }
 
-/// The other end.
+/// The receiving end of the queue.
 #[derive(Debug)]
 pub struct Export<E> {
     exporter: E,
     spans: mpsc::Receiver<SpanData>,
     batch: Vec<SpanData>,
     lost: Counter,
-    /// When and how many of them were last reported.
+    /// When dropped spans were last logged, and how many there were.
     reported: Option<(Instant, u64)>,
 }
 
@@ -78,7 +78,7 @@ impl SpanProcessor for Queue {
 }
 
 impl<E: SpanExporter> Export<E> {
-    /// Sends spans until told to stop, and then what is left of them.
+    /// Sends spans until `stop`, and then those that are left in the queue.
     async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut is_stopped = false;
         loop {
@@ -88,9 +88,9 @@ impl<E: SpanExporter> Export<E> {
                     is_stopped = true;
                     self.spans.close();
                 }
-                filled = timeout(BATCH_DELAY, self.fill()) => {
+                is_closed = timeout(BATCH_DELAY, self.fill()) => {
                     self.send().await;
-                    if filled == Ok(Filled::Over) {
+                    if is_closed == Ok(true) {
                         return;
                     }
                 }
@@ -98,15 +98,15 @@ impl<E: SpanExporter> Export<E> {
         }
     }
 
-    /// Takes spans off the queue until a batch is full. Given up before, it has lost none.
-    async fn fill(&mut self) -> Filled {
+    /// Receives spans until the batch is full; `true` if the queue is closed and empty. Cancel-safe.
+    async fn fill(&mut self) -> bool {
         while self.batch.len() < BATCH_SPANS_MAX {
-            let room = BATCH_SPANS_MAX - self.batch.len();
-            if self.spans.recv_many(&mut self.batch, room).await == 0 {
-                return Filled::Over;
+            let missing = BATCH_SPANS_MAX - self.batch.len();
+            if self.spans.recv_many(&mut self.batch, missing).await == 0 {
+                return true;
             }
         }
-        Filled::Up
+        false
     }
 
     async fn send(&mut self) {
@@ -123,10 +123,10 @@ impl<E: SpanExporter> Export<E> {
         if failure.is_some() {
             self.lost.inc_by(spans);
         }
-        self.report(failure.as_deref().unwrap_or("spans come faster than the collector takes them"));
+        self.report(failure.as_deref().unwrap_or("the queue is full"));
     }
 
-    /// Says that spans are lost, if any are, unless it was said a moment ago.
+    /// Logs that spans were dropped, at most once per [`REPORT_INTERVAL`].
     fn report(&mut self, cause: &str) {
         let known = self.reported.map_or(0, |(_, lost)| lost);
         let is_new = self.reported.is_none_or(|(at, _)| at.elapsed() >= REPORT_INTERVAL);
@@ -134,20 +134,12 @@ impl<E: SpanExporter> Export<E> {
         if is_new && lost > known {
             self.reported = Some((Instant::now(), lost));
             let lost = lost - known;
-            tracing::warn!(cause, lost, "traces do not reach the collector; their spans are dropped");
+            tracing::warn!(cause, lost, "cannot send traces to the collector; spans are dropped");
         }
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Filled {
-    /// A batch is full.
-    Up,
-    /// There will be no more spans.
-    Over,
-}
-
-/// The task that empties the queue, if there is one.
+/// The task that sends spans, if traces are enabled.
 #[derive(Debug)]
 pub struct Exporting {
     tasks: JoinSet<()>,
@@ -156,8 +148,8 @@ pub struct Exporting {
 }
 
 impl Exporting {
-    /// Begins to send spans; without an export, it does nothing.
-    pub fn begin<E: SpanExporter + 'static>(export: Option<Export<E>>) -> Self {
+    /// Starts the task; without an export, there is none.
+    pub fn start<E: SpanExporter + 'static>(export: Option<Export<E>>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let mut tasks = JoinSet::new();
         let lost = export.as_ref().map(|export| export.lost.clone()).unwrap_or_default();
@@ -167,18 +159,18 @@ impl Exporting {
         Self { tasks, stop, lost }
     }
 
-    /// Registers how many spans were lost.
+    /// Registers the metric of dropped spans.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Spans that reached no collector";
+        let help = "Trace spans that were dropped instead of sent";
         registry.register("metrics_apiserver_trace_spans_lost", help, self.lost.clone());
     }
 
-    /// The task, for whoever looks after the tasks of the process.
+    /// The task, for supervision.
     pub fn tasks(&mut self) -> &mut JoinSet<()> {
         &mut self.tasks
     }
 
-    /// Sends what is left, for two seconds at most; for when no more spans are made.
+    /// Sends the spans that are left, for at most [`FLUSH_TIMEOUT`]. Called when no more spans are made.
     pub async fn flush(self) {
         let Self { mut tasks, stop, .. } = self;
         drop(stop);

@@ -1,8 +1,7 @@
-//! The log: lines for whoever reads them, written by a thread of its own.
+//! The log, written to standard error by a thread of its own.
 //!
-//! What reads standard error may stop reading: a node whose disk is full or slow does. Whoever has something to say, which
-//! is whoever answers reads, must not stop with it. So lines wait in a queue, and what finds no room there is lost and
-//! counted.
+//! The reader of standard error may block, for example on a node whose disk is full or slow. That must not block
+//! requests: lines are queued, and dropped and counted when the queue is full.
 
 use std::io;
 
@@ -21,11 +20,11 @@ use tracing_subscriber::registry::LookupSpan;
 use super::options::{Format, Verbosity};
 use super::traces;
 
-/// Lines that wait; one more is lost. At 300 bytes each they take a hundredth of the memory that the manifests allow; a line
-/// about a request is never longer than the request's head.
+/// Lines in the queue; further lines are dropped. At 300 bytes each they use a hundredth of the memory that the
+/// manifests allow; the line of a request is never longer than the request's head.
 const QUEUE_LINES_MAX: usize = 4_096;
 
-/// The log under way. When this value ends, what waits is written first, for about a second at most.
+/// The running log. When dropped, it writes the lines in the queue, for about a second at most.
 #[derive(Debug)]
 pub struct Log {
     lost: ErrorCounter,
@@ -33,14 +32,14 @@ pub struct Log {
 }
 
 impl Log {
-    /// Registers how many lines were lost.
+    /// Registers the metric of dropped lines.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Lost(self.lost.clone())));
     }
 }
 
-/// Begins to write lines to `writer`. The libraries below us speak only of warnings, until everything is wanted.
-pub(super) fn begin<S>(
+/// Starts logging to `writer`.
+pub(super) fn start<S>(
     writer: impl io::Write + Send + 'static,
     verbosity: Verbosity,
     format: Format,
@@ -59,7 +58,7 @@ where
     (lines.with_filter(filter(verbosity)), Log { lost, _writing: writing })
 }
 
-/// What the log shows.
+/// Dependencies log warnings only, until everything is logged.
 fn filter(verbosity: Verbosity) -> Targets {
     let (own, others) = match verbosity {
         Verbosity::Operator => (LevelFilter::INFO, LevelFilter::WARN),
@@ -77,7 +76,8 @@ struct Lost(ErrorCounter);
 
 impl Collector for Lost {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (name, help) = ("metrics_apiserver_log_lines_lost", "Log lines for which there was no room");
+        let (name, help) =
+            ("metrics_apiserver_log_lines_lost", "Log lines that were dropped because the queue was full");
         let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         let lost = u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX);
         ConstCounter::new(lost).encode(encoder)
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// Standard error as a pipe that nobody reads, until `opened` has come or its sender has gone.
+    /// A pipe that nobody reads until `opened` receives something or its sender is dropped.
     struct Pipe {
         opened: Receiver<()>,
         lines: Sender<Vec<u8>>,
@@ -112,10 +112,10 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_reads_stops_nobody_and_its_lost_lines_are_counted() {
+    fn a_log_that_nobody_reads_does_not_block_and_dropped_lines_are_counted() {
         let (open, opened) = mpsc::channel();
-        let (told, lines) = mpsc::channel();
-        let (layer, log) = begin(Pipe { opened, lines: told }, Verbosity::Operator, Format::Text);
+        let (written, lines) = mpsc::channel();
+        let (layer, log) = start(Pipe { opened, lines: written }, Verbosity::Operator, Format::Text);
         let subscriber = tracing_subscriber::registry().with(layer);
         let said = QUEUE_LINES_MAX + 1_000;
         tracing::subscriber::with_default(subscriber, || {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_costs_only_those_who_asked_for_it() {
+    fn spans_are_enabled_only_at_the_verbosity_that_shows_them() {
         let is_on = |verbosity, target, level| filter(verbosity).would_enable(target, &level);
         assert!(!is_on(Verbosity::Operator, "metrics_apiserver::server::observe", Level::DEBUG));
         assert!(is_on(Verbosity::Requests, "metrics_apiserver::server::observe", Level::DEBUG));

@@ -1,4 +1,4 @@
-//! The flags of log and traces.
+//! The flags of logging and tracing.
 
 use clap::builder::{RangedU64ValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
@@ -8,7 +8,7 @@ use crate::syntax::{BaseUrl, ParseUrlError};
 /// The path of the traces endpoint of an OTLP collector, below its base URL.
 pub(super) const TRACES_PATH: &str = "/v1/traces";
 
-/// What is logged, and where traces are sent.
+/// Logging and tracing.
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 pub struct Options {
@@ -77,8 +77,8 @@ impl Options {
         }
     }
 
-    /// The collector of traces, if there is one. The flag stays a text until here: an error of the command line's
-    /// parser would repeat it, with a password that it may contain.
+    /// The URL of the collector. It is not parsed by clap, whose errors would quote it with a password that it may
+    /// contain.
     pub(super) fn endpoint(&self) -> Result<Option<BaseUrl>, ParseUrlError> {
         self.otlp_endpoint.as_deref().map(|url| BaseUrl::parse(url, TRACES_PATH)).transpose()
     }

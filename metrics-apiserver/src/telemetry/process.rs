@@ -1,4 +1,4 @@
-//! What is worth knowing of any process: its version, memory, processor time and files.
+//! Metrics of the process: version, memory, CPU time and files.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,10 +10,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-/// Registers what is worth knowing of any process.
+/// Registers the metrics of the process.
 pub fn register_process_metrics(registry: &mut Registry) {
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("metrics_apiserver_build", "The version that runs", version);
+    registry.register("metrics_apiserver_build", "Version of the running binary", version);
     registry.register_collector(Box::new(Process { started_at: seconds_since_epoch() }));
 }
 
@@ -21,7 +21,7 @@ fn seconds_since_epoch() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Reads `/proc` when it is scraped; where there is none, the numbers are left out.
+/// Reads `/proc` at each scrape; without it, the metrics are left out.
 #[derive(Debug)]
 struct Process {
     started_at: f64,
@@ -29,34 +29,24 @@ struct Process {
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut write = |name, help, metric: &dyn Encode| metric.encode(&mut encoder, name, help);
+        let mut write = |name, help, metric: &dyn EncodeMetric| {
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
         write(
             "process_start_time_seconds",
-            "When the process started, in seconds since 1970",
+            "Start time of the process since the Unix epoch in seconds",
             &ConstGauge::new(self.started_at),
         )?;
         if let Some(bytes) = resident_bytes() {
-            write("process_resident_memory_bytes", "Memory in use", &ConstGauge::new(bytes))?;
+            write("process_resident_memory_bytes", "Resident memory size in bytes", &ConstGauge::new(bytes))?;
         }
         if let Some(seconds) = cpu_seconds() {
-            write("process_cpu_seconds", "Processor time spent", &ConstCounter::new(seconds))?;
+            write("process_cpu_seconds", "User and system CPU time in seconds", &ConstCounter::new(seconds))?;
         }
         if let Some(count) = open_files() {
-            write("process_open_fds", "Files and sockets open", &ConstGauge::new(count))?;
+            write("process_open_fds", "Number of open file descriptors", &ConstGauge::new(count))?;
         }
         Ok(())
-    }
-}
-
-/// [`EncodeMetric`] with its descriptor, so that gauges and counters fit one list.
-trait Encode {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result;
-}
-
-impl<M: EncodeMetric> Encode for M {
-    fn encode(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str) -> std::fmt::Result {
-        let metric = encoder.encode_descriptor(name, help, None, self.metric_type())?;
-        EncodeMetric::encode(self, metric)
     }
 }
 
@@ -67,12 +57,13 @@ fn resident_bytes() -> Option<i64> {
     Some(kibibytes * 1024)
 }
 
-/// Linux counts in hundredths of a second for every program outside the kernel.
+/// Linux reports CPU time to user space in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 fn cpu_seconds() -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets and may hold spaces; utime and stime are fields 14 and 15.
+    // The second field is the program's name in brackets, which may contain spaces; utime and stime are fields 14 and
+    // 15.
     let (_, fields) = stat.rsplit_once(") ")?;
     let mut ticks = fields.split(' ').skip(11);
     let user: f64 = ticks.next()?.parse().ok()?;
@@ -89,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_tells_its_memory_time_and_files() {
+    fn memory_cpu_time_and_files_are_reported() {
         let mut registry = Registry::default();
         register_process_metrics(&mut registry);
         let mut text = String::new();

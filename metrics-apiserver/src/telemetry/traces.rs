@@ -1,19 +1,19 @@
-//! Traces by OTLP: which spans they are made of, and how a trace comes in and goes on. Off unless a collector is named.
+//! Traces by OTLP: their spans, and the `traceparent` of requests. Off unless a collector is configured.
 //!
-//! A span of a trace has the target [`TARGET`] (`info_span!(target: "traces", …)`) and is made of nothing else; the log
-//! does not show it. The rooms name no OpenTelemetry: `otel.kind`, `otel.name` and `otel.status_code` are fields that the
-//! layer understands. Where traces are off such a span is disabled, which costs a read one comparison.
+//! Traces consist of the spans with target [`TARGET`] (`info_span!(target: "traces", …)`), which are not logged. Other
+//! rooms do not use OpenTelemetry: they set the fields `otel.kind`, `otel.name` and `otel.status_code`. If traces are
+//! off, these spans are disabled, which costs a read one comparison.
 //!
-//! Whether a trace is kept is decided at its root: by kube-apiserver, whose `traceparent` says so, or else by the rate.
+//! Sampling is decided at the root of a trace: by the caller's `traceparent`, or else by the sampling rate.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
 };
-use opentelemetry_otlp::{ExporterBuildError, Protocol, RetryPolicy, SpanExporter};
+use opentelemetry_otlp::{Protocol, RetryPolicy, SpanExporter};
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanExporter as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanExporter as _};
 use reqwest::redirect;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, Subscriber};
@@ -22,95 +22,70 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::error::InitError;
 use super::export::{Export, export};
 use super::options::TRACES_PATH;
-use crate::syntax::{BaseUrl, ParseUrlError};
+use crate::syntax::BaseUrl;
 
-/// The target of the spans that traces are made of.
+/// The target of the spans of traces.
 pub(super) const TARGET: &str = "traces";
 
-/// Why traces cannot be sent.
-#[derive(Debug, thiserror::Error)]
-pub enum TraceError {
-    /// The flag that names the collector is wrong.
-    #[error("--otlp-endpoint: {0}")]
-    Endpoint(#[from] ParseUrlError),
-    /// The client cannot be made: TLS, most likely.
-    #[error("cannot make an http client for the collector of traces")]
-    Client(#[from] reqwest::Error),
-    /// The exporter does not accept its settings.
-    #[error("cannot make an exporter of traces")]
-    Exporter(#[from] ExporterBuildError),
-}
-
-/// Makes spans for the collector and takes them there.
-#[derive(Debug)]
-pub struct Traces {
-    tracer: SdkTracer,
-    export: Export<SpanExporter>,
-}
-
-impl Traces {
-    /// Prepares both ends, without connecting. Of a million requests without a sampling decision
-    /// `sampling_rate_per_million` are traced.
-    pub fn new(endpoint: &BaseUrl, sampling_rate_per_million: u32) -> Result<Self, TraceError> {
-        let resource = Resource::builder()
-            .with_service_name(env!("CARGO_PKG_NAME"))
-            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
-        let mut exporter = SpanExporter::builder()
-            .with_http()
-            .with_http_client(http_client(endpoint)?)
-            .with_endpoint(format!("{}{TRACES_PATH}", endpoint.as_str()))
-            .with_protocol(Protocol::HttpBinary)
-            // What a collector does not take now is lost: to keep it would only delay what comes next.
-            .with_retry_policy(RetryPolicy::disabled())
-            .build()?;
-        exporter.set_resource(&resource);
-        let (queue, export) = export(exporter);
-        let rate = f64::from(sampling_rate_per_million) / 1e6;
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(queue)
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(rate))))
-            .build();
-        Ok(Self { tracer: provider.tracer(env!("CARGO_PKG_NAME")), export })
-    }
-
-    /// What makes the spans, and what sends them.
-    pub(super) fn split<S>(self) -> (impl Layer<S> + Send + Sync, Export<SpanExporter>)
-    where
-        S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
-    {
-        let layer = OpenTelemetryLayer::new(self.tracer)
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_level(false)
-            .with_tracked_inactivity(false)
-            .with_context_activation(false)
-            .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
-        (layer, self.export)
-    }
+/// The layer that makes spans, and the export that sends them. Does not connect yet. Of a million requests without a
+/// sampling decision, `sampling_rate_per_million` are traced.
+pub(super) fn layer<S>(
+    endpoint: &BaseUrl,
+    sampling_rate_per_million: u32,
+) -> Result<(impl Layer<S> + Send + Sync + use<S>, Export<SpanExporter>), InitError>
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+{
+    let resource = Resource::builder()
+        .with_service_name(env!("CARGO_PKG_NAME"))
+        .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .build();
+    let mut exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(http_client(endpoint)?)
+        .with_endpoint(format!("{}{TRACES_PATH}", endpoint.as_str()))
+        .with_protocol(Protocol::HttpBinary)
+        // A retry would delay the spans after it.
+        .with_retry_policy(RetryPolicy::disabled())
+        .build()?;
+    exporter.set_resource(&resource);
+    let (queue, export) = export(exporter);
+    let rate = f64::from(sampling_rate_per_million) / 1e6;
+    let provider = SdkTracerProvider::builder()
+        .with_span_processor(queue)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(rate))))
+        .build();
+    let layer = OpenTelemetryLayer::new(provider.tracer(env!("CARGO_PKG_NAME")))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_level(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
+    Ok((layer, export))
 }
 
 fn http_client(endpoint: &BaseUrl) -> Result<reqwest::Client, reqwest::Error> {
-    // reqwest panics without one. Fails if there is one already, which is as good.
+    // reqwest panics without a default provider. The error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none());
-    // Without TLS the system's CAs are not needed.
+    // Without TLS, the CAs of the system are not needed.
     if endpoint.is_https() { builder.build() } else { builder.tls_certs_only([]).build() }
 }
 
-/// Makes `span`, not entered yet, a part of the trace that a `traceparent` header names. Anybody can send one: what is not
-/// exactly as it should be counts as none.
+/// Adds `span`, which must not be entered yet, to the trace of a `traceparent` header. An invalid header is ignored.
 pub fn continue_trace(span: &Span, traceparent: &[u8]) {
     if let Some(caller) = caller(traceparent) {
-        // Fails only if the span is none of a trace.
+        // Fails only if the span is disabled.
         let _ = span.set_parent(Context::new().with_remote_span_context(caller));
     }
 }
 
-/// The `traceparent` for a request that is sent now, if it belongs to a trace that is kept.
+/// The `traceparent` for a request to a backend, if the current span is sampled.
 pub fn traceparent() -> Option<String> {
     let context = Span::current().context();
     let span = context.span();
@@ -118,7 +93,7 @@ pub fn traceparent() -> Option<String> {
     span.is_sampled().then(|| format!("00-{}-{}-01", span.trace_id(), span.span_id()))
 }
 
-/// `00-` trace id `-` span id `-` flags, in lower-case hexadecimal digits.
+/// `00-<trace id>-<span id>-<flags>`, in lower-case hexadecimal digits.
 const TRACEPARENT_BYTES: usize = 55;
 
 fn caller(traceparent: &[u8]) -> Option<SpanContext> {
@@ -143,7 +118,7 @@ mod tests {
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn a_traceparent_names_trace_span_and_whether_it_is_kept() {
+    fn a_traceparent_has_trace_id_span_id_and_the_sampled_flag() {
         let parent = caller(GOOD.as_bytes()).unwrap();
         assert_eq!(parent.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(parent.span_id().to_string(), "b7ad6b7169203331");
@@ -154,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceparent_is_none() {
+    fn an_invalid_traceparent_is_ignored() {
         let zeros = |range: std::ops::Range<usize>| {
             let mut text = GOOD.to_owned();
             text.replace_range(range.clone(), &"0".repeat(range.len()));
@@ -183,14 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_may_speak_tls_and_have_a_path() {
+    fn a_collector_may_use_tls_and_have_a_path() {
         for endpoint in ["http://collector:4318", "https://collector", "https://[::1]:4318/otlp"] {
-            Traces::new(&BaseUrl::parse(endpoint, TRACES_PATH).unwrap(), 1).unwrap();
+            layer::<tracing_subscriber::Registry>(&BaseUrl::parse(endpoint, TRACES_PATH).unwrap(), 1)
+                .unwrap();
         }
     }
 
     #[test]
-    fn outside_a_trace_nothing_is_told_on() {
+    fn outside_a_trace_there_is_no_traceparent() {
         assert_eq!(traceparent(), None);
         continue_trace(&Span::none(), GOOD.as_bytes());
     }

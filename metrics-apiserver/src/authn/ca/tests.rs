@@ -1,4 +1,4 @@
-//! Which certificates of a bundle vouch, and when. Time is an argument.
+//! Which certificates of a bundle are used as CAs, and when. Time is an argument.
 
 use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, date_time_ymd};
 
@@ -7,10 +7,10 @@ use crate::authn::fake::{Ca, Wanted};
 
 type Change = fn(&mut CertificateParams);
 
-/// A long time, in seconds: what a test waits for is not a leaf's end.
+/// In seconds; leaf certificates do not expire in these tests.
 const YEARS: i64 = 3_600 * 24 * 3_650;
 
-/// An authority that is valid from so many seconds before now to so many after it.
+/// A CA that is valid from `before` seconds ago until `after` seconds from now.
 fn limited(name: &str, before: u64, after: u64) -> Ca {
     let now = Duration::from_secs(UnixTime::now().as_secs());
     Ca::with(name, |params| {
@@ -27,80 +27,80 @@ fn jane(ca: &Ca) -> Vec<CertificateDer<'static>> {
     ca.issue(&Wanted { cn: "jane", lifetime: YEARS, ..Wanted::default() }).chain
 }
 
-/// What the set says of the peer, so many seconds from now.
-async fn is_vouched_for(set: &CaSet, peer: &[CertificateDer<'static>], in_seconds: u64) -> bool {
+/// Whether the set accepts the peer, `in_seconds` from now.
+async fn is_accepted(set: &CaSet, peer: &[CertificateDer<'static>], in_seconds: u64) -> bool {
     let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs() + in_seconds));
     set.verify_at(&Chain::new(peer).unwrap(), then).await.is_ok()
 }
 
 #[tokio::test]
-async fn an_authority_that_has_expired_vouches_for_nobody() {
+async fn an_expired_ca_signs_for_nobody() {
     let (expired, good) = (limited("ca", 7_200, 0), Ca::new("ca"));
     let (theirs, ours) = (jane(&expired), jane(&good));
     let both = set(&[&expired, &good]).unwrap();
-    assert!(!is_vouched_for(&both, &theirs, 60).await);
-    assert!(is_vouched_for(&both, &ours, 60).await);
-    // A bundle of which nothing is valid any more is a bundle all the same.
-    assert!(!is_vouched_for(&set(&[&expired]).unwrap(), &theirs, 60).await);
+    assert!(!is_accepted(&both, &theirs, 60).await);
+    assert!(is_accepted(&both, &ours, 60).await);
+    // A bundle of expired certificates is not an error.
+    assert!(!is_accepted(&set(&[&expired]).unwrap(), &theirs, 60).await);
 }
 
 #[tokio::test]
-async fn an_authority_that_expires_is_refused_although_a_peer_was_good_a_moment_ago() {
+async fn a_ca_that_expires_is_refused_although_its_verdict_is_cached() {
     let (expiring, good) = (limited("ca", 7_200, 600), Ca::new("ca"));
     let (theirs, ours) = (jane(&expiring), jane(&good));
     let both = set(&[&expiring, &good]).unwrap();
-    for (seconds, vouches) in [(0, true), (590, true), (610, false)] {
-        assert_eq!(is_vouched_for(&both, &theirs, seconds).await, vouches, "in {seconds} s");
-        assert!(is_vouched_for(&both, &ours, seconds).await);
+    for (seconds, accepted) in [(0, true), (590, true), (610, false)] {
+        assert_eq!(is_accepted(&both, &theirs, seconds).await, accepted, "in {seconds} s");
+        assert!(is_accepted(&both, &ours, seconds).await);
     }
 }
 
 #[tokio::test]
-async fn an_authority_vouches_from_its_first_moment() {
+async fn a_ca_is_accepted_from_its_first_second() {
     let now = Duration::from_secs(UnixTime::now().as_secs());
     let coming = Ca::with("ca", |params| {
         params.not_before = date_time_ymd(1970, 1, 1) + now + Duration::from_secs(600);
     });
     let (peer, set) = (jane(&coming), set(&[&coming]).unwrap());
-    assert!(!is_vouched_for(&set, &peer, 590).await);
-    assert!(is_vouched_for(&set, &peer, 610).await);
-    // A clock that is set back.
-    assert!(!is_vouched_for(&set, &peer, 580).await);
+    assert!(!is_accepted(&set, &peer, 590).await);
+    assert!(is_accepted(&set, &peer, 610).await);
+    // The clock is set back.
+    assert!(!is_accepted(&set, &peer, 580).await);
 }
 
 #[tokio::test]
-async fn what_is_no_authority_cannot_sign() {
+async fn a_certificate_that_is_not_a_ca_cannot_sign() {
     let changes: [(&str, Change); 4] = [
         ("no basic constraints", |params| params.is_ca = IsCa::NoCa),
         ("not a CA", |params| params.is_ca = IsCa::ExplicitNoCa),
         ("may not sign certificates", |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]),
-        ("only lists of what is revoked", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
+        ("signs only revocation lists", |params| params.key_usages = vec![KeyUsagePurpose::CrlSign]),
     ];
     let good = Ca::new("ca");
     for (what, change) in changes {
-        let unfit = Ca::with("ca", change);
-        let both = set(&[&unfit, &good]).unwrap();
-        assert!(!is_vouched_for(&both, &jane(&unfit), 0).await, "{what}");
-        assert!(is_vouched_for(&both, &jane(&good), 0).await, "{what}");
-        assert!(matches!(set(&[&unfit]), Err(CaError::Unfit(_))), "{what}");
+        let unusable = Ca::with("ca", change);
+        let both = set(&[&unusable, &good]).unwrap();
+        assert!(!is_accepted(&both, &jane(&unusable), 0).await, "{what}");
+        assert!(is_accepted(&both, &jane(&good), 0).await, "{what}");
+        assert!(matches!(set(&[&unusable]), Err(CaError::Unusable(_))), "{what}");
     }
 }
 
 #[tokio::test]
-async fn what_is_an_authority_signs() {
+async fn roots_and_intermediates_of_a_bundle_sign() {
     let root = Ca::with("ca", |params| {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     });
     let below = root.intermediate("below");
     let mut peer = jane(&below);
-    assert!(is_vouched_for(&set(&[&below]).unwrap(), &peer, 0).await, "an intermediate in the bundle");
+    assert!(is_accepted(&set(&[&below]).unwrap(), &peer, 0).await, "an intermediate in the bundle");
     peer.push(below.der());
     let set = set(&[&root]).unwrap();
-    assert!(is_vouched_for(&set, &peer, 0).await);
-    assert!(is_vouched_for(&set, &jane(&root), 0).await);
+    assert!(is_accepted(&set, &peer, 0).await);
+    assert!(is_accepted(&set, &jane(&root), 0).await);
 }
 
-/// Version 1 of X.509 cannot say who is an authority, so it need not. Good until 2126.
+/// X.509 version 1 has no extensions. Valid until 2126.
 #[tokio::test]
 async fn an_old_root_without_extensions_signs() {
     let set = CaSet::from_pem(OLD_ROOT.as_bytes()).unwrap();

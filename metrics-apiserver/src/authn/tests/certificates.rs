@@ -18,7 +18,7 @@ async fn a_certificate_names_user_groups_uid_and_itself() {
     let id = &user.extra["authentication.kubernetes.io/credential-id"][0];
     let digest = id.strip_prefix("X509SHA256=").unwrap();
     assert_eq!(digest.len(), 64);
-    // Remembered or not, the verdict is the same.
+    // The cached verdict is the same.
     assert_eq!(rig.ask(&peer, &[]).await.unwrap(), user);
 }
 
@@ -32,8 +32,8 @@ async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
         ..Wanted::default()
     });
     let garbage = vec![CertificateDer::from(vec![0x30, 0x03, 1, 2, 3])];
-    let stranger = Ca::new("cluster").client("jane");
-    for peer in [stranger, expired.chain, server.chain, garbage] {
+    let unknown = Ca::new("cluster").client("jane");
+    for peer in [unknown, expired.chain, server.chain, garbage] {
         let first = assert_untrusted(rig.ask(&peer, &[]).await);
         let again = assert_untrusted(rig.ask(&peer, &[]).await);
         assert_eq!(first, again);
@@ -41,7 +41,7 @@ async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
 }
 
 #[tokio::test]
-async fn a_certificate_without_a_name_is_nobody() {
+async fn a_certificate_without_a_common_name_is_refused() {
     let rig = Rig::with(|flags| flags.allowed_names.clear());
     let peer = rig.client_ca.issue(&Wanted::default()).chain;
     let reason = assert_untrusted(rig.ask(&peer, &[]).await);
@@ -59,7 +59,7 @@ async fn an_intermediate_counts_only_when_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_expires_is_refused_although_it_was_good_a_moment_ago() {
+async fn a_certificate_that_expires_is_refused_although_its_verdict_is_cached() {
     let rig = Rig::new();
     let wanted = Wanted { cn: "jane", lifetime: 5, ..Wanted::default() };
     let peer = rig.client_ca.issue(&wanted).chain;

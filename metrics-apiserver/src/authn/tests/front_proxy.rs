@@ -1,4 +1,4 @@
-//! The front proxy's headers, and everybody else who sends them.
+//! The front proxy's headers, from the front proxy and from others.
 
 use super::*;
 use crate::authn::fake::Wanted;
@@ -24,7 +24,7 @@ async fn the_front_proxy_names_user_groups_and_extra() {
     let user = rig.ask(&peer, headers).await.unwrap();
     assert_eq!(user.name, "jane");
     assert_eq!(user.groups, ["dev,ops", "system:authenticated"]);
-    // No uid header is configured, so none is believed.
+    // No uid header is configured, so none is read.
     assert_eq!(user.uid, "");
     let extra: Vec<_> = user.extra.iter().map(|(key, values)| (key.as_str(), values.join(" "))).collect();
     let wanted = [("", "e"), ("%ff", "d"), ("50%", "c"), ("example.com/scopes", "a b"), ("scopes", "read")];
@@ -32,7 +32,7 @@ async fn the_front_proxy_names_user_groups_and_extra() {
 }
 
 #[tokio::test]
-async fn the_first_user_header_with_a_value_counts_and_everybody_known_is_authenticated() {
+async fn the_first_non_empty_user_header_wins_and_the_user_is_authenticated() {
     let rig = Rig::new();
     let peer = rig.proxy_ca.client("aggregator");
     let headers: &[Header<'_>] = &[
@@ -55,7 +55,7 @@ async fn an_anonymous_user_of_the_front_proxy_stays_anonymous() {
 }
 
 #[tokio::test]
-async fn a_uid_is_believed_where_its_header_is_configured() {
+async fn a_uid_is_read_if_its_header_is_configured() {
     let rig = Rig::with(|flags| flags.uid_headers = vec!["X-Remote-Uid".to_owned()]);
     let peer = rig.proxy_ca.client("aggregator");
     let headers: &[Header<'_>] = &[("x-remote-user", b"jane"), ("x-remote-uid", b"u-1")];
@@ -71,13 +71,13 @@ async fn an_empty_header_name_matches_no_header() {
 }
 
 #[tokio::test]
-async fn headers_without_a_certificate_prove_nothing() {
+async fn headers_without_a_certificate_are_ignored() {
     let rig = Rig::new();
     assert_anonymous(&rig.ask(&[], &ADMIN).await.unwrap());
 }
 
 #[tokio::test]
-async fn a_client_certificate_cannot_pass_for_the_front_proxy() {
+async fn a_client_certificate_is_not_accepted_as_the_front_proxy_s() {
     let rig = Rig::new();
     // Even one whose name is the front proxy's.
     let peer = rig.client_ca.client("aggregator");
@@ -98,7 +98,7 @@ async fn a_name_that_is_not_allowed_is_refused_unless_none_is_listed() {
 }
 
 #[tokio::test]
-async fn a_front_proxy_that_names_nobody_is_not_a_user_itself() {
+async fn a_front_proxy_without_a_user_header_is_not_a_user_itself() {
     let rig = Rig::new();
     let peer = rig.proxy_ca.client("aggregator");
     assert_untrusted(rig.ask(&peer, &[("x-remote-user", b"")]).await);

@@ -41,7 +41,7 @@ fn failure(code: u16) -> Answer {
 }
 
 #[tokio::test]
-async fn a_valid_token_is_its_owner() {
+async fn a_valid_token_identifies_its_owner() {
     let api = FakeApi::start(answer);
     let user = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await.unwrap();
     assert_eq!(user.name, "jane");
@@ -66,7 +66,7 @@ async fn fifty_requests_with_one_token_are_one_review() {
 }
 
 #[tokio::test]
-async fn an_invalid_token_is_refused_and_remembered_so() {
+async fn an_invalid_token_is_refused_and_the_result_is_cached() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     for _ in 0..3 {
@@ -77,31 +77,31 @@ async fn an_invalid_token_is_refused_and_remembered_so() {
 }
 
 #[tokio::test]
-async fn a_verdict_is_forgotten_after_its_lifetime() {
+async fn a_result_expires_after_its_ttl() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, Duration::from_millis(1));
     let deadline = tokio::time::Instant::now() + TEN_SECONDS;
     while api.requests().len() < 2 {
-        assert!(tokio::time::Instant::now() < deadline, "never asked again");
+        assert!(tokio::time::Instant::now() < deadline, "not reviewed again");
         ask(&authenticator, &[], &[JANE]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_reviewed_is_refused_and_asked_again_next_time() {
+async fn a_failed_review_refuses_the_token_and_is_not_cached() {
     let api = FakeApi::start(|_| failure(403));
     let authenticator = rig(&api, TEN_SECONDS);
     for _ in 0..2 {
         let outcome = ask(&authenticator, &[], &[JANE]).await;
         assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
     }
-    // 403 will not pass by itself: one try each.
+    // A 403 is not retried.
     assert_eq!(api.requests().len(), 2);
 }
 
 #[tokio::test]
-async fn a_failure_that_may_pass_is_tried_five_times() {
+async fn a_temporary_failure_is_tried_five_times() {
     let api = FakeApi::start(|_| failure(500));
     let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
     assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
@@ -121,7 +121,7 @@ async fn a_review_that_failed_at_first_succeeds() {
 }
 
 #[tokio::test]
-async fn an_api_that_cannot_be_reached_or_says_nothing_of_use_lets_nobody_in() {
+async fn an_unreachable_api_or_a_review_without_status_lets_nobody_in() {
     let empty = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
         "metadata": {}, "spec": {}});
     let api = FakeApi::start(move |_| Answer::Json(201, empty.clone()));
@@ -142,7 +142,7 @@ async fn a_valid_token_without_an_owner_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn what_is_no_bearer_token_is_not_looked_at() {
+async fn other_authorization_headers_are_ignored() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let values: [&[u8]; 5] = [b"", b"Bearer", b"Bearer ", b"Bearer  janes-token", b"Basic abc"];
@@ -151,25 +151,25 @@ async fn what_is_no_bearer_token_is_not_looked_at() {
         assert_anonymous(&outcome.unwrap());
     }
     assert!(api.requests().is_empty());
-    // The first word is the token, whatever follows.
+    // Anything after the token is ignored.
     let header: Header<'_> = ("authorization", b"bEARER janes-token x");
     assert_eq!(ask(&authenticator, &[], &[header]).await.unwrap().name, "jane");
 }
 
 #[tokio::test]
-async fn a_good_token_makes_up_for_a_bad_certificate() {
+async fn a_valid_token_is_accepted_with_an_untrusted_certificate() {
     let api = FakeApi::start(answer);
     let rig = Rig::new();
     let tokens = TokenReviewer::new(api.client(), TEN_SECONDS, &Reviews::default()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
-    let peer = Ca::new("stranger").client("mallory");
+    let peer = Ca::new("unknown").client("mallory");
     assert_eq!(ask(&authenticator, &peer, &[JANE]).await.unwrap().name, "jane");
     let bad: Header<'_> = ("authorization", b"Bearer other");
     let outcome = ask(&authenticator, &peer, &[bad]).await;
     assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
 }
 
-/// Requests that show as many tokens that nobody knows, all at the same time.
+/// Concurrent requests, each with another unknown token.
 async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Result<UserInfo, AuthnError>> {
     let tokens: Vec<String> = (0..count).map(|number| format!("Bearer invented-{number}")).collect();
     let headers: Vec<Header<'_>> = tokens.iter().map(|token| ("authorization", token.as_bytes())).collect();
@@ -178,21 +178,21 @@ async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Res
 }
 
 #[tokio::test]
-async fn unauthenticated_clients_are_reviewed_so_many_at_a_time_and_the_others_told_to_come_again() {
+async fn unknown_tokens_above_the_concurrency_limit_are_refused_with_too_many_reviews() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let outcomes = unauthenticated(&authenticator, 150).await;
     let refused = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::InvalidToken))).count();
     assert_eq!((refused, api.requests().len()), (32, 32));
-    let told = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::TooManyReviews))).count();
-    assert_eq!(told, 150 - 32);
-    // Neither is anybody told so any longer, nor is it remembered of the token.
+    let limited = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::TooManyReviews))).count();
+    assert_eq!(limited, 150 - 32);
+    // The limit applies no longer, and the refusal is not cached.
     let again = ask(&authenticator, &[], &[("authorization", b"Bearer invented-149")]).await;
     assert!(matches!(again, Err(AuthnError::InvalidToken)), "{again:?}");
 }
 
 #[tokio::test]
-async fn a_token_that_was_good_lately_is_reviewed_while_unauthenticated_clients_take_all_the_room() {
+async fn a_known_token_is_reviewed_while_unknown_tokens_use_up_the_limit() {
     let api = FakeApi::start(answer);
     let authenticator = rig(&api, Duration::from_millis(1));
     ask(&authenticator, &[], &[JANE]).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_token_that_was_good_lately_is_reviewed_while_unauthenticated_clients_
 }
 
 #[tokio::test]
-async fn a_token_that_is_good_no_more_is_a_unauthenticated_clients() {
+async fn a_token_that_is_no_longer_valid_is_no_longer_known() {
     let is_good = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let still = Arc::clone(&is_good);
     let api = FakeApi::start(move |_| {

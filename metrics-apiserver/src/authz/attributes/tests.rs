@@ -1,4 +1,4 @@
-//! The table of the contract, row by row.
+//! Paths and methods with their attributes.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The queue and its task on a paused clock, with collectors that misbehave.
+//! The queue and its task on a paused clock, with collectors that fail.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,7 +66,7 @@ fn span() -> SpanData {
     }
 }
 
-/// Spans end, and nobody waits for that.
+/// Ends spans, which never blocks.
 fn end(queue: &Queue, spans: usize) {
     (0..spans).for_each(|_| queue.on_end(span()));
 }
@@ -74,7 +74,7 @@ fn end(queue: &Queue, spans: usize) {
 fn begin(play: Play) -> (Collector, Queue, Exporting) {
     let collector = Collector::new(play);
     let (queue, export) = export(collector.clone());
-    (collector, queue, Exporting::begin(Some(export)))
+    (collector, queue, Exporting::start(Some(export)))
 }
 
 /// The log lines of this thread.
@@ -139,8 +139,8 @@ async fn the_end_does_not_wait_long_for_a_collector_that_hangs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_waits_for_traces_that_are_off() {
-    let mut exporting = Exporting::begin(None::<Export<Collector>>);
+async fn shutdown_does_not_wait_if_traces_are_off() {
+    let mut exporting = Exporting::start(None::<Export<Collector>>);
     assert!(exporting.tasks().is_empty());
     let began = Instant::now();
     exporting.flush().await;
@@ -152,7 +152,7 @@ async fn a_collector_that_hangs_costs_spans_and_neither_time_nor_memory() {
     let (log, _guard) = Log::listen();
     let (_collector, queue, _exporting) = begin(Play::Hang);
     end(&queue, 1);
-    // The one is with the collector now, which keeps the task busy.
+    // The task waits for the collector, which has the one span.
     tokio::time::sleep(BATCH_DELAY + BATCH_DELAY / 2).await;
     end(&queue, QUEUE_SPANS_MAX + 9);
     assert_eq!(queue.spans.capacity(), 0);
@@ -164,10 +164,10 @@ async fn a_collector_that_hangs_costs_spans_and_neither_time_nor_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exports_that_fail_are_told_once_a_minute() {
+async fn failed_exports_are_logged_once_a_minute() {
     let (log, _guard) = Log::listen();
     let (collector, queue, _exporting) = begin(Play::Refuse);
-    // Between two batches, not in the moment of one.
+    // Between two batches.
     tokio::time::sleep(BATCH_DELAY / 2).await;
     let began = Instant::now();
     while began.elapsed() < REPORT_INTERVAL * 2 {
