@@ -203,6 +203,4 @@ fn authenticated(mut user: UserInfo) -> UserInfo {
 }
 
 #[cfg(test)]
-pub(crate) mod fake;
-#[cfg(test)]
 mod tests;

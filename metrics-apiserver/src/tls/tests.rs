@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 use tempfile::TempDir;
 
 use super::*;
-use crate::authn::fake::{Ca, Issued, Wanted};
+use crate::testkit::{Ca, Issued, Wanted};
 
 /// A serving certificate in files.
 struct Rig {

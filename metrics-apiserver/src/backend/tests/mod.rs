@@ -3,7 +3,6 @@
 mod http;
 mod outage;
 mod series;
-mod server;
 mod tls;
 
 use std::sync::Arc;
@@ -13,8 +12,7 @@ use super::{Auth, Backends, Options};
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 use crate::files::{DEBOUNCE, POLL_INTERVAL};
 use crate::syntax::BaseUrl;
-
-use server::Server;
+use crate::testkit::{Play, Server};
 
 /// Longer than any answer takes on a busy machine.
 const PATIENT: Duration = Duration::from_secs(30);

@@ -7,9 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use rcgen::ExtendedKeyUsagePurpose;
 use rustls::pki_types::ServerName;
@@ -17,18 +14,16 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::answer::Answers;
-use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{self, Authenticator, FrontProxyOptions, Reviews, TokenReviewer, TrustStore};
 use crate::authz::{self, Authorizer};
-use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Query, QueryError, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::{Labels, MetricName, Sample};
+use crate::metric::Labels;
 use crate::readiness::Readiness;
-use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
 use crate::server::{Options, Parts, bind};
+use crate::testkit::{Ca, FakeSource, Issued, Play, Request, Server, Wanted, reading, rule};
 use crate::tls::{MinVersion, ServingCertificate, server_config};
 
 pub(super) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
@@ -59,7 +54,7 @@ impl Default for Setup {
 pub(super) struct App {
     pub(super) address: SocketAddr,
     pub(super) readiness: Readiness,
-    pub(super) kubernetes: Arc<FakeApi>,
+    pub(super) kubernetes: Arc<Server>,
     ca: Ca,
     front_proxy: Issued,
     stop: Option<oneshot::Sender<()>>,
@@ -136,7 +131,7 @@ impl App {
         let readiness = Readiness::default();
         readiness.authentication_config_synced();
         readiness.configuration_loaded();
-        let kubernetes = Arc::new(FakeApi::start(review));
+        let kubernetes = Arc::new(Server::start(review));
         let (told, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let (kubernetes_of_thread, readiness_of_thread) = (Arc::clone(&kubernetes), readiness.clone());
@@ -262,11 +257,15 @@ pub(super) fn parse(text: &str) -> Response {
     Response { code, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn parts(kubernetes: &FakeApi, trust: authn::Options, readiness: Readiness) -> Parts {
+fn parts(kubernetes: &Server, trust: authn::Options, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
-    let cache = Cache::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
-    let catalog =
-        Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty", "large"].map(rule).into());
+    let cache = Cache::new(
+        FakeSource::new(|_, query| prometheus(query)),
+        Limits::default(),
+        tokio::runtime::Handle::current(),
+    );
+    let names = ["Queue_Depth", "job:rate", "slow", "down", "empty", "large"];
+    let catalog = Catalog::new(names.map(|name| rule(name, &name.replace(':', "_"))).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10), &Reviews::default()).unwrap();
     let mut registry = Registry::default();
@@ -282,50 +281,34 @@ fn parts(kubernetes: &FakeApi, trust: authn::Options, readiness: Readiness) -> P
     }
 }
 
-fn rule(name: &str) -> Rule {
-    Rule::new(
-        MetricName::parse(name).unwrap(),
-        BackendName("default".into()),
-        QueryTemplate::parse(&name.replace(':', "_")).unwrap(),
-        NamespaceMode::default(),
-        SelectorMode::default(),
-    )
-    .unwrap()
-}
-
 /// Answers 2.5, unless the query's name says otherwise.
-struct Prometheus;
-
-impl QuerySource for Prometheus {
-    fn query(&self, query: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        async move {
-            let asked = Instant::now();
-            let is = |name: &str| query.promql.starts_with(name);
-            if is("slow") {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-            if is("down") {
-                return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
-            }
-            let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
-            let labels = text.into_iter().chain([("asked", query.promql.to_string())]);
-            let labels: Labels = labels.collect();
-            let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
-            let samples = if is("empty") { Vec::new() } else { vec![sample] };
-            Ok(Reading { samples, partial: None, asked })
-        }
-        .boxed()
+async fn prometheus(query: Query) -> Result<Reading, QueryError> {
+    let mut answer = reading([2.5]);
+    let is = |name: &str| query.promql.starts_with(name);
+    if is("slow") {
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    if is("down") {
+        return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
+    }
+    let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
+    let labels: Labels = text.into_iter().chain([("asked", query.promql.to_string())]).collect();
+    answer.samples[0].labels = labels;
+    if is("empty") {
+        answer.samples.clear();
+    }
+    Ok(answer)
 }
 
 /// Kubernetes: the token `good` is carol's; everybody may do everything but bob.
-fn review(request: &fake::Request) -> fake::Answer {
-    let spec = &request.body["spec"];
-    let mut answer = request.body.clone();
-    answer["status"] = if request.target.contains("tokenreviews") {
+fn review(request: &Request) -> Play {
+    let mut answer = request.json();
+    let spec = &answer["spec"];
+    let status = if request.line.contains("tokenreviews") {
         json!({"authenticated": spec["token"] == "good", "user": {"username": "carol"}})
     } else {
         json!({"allowed": spec["user"] != "bob", "reason": ""})
     };
-    fake::Answer::Json(201, answer)
+    answer["status"] = status;
+    Play::json(201, answer)
 }
