@@ -46,7 +46,7 @@ impl Fixture {
             timestamp: Timestamp::UNIX_EPOCH,
         };
         let samples = pods.iter().map(sample).collect();
-        *self.backend.outcome.lock().unwrap() = Ok(Reading { samples, ..fetched(vec![]) });
+        *self.outcome.lock().unwrap() = Ok(Reading { samples, ..reading([]) });
     }
 
     fn counted(&self, outcome: &str) -> bool {
@@ -154,7 +154,7 @@ async fn each_group_gets_its_own_outcome_from_the_policies() {
     assert_eq!((milli(&groups[0]), milli(&groups[1])), (Ok(vec![1000]), Ok(vec![7000])));
     let errors = [&groups[2], &groups[3]].map(|group| milli(group).unwrap_err());
     assert!(errors[0].contains("has no data") && errors[1].contains("2 series"), "{errors:?}");
-    assert_eq!(fixture.backend.asked.lock().unwrap().len(), 1, "one query for all objects");
+    assert_eq!(fixture.backend.asked().len(), 1, "one query for all objects");
     assert!(fixture.counted("several_series"), "the worst outcome is counted, the last of several");
 }
 
