@@ -23,7 +23,7 @@ use crate::config;
 use crate::metric::{MetricId, MetricName, Namespace, Selector};
 use crate::readiness::{Endpoint, Readiness};
 use crate::rules::BackendName;
-use crate::testkit::{Ca, FakeSource, reading};
+use crate::testkit::{Ca, FakeSource, reading, scrape};
 
 /// A folder with `config.yaml` as kubelet mounts a ConfigMap: a link to a file in a folder behind the link `..data`.
 struct Mount {
@@ -137,8 +137,7 @@ impl Scene {
     }
 
     fn metric(&self, name: &str) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let text = scrape(&self.registry);
         let found =
             text.lines().find_map(|line| line.strip_prefix(&format!("metrics_apiserver_config_{name} ")));
         found.unwrap_or_else(|| panic!("no {name} in\n{text}")).to_owned()

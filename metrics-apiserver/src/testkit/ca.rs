@@ -1,5 +1,6 @@
-//! Certificates made on the spot.
+//! A certificate authority, and the certificates that it issues.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,10 +12,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// An authority that signs what a test wants.
+/// A certificate authority.
 pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
-/// What a certificate of a test says.
+/// The contents of a certificate.
 pub(crate) struct Wanted {
     pub(crate) cn: &'static str,
     /// At most two, as rcgen keeps one attribute per type.
@@ -48,6 +49,12 @@ impl Issued {
     pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
     }
+
+    /// Writes the certificate and its key to files, as PEM.
+    pub(crate) fn write(&self, certificate: &Path, key: &Path) {
+        std::fs::write(certificate, &self.pem).unwrap();
+        std::fs::write(key, self.key.serialize_pem()).unwrap();
+    }
 }
 
 impl Ca {
@@ -55,7 +62,7 @@ impl Ca {
         Self::with(name, |_| {})
     }
 
-    /// An authority whose certificate says something else than is good for it.
+    /// The same with changes to the authority's own certificate.
     pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = ca_params(name);
         change(&mut params);
@@ -104,27 +111,39 @@ impl Ca {
         Issued { chain: vec![certificate.der().clone()], pem: certificate.pem(), key }
     }
 
-    /// A good client certificate.
+    /// The chain of a valid client certificate.
     pub(crate) fn client(&self, cn: &'static str) -> Vec<CertificateDer<'static>> {
         self.issue(&Wanted { cn, ..Wanted::default() }).chain
     }
 
-    /// A server with a certificate of this authority, which asks for a client certificate of `clients`, if given.
-    pub(crate) fn server(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
+    /// A valid server certificate for localhost.
+    pub(crate) fn serving(&self) -> Issued {
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        self.issue(&Wanted { cn: "server", usage, ..Wanted::default() })
+    }
+
+    /// A trust store with this authority only.
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.der()).unwrap();
+        roots
+    }
+
+    /// The configuration of a server with a certificate of this authority. It requires a client certificate of
+    /// `clients`, if given.
+    pub(crate) fn server_config(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(clients.der()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let roots = Arc::new(clients.roots());
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        let wanted = Wanted { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
-        let issued = self.issue(&wanted);
+        let issued = self.serving();
         let key = issued.private_key();
         Arc::new(builder.with_single_cert(issued.chain, key).unwrap())
     }

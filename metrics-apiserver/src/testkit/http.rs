@@ -19,11 +19,11 @@ pub(crate) enum Play {
     Raw(Vec<u8>),
     /// These bytes, then the end of the connection.
     Cut(Vec<u8>),
-    /// The same as the other, after a while.
+    /// Another play, after a delay.
     Later(Duration, Box<Self>),
-    /// 200 with one line for each event, until their sender is dropped.
+    /// 200 and one line for each event, as of a watch, until the sender of the events is dropped.
     Events(Arc<Mutex<mpsc::Receiver<Value>>>),
-    /// Nothing until the client goes away.
+    /// No response until the client closes the connection.
     Hang,
 }
 
@@ -42,7 +42,7 @@ impl Play {
         Self::Events(Arc::new(Mutex::new(events)))
     }
 
-    /// Whether the connection stays open after it.
+    /// Whether the connection stays open afterwards.
     fn perform(&self, stream: &mut BufReader<impl Read + Write>) -> io::Result<bool> {
         match self {
             Self::Raw(bytes) | Self::Cut(bytes) => {
@@ -64,7 +64,7 @@ impl Play {
                 }
                 Ok(false)
             }
-            // Ends with an error or the end of the stream when the client goes away.
+            // Returns an error or the end of the stream when the client closes the connection.
             Self::Hang => stream.read(&mut [0]).map(|_| false),
         }
     }
@@ -97,7 +97,7 @@ impl Request {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -125,7 +125,7 @@ impl Server {
         Self::with(Arc::new(script), None)
     }
 
-    /// It does the same with each request.
+    /// A server that does the same with each request.
     pub(crate) fn plain(play: Play) -> Self {
         Self::start(move |_| play.clone())
     }
@@ -154,17 +154,17 @@ impl Server {
         Self { url, address, state, acceptor }
     }
 
-    /// From now on it does this.
+    /// Does this with each request from now on.
     pub(crate) fn play(&self, play: Play) {
         self.script(move |_| play.clone());
     }
 
-    /// From now on it answers by this script.
+    /// Answers by this script from now on.
     pub(crate) fn script(&self, script: impl Fn(&Request) -> Play + Send + Sync + 'static) {
         *self.state.script.lock().unwrap() = Arc::new(script);
     }
 
-    /// New connections get this certificate.
+    /// Uses this certificate for new connections.
     pub(crate) fn present(&self, config: Arc<ServerConfig>) {
         *self.state.tls.lock().unwrap() = Some(config);
     }
@@ -210,7 +210,7 @@ fn serve(stream: impl Read + Write, connection: usize, state: &State) {
     while let Some(request) = receive(&mut stream, connection) {
         state.requests.lock().unwrap().push(request.clone());
         let script = Arc::clone(&state.script.lock().unwrap());
-        // An error is a client that has gone.
+        // An error means that the client is gone.
         if !matches!(script(&request).perform(&mut stream), Ok(true)) {
             return;
         }

@@ -10,5 +10,5 @@ mod rules;
 pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};
 pub(crate) use kubernetes::{client_of_nobody, failure};
-pub(crate) use prometheus::{FakeSource, query, reading};
+pub(crate) use prometheus::{FakeSource, query, reading, scrape};
 pub(crate) use rules::rule;

@@ -1,10 +1,12 @@
-//! A backend that is a function.
+//! A backend that answers by script, and a scrape of the server's own metrics.
 
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use prometheus_client::encoding::text;
+use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
@@ -49,8 +51,15 @@ pub(crate) fn query(promql: &str) -> Query {
     Query { backend: BackendName("default".into()), promql: promql.into() }
 }
 
-/// A reading of now: a sample without labels for each value.
+/// A reading that was just fetched, with one sample without labels for each value.
 pub(crate) fn reading(values: impl IntoIterator<Item = f64>) -> Reading {
     let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
     Reading { samples: values.into_iter().map(sample).collect(), partial: None, asked: Instant::now() }
+}
+
+/// The text that a scrape of these metrics returns.
+pub(crate) fn scrape(registry: &Registry) -> String {
+    let mut page = String::new();
+    text::encode(&mut page, registry).unwrap();
+    page
 }

@@ -3,7 +3,7 @@
 use crate::metric::MetricName;
 use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
 
-/// A rule of the backend `default`, with defaults for the rest.
+/// A rule for the backend `default`, with the default modes and policies.
 pub(crate) fn rule(name: &str, query: &str) -> Rule {
     Rule::new(
         MetricName::parse(name).unwrap(),

@@ -1,6 +1,5 @@
 //! How answers come about: steps, groups, and the table of situations.
 
-use prometheus_client::encoding::text;
 use tokio::time::advance;
 
 use super::*;
@@ -8,6 +7,7 @@ use crate::api::{Error, Status};
 use crate::config::{self, Source};
 use crate::metric::{GroupResource, ObjectRef};
 use crate::rules::{Combine, Pick, ValueError};
+use crate::testkit::scrape;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOLD: Fallback = Fallback::Hold { longest: Duration::from_secs(60), then: None };
@@ -50,9 +50,8 @@ impl Fixture {
     }
 
     fn counted(&self, outcome: &str) -> bool {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry).unwrap();
-        text.contains(&format!("metrics_apiserver_reads_total{{metric=\"m\",outcome=\"{outcome}\"}} 1\n"))
+        scrape(&self.registry)
+            .contains(&format!("metrics_apiserver_reads_total{{metric=\"m\",outcome=\"{outcome}\"}} 1\n"))
     }
 }
 

@@ -309,7 +309,7 @@ async fn a_file_that_is_of_no_use_does_not_keep_the_others_away() {
     let dir = TempDir::new().unwrap();
     let (token, ca) = (dir.path().join("token"), dir.path().join("ca.crt"));
     std::fs::write(&token, "first").unwrap();
-    std::fs::write(&ca, crate::testkit::Ca::new("backend").pem()).unwrap();
+    std::fs::write(&ca, testkit::Ca::new("backend").pem()).unwrap();
     let (auth, ca_file) = (Auth::BearerTokenFile(token.clone()), Some(ca.clone()));
     let backends = backends(Options { auth, ca_file, ..options(&server) });
     for (number, damage) in [Some("no certificate"), None].into_iter().enumerate() {

@@ -34,9 +34,7 @@ fn pair(first: &Server, second: &Server, timeout: Duration) -> Backends {
 fn scrape(backends: &Backends) -> String {
     let mut registry = Registry::default();
     backends.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    text
+    testkit::scrape(&registry)
 }
 
 async fn shows(backends: &Backends, line: &str) {

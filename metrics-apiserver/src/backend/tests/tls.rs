@@ -35,9 +35,7 @@ impl Files {
     }
 
     fn write_identity(&self, authority: &Ca) {
-        let issued = authority.issue(&Wanted::default());
-        std::fs::write(&self.cert, &issued.pem).unwrap();
-        std::fs::write(&self.key, issued.key.serialize_pem()).unwrap();
+        authority.issue(&Wanted::default()).write(&self.cert, &self.key);
     }
 
     fn options(&self, server: &Server) -> Options {
@@ -54,10 +52,10 @@ fn answering(config: Arc<ServerConfig>) -> Server {
 async fn a_server_of_the_configured_ca_is_trusted_and_no_other() {
     let (ours, other) = (authority(), authority());
     let files = Files::new(&ours);
-    let server = answering(ours.server(None));
+    let server = answering(ours.server_config(None));
     let ca_only = Options { identity: None, ..files.options(&server) };
     assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
-    let stranger = answering(other.server(None));
+    let stranger = answering(other.server_config(None));
     let error =
         query(&backends(Options { urls: vec![url(&stranger.url)], ..ca_only }), "up").await.unwrap_err();
     assert!(
@@ -71,7 +69,7 @@ async fn a_server_of_the_configured_ca_is_trusted_and_no_other() {
 async fn the_client_certificate_is_shown() {
     let authority = authority();
     let files = Files::new(&authority);
-    let server = answering(authority.server(Some(&authority)));
+    let server = answering(authority.server_config(Some(&authority)));
     assert_value(query(&backends(files.options(&server)), "up").await, 42.0);
     let nameless = Options { identity: None, ..files.options(&server) };
     assert!(matches!(query(&backends(nameless), "up").await, Err(QueryError::Unavailable { .. })));
@@ -81,7 +79,7 @@ async fn the_client_certificate_is_shown() {
 async fn replaced_certificates_are_used_and_half_written_ones_are_not() {
     let (old, new) = (authority(), authority());
     let files = Files::new(&old);
-    let server = answering(old.server(Some(&old)));
+    let server = answering(old.server_config(Some(&old)));
     let backends = backends(files.options(&server));
     assert_value(query(&backends, "up").await, 42.0);
 
@@ -102,7 +100,7 @@ async fn replaced_certificates_are_used_and_half_written_ones_are_not() {
 
     files.write_ca(&new);
     files.write_identity(&new);
-    server.present(new.server(Some(&new)));
+    server.present(new.server_config(Some(&new)));
     files_settle(&backends).await;
     assert_value(query(&backends, "up").await, 42.0);
     assert_ne!(server.last().connection, 0);

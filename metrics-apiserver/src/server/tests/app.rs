@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use rcgen::ExtendedKeyUsagePurpose;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
@@ -104,10 +103,7 @@ impl App {
         let ca = Ca::new("serving");
         let proxy_ca = Ca::new("front proxy");
         let path = |name: &str| directory.path().join(name);
-        let wanted = Wanted { cn: "server", usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
-        let serving = ca.issue(&wanted);
-        std::fs::write(path("tls.crt"), &serving.pem).unwrap();
-        std::fs::write(path("tls.key"), serving.key.serialize_pem()).unwrap();
+        ca.serving().write(&path("tls.crt"), &path("tls.key"));
         std::fs::write(path("proxy-ca.crt"), proxy_ca.pem()).unwrap();
         let certificate = Arc::new(ServingCertificate::load(path("tls.crt"), path("tls.key")).unwrap());
         let tls = server_config(certificate, MinVersion::Tls12).unwrap();
@@ -145,13 +141,12 @@ impl App {
                 bound.run(async { drop(stopped.await) }).await
             })
         });
-        let wanted = Wanted { cn: "front-proxy", ..Wanted::default() };
         Self {
             address: address.recv_timeout(PATIENCE).unwrap(),
             readiness,
             kubernetes,
             ca,
-            front_proxy: proxy_ca.issue(&wanted),
+            front_proxy: proxy_ca.issue(&Wanted { cn: "front-proxy", ..Wanted::default() }),
             stop: Some(stop),
             thread: Some(thread),
             _directory: directory,
@@ -184,9 +179,7 @@ impl App {
 
     /// A connection; with the front proxy's certificate or without any.
     pub(super) fn connect(&self, as_front_proxy: bool) -> StreamOwned<ClientConnection, TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der()).unwrap();
-        self.connect_with(roots, as_front_proxy)
+        self.connect_with(self.ca.roots(), as_front_proxy)
     }
 
     /// A connection of a client that does not trust the serving certificate.
@@ -259,11 +252,8 @@ pub(super) fn parse(text: &str) -> Response {
 
 fn parts(kubernetes: &Server, trust: authn::Options, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
-    let cache = Cache::new(
-        FakeSource::new(|_, query| prometheus(query)),
-        Limits::default(),
-        tokio::runtime::Handle::current(),
-    );
+    let source = FakeSource::new(|_, query| prometheus(query));
+    let cache = Cache::new(source, Limits::default(), tokio::runtime::Handle::current());
     let names = ["Queue_Depth", "job:rate", "slow", "down", "empty", "large"];
     let catalog = Catalog::new(names.map(|name| rule(name, &name.replace(':', "_"))).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
