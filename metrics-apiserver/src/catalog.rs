@@ -88,21 +88,10 @@ mod tests {
 
     use super::*;
     use crate::metric::MetricName;
-    use crate::rules::{BackendName, NamespaceMode, QueryTemplate, SelectorMode};
+    use crate::testkit::rule;
 
     fn id(name: &str) -> MetricId {
         MetricId::external(&MetricName::parse(name).unwrap())
-    }
-
-    fn rule(name: &str, query: &str) -> Rule {
-        Rule::new(
-            MetricName::parse(name).unwrap(),
-            BackendName("default".into()),
-            QueryTemplate::parse(query).unwrap(),
-            NamespaceMode::default(),
-            SelectorMode::default(),
-        )
-        .unwrap()
     }
 
     #[test]

@@ -27,4 +27,6 @@ pub mod server;
 pub mod shutdown;
 pub mod syntax;
 pub mod telemetry;
+#[cfg(test)]
+mod testkit;
 pub mod tls;

@@ -7,46 +7,23 @@ mod hold;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use super::*;
-use crate::cache::{Limits, Owner, Query, QueryError, QuerySource, ReadError, Reading};
+use crate::cache::{Limits, QueryError, ReadError, Reading};
 use crate::catalog::Catalog;
-use crate::metric::{Labels, MetricName, Quantity, Sample};
-use crate::rules::{BackendName, Fallback, NamespaceMode, Policies, QueryTemplate, SelectorMode, Situation};
+use crate::metric::{MetricName, Quantity, Sample};
+use crate::rules::{BackendName, Fallback, Policies, SelectorMode, Situation};
+use crate::testkit::{self, FakeSource, reading};
 
 type Outcome = Result<Vec<f64>, QueryError>;
 
-/// Returns one outcome after a delay, and records the queries.
-struct Backend {
-    outcome: Mutex<Result<Reading, QueryError>>,
-    after: Duration,
-    asked: Mutex<Vec<Query>>,
-}
-
-impl QuerySource for Backend {
-    fn query(&self, query: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        self.asked.lock().unwrap().push(query);
-        let (outcome, after, asked) = (self.outcome.lock().unwrap().clone(), self.after, Instant::now());
-        async move {
-            tokio::time::sleep(after).await;
-            outcome.map(|reading| Reading { asked, ..reading })
-        }
-        .boxed()
-    }
-}
-
-fn fetched(values: Vec<f64>) -> Reading {
-    let sample = |value| Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-    Reading { samples: values.into_iter().map(sample).collect(), partial: None, asked: Instant::now() }
-}
-
 struct Fixture {
     answers: Answers,
-    backend: Arc<Backend>,
+    /// What the backend says.
+    outcome: Arc<Mutex<Result<Reading, QueryError>>>,
+    backend: Arc<FakeSource>,
     catalog: Arc<ServedCatalog>,
     registry: Registry,
 }
@@ -61,25 +38,31 @@ impl Fixture {
     }
 
     fn with(outcome: Outcome, after: Duration, rules: Vec<Rule>) -> Self {
-        let outcome = Mutex::new(outcome.map(fetched));
-        let backend = Arc::new(Backend { outcome, after, asked: Mutex::default() });
-        let source = Arc::clone(&backend) as Arc<dyn QuerySource>;
-        let cache = Arc::new(Cache::new(source, Limits::default(), Handle::current()));
+        let outcome = Arc::new(Mutex::new(outcome.map(reading)));
+        let said = Arc::clone(&outcome);
+        let backend = FakeSource::new(move |_, _| {
+            let (outcome, asked) = (said.lock().unwrap().clone(), Instant::now());
+            async move {
+                tokio::time::sleep(after).await;
+                outcome.map(|reading| Reading { asked, ..reading })
+            }
+        });
+        let cache = Arc::new(Cache::new(Arc::clone(&backend) as _, Limits::default(), Handle::current()));
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
         let mut registry = Registry::default();
         let answers = Answers::new(Arc::clone(&catalog), cache, &mut registry);
-        Self { answers, backend, catalog, registry }
+        Self { answers, outcome, backend, catalog, registry }
     }
 
     /// What the backend says from now on.
     fn says(&self, outcome: Outcome) {
-        *self.backend.outcome.lock().unwrap() = outcome.map(fetched);
+        *self.outcome.lock().unwrap() = outcome.map(reading);
     }
 
     /// The same with the warning that it is not all.
     fn says_partially(&self, values: Vec<f64>) {
         let partial = Some("store thanos-7:10901 did not answer".into());
-        *self.backend.outcome.lock().unwrap() = Ok(Reading { partial, ..fetched(values) });
+        *self.outcome.lock().unwrap() = Ok(Reading { partial, ..reading(values) });
     }
 
     async fn ask(&self, metric: &str, selector: &str) -> Result<Answer, AnswerError> {
@@ -94,14 +77,9 @@ fn rule(on_failure: Fallback) -> Rule {
 }
 
 fn named(name: &str, policies: Policies) -> Rule {
-    let mut rule = Rule::new(
-        MetricName::parse(name).unwrap(),
-        BackendName("main".into()),
-        QueryTemplate::parse("sum(queue)").unwrap(),
-        NamespaceMode::default(),
-        SelectorMode::Allow(["app".to_owned()].into()),
-    )
-    .unwrap();
+    let mut rule = testkit::rule(name, "sum(queue)");
+    rule.backend = BackendName("main".into());
+    rule.selector = SelectorMode::Allow(["app".to_owned()].into());
     rule.policies = policies;
     rule
 }
@@ -118,7 +96,7 @@ async fn an_answer_is_the_value_of_the_rule_s_query() {
     let quantities: Vec<String> = answer.values.iter().map(|value| value.quantity.to_string()).collect();
     assert_eq!(quantities, ["12500m"]);
     assert_eq!(answer.values[0].timestamp, Timestamp::UNIX_EPOCH, "Prometheus' time, not ours");
-    let asked = fixture.backend.asked.lock().unwrap();
+    let asked = fixture.backend.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(&*asked[0].backend.0, "main");
     assert!(asked[0].promql.contains("namespace=\"shop\"") && asked[0].promql.contains("app=\"till\""));
@@ -132,7 +110,7 @@ async fn an_unknown_metric_is_named() {
         error.to_string(),
         "no rule serves the metric `Typo`; check the name, or add a rule to the server's configuration"
     );
-    assert!(fixture.backend.asked.lock().unwrap().is_empty());
+    assert!(fixture.backend.asked().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +119,7 @@ async fn a_selector_that_the_rule_does_not_allow_is_the_client_s_error() {
     let error = fixture.ask("queue_length", "pod=a").await.unwrap_err();
     assert!(matches!(error, AnswerError::Plan { .. }), "{error:?}");
     assert!(error.to_string().starts_with("metric `Queue_Length`: "), "{error}");
-    assert!(fixture.backend.asked.lock().unwrap().is_empty());
+    assert!(fixture.backend.asked().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

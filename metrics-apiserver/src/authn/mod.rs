@@ -127,6 +127,4 @@ async fn by_client_ca(trust: &Trust, chain: &Chain<'_>) -> Result<Option<UserInf
 }
 
 #[cfg(test)]
-pub(crate) mod fake;
-#[cfg(test)]
 mod tests;

@@ -11,11 +11,11 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
-use super::fake::{Ca, client_of_nobody};
 use super::{
     Authenticator, AuthnError, Credentials, FrontProxyOptions, Options, Reviews, TokenReviewer, TrustStore,
     UserInfo,
 };
+use crate::testkit::{Ca, client_of_nobody};
 
 type Header<'a> = (&'a str, &'a [u8]);
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::authn::fake::{Answer, FakeApi, Request, client_of_nobody};
+use crate::testkit::{Play, Request, Server, client_of_nobody, failure};
 
 fn jane() -> UserInfo {
     UserInfo {
@@ -23,18 +23,15 @@ fn page(path: &str) -> Attributes {
     attributes_of("GET", path, "")
 }
 
-fn decision(status: &Value) -> Answer {
-    Answer::Later(
-        Duration::from_millis(20),
-        201,
-        json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "metadata": {}, "spec": {}, "status": status}),
-    )
+fn decision(status: &Value) -> Play {
+    let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "metadata": {}, "spec": {}, "status": status});
+    Play::json(201, review).after(Duration::from_millis(20))
 }
 
 /// Allows the metric `open`, and the page `/metrics`.
-fn answer(request: &Request) -> Answer {
-    let spec = &request.body["spec"];
+fn answer(request: &Request) -> Play {
+    let spec = &request.json()["spec"];
     if spec["resourceAttributes"]["resource"] == "open" || spec["nonResourceAttributes"]["path"] == "/metrics"
     {
         decision(&json!({"allowed": true}))
@@ -43,17 +40,11 @@ fn answer(request: &Request) -> Answer {
     }
 }
 
-fn failing(code: u16) -> FakeApi {
-    FakeApi::start(move |_| {
-        Answer::Json(
-            code,
-            json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "message": "no", "reason": "None", "code": code}),
-        )
-    })
+fn failing(code: u16) -> Server {
+    Server::plain(failure(code, "None"))
 }
 
-fn authorizer(api: &FakeApi) -> Authorizer {
+fn authorizer(api: &Server) -> Authorizer {
     Authorizer::new(api.client(), &Options::default(), &Reviews::default()).unwrap()
 }
 
@@ -63,12 +54,12 @@ fn assert_denied(outcome: &Result<(), AuthzError>) {
 
 #[tokio::test]
 async fn the_review_carries_the_whole_user_and_all_attributes() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     authorizer(&api).authorize(&jane(), &metric("open")).await.unwrap();
     let request = &api.requests()[0];
-    assert!(request.target.starts_with("/apis/authorization.k8s.io/v1/subjectaccessreviews"));
+    assert!(request.line.starts_with("POST /apis/authorization.k8s.io/v1/subjectaccessreviews"));
     assert_eq!(
-        request.body["spec"],
+        request.json()["spec"],
         json!({"user": "jane", "uid": "u-1", "groups": ["dev"], "extra": {"scopes": ["a"]},
             "resourceAttributes": {"verb": "list", "group": "external.metrics.k8s.io",
                 "version": "v1beta1", "namespace": "default", "resource": "open"}})
@@ -77,15 +68,15 @@ async fn the_review_carries_the_whole_user_and_all_attributes() {
 
 #[tokio::test]
 async fn a_non_resource_path_is_reviewed_by_its_path() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     authorizer(&api).authorize(&jane(), &page("/metrics")).await.unwrap();
     let wanted = json!({"verb": "get", "path": "/metrics"});
-    assert_eq!(api.requests()[0].body["spec"]["nonResourceAttributes"], wanted);
+    assert_eq!(api.requests()[0].json()["spec"]["nonResourceAttributes"], wanted);
 }
 
 #[tokio::test]
 async fn a_denial_has_its_reason_and_is_cached() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authorizer = authorizer(&api);
     for _ in 0..3 {
         match authorizer.authorize(&jane(), &metric("secret")).await {
@@ -98,7 +89,7 @@ async fn a_denial_has_its_reason_and_is_cached() {
 
 #[tokio::test]
 async fn fifty_equal_requests_cause_one_review_and_different_ones_their_own() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authorizer = authorizer(&api);
     let (user, wanted) = (jane(), metric("open"));
     let asked = (0..50).map(|_| authorizer.authorize(&user, &wanted));
@@ -115,7 +106,7 @@ async fn fifty_equal_requests_cause_one_review_and_different_ones_their_own() {
 
 #[tokio::test]
 async fn an_allowed_decision_expires_after_its_own_ttl() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let options = Options { allowed_ttl: Duration::from_millis(1), ..Options::default() };
     let authorizer = Authorizer::new(api.client(), &options, &Reviews::default()).unwrap();
     assert_denied(&authorizer.authorize(&jane(), &metric("secret")).await);
@@ -129,7 +120,7 @@ async fn an_allowed_decision_expires_after_its_own_ttl() {
     let denials = api
         .requests()
         .iter()
-        .filter(|request| request.body["spec"]["resourceAttributes"]["resource"] == "secret")
+        .filter(|request| request.json()["spec"]["resourceAttributes"]["resource"] == "secret")
         .count();
     assert_eq!(denials, 1);
 }
@@ -159,7 +150,7 @@ async fn a_temporary_failure_is_tried_five_times() {
 
 #[tokio::test]
 async fn an_answer_that_allows_and_denies_is_a_denial() {
-    let api = FakeApi::start(|_| decision(&json!({"allowed": true, "denied": true})));
+    let api = Server::start(|_| decision(&json!({"allowed": true, "denied": true})));
     assert_denied(&authorizer(&api).authorize(&jane(), &metric("open")).await);
 }
 
@@ -176,7 +167,7 @@ async fn system_masters_and_open_paths_need_no_review() {
 
 #[tokio::test]
 async fn an_open_path_opens_no_resource() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let options = Options { always_allow_paths: vec!["/*".to_owned()], ..Options::default() };
     let authorizer = Authorizer::new(api.client(), &options, &Reviews::default()).unwrap();
     authorizer.authorize(&jane(), &page("/anything")).await.unwrap();
@@ -185,7 +176,7 @@ async fn an_open_path_opens_no_resource() {
 
 #[tokio::test]
 async fn a_request_too_long_to_cache_is_reviewed_each_time() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authorizer = authorizer(&api);
     for length in [MAX_CACHED_LEN, 9_000] {
         let wanted = metric(&"m".repeat(length));
@@ -206,7 +197,7 @@ fn anonymous() -> UserInfo {
 
 #[tokio::test]
 async fn reviews_for_anonymous_users_are_limited_and_do_not_delay_others() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let (authorizer, user) = (authorizer(&api), anonymous());
     let long = "m".repeat(MAX_CACHED_LEN);
     let pages: Vec<Attributes> =

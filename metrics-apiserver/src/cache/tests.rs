@@ -1,14 +1,9 @@
 //! Age, singleflight, deadlines and failures on a paused clock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
-
-use jiff::Timestamp;
+use futures_util::future::join_all;
 
 use super::*;
-use crate::metric::{Labels, Sample};
+use crate::testkit::{self, FakeSource, query};
 
 mod prefetch;
 mod together;
@@ -27,22 +22,14 @@ enum Play {
     Crash,
 }
 
-struct Backend {
-    plays: Vec<Play>,
-    asked: AtomicUsize,
-}
-
-impl QuerySource for Backend {
-    fn query(&self, _question: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        let number = self.asked.fetch_add(1, Ordering::SeqCst);
-        let play = self.plays[number.min(self.plays.len() - 1)];
-        match play {
-            Play::Answer(after) => answer(number, Duration::ZERO, after).boxed(),
-            Play::Queue(wait) => answer(number, wait, Duration::ZERO).boxed(),
-            Play::Fail => {
-                async { Err(QueryError::Unavailable { detail: "connection refused".into() }) }.boxed()
-            }
-            Play::Crash => async { panic!("a fault in the backend client") }.boxed(),
+impl Play {
+    /// The result of the query with this number.
+    async fn perform(self, number: usize) -> Result<Reading, QueryError> {
+        match self {
+            Self::Answer(after) => answer(number, Duration::ZERO, after).await,
+            Self::Queue(wait) => answer(number, wait, Duration::ZERO).await,
+            Self::Fail => Err(QueryError::Unavailable { detail: "connection refused".into() }),
+            Self::Crash => panic!("a fault in the backend client"),
         }
     }
 }
@@ -53,13 +40,12 @@ async fn answer(number: usize, wait: Duration, after: Duration) -> Result<Readin
     let asked = Instant::now();
     tokio::time::sleep(after).await;
     let value = f64::from(u32::try_from(number).unwrap());
-    let sample = Sample { labels: Labels::new(), value, timestamp: Timestamp::UNIX_EPOCH };
-    Ok(Reading { samples: vec![sample], partial: None, asked })
+    Ok(Reading { asked, ..testkit::reading([value]) })
 }
 
 struct Fixture {
     cache: Arc<Cache>,
-    backend: Arc<Backend>,
+    backend: Arc<FakeSource>,
 }
 
 impl Fixture {
@@ -68,7 +54,8 @@ impl Fixture {
     }
 
     fn with_limits(plays: &[Play], limits: Limits) -> Self {
-        let backend = Arc::new(Backend { plays: plays.to_vec(), asked: AtomicUsize::new(0) });
+        let plays = plays.to_vec();
+        let backend = FakeSource::new(move |number, _| plays[number.min(plays.len() - 1)].perform(number));
         let source = Arc::clone(&backend) as Arc<dyn QuerySource>;
         Self { cache: Arc::new(Cache::new(source, limits, Handle::current())), backend }
     }
@@ -79,7 +66,7 @@ impl Fixture {
     }
 
     fn asked(&self) -> usize {
-        self.backend.asked.load(Ordering::SeqCst)
+        self.backend.asked().len()
     }
 }
 
@@ -87,10 +74,6 @@ async fn read(cache: Arc<Cache>, promql: &str, max_age: Duration) -> Result<f64,
     let reading =
         cache.reading(&query(promql), max_age, &Subscriber::constant(), Instant::now() + SECOND).await?;
     Ok(reading.samples[0].value)
-}
-
-fn query(promql: &str) -> Query {
-    Query { backend: BackendName("default".into()), promql: promql.into() }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use jiff::Timestamp;
+use futures_util::future::ready;
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -19,12 +17,13 @@ use super::follow::{DEBOUNCE, POLL_INTERVAL};
 use super::*;
 use crate::answer::Answers;
 use crate::backend::Backends;
-use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Owner, Query, QuerySource as _};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config;
-use crate::metric::{Labels, MetricId, MetricName, Namespace, Sample, Selector};
+use crate::metric::{MetricId, MetricName, Namespace, Selector};
 use crate::readiness::{Endpoint, Readiness};
 use crate::rules::BackendName;
+use crate::testkit::{Ca, FakeSource, reading, scrape};
 
 /// A folder with `config.yaml` as kubelet mounts a ConfigMap: a link to a file in a folder behind the link `..data`.
 struct Mount {
@@ -70,7 +69,7 @@ struct Scene {
     /// Its queries are answered by `prometheus`, not by the backends.
     cache: Arc<Cache>,
     answers: Arc<Answers>,
-    prometheus: Arc<Counting>,
+    prometheus: Arc<FakeSource>,
     readiness: Readiness,
     registry: Registry,
     now: Instant,
@@ -83,7 +82,7 @@ impl Scene {
         let config = config::load(&mount.file()).unwrap();
         let mut registry = Registry::default();
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
-        let prometheus = Arc::new(Counting::default());
+        let prometheus = FakeSource::new(|_, _| ready(Ok(reading([1.0]))));
         let cache = Arc::new(Cache::new(Arc::clone(&prometheus) as _, Limits::default(), Handle::current()));
         let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), &mut registry));
         let backends = Arc::new(Backends::build(config.backends.clone()).unwrap());
@@ -138,8 +137,7 @@ impl Scene {
     }
 
     fn metric(&self, name: &str) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let text = scrape(&self.registry);
         let found =
             text.lines().find_map(|line| line.strip_prefix(&format!("metrics_apiserver_config_{name} ")));
         found.unwrap_or_else(|| panic!("no {name} in\n{text}")).to_owned()
@@ -305,7 +303,7 @@ async fn a_file_that_names_a_missing_file_is_served_once_that_file_exists() {
     assert_eq!((scene.names(), scene.counted()), ("a".to_owned(), (0, 2, 0)));
     let problems = &reload.refused.as_ref().unwrap().problems;
     assert!(problems.contains("backend `default`") && problems.contains("ca.crt"), "{problems}");
-    fs::write(&ca, crate::authn::fake::Ca::new("backend").pem()).unwrap();
+    fs::write(&ca, Ca::new("backend").pem()).unwrap();
     assert_eq!(scene.poll(&mut reload, 30), POLL_INTERVAL);
     assert_eq!(scene.names(), "a", "refused content is checked again after a minute");
     scene.poll(&mut reload, 30);
@@ -372,18 +370,6 @@ async fn the_previous_rules_are_freed_by_the_next_poll() {
     assert!(before.upgrade().is_none());
 }
 
-/// Answers and counts queries.
-#[derive(Default)]
-struct Counting(AtomicUsize);
-
-impl QuerySource for Counting {
-    fn query(&self, _: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let sample = Sample { labels: Labels::new(), value: 1.0, timestamp: Timestamp::now() };
-        async move { Ok(Reading { samples: vec![sample], partial: None, asked: Instant::now() }) }.boxed()
-    }
-}
-
 #[tokio::test]
 async fn the_reading_of_an_unchanged_rule_answers_after_a_reload() {
     let (mut scene, mut reload) = Scene::new(&file(&["kept"]));
@@ -391,9 +377,9 @@ async fn the_reading_of_an_unchanged_rule_answers_after_a_reload() {
     scene.mount.swap(&(file(&["kept"]) + "- {name: new, query: down}\n"));
     scene.settle(&mut reload);
     assert!(scene.read("kept").await);
-    assert_eq!(scene.prometheus.0.load(Ordering::Relaxed), 1, "answered from the cache");
+    assert_eq!(scene.prometheus.asked().len(), 1, "answered from the cache");
     assert!(scene.read("new").await);
-    assert_eq!(scene.prometheus.0.load(Ordering::Relaxed), 2);
+    assert_eq!(scene.prometheus.asked().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

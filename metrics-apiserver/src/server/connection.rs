@@ -88,7 +88,10 @@ impl Acceptor {
             }
         });
         if drained.await.is_err() {
-            tracing::warn!(connections = connections.len(), "closing connections that are still open after the drain timeout");
+            tracing::warn!(
+                connections = connections.len(),
+                "closing connections that are still open after the drain timeout"
+            );
             connections.shutdown().await;
         }
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::handshake::Cause;
 use super::*;
-use crate::authn::fake::{Ca, Issued, Wanted};
+use crate::testkit::{Ca, Issued, Wanted, scrape};
 
 /// A serving certificate in files.
 struct Rig {
@@ -44,8 +44,7 @@ impl Rig {
     }
 
     fn write(&self, issued: &Issued) {
-        std::fs::write(self.path("tls.crt"), &issued.pem).unwrap();
-        std::fs::write(self.path("tls.key"), issued.key.serialize_pem()).unwrap();
+        issued.write(&self.path("tls.crt"), &self.path("tls.key"));
     }
 
     fn load(&self) -> Result<Arc<ServingCertificate>, LoadError> {
@@ -54,13 +53,11 @@ impl Rig {
 
     /// A client that presents `identity`, if any.
     fn client(&self, identity: Option<&Issued>) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12, &TLS13])
             .unwrap()
-            .with_root_certificates(roots);
+            .with_root_certificates(self.ca.roots());
         let mut config = match identity {
             Some(issued) => {
                 builder.with_client_auth_cert(issued.chain.clone(), issued.private_key()).unwrap()
@@ -144,12 +141,10 @@ fn a_certificate_without_its_key_fails_the_handshake() {
             stolen.chain.clone(),
             provider.key_provider.load_private_key(stolen.private_key()).unwrap(),
         );
-        let mut roots = RootCertStore::empty();
-        roots.add(rig.ca.der()).unwrap();
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(rig.ca.roots())
             .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)));
         let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
         let error = shake(server, client).unwrap_err();
@@ -165,13 +160,11 @@ fn the_minimum_version_is_enforced() {
     let certificate = rig.load().unwrap();
     for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
         let server = server_config(Arc::clone(&certificate), minimum).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(rig.ca.der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12])
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(rig.ca.roots())
             .with_no_client_auth();
         let failure = shake(server, client).err().map(cause);
         assert_eq!(failure, (!works).then_some(Cause::NoSharedVersion), "{minimum:?}");
@@ -257,8 +250,7 @@ fn the_metric_is_when_the_certificate_in_use_expires() {
     let mut registry = Registry::default();
     certificate.register(&mut registry);
     let left = || {
-        let mut page = String::new();
-        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+        let page = scrape(&registry);
         let name = "metrics_apiserver_serving_certificate_expiration_timestamp_seconds ";
         let value = page.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
         value.parse::<i64>().unwrap() - jiff::Timestamp::now().as_second()

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 
 use reqwest::Client;
 
-use crate::http::{Answer, Server};
+use crate::http::{Play, Server};
 use crate::stage::{LOOPBACK, PATIENCE, Process, Stage, write_files};
 
 /// More lines than any of these tests makes.
@@ -18,9 +18,9 @@ const LOG_LINES_MAX: usize = 1_000;
 
 #[test]
 fn a_signal_ends_a_start_that_waits_for_kubernetes() {
-    let kubernetes = Server::start(|_| Answer::Hang);
+    let kubernetes = Server::plain(Play::Hang);
     let directory = tempfile::tempdir().unwrap();
-    write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url());
+    write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url);
     let flags = [LOOPBACK, "--authentication-skip-lookup=false"];
     let process = Process::start(directory.path(), &flags, LOG_LINES_MAX);
     let began = Instant::now();
@@ -36,9 +36,9 @@ fn a_signal_ends_a_start_that_waits_for_kubernetes() {
 
 #[tokio::test]
 async fn without_a_bind_address_both_address_families_are_served() {
-    let kubernetes = Server::start(|_| Answer::Json(500, String::new()));
+    let kubernetes = Server::plain(Play::json(500, ""));
     let directory = tempfile::tempdir().unwrap();
-    let certificate = write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url());
+    let certificate = write_files(directory.path(), "http://127.0.0.1:1", &kubernetes.url);
     let process = Process::start(directory.path(), &[], LOG_LINES_MAX);
     let address = process.address();
     let (_, port) = address.rsplit_once(':').unwrap();

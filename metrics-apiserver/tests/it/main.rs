@@ -8,6 +8,8 @@
 
 mod architecture;
 mod config_samples;
+#[path = "../../src/testkit/http.rs"]
+#[allow(dead_code, reason = "the crate's own tests need more of it")]
 mod http;
 mod life;
 mod log;

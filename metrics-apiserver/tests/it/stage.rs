@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::Certificate;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::http::{Answer, Request, Server};
+use crate::http::{Play, Request, Server};
 
 const METRICS: &str = "/apis/external.metrics.k8s.io/v1beta1/namespaces/shop";
 /// Whoever reads is carol, with this token.
@@ -57,7 +57,7 @@ impl Stage {
         });
         let kubernetes = Server::start(review);
         let directory = tempfile::tempdir().unwrap();
-        let certificate = write_files(directory.path(), &prometheus.url(), &kubernetes.url());
+        let certificate = write_files(directory.path(), &prometheus.url, &kubernetes.url);
         let process = Process::start(directory.path(), &[&[LOOPBACK], flags].concat(), log_lines_max);
         // reqwest panics without one.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -164,21 +164,21 @@ pub(crate) fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) 
 }
 
 /// Prometheus: 2.5, unless something is broken.
-fn query(request: &Request, is_down: bool) -> Answer {
+fn query(request: &Request, is_down: bool) -> Play {
     if is_down || request.line.contains("broken") {
-        return Answer::Json(503, String::new());
+        return Play::json(503, "");
     }
     let vector = json!({"resultType": "vector", "result": [{"metric": {}, "value": [0, "2.5"]}]});
-    Answer::Json(200, json!({"status": "success", "data": vector}).to_string())
+    Play::json(200, json!({"status": "success", "data": vector}))
 }
 
 /// Kubernetes: the token is carol's, who may do everything.
-fn review(request: &Request) -> Answer {
-    let mut review: Value = serde_json::from_slice(&request.body).unwrap();
+fn review(request: &Request) -> Play {
+    let mut review = request.json();
     review["status"] = if request.line.contains("tokenreviews") {
         json!({"authenticated": review["spec"]["token"] == TOKEN, "user": {"username": "carol"}})
     } else {
         json!({"allowed": true})
     };
-    Answer::Json(201, review.to_string())
+    Play::json(201, review)
 }

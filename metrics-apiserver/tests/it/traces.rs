@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message as _;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Server};
+use crate::http::{Play, Server};
 use crate::stage::{PATIENCE, Stage, TOKEN};
 
 /// As kube-apiserver sends it, but for the flags.
@@ -25,9 +25,9 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(collector: Answer, rate_per_million: u32) -> Self {
-        let collector = Server::start(move |_| collector.clone());
-        let endpoint = format!("--otlp-endpoint={}", collector.url());
+    fn start(collector: Play, rate_per_million: u32) -> Self {
+        let collector = Server::plain(collector);
+        let endpoint = format!("--otlp-endpoint={}", collector.url);
         let rate = format!("--otlp-sampling-rate-per-million={rate_per_million}");
         Self { stage: Stage::start(&[&endpoint, &rate], LOG_LINES_MAX), collector }
     }
@@ -84,7 +84,7 @@ fn attribute(span: &Span, key: &str) -> Value {
 
 #[tokio::test]
 async fn a_request_of_a_sampled_trace_gives_its_spans() {
-    let traced = Traced::start(Answer::Json(200, String::new()), 0);
+    let traced = Traced::start(Play::json(200, ""), 0);
     assert_eq!(traced.read("queue_depth", &traceparent("01")).await, 200);
     traced.stage.end();
     let spans = traced.spans();
@@ -132,7 +132,7 @@ fn byte(digits: &[u8]) -> u8 {
 
 #[tokio::test]
 async fn a_request_of_no_sampled_trace_gives_nothing_at_rate_zero() {
-    let traced = Traced::start(Answer::Json(200, String::new()), 0);
+    let traced = Traced::start(Play::json(200, ""), 0);
     let longer = traceparent("01-and-more");
     for traceparent in ["", &traceparent("00"), &longer, "garbage", &traceparent("zz")] {
         assert_eq!(traced.read("queue_depth", traceparent).await, 200);
@@ -144,7 +144,7 @@ async fn a_request_of_no_sampled_trace_gives_nothing_at_rate_zero() {
 
 #[tokio::test]
 async fn at_the_full_rate_each_request_is_traced_whose_caller_does_not_say_no() {
-    let traced = Traced::start(Answer::Json(200, "no protobuf".to_owned()), 1_000_000);
+    let traced = Traced::start(Play::json(200, "no protobuf"), 1_000_000);
     assert_eq!(traced.read("queue_depth", "").await, 200);
     assert_eq!(traced.read("queue_depth", "").await, 200);
     assert_eq!(traced.read("broken", "no traceparent").await, 503);
@@ -165,7 +165,7 @@ async fn at_the_full_rate_each_request_is_traced_whose_caller_does_not_say_no() 
 
 #[tokio::test]
 async fn a_collector_that_hangs_delays_neither_reads_nor_the_end_for_long() {
-    let traced = Traced::start(Answer::Hang, 1_000_000);
+    let traced = Traced::start(Play::Hang, 1_000_000);
     let began = Instant::now();
     // A batch is sent when there are 512 spans, of which a read makes two or more. After that they pile up.
     while traced.collector.requests().is_empty() {

@@ -1,30 +1,24 @@
 //! The Prometheus metrics of reads.
 
-use prometheus_client::encoding::text;
 use tokio::time::advance;
 
 use super::*;
 use crate::answer::metrics::OWN_SERIES_MAX;
 use crate::answer::stats::EPISODE_GAP;
+use crate::testkit::scrape;
 
 const HOLD: Fallback = Fallback::Hold { longest: Duration::from_secs(3600), then: None };
 
 impl Fixture {
-    fn scraped(&self) -> String {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry).unwrap();
-        text
-    }
-
     #[track_caller]
     fn shows(&self, series: &str) {
-        let text = self.scraped();
+        let text = scrape(&self.registry);
         assert!(text.lines().any(|line| line == series), "{series}\nnot in\n{text}");
     }
 
     #[track_caller]
     fn hides(&self, part: &str) {
-        let text = self.scraped();
+        let text = scrape(&self.registry);
         assert!(!text.contains(part), "{part}\nin\n{text}");
     }
 }

@@ -1,6 +1,5 @@
 //! How answers come about: steps, groups, and the table of situations.
 
-use prometheus_client::encoding::text;
 use tokio::time::advance;
 
 use super::*;
@@ -8,6 +7,7 @@ use crate::api::{Error, Status};
 use crate::config::{self, Source};
 use crate::metric::{GroupResource, ObjectRef};
 use crate::rules::{Combine, Pick, ValueError};
+use crate::testkit::scrape;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOLD: Fallback = Fallback::Hold { longest: Duration::from_secs(60), then: None };
@@ -47,13 +47,12 @@ impl Fixture {
             timestamp: Timestamp::UNIX_EPOCH,
         };
         let samples = pods.iter().map(sample).collect();
-        *self.backend.outcome.lock().unwrap() = Ok(Reading { samples, ..fetched(vec![]) });
+        *self.outcome.lock().unwrap() = Ok(Reading { samples, ..reading([]) });
     }
 
     fn counted(&self, outcome: &str) -> bool {
-        let mut text = String::new();
-        text::encode(&mut text, &self.registry).unwrap();
-        text.contains(&format!("metrics_apiserver_reads_total{{metric=\"m\",outcome=\"{outcome}\"}} 1\n"))
+        scrape(&self.registry)
+            .contains(&format!("metrics_apiserver_reads_total{{metric=\"m\",outcome=\"{outcome}\"}} 1\n"))
     }
 }
 
@@ -148,7 +147,7 @@ async fn each_group_gets_its_own_outcome_from_the_policies() {
     assert_eq!((milli(&groups[0]), milli(&groups[1])), (Ok(vec![1000]), Ok(vec![7000])));
     let errors = [&groups[2], &groups[3]].map(|group| milli(group).unwrap_err());
     assert!(errors[0].contains("has no data") && errors[1].contains("2 series"), "{errors:?}");
-    assert_eq!(fixture.backend.asked.lock().unwrap().len(), 1, "one query for all objects");
+    assert_eq!(fixture.backend.asked().len(), 1, "one query for all objects");
     assert!(fixture.counted("several_series"), "the worst outcome is counted, the last of several");
 }
 

@@ -3,7 +3,7 @@
 use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, date_time_ymd};
 
 use super::*;
-use crate::authn::fake::{Ca, Wanted};
+use crate::testkit::{Ca, Wanted};
 
 type Change = fn(&mut CertificateParams);
 

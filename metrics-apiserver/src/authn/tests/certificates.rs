@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::authn::TrustError;
-use crate::authn::fake::Wanted;
+use crate::testkit::Wanted;
 
 #[tokio::test]
 async fn a_certificate_names_user_groups_uid_and_itself() {

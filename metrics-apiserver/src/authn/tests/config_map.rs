@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::authn::TrustError;
-use crate::authn::fake::{Answer, FakeApi, Request};
+use crate::testkit::{Play, Request, Server, failure};
 
 const ADMIN: [Header<'static>; 1] = [("x-remote-user", b"admin")];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,7 +17,7 @@ type Data = BTreeMap<&'static str, String>;
 
 /// An API with one `ConfigMap`; it sends every change to its watchers.
 struct ConfigMapApi {
-    api: FakeApi,
+    api: Server,
     state: Arc<Mutex<State>>,
 }
 
@@ -33,7 +33,7 @@ impl ConfigMapApi {
         let state = Arc::new(Mutex::new(State::default()));
         state.lock().unwrap().set(data);
         let shared = Arc::clone(&state);
-        let api = FakeApi::start(move |request| shared.lock().unwrap().answer(request));
+        let api = Server::start(move |request| shared.lock().unwrap().answer(request));
         Self { api, state }
     }
 
@@ -65,10 +65,9 @@ impl State {
         self.watchers.retain(|watcher| watcher.send(event.clone()).is_ok());
     }
 
-    fn answer(&mut self, request: &Request) -> Answer {
-        let list =
-            request.target.contains("fieldSelector=metadata.name%3Dextension-apiserver-authentication");
-        match (&self.object, request.target.contains("watch=true")) {
+    fn answer(&mut self, request: &Request) -> Play {
+        let list = request.line.contains("fieldSelector=metadata.name%3Dextension-apiserver-authentication");
+        match (&self.object, request.line.contains("watch=true")) {
             (object, true) => {
                 let (sender, events) = mpsc::channel();
                 // A change between list and watch is sent at once.
@@ -77,28 +76,20 @@ impl State {
                     sender.send(event).unwrap();
                 }
                 self.watchers.push(sender);
-                Answer::Events(events)
+                Play::events(events)
             }
             (object, false) if list => {
                 let items: Vec<_> = object.iter().collect();
-                Answer::Json(
+                Play::json(
                     200,
                     json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": items,
                     "metadata": {"resourceVersion": self.version.to_string()}}),
                 )
             }
-            (Some(object), false) => Answer::Json(200, object.clone()),
-            (None, false) => status(404, "NotFound"),
+            (Some(object), false) => Play::json(200, object),
+            (None, false) => failure(404, "NotFound"),
         }
     }
-}
-
-fn status(code: u16, reason: &str) -> Answer {
-    Answer::Json(
-        code,
-        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-        "message": "no", "reason": reason, "code": code}),
-    )
 }
 
 /// As kube-apiserver writes it.
@@ -191,9 +182,9 @@ async fn an_api_that_fails_is_watched_until_it_works() {
     let mut state = State::default();
     state.set(Some(&data(&client_ca, &proxy_ca)));
     let (state, tries) = (Mutex::new(state), std::sync::atomic::AtomicU32::new(0));
-    let api = FakeApi::start(move |request| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-        0 => status(403, "Forbidden"),
-        1 => Answer::Json(200, json!("nonsense")),
+    let api = Server::start(move |request| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => failure(403, "Forbidden"),
+        1 => Play::json(200, json!("nonsense")),
         _ => state.lock().unwrap().answer(request),
     });
     let store = store();
@@ -261,7 +252,7 @@ async fn flags_override_the_config_map() {
 
 #[tokio::test]
 async fn a_failed_lookup_stops_the_start_unless_it_is_tolerated_or_skipped() {
-    let api = FakeApi::start(|_| status(403, "Forbidden"));
+    let api = Server::plain(failure(403, "Forbidden"));
     let error = store().look_up(&api.client()).await.unwrap_err();
     assert!(matches!(error, TrustError::Lookup { source: Some(_) }));
 

@@ -1,7 +1,7 @@
 //! The front proxy's headers, from the front proxy and from others.
 
 use super::*;
-use crate::authn::fake::Wanted;
+use crate::testkit::Wanted;
 
 const ADMIN: [Header<'static>; 2] = [("x-remote-user", b"admin"), ("x-remote-group", b"system:masters")];
 

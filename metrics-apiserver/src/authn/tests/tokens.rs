@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::authn::Reviews;
-use crate::authn::fake::{Answer, FakeApi, Request};
+use crate::testkit::{Play, Request, Server, failure};
 
 const JANE: Header<'static> = ("authorization", b"Bearer janes-token");
 
-fn rig(api: &FakeApi, lifetime: Duration) -> Authenticator {
+fn rig(api: &Server, lifetime: Duration) -> Authenticator {
     let options = Options { skip_lookup: true, ..Options::default() };
     let trust = Arc::new(TrustStore::new(options).unwrap());
     Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime, &Reviews::default()).unwrap())
@@ -22,40 +22,31 @@ fn review(status: &Value) -> Value {
 }
 
 /// Knows one token.
-fn answer(request: &Request) -> Answer {
-    let status = if request.body["spec"]["token"] == "janes-token" {
+fn answer(request: &Request) -> Play {
+    let status = if request.json()["spec"]["token"] == "janes-token" {
         json!({"authenticated": true, "user": {"username": "jane", "uid": "u-1",
             "groups": ["dev"], "extra": {"scopes": ["a", "b"]}}})
     } else {
         json!({"authenticated": false, "error": "token lookup failed"})
     };
-    Answer::Later(Duration::from_millis(50), 201, review(&status))
-}
-
-fn failure(code: u16) -> Answer {
-    Answer::Json(
-        code,
-        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "message": "no", "reason": "None", "code": code}),
-    )
+    Play::json(201, review(&status)).after(Duration::from_millis(50))
 }
 
 #[tokio::test]
 async fn a_valid_token_identifies_its_owner() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let user = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await.unwrap();
     assert_eq!(user.name, "jane");
     assert_eq!(user.uid, "u-1");
     assert_eq!(user.groups, ["dev", "system:authenticated"]);
     assert_eq!(user.extra["scopes"], ["a", "b"]);
     let request = &api.requests()[0];
-    assert_eq!(request.method, "POST");
-    assert!(request.target.starts_with("/apis/authentication.k8s.io/v1/tokenreviews"));
+    assert!(request.line.starts_with("POST /apis/authentication.k8s.io/v1/tokenreviews"));
 }
 
 #[tokio::test]
 async fn fifty_requests_with_one_token_are_one_review() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let asked = (0..50).map(|_| ask(&authenticator, &[], &[JANE]));
     for outcome in futures_util::future::join_all(asked).await {
@@ -67,7 +58,7 @@ async fn fifty_requests_with_one_token_are_one_review() {
 
 #[tokio::test]
 async fn an_invalid_token_is_refused_and_the_result_is_cached() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     for _ in 0..3 {
         let outcome = ask(&authenticator, &[], &[("authorization", b"bearer other")]).await;
@@ -78,7 +69,7 @@ async fn an_invalid_token_is_refused_and_the_result_is_cached() {
 
 #[tokio::test]
 async fn a_result_expires_after_its_ttl() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, Duration::from_millis(1));
     let deadline = tokio::time::Instant::now() + TEN_SECONDS;
     while api.requests().len() < 2 {
@@ -90,7 +81,7 @@ async fn a_result_expires_after_its_ttl() {
 
 #[tokio::test]
 async fn a_failed_review_refuses_the_token_and_is_not_cached() {
-    let api = FakeApi::start(|_| failure(403));
+    let api = Server::plain(failure(403, "None"));
     let authenticator = rig(&api, TEN_SECONDS);
     for _ in 0..2 {
         let outcome = ask(&authenticator, &[], &[JANE]).await;
@@ -102,7 +93,7 @@ async fn a_failed_review_refuses_the_token_and_is_not_cached() {
 
 #[tokio::test]
 async fn a_temporary_failure_is_tried_five_times() {
-    let api = FakeApi::start(|_| failure(500));
+    let api = Server::plain(failure(500, "None"));
     let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
     assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
     assert_eq!(api.requests().len(), 5);
@@ -111,9 +102,9 @@ async fn a_temporary_failure_is_tried_five_times() {
 #[tokio::test]
 async fn a_review_that_failed_at_first_succeeds() {
     let tries = std::sync::atomic::AtomicU32::new(0);
-    let api = FakeApi::start(move |request| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
-        0 => failure(503),
-        1 => failure(429),
+    let api = Server::start(move |request| match tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => failure(503, "None"),
+        1 => failure(429, "None"),
         _ => answer(request),
     });
     let user = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await.unwrap();
@@ -124,7 +115,7 @@ async fn a_review_that_failed_at_first_succeeds() {
 async fn an_unreachable_api_or_a_review_without_status_lets_nobody_in() {
     let empty = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
         "metadata": {}, "spec": {}});
-    let api = FakeApi::start(move |_| Answer::Json(201, empty.clone()));
+    let api = Server::plain(Play::json(201, empty));
     let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
     assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
 
@@ -134,8 +125,8 @@ async fn an_unreachable_api_or_a_review_without_status_lets_nobody_in() {
 
 #[tokio::test]
 async fn a_valid_token_without_an_owner_lets_nobody_in() {
-    let api = FakeApi::start(|_| {
-        Answer::Json(201, review(&json!({"authenticated": true, "user": {"groups": ["system:masters"]}})))
+    let api = Server::start(|_| {
+        Play::json(201, review(&json!({"authenticated": true, "user": {"groups": ["system:masters"]}})))
     });
     let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
     assert!(matches!(outcome, Err(AuthnError::InvalidToken)));
@@ -143,7 +134,7 @@ async fn a_valid_token_without_an_owner_lets_nobody_in() {
 
 #[tokio::test]
 async fn other_authorization_headers_are_ignored() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let values: [&[u8]; 5] = [b"", b"Bearer", b"Bearer ", b"Bearer  janes-token", b"Basic abc"];
     for value in values {
@@ -158,7 +149,7 @@ async fn other_authorization_headers_are_ignored() {
 
 #[tokio::test]
 async fn a_valid_token_is_accepted_with_an_untrusted_certificate() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let rig = Rig::new();
     let tokens = TokenReviewer::new(api.client(), TEN_SECONDS, &Reviews::default()).unwrap();
     let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
@@ -179,7 +170,7 @@ async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Res
 
 #[tokio::test]
 async fn unknown_tokens_above_the_concurrency_limit_are_refused_with_too_many_reviews() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let outcomes = unauthenticated(&authenticator, 150).await;
     let refused = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::InvalidToken))).count();
@@ -193,7 +184,7 @@ async fn unknown_tokens_above_the_concurrency_limit_are_refused_with_too_many_re
 
 #[tokio::test]
 async fn a_known_token_is_reviewed_while_unknown_tokens_use_up_the_limit() {
-    let api = FakeApi::start(answer);
+    let api = Server::start(answer);
     let authenticator = rig(&api, Duration::from_millis(1));
     ask(&authenticator, &[], &[JANE]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -208,9 +199,9 @@ async fn a_known_token_is_reviewed_while_unknown_tokens_use_up_the_limit() {
 async fn a_token_that_is_no_longer_valid_is_no_longer_known() {
     let is_good = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let still = Arc::clone(&is_good);
-    let api = FakeApi::start(move |_| {
+    let api = Server::start(move |_| {
         let is_good = still.load(std::sync::atomic::Ordering::SeqCst);
-        Answer::Json(201, review(&json!({"authenticated": is_good, "user": {"username": "jane"}})))
+        Play::json(201, review(&json!({"authenticated": is_good, "user": {"username": "jane"}})))
     });
     let trust = Arc::new(TrustStore::new(Options { skip_lookup: true, ..Options::default() }).unwrap());
     let tokens = TokenReviewer::new(api.client(), Duration::from_millis(1), &Reviews::default()).unwrap();

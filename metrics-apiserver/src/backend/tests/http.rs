@@ -1,13 +1,15 @@
 //! Requests as they arrive, and answers of every kind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tempfile::TempDir;
 
-use super::server::{Play, ok, reply};
 use super::*;
 use crate::backend::call::CALLS_MAX;
+use crate::testkit::http::{ok, reply};
 
 fn json(text: &str) -> Play {
-    Play::Json(text.to_owned())
+    Play::json(200, text)
 }
 
 /// What a client with `timeout` makes of `play`.
@@ -39,7 +41,7 @@ async fn a_long_query_is_a_form() {
     let request = server.last();
     assert_eq!(request.line, "POST /api/v1/query HTTP/1.1");
     assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
-    assert_eq!(request.body, format!("query={}&timeout=30000ms", "up%2B".repeat(1000)));
+    assert_eq!(request.body, format!("query={}&timeout=30000ms", "up%2B".repeat(1000)).into_bytes());
 }
 
 #[tokio::test]
@@ -58,7 +60,11 @@ async fn a_query_whose_connection_ends_before_an_answer_is_sent_once_more() {
     let backends = backends(options(&server));
     assert_value(query(&backends, "up").await, 42.0);
     for promql in ["up".to_owned(), "up+".repeat(1000)] {
-        server.play(Play::CutOnce(Box::new(json(ANSWER))));
+        let tries = AtomicUsize::new(0);
+        server.script(move |_| match tries.fetch_add(1, Ordering::SeqCst) {
+            0 => Play::Cut(Vec::new()),
+            _ => json(ANSWER),
+        });
         assert_value(query(&backends, &promql).await, 42.0);
     }
     let before = server.requests().len();
@@ -303,7 +309,7 @@ async fn a_file_that_is_of_no_use_does_not_keep_the_others_away() {
     let dir = TempDir::new().unwrap();
     let (token, ca) = (dir.path().join("token"), dir.path().join("ca.crt"));
     std::fs::write(&token, "first").unwrap();
-    std::fs::write(&ca, crate::authn::fake::Ca::new("backend").pem()).unwrap();
+    std::fs::write(&ca, testkit::Ca::new("backend").pem()).unwrap();
     let (auth, ca_file) = (Auth::BearerTokenFile(token.clone()), Some(ca.clone()));
     let backends = backends(Options { auth, ca_file, ..options(&server) });
     for (number, damage) in [Some("no certificate"), None].into_iter().enumerate() {

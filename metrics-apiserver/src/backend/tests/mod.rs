@@ -3,7 +3,6 @@
 mod http;
 mod outage;
 mod series;
-mod server;
 mod tls;
 
 use std::sync::Arc;
@@ -13,8 +12,7 @@ use super::{Auth, Backends, Options};
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 use crate::files::{DEBOUNCE, POLL_INTERVAL};
 use crate::syntax::BaseUrl;
-
-use server::Server;
+use crate::testkit::{self, Play, Server};
 
 /// Longer than any answer takes on a busy machine.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -48,8 +46,7 @@ async fn query(backends: &Backends, promql: &str) -> Result<Reading, QueryError>
 
 /// The same for the metric with this owner.
 async fn query_for(owner: &Arc<()>, backends: &Backends, promql: &str) -> Result<Reading, QueryError> {
-    let query = Query { backend: BackendName("default".into()), promql: Arc::from(promql) };
-    backends.query(query, Owner::new(owner)).await
+    backends.query(testkit::query(promql), Owner::new(owner)).await
 }
 
 /// Advances the clock, so that the next query reads the files again.

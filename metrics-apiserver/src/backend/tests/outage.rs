@@ -7,17 +7,18 @@ use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use super::server::{Play, Request, reply};
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
 use crate::backend::call::CALLS_MAX;
 use crate::backend::client::CALLS_PER_OWNER_MAX;
+use crate::testkit::Request;
+use crate::testkit::http::reply;
 
 /// As it is in a URL.
 const PROBE: &str = "vector%281%29";
 
 fn answering() -> Server {
-    Server::plain(Play::Json(ANSWER.to_owned()))
+    Server::plain(Play::json(200, ANSWER))
 }
 
 /// Ends every connection without a word.
@@ -33,9 +34,7 @@ fn pair(first: &Server, second: &Server, timeout: Duration) -> Backends {
 fn scrape(backends: &Backends) -> String {
     let mut registry = Registry::default();
     backends.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-    text
+    testkit::scrape(&registry)
 }
 
 async fn shows(backends: &Backends, line: &str) {
@@ -87,6 +86,15 @@ fn tokens(server: &Server) -> Vec<String> {
     server.requests().iter().filter_map(shown).collect()
 }
 
+/// Answers requests with this token and refuses others.
+fn only_with(token: &str) -> impl Fn(&Request) -> Play + use<> {
+    let expected = format!("Bearer {token}");
+    move |request| match request.header("authorization") {
+        Some(shown) if shown == expected => Play::json(200, ANSWER),
+        _ => Play::Raw(reply("401 Unauthorized", b"", "")),
+    }
+}
+
 async fn open(backends: &Backends) {
     for _ in 0..FAILURES_TO_OPEN {
         assert!(matches!(query(backends, "up").await, Err(QueryError::Unavailable { .. })));
@@ -117,7 +125,7 @@ async fn a_server_that_is_back_is_found_without_anybody_reading() {
     let backends = backends(options(&server));
     open(&backends).await;
     shows(&backends, "breaker_open{backend=\"default\"} 1").await;
-    server.play(Play::Json(ANSWER.to_owned()));
+    server.play(Play::json(200, ANSWER));
     shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(server.last().line.contains(PROBE), "{}", server.last().line);
     assert_value(query(&backends, "up").await, 42.0);
@@ -163,8 +171,8 @@ async fn the_other_server_of_a_pair_answers_and_is_asked_from_then_on() {
     // One try and reqwest's own second one on a connection that was closed before it was used, at most.
     assert!(first.requests().len() <= 2, "{:?}", first.requests());
     assert_eq!(second.requests().len(), 3);
-    first.play(Play::Json(ANSWER.to_owned()));
-    second.play(Play::Json("<html>".to_owned()));
+    first.play(Play::json(200, ANSWER));
+    second.play(Play::json(200, "<html>"));
     assert_value(query(&backends, "up").await, 42.0);
     assert_value(query(&backends, "up").await, 42.0);
     assert_eq!(second.requests().len(), 4, "garbage leads back to the first");
@@ -175,14 +183,14 @@ async fn a_cut_connection_does_not_lead_to_a_server_that_is_down() {
     let (first, second) = (Server::plain(dead()), Server::plain(dead()));
     let backends = pair(&first, &second, PATIENT);
     open(&backends).await;
-    first.play(Play::Json(ANSWER.to_owned()));
+    first.play(Play::json(200, ANSWER));
     shows(&backends, "urls_down{backend=\"default\"} 1").await;
     assert_value(query(&backends, "up").await, 42.0);
     first.play(dead());
     assert!(query(&backends, "up").await.is_err(), "there is no other to answer");
-    first.play(Play::Json(ANSWER.to_owned()));
+    first.play(Play::json(200, ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
-    second.play(Play::Json(ANSWER.to_owned()));
+    second.play(Play::json(200, ANSWER));
     shows(&backends, "urls_down{backend=\"default\"} 0").await;
     assert_value(query(&backends, "later").await, 42.0);
     assert_eq!(asked(&second, "later"), 0, "the first answered all the time since");
@@ -195,7 +203,7 @@ async fn a_query_that_no_server_answers_leads_no_others_away() {
     let slow = begin(&backends, "slow");
     arrived(&second, "slow", 1).await;
     for server in [&first, &second] {
-        server.play(Play::Json(ANSWER.to_owned()));
+        server.play(Play::json(200, ANSWER));
     }
     assert_value(query(&backends, "fast").await, 42.0);
     assert_eq!((asked(&first, "fast"), asked(&second, "fast")), (1, 0));
@@ -212,7 +220,7 @@ async fn slow_among_others(
     let times = FAILURES_TO_OPEN as usize;
     let slow = (0..times).map(|_| begin(backends, "slow")).collect();
     arrived(first, "slow", times).await;
-    first.play(Play::Json(ANSWER.to_owned()));
+    first.play(Play::json(200, ANSWER));
     assert_value(query(backends, "fast").await, 42.0);
     slow
 }
@@ -252,7 +260,7 @@ async fn a_slow_rule_leaves_permits_to_others() {
         .collect();
     shows(&backends, "queries_in_flight{backend=\"default\"} 10").await;
     arrived(&server, "slow", CALLS_PER_OWNER_MAX).await;
-    server.play(Play::Json(ANSWER.to_owned()));
+    server.play(Play::json(200, ANSWER));
     assert_value(query(&backends, "fast").await, 42.0);
     assert_eq!(asked(&server, "slow"), CALLS_PER_OWNER_MAX, "the others still wait");
     for slow in slow {
@@ -340,7 +348,7 @@ async fn a_probe_that_a_gateway_refuses_lets_queries_show_what_they_get() {
     server.play(refusal("404 Not Found"));
     shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert!(matches!(query(&backends, "up").await, Err(QueryError::Refused { .. })));
-    server.play(Play::Json(ANSWER.to_owned()));
+    server.play(Play::json(200, ANSWER));
     assert_value(query(&backends, "up").await, 42.0);
 }
 
@@ -354,7 +362,7 @@ async fn a_pair_is_given_up_when_both_are_down() {
         async { while !matches!(query(&backends, "up").await, Err(QueryError::BreakerOpen { .. })) {} };
     tokio::time::timeout(PATIENT, down).await.unwrap();
     assert!(scrape(&backends).contains("urls_down{backend=\"default\"} 2"), "{}", scrape(&backends));
-    second.play(Play::Json(ANSWER.to_owned()));
+    second.play(Play::json(200, ANSWER));
     shows(&backends, "breaker_open{backend=\"default\"} 0").await;
     assert_value(query(&backends, "up").await, 42.0);
 }
@@ -372,7 +380,7 @@ async fn a_token_that_is_refused_is_read_again_at_once_but_not_each_time() {
 
 #[tokio::test]
 async fn a_token_that_is_new_when_the_old_one_is_refused_is_used_by_every_query() {
-    let server = Server::plain(Play::Token("new", ANSWER));
+    let server = Server::start(only_with("new"));
     let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "new").unwrap();
     files_become_due().await;
@@ -391,7 +399,7 @@ async fn a_token_that_is_being_written_is_tried_when_another_is_refused_but_not_
     let (_dir, path, backends) = with_token("old", options(&server));
     std::fs::write(&path, "ne").unwrap();
     assert!(matches!(query(&backends, "forbidden").await, Err(QueryError::Refused { .. })));
-    server.play(Play::Token("old", ANSWER));
+    server.script(only_with("old"));
     assert_value(query(&backends, "up").await, 42.0);
     std::fs::write(&path, "new").unwrap();
     jump(DEBOUNCE).await;
@@ -415,7 +423,7 @@ async fn queries_are_counted_by_backend_and_a_backend_that_is_gone_has_no_series
     let server = answering();
     let backends = backends(options(&server));
     assert_value(query(&backends, "up").await, 42.0);
-    server.play(Play::Json(ANSWER.replacen('{', r#"{"warnings":["away","PromQL warning: w"],"#, 1)));
+    server.play(Play::json(200, ANSWER.replacen('{', r#"{"warnings":["away","PromQL warning: w"],"#, 1)));
     assert_value(query(&backends, "up").await, 42.0);
     let text = scrape(&backends);
     for line in [
@@ -450,7 +458,11 @@ async fn a_probe_is_sent_on_a_new_connection() {
     let connections = server.requests().iter().map(|request| request.connection).max().unwrap() + 1;
     assert!(connections > FAILURES_TO_OPEN as usize, "{connections} connections");
     // The network has silently lost them.
-    server.play(Play::HangBefore(connections, ANSWER.to_owned()));
+    server.script(
+        move |request| {
+            if request.connection < connections { Play::Hang } else { Play::json(200, ANSWER) }
+        },
+    );
     for _ in 0..FAILURES_TO_OPEN {
         assert_eq!(query(&backends, "up").await.unwrap_err(), QueryError::TimedOut(timeout));
     }

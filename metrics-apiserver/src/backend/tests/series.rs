@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::server::{Play, ok, reply};
 use super::*;
 use crate::backend::{SeriesQuery, SeriesSummary};
+use crate::testkit::http::{ok, reply};
 
 async fn list(backends: &Backends, matchers: &[&str]) -> Result<SeriesSummary, QueryError> {
     let query = SeriesQuery {
@@ -24,7 +24,7 @@ async fn outcome(play: Play) -> Result<SeriesSummary, QueryError> {
 #[tokio::test]
 async fn matchers_and_range_are_sent_and_a_compressed_response_is_asked_for() {
     let body = r#"{"status":"success","data":[{"__name__":"up","job":"a"}],"warnings":["store away"]}"#;
-    let server = Server::plain(Play::Json(body.to_owned()));
+    let server = Server::plain(Play::json(200, body.to_owned()));
     let backends =
         backends(Options { urls: vec![url(&format!("{}/prefix", server.url))], ..options(&server) });
     let summary = list(&backends, &["up", "{a!=\"\"}"]).await.unwrap();
@@ -38,7 +38,7 @@ async fn matchers_and_range_are_sent_and_a_compressed_response_is_asked_for() {
     assert_eq!(request.header("accept-encoding"), Some("gzip"));
     list(&backends, &vec!["up"; 200]).await.unwrap();
     assert_eq!(server.last().line, "POST /prefix/api/v1/series HTTP/1.1");
-    assert!(server.last().body.starts_with("match%5B%5D=up&"));
+    assert!(server.last().body.starts_with(b"match%5B%5D=up&"));
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn many_series_are_listed_in_many_chunks() {
         write!(body, r#",{{"__name__":"m","pod":"p-{number}","l{}":""}}"#, number % 3).unwrap();
     }
     body.push_str("]}");
-    let summary = outcome(Play::Json(body)).await.unwrap();
+    let summary = outcome(Play::json(200, body)).await.unwrap();
     assert_eq!((summary.metrics.len(), summary.metrics["m"].len()), (1, 4));
 }
 
@@ -57,11 +57,11 @@ async fn failures_are_told_apart() {
     let error = |kind: &str| format!(r#"{{"status":"error","errorType":"{kind}","error":"no such thing"}}"#);
     let refused = outcome(Play::Raw(reply("400 Bad Request", error("bad_data").as_bytes(), ""))).await;
     assert_eq!(refused.unwrap_err().detail(), "400 Bad Request: bad_data: no such thing");
-    let refused = outcome(Play::Json(error("bad_data"))).await;
+    let refused = outcome(Play::json(200, error("bad_data"))).await;
     assert!(matches!(refused, Err(QueryError::Refused { .. })), "{refused:?}");
     let unavailable = outcome(Play::Raw(reply("503 Service Unavailable", b"", ""))).await;
     assert!(matches!(unavailable, Err(QueryError::Unavailable { .. })), "{unavailable:?}");
-    let malformed = outcome(Play::Json("<html>".to_owned())).await;
+    let malformed = outcome(Play::json(200, "<html>")).await;
     assert!(matches!(malformed, Err(QueryError::Malformed { .. })), "{malformed:?}");
     let whole = ok(br#"{"status":"success","data":[{"__name__":"up"}]}"#, "");
     let cut = outcome(Play::Cut(whole[..whole.len() - 10].to_vec())).await;
@@ -72,7 +72,7 @@ async fn failures_are_told_apart() {
 async fn a_response_that_is_too_large_to_keep_is_given_up_and_the_backend_is_not_at_fault() {
     let series: Vec<_> = (0..3_000).map(|number| format!(r#"{{"__name__":"{number:04000}"}}"#)).collect();
     let body = format!(r#"{{"status":"success","data":[{}]}}"#, series.join(","));
-    let server = Server::plain(Play::Json(body));
+    let server = Server::plain(Play::json(200, body));
     let backends = backends(options(&server));
     for _ in 0..4 {
         let limit = "8 MiB of metric and label names";
@@ -87,7 +87,7 @@ async fn a_response_that_does_not_end_times_out() {
     let server = Server::plain(Play::Raw(begun));
     let backends = backends(Options { timeout, ..options(&server) });
     assert_eq!(list(&backends, &["up"]).await, Err(QueryError::TimedOut(timeout)));
-    server.play(Play::Json(r#"{"status":"success","data":[]}"#.to_owned()));
+    server.play(Play::json(200, r#"{"status":"success","data":[]}"#.to_owned()));
     assert_eq!(list(&backends, &["up"]).await, Ok(SeriesSummary::default()), "its memory is free again");
 }
 

@@ -6,13 +6,9 @@ use super::super::entry::ENTRY_BYTES;
 use super::*;
 use crate::cache::QueryError;
 use crate::metric::Sample;
-use crate::rules::BackendName;
+use crate::testkit::query;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn query(promql: &str) -> Query {
-    Query { backend: BackendName("default".into()), promql: promql.into() }
-}
 
 fn reading() -> Arc<Reading> {
     reading_of(Instant::now())

@@ -7,28 +7,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use rcgen::ExtendedKeyUsagePurpose;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::answer::Answers;
-use crate::authn::fake::{self, Ca, FakeApi, Issued, Wanted};
 use crate::authn::{self, Authenticator, FrontProxyOptions, Reviews, TokenReviewer, TrustStore};
 use crate::authz::{self, Authorizer};
-use crate::cache::{Cache, Limits, Owner, Query, QueryError, QuerySource, Reading};
+use crate::cache::{Cache, Limits, Query, QueryError, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::{Labels, MetricName, Sample};
+use crate::metric::Labels;
 use crate::readiness::Readiness;
-use crate::rules::{BackendName, NamespaceMode, QueryTemplate, Rule, SelectorMode};
 use crate::server::{Options, Parts, bind};
+use crate::testkit::{Ca, FakeSource, Issued, Play, Request, Server, Wanted, reading, rule};
 use crate::tls::{MinVersion, ServingCertificate, server_config};
 
 pub(super) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
@@ -59,7 +53,7 @@ impl Default for Setup {
 pub(super) struct App {
     pub(super) address: SocketAddr,
     pub(super) readiness: Readiness,
-    pub(super) kubernetes: Arc<FakeApi>,
+    pub(super) kubernetes: Arc<Server>,
     ca: Ca,
     front_proxy: Issued,
     stop: Option<oneshot::Sender<()>>,
@@ -109,10 +103,7 @@ impl App {
         let ca = Ca::new("serving");
         let proxy_ca = Ca::new("front proxy");
         let path = |name: &str| directory.path().join(name);
-        let wanted = Wanted { cn: "server", usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
-        let serving = ca.issue(&wanted);
-        std::fs::write(path("tls.crt"), &serving.pem).unwrap();
-        std::fs::write(path("tls.key"), serving.key.serialize_pem()).unwrap();
+        ca.serving().write(&path("tls.crt"), &path("tls.key"));
         std::fs::write(path("proxy-ca.crt"), proxy_ca.pem()).unwrap();
         let certificate = Arc::new(ServingCertificate::load(path("tls.crt"), path("tls.key")).unwrap());
         let tls = server_config(certificate, MinVersion::Tls12).unwrap();
@@ -136,7 +127,7 @@ impl App {
         let readiness = Readiness::default();
         readiness.authentication_config_synced();
         readiness.configuration_loaded();
-        let kubernetes = Arc::new(FakeApi::start(review));
+        let kubernetes = Arc::new(Server::start(review));
         let (told, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let (kubernetes_of_thread, readiness_of_thread) = (Arc::clone(&kubernetes), readiness.clone());
@@ -150,13 +141,12 @@ impl App {
                 bound.run(async { drop(stopped.await) }).await
             })
         });
-        let wanted = Wanted { cn: "front-proxy", ..Wanted::default() };
         Self {
             address: address.recv_timeout(PATIENCE).unwrap(),
             readiness,
             kubernetes,
             ca,
-            front_proxy: proxy_ca.issue(&wanted),
+            front_proxy: proxy_ca.issue(&Wanted { cn: "front-proxy", ..Wanted::default() }),
             stop: Some(stop),
             thread: Some(thread),
             _directory: directory,
@@ -189,9 +179,7 @@ impl App {
 
     /// A connection; with the front proxy's certificate or without any.
     pub(super) fn connect(&self, as_front_proxy: bool) -> StreamOwned<ClientConnection, TcpStream> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.ca.der()).unwrap();
-        self.connect_with(roots, as_front_proxy)
+        self.connect_with(self.ca.roots(), as_front_proxy)
     }
 
     /// A connection of a client that does not trust the serving certificate.
@@ -262,11 +250,12 @@ pub(super) fn parse(text: &str) -> Response {
     Response { code, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn parts(kubernetes: &FakeApi, trust: authn::Options, readiness: Readiness) -> Parts {
+fn parts(kubernetes: &Server, trust: authn::Options, readiness: Readiness) -> Parts {
     let client = kubernetes.client();
-    let cache = Cache::new(Arc::new(Prometheus), Limits::default(), tokio::runtime::Handle::current());
-    let catalog =
-        Catalog::new(["Queue_Depth", "job:rate", "slow", "down", "empty", "large"].map(rule).into());
+    let source = FakeSource::new(|_, query| prometheus(query));
+    let cache = Cache::new(source, Limits::default(), tokio::runtime::Handle::current());
+    let names = ["Queue_Depth", "job:rate", "slow", "down", "empty", "large"];
+    let catalog = Catalog::new(names.map(|name| rule(name, &name.replace(':', "_"))).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10), &Reviews::default()).unwrap();
     let mut registry = Registry::default();
@@ -282,50 +271,34 @@ fn parts(kubernetes: &FakeApi, trust: authn::Options, readiness: Readiness) -> P
     }
 }
 
-fn rule(name: &str) -> Rule {
-    Rule::new(
-        MetricName::parse(name).unwrap(),
-        BackendName("default".into()),
-        QueryTemplate::parse(&name.replace(':', "_")).unwrap(),
-        NamespaceMode::default(),
-        SelectorMode::default(),
-    )
-    .unwrap()
-}
-
 /// Answers 2.5, unless the query's name says otherwise.
-struct Prometheus;
-
-impl QuerySource for Prometheus {
-    fn query(&self, query: Query, _: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
-        async move {
-            let asked = Instant::now();
-            let is = |name: &str| query.promql.starts_with(name);
-            if is("slow") {
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-            if is("down") {
-                return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
-            }
-            let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
-            let labels = text.into_iter().chain([("asked", query.promql.to_string())]);
-            let labels: Labels = labels.collect();
-            let sample = Sample { labels, value: 2.5, timestamp: Timestamp::now() };
-            let samples = if is("empty") { Vec::new() } else { vec![sample] };
-            Ok(Reading { samples, partial: None, asked })
-        }
-        .boxed()
+async fn prometheus(query: Query) -> Result<Reading, QueryError> {
+    let mut answer = reading([2.5]);
+    let is = |name: &str| query.promql.starts_with(name);
+    if is("slow") {
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    if is("down") {
+        return Err(QueryError::Unavailable { detail: "http://user:secret@prometheus".into() });
+    }
+    let text = is("large").then(|| ("text", "x".repeat(LARGE_BYTES)));
+    let labels: Labels = text.into_iter().chain([("asked", query.promql.to_string())]).collect();
+    answer.samples[0].labels = labels;
+    if is("empty") {
+        answer.samples.clear();
+    }
+    Ok(answer)
 }
 
 /// Kubernetes: the token `good` is carol's; everybody may do everything but bob.
-fn review(request: &fake::Request) -> fake::Answer {
-    let spec = &request.body["spec"];
-    let mut answer = request.body.clone();
-    answer["status"] = if request.target.contains("tokenreviews") {
+fn review(request: &Request) -> Play {
+    let mut answer = request.json();
+    let spec = &answer["spec"];
+    let status = if request.line.contains("tokenreviews") {
         json!({"authenticated": spec["token"] == "good", "user": {"username": "carol"}})
     } else {
         json!({"allowed": spec["user"] != "bob", "reason": ""})
     };
-    fake::Answer::Json(201, answer)
+    answer["status"] = status;
+    Play::json(201, answer)
 }

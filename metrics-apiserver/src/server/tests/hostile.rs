@@ -27,7 +27,7 @@ fn only_the_front_proxys_certificate_makes_the_headers_count() {
         "the fake allows everybody but bob, so the review's user is what counts"
     );
     let asked = app.kubernetes.requests();
-    assert_eq!(asked.last().unwrap().body["spec"]["user"], "system:anonymous");
+    assert_eq!(asked.last().unwrap().json()["spec"]["user"], "system:anonymous");
 }
 
 #[test]
@@ -266,8 +266,8 @@ fn a_user_of_250_groups_is_answered_and_has_all_of_them() {
     let groups: Vec<_> = (0..250).map(|group| format!("oidc:department-{group:03}-of-the-company")).collect();
     let lines: Vec<_> = groups.iter().map(|group| format!("X-Remote-Group: {group}\r\n")).collect();
     assert_eq!(app.get_with(READ, &lines.concat()).code, 200);
-    let asked = app.kubernetes.requests();
-    let asked = asked.last().unwrap().body["spec"]["groups"].as_array().unwrap();
+    let asked = app.kubernetes.last().json();
+    let asked = asked["spec"]["groups"].as_array().unwrap();
     assert_eq!(asked[..250], groups);
 }
 

@@ -22,7 +22,7 @@ impl Source {
     }
 
     pub(super) fn is_test(&self) -> bool {
-        let is_named = |part: &str| matches!(part, "tests" | "testkit" | "fake" | "fuzzing");
+        let is_named = |part: &str| matches!(part, "tests" | "testkit" | "fuzzing");
         self.path.trim_end_matches(".rs").split('/').any(is_named)
     }
 

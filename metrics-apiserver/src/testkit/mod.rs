@@ -1,0 +1,14 @@
+//! What the tests of several rooms need: an HTTP server that answers by script, a fake Kubernetes API on it,
+//! certificates, a fake backend and rules.
+
+mod ca;
+pub(crate) mod http;
+mod kubernetes;
+mod prometheus;
+mod rules;
+
+pub(crate) use ca::{Ca, Issued, Wanted};
+pub(crate) use http::{Play, Request, Server};
+pub(crate) use kubernetes::{client_of_nobody, failure};
+pub(crate) use prometheus::{FakeSource, query, reading, scrape};
+pub(crate) use rules::rule;
