@@ -150,6 +150,8 @@ impl Cause {
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
                 | PeerIncompatible::SupportedVersionsExtensionRequired
+                // TLS 1.0 and 1.1 have no such extension, and rustls looks for it first.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired
                 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
             ) => Self::NoSharedVersion,
             Error::PeerIncompatible(_) => Self::NoSharedCipher,
