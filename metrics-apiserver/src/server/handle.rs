@@ -1,7 +1,7 @@
 //! A request within its deadline: authentication, the limit on requests in flight, authorization, and then what its
 //! URL asks for. Every request is checked, since one connection carries requests of many users.
 
-use hyper::{Method, header};
+use hyper::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
@@ -27,10 +27,7 @@ pub(super) async fn handle(
         return Err(RequestError::Upgrade.into());
     }
     let handled = timeout(shared.limits.deadline(target.timeout()), async {
-        let headers: Vec<_> =
-            raw.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-        let credentials = Credentials { peer_certificates, headers: &headers };
-        let user = shared.parts.authenticator.authenticate(&credentials).await?;
+        let user = authenticate(shared, peer_certificates, &raw.headers).await?;
         *is_known = user.is_some();
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let _permit = if target.is_probe() { None } else { shared.limits.admit(&user)? };
@@ -44,6 +41,17 @@ pub(super) async fn handle(
         serve(shared, request).await
     });
     handled.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
+}
+
+/// The user of the request; `None` without credentials.
+async fn authenticate(
+    shared: &Shared,
+    peer_certificates: &[CertificateDer<'static>],
+    headers: &HeaderMap,
+) -> Result<Option<UserInfo>, Error> {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let credentials = Credentials { peer_certificates, headers: &headers };
+    Ok(shared.parts.authenticator.authenticate(&credentials).await?)
 }
 
 async fn serve(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
