@@ -56,8 +56,20 @@ mod tests {
     #[test]
     fn nesting_is_indented_and_strings_stay_as_they_are() {
         let compact = br#"{"a":[],"b":{},"c":[1,{"d":"x{\"\\,:"}],"e":null}"#;
-        let expected = "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    {\n      \"d\": \"x{\\\"\\\\,:\"\n    }\n  ],\n  \
-                        \"e\": null\n}";
+        let expected = [
+            "{",
+            "  \"a\": [],",
+            "  \"b\": {},",
+            "  \"c\": [",
+            "    1,",
+            "    {",
+            "      \"d\": \"x{\\\"\\\\,:\"",
+            "    }",
+            "  ],",
+            "  \"e\": null",
+            "}",
+        ]
+        .join("\n");
         assert_eq!(String::from_utf8(pretty(compact)).unwrap(), expected);
     }
 }

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 /// Connections that wait to be accepted. Linux allows no more than `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 2048;
 
-/// What the kernel holds of the answers that a client does not read; Linux doubles it. Left to itself Linux grows this to
-/// megabytes for each connection. They count towards the container's memory, and the write timers see no stall.
+/// What the kernel buffers of an answer that a client does not read; Linux doubles it. By default Linux grows the
+/// buffer to megabytes per connection. It counts towards the container's memory, and hides a stall from the timers.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// Linux' "address family not supported", for which `io::ErrorKind` has no name.
