@@ -365,7 +365,7 @@ fn a_large_answer_keeps_its_memory_until_it_is_read() {
     slow.read_exact(&mut [0; 1_000]).unwrap();
     let (code, reason, message) = app.get(&large).failure();
     assert_eq!((code, &*reason), (429, "TooManyRequests"));
-    assert!(message.contains("query aggregates"), "{message}");
+    assert!(message.contains("aggregate in the query"), "{message}");
     assert_eq!(app.get(&format!("{BASE}/namespaces/a/Queue_Depth")).code, 200);
     drop(slow);
     assert_eq!(app.get(&large).code, 200);
