@@ -72,7 +72,7 @@ pub const ROUNDS: [Round; 22] = [
     injected('h', "broken-off", "the connection ends half way", Fault::BrokenOff, "cannot be read"),
     injected('h', "garbage", "a page, no JSON", Fault::Garbage, "cannot be read"),
     injected('h', "error-200", "HTTP 200, status: error", Fault::ErrorStatus, "refused"),
-    injected('h', "partial", "half of each value, and a warning", Fault::Partial, "its answer is partial"),
+    injected('h', "partial", "half of each value, and a warning", Fault::Partial, "partial answer"),
     injected('i', "slow", "answers take 3 s", Fault::Slow(SLOW), "did not answer"),
     injected('i', "silent", "no answer at all", Fault::Silence, "did not answer"),
     told('j', "restarted", "Prometheus is away for a while", Kind::Restarted, "not reachable"),

@@ -203,8 +203,7 @@ fn a_configuration_with_mistakes_is_refused_with_all_of_them() {
         let output = refuse(dir.path(), config).await;
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{text}");
-        for expected in
-            ["config.yaml:3:", "unknown key `nmae`", "the metric B is given twice", "no backend `othr`"]
+        for expected in ["config.yaml:3:", "unknown key `nmae`", "duplicate metric `B`", "no backend `othr`"]
         {
             assert!(text.contains(expected), "{expected} is not in {text}");
         }
