@@ -5,7 +5,6 @@
 //! are written here and not taken from a client library, because clients see the order of the fields and the explicit
 //! nulls.
 
-mod custom;
 mod discovery;
 mod documents;
 mod error;
@@ -33,7 +32,7 @@ pub use status::{Reason, Status};
 pub use table::TableVersion;
 
 /// The API groups served, in the order in which discovery lists them.
-pub static GROUPS: &[&Group] = &[&external::GROUP, &custom::GROUP];
+pub static GROUPS: &[&Group] = &[&external::GROUP];
 
 #[cfg(test)]
 mod tests;

@@ -135,38 +135,6 @@ fn discovery_and_documents_are_served_from_memory() {
 }
 
 #[test]
-fn custom_metrics_are_discovered_and_each_read_is_a_404() {
-    let app = App::start();
-    let group = app.get("/apis/custom.metrics.k8s.io").json();
-    assert_eq!(group["preferredVersion"]["version"], "v1beta2");
-    assert_eq!(group["versions"][1]["groupVersion"], "custom.metrics.k8s.io/v1beta1");
-    assert_eq!(app.get("/apis").json()["groups"][1]["name"], "custom.metrics.k8s.io");
-    let aggregated = app.get_with("/apis", AGGREGATED).json();
-    assert_eq!(aggregated["items"][1]["versions"][0]["version"], "v1beta2");
-    for version in ["v1beta1", "v1beta2"] {
-        let base = format!("/apis/custom.metrics.k8s.io/{version}");
-        let resources = app.get(&base).json()["resources"].clone();
-        assert_eq!(
-            (&resources[0]["name"], &resources[0]["verbs"]),
-            (&json!("custommetrics"), &json!(["get"]))
-        );
-        let url = app.get("/openapi/v3").json()["paths"][&base[1..]]["serverRelativeURL"].clone();
-        assert_eq!(app.get(url.as_str().unwrap()).json()["info"]["version"], version);
-        for read in
-            ["/namespaces/ns/pods/*/m", "/namespaces/ns/pods/p/m", "/namespaces/ns/metrics/m", "/nodes/n/m"]
-        {
-            let (code, reason, _) = app.get(&format!("{base}{read}")).failure();
-            assert_eq!((code, &*reason), (404, "NotFound"), "{read}");
-            assert_eq!(
-                app.request("GET", &format!("{base}{read}"), "X-Remote-User: bob\r\n").code,
-                403,
-                "{read}"
-            );
-        }
-    }
-}
-
-#[test]
 fn aggregated_discovery_has_its_type_and_a_tag_that_saves_the_body() {
     let app = App::start();
     let first = app.get_with("/apis", AGGREGATED);
