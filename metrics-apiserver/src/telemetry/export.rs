@@ -170,7 +170,7 @@ impl Exporting {
         &mut self.tasks
     }
 
-    /// Sends the spans that are left, for at most [`FLUSH_TIMEOUT`]. Called when no more spans are made.
+    /// Sends the spans that are left, for at most `FLUSH_TIMEOUT`. Called when no more spans are made.
     pub async fn flush(self) {
         let Self { mut tasks, stop, .. } = self;
         drop(stop);
