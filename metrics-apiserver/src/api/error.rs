@@ -28,7 +28,7 @@ pub enum Error {
         /// The right that is missing.
         wanted: Box<Attributes>,
     },
-    /// There is no number to answer with.
+    /// The read has no values.
     #[error(transparent)]
     Answer(#[from] AnswerError),
 }
