@@ -156,7 +156,7 @@ fn answering(
     let cache = Arc::new(Cache::new(source, cache::Limits::default(), Handle::current()));
     cache.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
-    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), registry));
+    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::default(), registry));
     let parts = reload::Parts {
         file: options.config.clone(),
         catalog,

@@ -11,6 +11,9 @@ use arc_swap::ArcSwap;
 use crate::metric::MetricId;
 use crate::rules::Rule;
 
+/// A metric, and the rule that serves it.
+pub type Entry = (MetricId, Arc<Rule>);
+
 /// All rules that are served at one time, by the metrics they serve.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
@@ -21,17 +24,22 @@ pub struct Catalog {
 impl Catalog {
     /// Merges the rules of several sources. If two rules serve one metric, the earlier source wins, and within a source
     /// the earlier rule; the configuration check refuses such rules in one file.
-    pub fn merge(sources: impl IntoIterator<Item = Vec<Rule>>) -> Self {
+    pub fn merge(sources: impl IntoIterator<Item = Vec<Entry>>) -> Self {
         let mut rules = BTreeMap::new();
-        for rule in sources.into_iter().flatten() {
-            rules.entry(rule.id()).or_insert_with(|| Arc::new(rule));
+        for (metric, rule) in sources.into_iter().flatten() {
+            rules.entry(metric).or_insert(rule);
         }
         Self { rules, generation: 0 }
     }
 
-    /// The catalog of a configuration file's rules.
+    /// The catalog of a configuration file's native rules.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self::merge([rules])
+        Self::merge([Self::external(rules)])
+    }
+
+    /// Native rules as a source: each serves the external metric of its name.
+    pub fn external(rules: Vec<Rule>) -> Vec<Entry> {
+        rules.into_iter().map(|rule| (MetricId::external(&rule.name), Arc::new(rule))).collect()
     }
 
     /// The rule that serves `metric`.
@@ -39,9 +47,9 @@ impl Catalog {
         self.rules.get(metric)
     }
 
-    /// The rules, sorted by the metrics they serve.
-    pub fn rules(&self) -> impl ExactSizeIterator<Item = &Arc<Rule>> {
-        self.rules.values()
+    /// The metrics with their rules, sorted.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = (&MetricId, &Arc<Rule>)> {
+        self.rules.iter()
     }
 
     /// The number of the catalog among those served since the start, from 1; 0 if it was never served.
@@ -106,16 +114,16 @@ mod tests {
     fn the_earlier_source_wins_and_within_a_source_the_earlier_rule() {
         let first = vec![rule("Queue", "first"), rule("queue", "again")];
         let second = vec![rule("QUEUE", "second"), rule("other", "second")];
-        let catalog = Catalog::merge([first, second]);
-        let names: Vec<&str> = catalog.rules().map(|rule| rule.name.as_str()).collect();
+        let catalog = Catalog::merge([first, second].map(Catalog::external));
+        let names: Vec<&str> = catalog.entries().map(|(_, rule)| rule.name.as_str()).collect();
         assert_eq!(names, ["other", "Queue"]);
-        assert_eq!(Catalog::merge([]).rules().len(), 0);
+        assert_eq!(Catalog::merge([]).entries().len(), 0);
     }
 
     #[test]
     fn rules_come_sorted_by_name() {
         let catalog = Catalog::new(vec![rule("b", "up"), rule("C", "up"), rule("a", "up")]);
-        let names: Vec<&str> = catalog.rules().map(|rule| rule.name.as_str()).collect();
+        let names: Vec<&str> = catalog.entries().map(|(_, rule)| rule.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "C"]);
     }
 

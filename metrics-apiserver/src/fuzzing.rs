@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use std::str;
 
 use crate::config::{self, Config, Place, Source};
-use crate::metric::{Namespace, ParseSelectorError, Selector};
-use crate::rules::Rule;
+use crate::metric::{MetricId, Namespace, ParseSelectorError, Selector};
 
 pub use crate::authn::fuzzing::headers;
 pub use crate::backend::fuzzing::response;
@@ -63,7 +62,7 @@ fn lies_in(place: Place, text: &str) -> bool {
 
 fn can_be_served(config: &Config) {
     let backends: BTreeSet<_> = config.backends.iter().map(|(name, _)| name).collect();
-    let rules: BTreeSet<_> = config.rules.iter().map(Rule::id).collect();
+    let rules: BTreeSet<_> = config.rules.iter().map(|rule| MetricId::external(&rule.name)).collect();
     assert_eq!(
         (backends.len(), rules.len()),
         (config.backends.len(), config.rules.len()),
@@ -72,7 +71,7 @@ fn can_be_served(config: &Config) {
     for rule in &config.rules {
         assert!(backends.contains(&rule.backend), "{} has a backend", rule.name);
         if let Ok(namespace) = Namespace::parse("default") {
-            let _ = rule.plan(&namespace, &Selector::default());
+            let _ = rule.external_plan(&namespace, &Selector::default());
         }
     }
 }

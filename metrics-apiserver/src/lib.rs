@@ -20,6 +20,7 @@ mod files;
 pub mod fuzzing;
 mod limit;
 pub mod metric;
+pub mod objects;
 pub mod readiness;
 pub mod reload;
 pub mod rules;

@@ -16,7 +16,7 @@ impl Answers {
         selector: &Selector,
         deadline: Instant,
     ) -> Explanation {
-        let plan = |rule: &Rule| rule.plan(namespace, selector);
+        let plan = |rule: &Rule| rule.external_plan(namespace, selector);
         self.answer(&MetricId::external(metric), metric, namespace, plan, deadline).await
     }
 }

@@ -21,6 +21,7 @@ use super::outcome::Outcome;
 use super::stats::ReadStats;
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::{MetricId, MetricName};
+use crate::rules::Rule;
 
 /// Metrics with series of their own. Each metric that is read has about 40 series; more would burden Prometheus.
 pub(super) const OWN_SERIES_MAX: usize = 1_000;
@@ -111,12 +112,13 @@ impl AllStats {
     /// The statistics of the next catalog: rules with series of their own keep them, others get some by name while
     /// there is room.
     fn next(&self, catalog: &Catalog) -> Self {
-        let rules = catalog.rules().filter(|rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str()));
-        let (old, new): (Vec<_>, Vec<_>) = rules.partition(|rule| self.own.contains_key(&rule.id()));
-        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|rule| {
-            let known = self.own.get(&rule.id()).map(|own| Arc::clone(&own.stats));
+        let is_named = |rule: &Rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str());
+        let entries = catalog.entries().filter(|(_, rule)| is_named(rule));
+        let (old, new): (Vec<_>, Vec<_>) = entries.partition(|(metric, _)| self.own.contains_key(metric));
+        let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|(metric, rule)| {
+            let known = self.own.get(metric).map(|own| Arc::clone(&own.stats));
             let stats = known.unwrap_or_else(|| Arc::new(ReadStats::new()));
-            (rule.id(), Own { name: rule.name.clone(), stats, holds: rule.policies.hold() })
+            (metric.clone(), Own { name: rule.name.clone(), stats, holds: rule.policies.hold() })
         });
         Self { generation: catalog.generation(), own: own.collect(), other: Arc::clone(&self.other) }
     }

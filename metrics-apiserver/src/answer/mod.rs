@@ -21,6 +21,7 @@ use tracing::{Instrument as _, info_span};
 use crate::cache::{Cache, Subscriber};
 use crate::catalog::ServedCatalog;
 use crate::metric::{MetricId, MetricName, Namespace};
+use crate::objects::Objects;
 use crate::rules::{Plan, PlanError, Rule};
 
 pub use error::{AnswerError, Cause};
@@ -33,14 +34,25 @@ use read::Read;
 pub struct Answers {
     catalog: Arc<ServedCatalog>,
     cache: Arc<Cache>,
+    objects: Arc<Objects>,
     metrics: Arc<ReadMetrics>,
 }
 
 impl Answers {
-    /// Answers from this catalog and this cache; registers the metrics of reads.
-    pub fn new(catalog: Arc<ServedCatalog>, cache: Arc<Cache>, registry: &mut Registry) -> Self {
+    /// Answers from this catalog and this cache about these objects; registers the metrics of reads.
+    pub fn new(
+        catalog: Arc<ServedCatalog>,
+        cache: Arc<Cache>,
+        objects: Arc<Objects>,
+        registry: &mut Registry,
+    ) -> Self {
         let metrics = ReadMetrics::register(registry, Arc::clone(&catalog));
-        Self { catalog, cache, metrics }
+        Self { catalog, cache, objects, metrics }
+    }
+
+    /// The cluster's resources and objects.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// Prepares the statistics of new rules, so that the first read does not have to.

@@ -50,7 +50,7 @@ impl Fixture {
         let cache = Arc::new(Cache::new(Arc::clone(&backend) as _, Limits::default(), Handle::current()));
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
         let mut registry = Registry::default();
-        let answers = Answers::new(Arc::clone(&catalog), cache, &mut registry);
+        let answers = Answers::new(Arc::clone(&catalog), cache, Arc::default(), &mut registry);
         Self { answers, outcome, backend, catalog, registry }
     }
 
@@ -77,9 +77,8 @@ fn rule(on_failure: Fallback) -> Rule {
 }
 
 fn named(name: &str, policies: Policies) -> Rule {
-    let mut rule = testkit::rule(name, "sum(queue)");
+    let mut rule = testkit::rule_with(name, "sum(queue)", SelectorMode::Allow(["app".to_owned()].into()));
     rule.backend = BackendName("main".into());
-    rule.selector = SelectorMode::Allow(["app".to_owned()].into());
     rule.policies = policies;
     rule
 }

@@ -54,7 +54,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match rule.plan(&args.namespace, &args.selector) {
+    match rule.external_plan(&args.namespace, &args.selector) {
         Ok(plan) => {
             plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;
             writeln!(out)

@@ -10,8 +10,8 @@ use super::section::{Field, Section};
 use super::yaml::Value;
 use crate::metric::{MetricId, MetricName};
 use crate::rules::{
-    BackendName, NamespaceMode, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode, is_label_name,
-    with_large_stack,
+    BackendName, NamespaceMode, NativeQuery, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode,
+    is_label_name, with_large_stack,
 };
 
 /// Discovery and the cache are measured up to this number.
@@ -93,9 +93,10 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Prob
     let selector = section.get("selector").and_then(|field| selector(&field, problems)).unwrap_or_default();
     let policies = policies(&section, problems);
     let max_age = section.get("maxAge").and_then(|field| max_age(&field, problems));
-    let rule = Rule::new(name?, backend, query?, namespace, selector);
+    let (name, query) = (name?, query?);
+    let query = NativeQuery::new(query, namespace, selector);
     let note = |error| problems.push(no_rule(&error, &section, text.as_ref(), around.source));
-    let mut rule = rule.map_err(note).ok()?;
+    let mut rule = Rule::native(name, backend, query.map_err(note).ok()?);
     rule.policies = policies;
     rule.max_age = max_age.unwrap_or(rule.max_age);
     Some(rule)

@@ -68,8 +68,14 @@ fn every_key_is_parsed() {
     let pair: Vec<_> = config.backends[2].1.urls.iter().map(BaseUrl::as_str).collect();
     assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];
-    assert_eq!(rule.namespace, NamespaceMode::Label("kubernetes_namespace".into()));
-    assert_eq!(rule.selector, SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into()));
+    assert_eq!(
+        *rule.native_query().unwrap().namespace(),
+        NamespaceMode::Label("kubernetes_namespace".into())
+    );
+    assert_eq!(
+        *rule.native_query().unwrap().selector(),
+        SelectorMode::Allow(["model".to_owned(), "pod".to_owned()].into())
+    );
     assert_eq!((rule.policies.result, rule.policies.allow_negative), (Combine::Sum, true));
     let value = |text: &str| Fallback::Value(text.parse().unwrap());
     assert_eq!(rule.policies.fallbacks, [value("0"), value("1500m"), value("-1.5"), Fallback::Error]);
@@ -93,7 +99,7 @@ fn omitted_keys_have_their_default() {
     assert_eq!(rule.max_age, Duration::from_secs(10));
     assert_eq!(rule.policies, crate::rules::Policies::default());
     let (namespace, selector) = (Namespace::parse("shop").unwrap(), "app=web".parse::<Selector>().unwrap());
-    let query = rule.plan(&namespace, &selector).unwrap().queries.remove(0);
+    let query = rule.external_plan(&namespace, &selector).unwrap().queries.remove(0);
     assert!(
         query.promql.contains(r#"namespace="shop""#) && query.promql.contains(r#"app="web""#),
         "{}",

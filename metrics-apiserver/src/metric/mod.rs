@@ -7,15 +7,17 @@ mod labels;
 mod name;
 mod object;
 mod quantity;
+mod resources;
 mod selector;
 mod value;
 
 pub use id::MetricId;
 pub use labels::{Labels, Packing};
 pub use name::{FoldedName, MetricName, Namespace, ParseNameError};
-pub use object::{GroupResource, ObjectRef, Scope};
+pub use object::{GroupResource, ObjectRef, ResourceInfo, Scope};
 pub use quantity::parse::ParseQuantityError;
 pub use quantity::{Format, Quantity, QuantityError};
+pub use resources::Resources;
 pub use selector::parse::ParseSelectorError;
 pub use selector::{Operator, Requirement, Selector};
 pub use value::{Sample, Value};

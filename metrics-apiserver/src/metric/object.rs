@@ -1,5 +1,6 @@
 //! Kubernetes objects that a metric can describe.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::name::Namespace;
@@ -11,6 +12,29 @@ pub struct GroupResource {
     pub resource: Arc<str>,
     /// The API group; empty for the core group.
     pub group: Arc<str>,
+}
+
+/// As paths name it: `pods`, `deployments.apps`.
+impl fmt::Display for GroupResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { resource, group } = self;
+        if group.is_empty() { write!(f, "{resource}") } else { write!(f, "{resource}.{group}") }
+    }
+}
+
+/// What the cluster says of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ResourceInfo {
+    /// Its name and group.
+    pub resource: GroupResource,
+    /// The singular name, in lower case.
+    pub singular: Arc<str>,
+    /// The kind of its objects, such as `Pod`.
+    pub kind: Arc<str>,
+    /// The version of the group that the cluster prefers.
+    pub version: Arc<str>,
+    /// Whether its objects live in namespaces.
+    pub scope: Scope,
 }
 
 /// Whether objects of a resource live in namespaces.

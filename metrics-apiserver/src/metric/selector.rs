@@ -5,6 +5,8 @@ pub(super) mod parse;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::labels::Labels;
+
 /// A conjunction of requirements, sorted by key; empty selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Selector {
@@ -45,6 +47,28 @@ impl Selector {
     /// The requirements, sorted by key.
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
+    }
+
+    /// Whether an object with these labels is selected. As in apimachinery, `!=` and `notin` also select objects
+    /// without the label, and a value that is not an integer is neither above nor below a bound.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.requirements.iter().all(|requirement| requirement.operator.matches(labels.get(&requirement.key)))
+    }
+}
+
+impl Operator {
+    fn matches(&self, value: Option<&str>) -> bool {
+        let number = || value?.parse::<i64>().ok();
+        match self {
+            Self::Equals(wanted) => value == Some(wanted),
+            Self::NotEquals(other) => value != Some(other),
+            Self::In(wanted) => value.is_some_and(|value| wanted.contains(value)),
+            Self::NotIn(others) => value.is_none_or(|value| !others.contains(value)),
+            Self::Exists => value.is_some(),
+            Self::DoesNotExist => value.is_none(),
+            Self::GreaterThan(bound) => number().is_some_and(|number| number > *bound),
+            Self::LessThan(bound) => number().is_some_and(|number| number < *bound),
+        }
     }
 }
 

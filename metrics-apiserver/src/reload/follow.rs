@@ -175,7 +175,7 @@ impl Reload {
         self.parts.metrics.count_success();
         self.report_success();
         let catalog = self.parts.catalog.current();
-        let (generation, rules) = (catalog.generation(), catalog.rules().len());
+        let (generation, rules) = (catalog.generation(), catalog.entries().len());
         tracing::info!(generation, rules, "new configuration in use");
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Reload {
 
     fn report_success(&self) {
         let catalog = self.parts.catalog.current();
-        self.parts.metrics.is_served(catalog.rules().len());
+        self.parts.metrics.is_served(catalog.entries().len());
         self.parts.readiness.note_configuration(&format!("generation {}", catalog.generation()));
     }
 }

@@ -84,7 +84,8 @@ impl Scene {
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
         let prometheus = FakeSource::new(|_, _| ready(Ok(reading([1.0]))));
         let cache = Arc::new(Cache::new(Arc::clone(&prometheus) as _, Limits::default(), Handle::current()));
-        let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), &mut registry));
+        let answers =
+            Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::default(), &mut registry));
         let backends = Arc::new(Backends::build(config.backends.clone()).unwrap());
         let readiness = Readiness::default();
         readiness.configuration_loaded();
@@ -116,7 +117,7 @@ impl Scene {
 
     fn names(&self) -> String {
         let catalog = self.catalog.current();
-        catalog.rules().map(|rule| rule.name.as_str().to_owned()).collect::<Vec<_>>().join(",")
+        catalog.entries().map(|(_, rule)| rule.name.as_str().to_owned()).collect::<Vec<_>>().join(",")
     }
 
     fn note(&self) -> String {
@@ -162,7 +163,7 @@ impl Scene {
         assert!(self.read(name).await);
         let catalog = self.catalog.current();
         let rule = catalog.rule(&MetricId::external(&MetricName::parse(name).unwrap())).unwrap();
-        let query = rule.plan(&namespace(), &Selector::default()).unwrap().queries.remove(0);
+        let query = rule.external_plan(&namespace(), &Selector::default()).unwrap().queries.remove(0);
         assert!(self.caches(&query));
         query
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use super::matcher::{Comparison, Matcher};
+use super::native::{NamespaceMode, NativeQuery, SelectorMode};
 use super::plan::BackendName;
 use super::promql::Expr;
 use super::promql::QueryTemplate;
-use super::rule::{NamespaceMode, Rule, SelectorMode};
+use super::rule::Rule;
 use crate::metric::{MetricName, Namespace, Selector};
 
 /// The size of the stack that the server parses with: the deepest tree allowed is walked here, too.
@@ -48,11 +49,12 @@ fn bind(query: &str, value: &str, selector: &str) {
 }
 
 /// The query of a request is bound to its namespace and selector.
-fn binds(query: &str, template: QueryTemplate, namespace: &Namespace, selector: &Selector) {
+fn binds(text: &str, template: QueryTemplate, namespace: &Namespace, selector: &Selector) {
     let parameters = template.parameters().clone();
     let (Ok(name), backend) = (MetricName::parse("metric"), BackendName("default".into())) else { return };
-    let rule = Rule::new(name, backend, template, NamespaceMode::default(), SelectorMode::Inject);
-    let Ok(Ok(plan)) = rule.map(|rule| rule.plan(namespace, selector)) else { return };
+    let query = NativeQuery::new(template, NamespaceMode::default(), SelectorMode::Inject);
+    let Ok(rule) = query.map(|query| Rule::native(name, backend, query)) else { return };
+    let Ok(plan) = rule.external_plan(namespace, selector) else { return };
     let [bound_query] = &plan.queries[..] else { unreachable!("a native rule has one query: {plan:?}") };
     let mut bound = vec![Matcher {
         label: "namespace".into(),
@@ -63,10 +65,10 @@ fn binds(query: &str, template: QueryTemplate, namespace: &Namespace, selector: 
         selector.requirements().iter().filter(|requirement| !parameters.contains(&requirement.key));
     bound.extend(injected.filter_map(|requirement| Matcher::for_requirement(requirement).ok()));
     let sent = Expr::parse_printed(&bound_query.promql).map(|query| query.selectors());
-    let written = Expr::parse(query).map(|query| query.selectors().len());
-    assert_eq!(sent.as_ref().map(Vec::len), written.as_ref().copied(), "{query:?}: {bound_query:?}");
+    let written = Expr::parse(text).map(|query| query.selectors().len());
+    assert_eq!(sent.as_ref().map(Vec::len), written.as_ref().copied(), "{text:?}: {bound_query:?}");
     for matchers in sent.into_iter().flatten() {
-        assert!(bound.iter().all(|matcher| matchers.contains(matcher)), "{query:?}: {bound_query:?}");
+        assert!(bound.iter().all(|matcher| matchers.contains(matcher)), "{text:?}: {bound_query:?}");
     }
 }
 

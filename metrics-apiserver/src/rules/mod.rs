@@ -5,13 +5,15 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod matcher;
+mod native;
 mod plan;
 mod policy;
 mod promql;
 mod rule;
 
 pub use matcher::is_label_name;
+pub use native::{NamespaceMode, NativeQuery, RuleError, SelectorMode};
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
 pub use policy::{Combine, Fallback, Partial, Policies, Situation, ValueError};
 pub use promql::{PromqlError, QueryTemplate, with_large_stack};
-pub use rule::{NamespaceMode, Rule, RuleError, SelectorMode};
+pub use rule::Rule;

@@ -11,4 +11,4 @@ pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};
 pub(crate) use kubernetes::{client_of_nobody, failure};
 pub(crate) use prometheus::{FakeSource, query, reading, scrape};
-pub(crate) use rules::rule;
+pub(crate) use rules::{rule, rule_with};

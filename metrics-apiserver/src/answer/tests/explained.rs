@@ -34,7 +34,7 @@ impl Fixture {
             |name: &&str| ObjectRef { resource: resource.clone(), namespace: None, name: (*name).into() };
         let pick = Pick::ByLabel { label: "pod".into(), objects: pods.iter().map(object).collect() };
         let (namespace, name) = (Namespace::parse("shop").unwrap(), MetricName::parse("m").unwrap());
-        let plan = |rule: &Rule| Ok(Plan { pick, ..rule.plan(&namespace, &"".parse().unwrap())? });
+        let plan = |rule: &Rule| Ok(Plan { pick, ..rule.external_plan(&namespace, &"".parse().unwrap())? });
         let (id, deadline) = (MetricId::external(&name), Instant::now() + SECOND);
         self.answers.answer(&id, &name, &namespace, plan, deadline).await.groups.unwrap()
     }

@@ -146,3 +146,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn objects_are_selected_by_their_labels_as_in_apimachinery() {
+    let labels = [("app", "web"), ("size", "3"), ("word", "x")].into_iter().collect();
+    for (text, expected) in [
+        ("", true),
+        ("app=web", true),
+        ("app=api", false),
+        ("missing=web", false),
+        ("app!=api", true),
+        ("app!=web", false),
+        ("missing!=web", true),
+        ("app in (api,web)", true),
+        ("app in (api)", false),
+        ("app notin (api)", true),
+        ("app notin (api,web)", false),
+        ("missing notin (web)", true),
+        ("app", true),
+        ("missing", false),
+        ("!missing", true),
+        ("!app", false),
+        ("size>2", true),
+        ("size>3", false),
+        ("size<4", true),
+        ("word>2", false),
+        ("missing<9", false),
+        ("app=web,size<3", false),
+    ] {
+        assert_eq!(selector(text).matches(&labels), expected, "{text}");
+    }
+}

@@ -1,12 +1,17 @@
+use std::collections::BTreeSet;
+
+use super::super::native::{NamespaceMode, RuleError, SelectorMode};
+use super::super::promql::QueryTemplate;
 use super::*;
 
 fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result<Rule, RuleError> {
     let query = QueryTemplate::parse(query).unwrap();
-    Rule::new(MetricName::parse("m").unwrap(), BackendName("default".into()), query, namespace, selector)
+    let query = NativeQuery::new(query, namespace, selector)?;
+    Ok(Rule::native(MetricName::parse("m").unwrap(), BackendName("default".into()), query))
 }
 
 fn ask(rule: &Rule, selector: &str) -> Result<String, PlanError> {
-    let plan = rule.plan(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    let plan = rule.external_plan(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
     let [query] = &plan.queries[..] else { panic!("one query, not {plan:?}") };
     assert_eq!(plan.pick, Pick::All);
     assert_eq!(query.backend, BackendName("default".into()));

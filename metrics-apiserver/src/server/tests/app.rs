@@ -261,7 +261,7 @@ fn parts(kubernetes: &Server, trust: authn::Options, readiness: Readiness) -> Pa
     let mut registry = Registry::default();
     let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
-        answers: Arc::new(Answers::new(catalog, Arc::new(cache), &mut registry)),
+        answers: Arc::new(Answers::new(catalog, Arc::new(cache), Arc::default(), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
         authorizer: Arc::new(
             Authorizer::new(client, &authz::Options::default(), &Reviews::default()).unwrap(),
