@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::str;
 
 use crate::config::{self, Config, Place, Source};
-use crate::metric::{MetricId, Namespace, ParseSelectorError, Selector};
+use crate::metric::{MetricId, Namespace, ParseSelectorError, Resources, Selector};
 
 pub use crate::authn::fuzzing::headers;
 pub use crate::backend::fuzzing::response;
@@ -71,7 +71,7 @@ fn can_be_served(config: &Config) {
     for rule in &config.rules {
         assert!(backends.contains(&rule.backend), "{} has a backend", rule.name);
         if let Ok(namespace) = Namespace::parse("default") {
-            let _ = rule.external_plan(&namespace, &Selector::default());
+            let _ = rule.external_plan(&namespace, &Selector::default(), &Resources::default());
         }
     }
 }
