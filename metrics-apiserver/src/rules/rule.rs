@@ -88,6 +88,12 @@ impl Rule {
         }
     }
 
+    /// Whether the labels of its values include the name of the series, if the query keeps it. A rule of
+    /// prometheus-adapter hands all labels on.
+    pub const fn keeps_series_name(&self) -> bool {
+        matches!(self.source, Source::Series(..))
+    }
+
     /// Takes the place of `before`, and keeps its owner if both make the same queries. The owner of a series' metric is
     /// its adapter rule, which a reload keeps if it is the same.
     pub fn replace(&mut self, before: &Self) {
