@@ -1,5 +1,6 @@
 //! Why a request gets no values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -21,6 +22,14 @@ pub enum AnswerError {
     Unknown {
         /// The name as the client wrote it.
         metric: MetricName,
+    },
+    /// No rule serves this metric as far as is known, but the series of some rules are not discovered yet.
+    #[error("no rule serves the metric `{metric}` yet: {pending}")]
+    Pending {
+        /// The name as the client wrote it.
+        metric: MetricName,
+        /// What is not known yet, and why.
+        pending: Arc<str>,
     },
     /// The rule does not allow the client's selector.
     #[error("metric `{metric}`: {source}")]

@@ -63,7 +63,7 @@ impl Answers {
     /// Answers a request for a metric, which the client calls `name`, by the plan that its rule makes.
     async fn answer(
         &self,
-        metric: &MetricId,
+        id: &MetricId,
         name: &MetricName,
         namespace: &Namespace,
         plan: impl FnOnce(&Rule) -> Result<Plan, PlanError>,
@@ -71,13 +71,16 @@ impl Answers {
     ) -> Explanation {
         let began = Instant::now();
         let catalog = self.catalog.current();
-        let Some(rule) = catalog.rule(metric) else {
+        let Some(rule) = catalog.rule(id) else {
             self.metrics.count_unknown(began.elapsed());
             let (metric, readings) = (name.clone(), Vec::new());
-            let groups = Err(AnswerError::Unknown { metric: metric.clone() });
+            let groups = Err(match self.catalog.pending(id) {
+                Some(pending) => AnswerError::Pending { metric: metric.clone(), pending },
+                None => AnswerError::Unknown { metric: metric.clone() },
+            });
             return Explanation { metric, rule: None, plan: None, readings, groups };
         };
-        let stats = self.metrics.stats(&catalog, metric);
+        let stats = self.metrics.stats(&catalog, id, rule);
         let (name, space) = (rule.name.as_str(), namespace.as_str());
         // The cache sets `waited` if the read waits for a query.
         let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);

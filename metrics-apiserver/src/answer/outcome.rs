@@ -97,7 +97,7 @@ impl Outcome {
 
     fn of_error(error: &AnswerError) -> Self {
         match error {
-            AnswerError::Unknown { .. } => Self::Unknown,
+            AnswerError::Unknown { .. } | AnswerError::Pending { .. } => Self::Unknown,
             AnswerError::Plan { .. } => Self::BadRequest,
             AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {

@@ -160,7 +160,7 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
 fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
         AnswerError::HoldOver { error, .. } => reason_of_answer(error),
-        AnswerError::Unknown { .. } => Reason::NotFound,
+        AnswerError::Unknown { .. } | AnswerError::Pending { .. } => Reason::NotFound,
         AnswerError::Plan { .. } => Reason::BadRequest,
         AnswerError::Read { source, .. } => reason_of_read(source),
         AnswerError::Value { source, .. } => reason_of_value(source),
