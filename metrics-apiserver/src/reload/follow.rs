@@ -163,7 +163,7 @@ impl Reload {
 
     /// Serves this configuration; if a backend cannot be used, nothing changes.
     fn serve(&mut self, config: Config, now: Instant) -> Result<(), String> {
-        let Config { backends, rules, warnings, fingerprint } = config;
+        let Config { backends, rules, warnings, fingerprint, .. } = config;
         self.backends.replace(backends, now).map_err(|error| causes(&error).to_string())?;
         self.replaced = Some(self.parts.catalog.current());
         self.parts.catalog.replace(Catalog::new(rules));

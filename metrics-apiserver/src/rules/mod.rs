@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock.
 
+pub mod adapter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod matcher;
@@ -15,5 +16,5 @@ pub use matcher::is_label_name;
 pub use native::{NamespaceMode, NativeQuery, RuleError, SelectorMode};
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
 pub use policy::{Combine, Fallback, Partial, Policies, Situation, ValueError};
-pub use promql::{PromqlError, QueryTemplate, with_large_stack};
-pub use rule::Rule;
+pub use promql::{Outline, PromqlError, QueryTemplate, ResultLabels, outline, with_large_stack};
+pub use rule::{DEFAULT_MAX_AGE, Rule};

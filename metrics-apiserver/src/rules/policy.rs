@@ -162,6 +162,11 @@ impl ValueError {
 }
 
 impl Policies {
+    /// The defaults of adapter rules: what prometheus-adapter does, except for numbers that a quantity cannot hold.
+    pub fn adapter() -> Self {
+        Self { result: Combine::Items, allow_negative: true, ..Self::default() }
+    }
+
     /// The fallback of a situation.
     pub const fn on(&self, situation: Situation) -> Fallback {
         self.fallbacks[situation as usize]

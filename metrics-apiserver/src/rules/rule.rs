@@ -9,7 +9,7 @@ use super::policy::Policies;
 use crate::metric::{MetricName, Namespace, Selector};
 
 /// How old a reading may be by default: two thirds of the HPA's interval of 15 s.
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
 /// Longest query that is sent, in bytes: the matchers are repeated in every vector selector.
 const MAX_PROMQL: usize = 256 * 1024;
 
