@@ -227,13 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn the_earlier_source_wins_and_within_a_source_the_earlier_rule() {
+    fn native_rules_win_over_series_and_the_earlier_rule_over_the_later() {
         let first = vec![rule("Queue", "first"), rule("queue", "again")];
         let second = vec![rule("QUEUE", "second"), rule("other", "second")];
-        let catalog = Catalog::merge([first, second].map(Catalog::external));
+        let file = Arc::new(FilePart::native(first));
+        let catalog = Catalog::merge(file, FilePart::native(second).native.into_iter().collect());
         let names: Vec<&str> = catalog.entries().map(|(_, rule)| rule.name.as_str()).collect();
         assert_eq!(names, ["other", "Queue"]);
-        assert_eq!(Catalog::merge([]).entries().len(), 0);
+        assert_eq!(Catalog::default().entries().len(), 0);
     }
 
     #[test]

@@ -361,7 +361,7 @@ variants! {
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
-    AnswerError { Unknown, Plan, Read, Value, HoldOver }
+    AnswerError { Unknown, Pending, Plan, Read, Value, HoldOver }
     PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }
@@ -382,7 +382,7 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
-        AnswerError::Unknown { .. } => vec![],
+        AnswerError::Unknown { .. } | AnswerError::Pending { .. } => vec![],
         AnswerError::Plan { source, .. } => vec![source.variant()],
         AnswerError::Read { source, .. } => match source {
             ReadError::Query(query) => vec![source.variant(), query.variant()],

@@ -12,6 +12,7 @@ mod policy;
 mod promql;
 mod rule;
 
+pub use adapter::ResourceRules;
 pub use matcher::is_label_name;
 pub use native::{NamespaceMode, NativeQuery, RuleError, SelectorMode};
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};

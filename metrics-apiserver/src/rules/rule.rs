@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adapter::AdapterRule;
 use super::native::NativeQuery;
 use super::plan::{BackendName, Pick, Plan, PlanError, Query};
 use super::policy::Policies;
@@ -33,6 +34,7 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
     Native(NativeQuery),
+    Series(Arc<AdapterRule>, Arc<str>),
 }
 
 impl Rule {
@@ -46,10 +48,32 @@ impl Rule {
         Self { name, backend, policies, max_age: DEFAULT_MAX_AGE, owner: Arc::default(), source }
     }
 
+    /// The rule of a metric that `rule` makes of this series.
+    pub fn series(rule: &Arc<AdapterRule>, name: MetricName, series: Arc<str>) -> Self {
+        Self {
+            name,
+            backend: rule.backend.clone(),
+            policies: rule.policies,
+            max_age: rule.max_age,
+            owner: Arc::clone(&rule.owner),
+            source: Source::Series(Arc::clone(rule), series),
+        }
+    }
+
     /// The query of a native rule.
     pub fn native_query(&self) -> Option<&NativeQuery> {
-        let Source::Native(query) = &self.source;
-        Some(query)
+        match &self.source {
+            Source::Native(query) => Some(query),
+            Source::Series(..) => None,
+        }
+    }
+
+    /// The adapter rule and the series that the metric is made of; none for a native rule.
+    pub fn series_of(&self) -> Option<(&Arc<AdapterRule>, &Arc<str>)> {
+        match &self.source {
+            Source::Native(_) => None,
+            Source::Series(rule, series) => Some((rule, series)),
+        }
     }
 
     /// Takes the place of `before`, and keeps its owner if both make the same queries.
@@ -61,7 +85,7 @@ impl Rule {
 
     /// How a read of this external metric in `namespace` with `selector` is answered.
     pub fn external_plan(&self, namespace: &Namespace, selector: &Selector) -> Result<Plan, PlanError> {
-        let Source::Native(query) = &self.source;
+        let Source::Native(query) = &self.source else { return Err(PlanError::TooLong { limit: MAX_PROMQL }) };
         let promql = query.promql(namespace, selector)?;
         Ok(Plan { queries: vec![self.query(promql)?], pick: Pick::All })
     }
