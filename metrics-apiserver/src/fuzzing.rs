@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::str;
 
 use crate::config::{self, Config, Place, Source};
-use crate::metric::{MetricId, Namespace, ParseSelectorError, Selector};
+use crate::metric::{MetricId, Namespace, ParseSelectorError, Resources, Selector};
 
 pub use crate::authn::fuzzing::headers;
 pub use crate::backend::fuzzing::response;
@@ -73,6 +73,10 @@ fn can_be_served(config: &Config) {
         if let Ok(namespace) = Namespace::parse("default") {
             let _ = rule.external_plan(&namespace, &Selector::default());
         }
+    }
+    for rule in config.adapter.custom.iter().chain(&config.adapter.external) {
+        assert!(backends.contains(&rule.backend), "{} has a backend", rule.series_query);
+        let _ = rule.external_query("series", "default", &Selector::default(), &Resources::default());
     }
 }
 

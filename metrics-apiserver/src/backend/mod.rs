@@ -34,7 +34,7 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
 pub use decode::{LabelNames, SeriesSummary};
-pub use options::{Auth, DEFAULT_TIMEOUT, BuildError, Identity, Options, SetupError};
+pub use options::{Auth, BuildError, DEFAULT_TIMEOUT, Identity, Options, SetupError};
 
 use body::BodyBudget;
 use clients::{Clients, clients};

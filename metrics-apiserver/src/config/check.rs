@@ -162,7 +162,8 @@ fn general_warnings(config: &Config) -> Vec<String> {
         if options.exposes_credentials() {
             warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));
         }
-        let is_used = rules.iter().any(|rule| rule.backend == *name) || adapter.backends().any(|used| used == name);
+        let is_used =
+            rules.iter().any(|rule| rule.backend == *name) || adapter.backends().any(|used| used == name);
         if !is_used {
             warnings.push(format!("backend `{}` is not used by any metric", name.0));
         }

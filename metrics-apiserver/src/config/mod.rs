@@ -26,8 +26,8 @@ pub use adapter::AdapterRules;
 pub use check::{Checked, Config, Groups, check, check_with};
 pub use default_backend::DefaultBackend;
 pub use keys::{
-    ADAPTER_RULE_KEYS, BACKEND_KEYS, Key, NAME_KEYS, OVERRIDE_KEYS, RESOURCE_RULES_KEYS, RESOURCES_KEYS, ROOT_KEYS,
-    RULE_KEYS, SERIES_FILTER_KEYS, USAGE_KEYS,
+    ADAPTER_RULE_KEYS, BACKEND_KEYS, Key, NAME_KEYS, OVERRIDE_KEYS, RESOURCE_RULES_KEYS, RESOURCES_KEYS,
+    ROOT_KEYS, RULE_KEYS, SERIES_FILTER_KEYS, USAGE_KEYS,
 };
 pub use link::{link, load, read, read_once};
 pub use problem::{Place, Problem, Problems};

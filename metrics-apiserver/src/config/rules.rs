@@ -61,7 +61,9 @@ fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> 
         }
         Some((_, field)) => Problem::new(field.path, field.key_place, "expected a list, found nothing"),
         None if ADAPTER_SECTIONS.iter().any(|key| root.get(key).is_some()) => return Vec::new(),
-        None => root.problem("the file has no metrics: none of `metrics`, `rules`, `externalRules` and `resourceRules`"),
+        None => root.problem(
+            "the file has no metrics: none of `metrics`, `rules`, `externalRules` and `resourceRules`",
+        ),
     };
     problems.push(problem.help(NO_METRICS_HELP));
     Vec::new()

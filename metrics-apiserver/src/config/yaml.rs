@@ -196,7 +196,11 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     };
     let documents = serde_saphyr::from_multiple_with_options::<Node>(text, options);
     let mut documents = documents.map_err(|error| SyntaxError::new(&error, text))?.into_iter();
-    let first = documents.next().unwrap_or_else(|| Node { place: Place::default(), written: 0..0, value: Value::Null });
+    let first = documents.next().unwrap_or_else(|| Node {
+        place: Place::default(),
+        written: 0..0,
+        value: Value::Null,
+    });
     documents.next().map_or(Ok(first), |second| {
         let (place, message) = (Some(second.place), SEVERAL_DOCUMENTS.to_owned());
         Err(SyntaxError { place, message, help: NOT_CHECKED })
@@ -211,7 +215,8 @@ fn place_of(location: Location) -> Option<Place> {
 /// The bytes of a location; none for an unknown one.
 fn bytes_of(location: Location) -> Range<usize> {
     let span = location.span();
-    let index = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
+    let index =
+        |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
     let start = index(span.byte_offset());
     start..start.saturating_add(index(span.byte_len()))
 }

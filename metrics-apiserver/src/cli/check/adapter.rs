@@ -61,8 +61,11 @@ pub(super) fn show(rules: &AdapterRules, args: &CheckArgs, out: &mut dyn Write) 
     for (section, index, rule) in custom.chain(external) {
         let path = format!("{section}[{index}]");
         let series = example_series(rule);
-        let sample =
-            if section == "rules" { custom_sample(rule, &series, args) } else { external_sample(rule, &series, args) };
+        let sample = if section == "rules" {
+            custom_sample(rule, &series, args)
+        } else {
+            external_sample(rule, &series, args)
+        };
         judge(&path, rule, &sample, &mut warnings);
         if args.all || shown < SHOWN {
             shown += 1;
@@ -129,12 +132,14 @@ fn metric(rule: &AdapterRule, series: &str) -> String {
 /// The resource of the sample request: without the cluster, the names in the rule decide.
 fn described(rule: &AdapterRule) -> ResourceInfo {
     let overrides = rule.resources.overrides();
-    let is_namespace = |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
+    let is_namespace =
+        |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
     let other = overrides.iter().find(|known| !is_namespace(&known.resource));
     match other {
         Some(known) => {
             let name = known.resource.to_lowercase();
-            let is_cluster = ["node", "nodes", "persistentvolume", "persistentvolumes"].contains(&name.as_str());
+            let is_cluster =
+                ["node", "nodes", "persistentvolume", "persistentvolumes"].contains(&name.as_str());
             let scope = if is_cluster { Scope::Cluster } else { Scope::Namespaced };
             let resource = GroupResource { group: Arc::clone(&known.group), resource: name.as_str().into() };
             ResourceInfo { resource, ..core(&name, &name, scope) }
@@ -188,7 +193,11 @@ fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warning
 }
 
 /// What is wrong with the labels of an answer. `several` is whether nothing combines several series of one object.
-fn judge_labels(labels: &ResultLabels, object: Option<&(Arc<str>, Vec<String>)>, several: bool) -> Option<String> {
+fn judge_labels(
+    labels: &ResultLabels,
+    object: Option<&(Arc<str>, Vec<String>)>,
+    several: bool,
+) -> Option<String> {
     match (labels, object) {
         (ResultLabels::Only(labels), Some((label, _))) if labels.iter().all(|other| **other != **label) => Some(format!(
             "the answer has no label `{label}`, and no object has a value; aggregate `by (<<.GroupBy>>)`"

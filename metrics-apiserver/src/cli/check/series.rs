@@ -56,7 +56,10 @@ mod tests {
         let found = |matchers: &str| equal_name(matchers).or_else(|| regex_name(matchers));
         assert_eq!(found("__name__=\"http_total\",a!=\"\"}").as_deref(), Some("http_total"));
         assert_eq!(found("a!=\"\", __name__ =~ '^shop_.*'}").as_deref(), Some("shop_example"));
-        assert_eq!(found("__name__=~\"^container_(.*)_total$\"}").as_deref(), Some("container_example_total"));
+        assert_eq!(
+            found("__name__=~\"^container_(.*)_total$\"}").as_deref(),
+            Some("container_example_total")
+        );
         assert_eq!(found("__name__!~\"^container_.*\"}"), None);
         assert_eq!(found("__name__=~\"a|b\"}"), None);
         assert_eq!(found(""), None);

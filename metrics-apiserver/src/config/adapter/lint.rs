@@ -57,9 +57,13 @@ fn resources(api: Api, written: &RuleText<'_>, warnings: &mut Warnings) {
 }
 
 fn has_namespace_label(resources: &ResourcesText<'_>) -> bool {
-    let is_namespace = |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
+    let is_namespace =
+        |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
     !resources.template.text.is_empty()
-        || resources.overrides.iter().any(|label| label.group.text.is_empty() && is_namespace(&label.resource.text))
+        || resources
+            .overrides
+            .iter()
+            .any(|label| label.group.text.is_empty() && is_namespace(&label.resource.text))
 }
 
 fn name(written: &RuleText<'_>, rule: &AdapterRule, warnings: &mut Warnings) {
@@ -112,7 +116,8 @@ impl Names {
             other = other.or(before.filter(|before| before != path));
         }
         if let Some(other) = other {
-            let message = format!("{other} serves a metric of the same name: this rule wins where both find series");
+            let message =
+                format!("{other} serves a metric of the same name: this rule wins where both find series");
             warnings.at(field, "serve a metric of the same name as a rule before", &message);
         }
     }

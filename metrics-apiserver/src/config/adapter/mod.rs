@@ -126,3 +126,6 @@ impl<'a> Check<'a, '_, '_> {
         Some(rule)
     }
 }
+
+#[cfg(test)]
+mod tests;

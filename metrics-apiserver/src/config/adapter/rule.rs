@@ -48,7 +48,9 @@ impl Check<'_, '_, '_> {
             Err(error) => {
                 let field = written.matches.field.as_ref();
                 let problem = field.map(|field| self.problem_in(field, &error));
-                self.reader.problems.push(problem.unwrap_or_else(|| written.section.problem(error.to_string())));
+                self.reader
+                    .problems
+                    .push(problem.unwrap_or_else(|| written.section.problem(error.to_string())));
                 None
             }
         }
@@ -95,7 +97,12 @@ impl Check<'_, '_, '_> {
             Err(error) => {
                 if let Some(field) = &written.field {
                     let position = Some(error.position);
-                    self.reader.problems.push(in_text(field, self.reader.source, error.to_string(), position));
+                    self.reader.problems.push(in_text(
+                        field,
+                        self.reader.source,
+                        error.to_string(),
+                        position,
+                    ));
                 }
                 None
             }

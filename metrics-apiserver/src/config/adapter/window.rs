@@ -23,9 +23,11 @@ pub(super) fn parse_window(text: &str) -> Result<Duration, String> {
     while !rest.is_empty() {
         let (digits, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?);
         let number: u64 = digits.parse().map_err(|_| error())?;
-        let (name, behind) = behind.split_at(behind.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(behind.len()));
+        let (name, behind) =
+            behind.split_at(behind.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(behind.len()));
         let (_, milliseconds) = units.find(|(unit, _)| *unit == name).ok_or_else(error)?;
-        total = total.zip(number.checked_mul(*milliseconds)).and_then(|(total, part)| total.checked_add(part));
+        total =
+            total.zip(number.checked_mul(*milliseconds)).and_then(|(total, part)| total.checked_add(part));
         rest = behind;
     }
     // Go's durations have 63 bits of nanoseconds.
@@ -43,11 +45,15 @@ mod tests {
 
     #[test]
     fn a_window_has_the_syntax_of_prometheus() {
-        for (text, seconds) in [("0", 0), ("5m", 300), ("1h30m", 5_400), ("1d", 86_400), ("1w1d", 691_200), ("0s", 0)] {
+        for (text, seconds) in
+            [("0", 0), ("5m", 300), ("1h30m", 5_400), ("1d", 86_400), ("1w1d", 691_200), ("0s", 0)]
+        {
             assert_eq!(parse_window(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
         assert_eq!(parse_window("1s5ms"), Ok(Duration::from_millis(1_005)));
-        for text in ["", "5", "m", "1.5h", "30m1h", "5m5m", "-5m", "5 m", "300y", "5M", "99999999999999999999s"] {
+        for text in
+            ["", "5", "m", "1.5h", "30m1h", "5m5m", "-5m", "5 m", "300y", "5M", "99999999999999999999s"]
+        {
             assert!(parse_window(text).is_err(), "{text}");
         }
     }

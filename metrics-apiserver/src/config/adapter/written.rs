@@ -129,7 +129,8 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn resources(&mut self, section: &Section<'a>) -> ResourcesText<'a> {
-        let help = "use `resources: {overrides: {pod: {resource: pod}}}` or `resources: {template: <<.Resource>>}`";
+        let help =
+            "use `resources: {overrides: {pod: {resource: pod}}}` or `resources: {template: <<.Resource>>}`";
         let Some(section) = self.open(section, "resources", RESOURCES_KEYS, help) else {
             return ResourcesText::default();
         };
@@ -137,8 +138,7 @@ impl<'a> Reader<'a, '_> {
             let value = field.yaml_1_1_boolean(self.source, self.problems)?;
             Some((field, value))
         });
-        let overrides =
-            section.get("overrides").and_then(|field| Section::open_free(&field, self.problems));
+        let overrides = section.get("overrides").and_then(|field| Section::open_free(&field, self.problems));
         let overrides = overrides.iter().flat_map(Section::fields);
         let overrides = overrides.filter_map(|(label, field)| self.resource_of(label, field)).collect();
         ResourcesText { template: self.text(&section, "template"), overrides, namespaced }
@@ -151,7 +151,10 @@ impl<'a> Reader<'a, '_> {
                 let message = format!("`{label}` is a key of `resources`, not a label");
                 (message, "move it out of `overrides`, one level up".to_owned())
             } else {
-                (format!("expected a mapping for the label `{label}`"), format!("use `{label}: {{resource: …}}`"))
+                (
+                    format!("expected a mapping for the label `{label}`"),
+                    format!("use `{label}: {{resource: …}}`"),
+                )
             };
             self.problems.push(field.key_problem(message).help(help));
             return None;

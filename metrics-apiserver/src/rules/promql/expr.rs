@@ -152,7 +152,18 @@ impl Expr {
 
 /// Functions that keep the labels of their last argument.
 const KEEPING: [&str; 12] = [
-    "abs", "ceil", "floor", "round", "clamp", "clamp_min", "clamp_max", "sqrt", "ln", "log2", "log10", "sort",
+    "abs",
+    "ceil",
+    "floor",
+    "round",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "sqrt",
+    "ln",
+    "log2",
+    "log10",
+    "sort",
 ];
 
 fn labels(node: &parser::Expr) -> ResultLabels {
@@ -173,19 +184,21 @@ fn labels(node: &parser::Expr) -> ResultLabels {
             _ if binary.modifier.is_none() => labels(&binary.lhs),
             _ => ResultLabels::Unknown,
         },
-        Node::Call(call) => match (call.func.name, call.args.args.first().map(AsRef::as_ref), call.args.args.last()) {
-            (_, Some(Node::Subquery(first)), _) => labels(&first.expr),
-            (_, Some(first), _) if first.value_type() == ValueType::Matrix => ResultLabels::AllOfSeries,
-            ("histogram_quantile", _, Some(last)) => match labels(last) {
-                ResultLabels::Only(labels) => {
-                    ResultLabels::Only(labels.into_iter().filter(|label| label != "le").collect())
-                }
-                other => other,
-            },
-            (name, Some(first), _) if KEEPING.contains(&name) => labels(first),
-            ("vector" | "scalar" | "time", ..) => ResultLabels::Only(Vec::new()),
-            _ => ResultLabels::Unknown,
-        },
+        Node::Call(call) => {
+            match (call.func.name, call.args.args.first().map(AsRef::as_ref), call.args.args.last()) {
+                (_, Some(Node::Subquery(first)), _) => labels(&first.expr),
+                (_, Some(first), _) if first.value_type() == ValueType::Matrix => ResultLabels::AllOfSeries,
+                ("histogram_quantile", _, Some(last)) => match labels(last) {
+                    ResultLabels::Only(labels) => {
+                        ResultLabels::Only(labels.into_iter().filter(|label| label != "le").collect())
+                    }
+                    other => other,
+                },
+                (name, Some(first), _) if KEEPING.contains(&name) => labels(first),
+                ("vector" | "scalar" | "time", ..) => ResultLabels::Only(Vec::new()),
+                _ => ResultLabels::Unknown,
+            }
+        }
         Node::VectorSelector(_) => ResultLabels::AllOfSeries,
         Node::NumberLiteral(_) => ResultLabels::Only(Vec::new()),
         Node::StringLiteral(_) | Node::MatrixSelector(_) | Node::Subquery(_) | Node::Extension(_) => {

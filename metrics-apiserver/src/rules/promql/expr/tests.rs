@@ -286,7 +286,9 @@ fn the_labels_of_a_result_are_known_where_the_query_names_them() {
 
 #[test]
 fn a_selector_is_told_from_other_queries() {
-    for (query, expected) in [("a", true), ("{__name__=~\"a.*\",b!=\"\"}", true), ("a-b{c=\"d\"}", false), ("sum(a)", false)] {
+    for (query, expected) in
+        [("a", true), ("{__name__=~\"a.*\",b!=\"\"}", true), ("a-b{c=\"d\"}", false), ("sum(a)", false)]
+    {
         assert_eq!(Expr::parse(query).unwrap().outline().is_selector, expected, "{query}");
     }
 }
