@@ -116,9 +116,7 @@ impl Readiness {
             // Passes always: replicas that are not ready would break discovery for the whole cluster.
             let note = series_note.read().unwrap_or_else(PoisonError::into_inner).clone();
             checks.extend(note.map(|note| Check { note: Some(note), ..Check::new("series", Ok(())) }));
-            checks.extend([
-                Check::new("shutdown", when(shutting_down, false, "process is shutting down")),
-            ]);
+            checks.extend([Check::new("shutdown", when(shutting_down, false, "process is shutting down"))]);
         }
         checks
     }

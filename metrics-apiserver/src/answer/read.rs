@@ -85,7 +85,9 @@ impl QueryRead<'_> {
         self.settled(policies, group, steps).or_else(|unsettled| {
             match unsettled.situation().map(|situation| policies.on(situation)) {
                 Some(Fallback::Hold { longest, .. }) => self.held(group, cause, *max_age + longest, steps),
-                Some(Fallback::Error | Fallback::Value(_)) | None => Err(unsettled.into_error(name)),
+                Some(Fallback::Error | Fallback::Empty | Fallback::Value(_)) | None => {
+                    Err(unsettled.into_error(name))
+                }
             }
         })
     }

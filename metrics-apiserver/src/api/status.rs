@@ -12,7 +12,7 @@ use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
-use crate::rules::ValueError;
+use crate::rules::{PlanError, ValueError, adapter};
 
 /// The kind of a failure: its name is the reason that Kubernetes gives, its number the HTTP code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -161,9 +161,27 @@ fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
         AnswerError::HoldOver { error, .. } => reason_of_answer(error),
         AnswerError::Unknown { .. } | AnswerError::Pending { .. } => Reason::NotFound,
-        AnswerError::Plan { .. } => Reason::BadRequest,
+        AnswerError::Plan { source, .. } => reason_of_plan(source),
         AnswerError::Read { source, .. } => reason_of_read(source),
         AnswerError::Value { source, .. } => reason_of_value(source),
+    }
+}
+
+const fn reason_of_plan(error: &PlanError) -> Reason {
+    match error {
+        PlanError::NotALabel { .. }
+        | PlanError::Comparison { .. }
+        | PlanError::NotAllowed { .. }
+        | PlanError::Parameter { .. }
+        | PlanError::TooLong { .. }
+        | PlanError::Adapter(adapter::QueryError::Comparison { .. }) => Reason::BadRequest,
+        PlanError::NotCustom => Reason::NotFound,
+        PlanError::Adapter(
+            adapter::QueryError::NoLabel { .. }
+            | adapter::QueryError::Template(_)
+            | adapter::QueryError::Empty
+            | adapter::QueryError::TooLong { .. },
+        ) => Reason::InternalError,
     }
 }
 

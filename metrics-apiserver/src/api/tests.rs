@@ -17,7 +17,7 @@ use crate::authn::{AuthnError, ReviewError};
 use crate::authz::{Attributes, AuthzError, attributes_of};
 use crate::cache::{QueryError, ReadError};
 use crate::metric::{Labels, MetricName, Namespace, Quantity, Selector, Value};
-use crate::rules::{PlanError, ValueError};
+use crate::rules::{PlanError, ValueError, adapter};
 
 /// Compares `body`, indented, with a file; `UPDATE_GOLDEN=1` rewrites the file.
 #[track_caller]
@@ -280,14 +280,26 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
 }
 
 fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
+    let template = adapter::Template::parse("<<").unwrap_err();
     let detail: Arc<str> = "http://user:secret@prometheus:9090 sum(secret_query)".into();
     vec![
         (AnswerError::Unknown { metric: metric() }.into(), 404, "NotFound"),
+        (
+            AnswerError::Pending { metric: metric(), pending: "prometheus is down".into() }.into(),
+            404,
+            "NotFound",
+        ),
         (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
         (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
         (query(PlanError::TooLong { limit: 1 }), 400, "BadRequest"),
+        (query(PlanError::NotCustom), 404, "NotFound"),
+        (query(adapter::QueryError::Comparison { key: "a".into() }.into()), 400, "BadRequest"),
+        (query(adapter::QueryError::NoLabel { resource: "pods".into() }.into()), 500, "InternalError"),
+        (query(adapter::QueryError::Template(template).into()), 500, "InternalError"),
+        (query(adapter::QueryError::Empty.into()), 500, "InternalError"),
+        (query(adapter::QueryError::TooLong { limit: 1 }.into()), 500, "InternalError"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
         (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),
@@ -335,7 +347,7 @@ trait Variants {
 /// The match has no wildcard: a new variant does not compile until it is listed here, and then the test below fails
 /// until the table of errors has it.
 macro_rules! variants {
-    ($($error:ident { $($variant:ident),* $(,)? })*) => {
+    ($($error:path { $($variant:ident),* $(,)? })*) => {
         $(impl Variants for $error {
             const ALL: &'static [&'static str] =
                 &[$(concat!(stringify!($error), "::", stringify!($variant))),*];
@@ -362,7 +374,8 @@ variants! {
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
     AnswerError { Unknown, Pending, Plan, Read, Value, HoldOver }
-    PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
+    PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
+    adapter::QueryError { Comparison, NoLabel, Template, Empty, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }
     ValueError { NoData, SeveralSeries, NotANumber, Infinite, TooLarge, Negative, Partial }
@@ -383,6 +396,9 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
         AnswerError::Unknown { .. } | AnswerError::Pending { .. } => vec![],
+        AnswerError::Plan { source: PlanError::Adapter(query), .. } => {
+            vec!["PlanError::Adapter", query.variant()]
+        }
         AnswerError::Plan { source, .. } => vec![source.variant()],
         AnswerError::Read { source, .. } => match source {
             ReadError::Query(query) => vec![source.variant(), query.variant()],

@@ -66,7 +66,15 @@ fn agrees(samples: &[Sample], data: &[u8]) {
 }
 
 fn becomes_values(samples: &[Sample]) {
-    for result in [Combine::Single, Combine::Items, Combine::Sum, Combine::Avg, Combine::Min, Combine::Max] {
+    for result in [
+        Combine::Single,
+        Combine::Items,
+        Combine::Last,
+        Combine::Sum,
+        Combine::Avg,
+        Combine::Min,
+        Combine::Max,
+    ] {
         let policies = Policies { result, ..Policies::default() };
         if let Ok(values) = policies.measured(samples) {
             assert!((1..=samples.len()).contains(&values.len()), "{result:?}");

@@ -57,7 +57,9 @@ pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
 
 /// The pause before the probe that follows `before` failed ones.
 fn pause(before: u32, random: u64) -> Duration {
-    before.checked_sub(1).map_or(Duration::ZERO, |doublings| backoff(FIRST_PAUSE, LONGEST_PAUSE, doublings, random))
+    before
+        .checked_sub(1)
+        .map_or(Duration::ZERO, |doublings| backoff(FIRST_PAUSE, LONGEST_PAUSE, doublings, random))
 }
 
 #[cfg(test)]

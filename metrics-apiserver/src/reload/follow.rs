@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::backends::BackendSet;
 use super::metrics::Metrics;
-use super::sources::sources;
 use super::sighup::Sighup;
+use super::sources::sources;
 use crate::answer::Answers;
 use crate::backend::{self, Backends};
 use crate::cache::Cache;

@@ -76,8 +76,7 @@ impl Linking<'_> {
     fn add_custom(&mut self, place: &str, rule: &Arc<AdapterRule>, found: &SeriesSummary) {
         if !self.resources.all().is_empty() {
             for unresolved in rule.resources.unresolved(self.resources) {
-                let (label, resource, group) =
-                    (&unresolved.label, &unresolved.resource, &unresolved.group);
+                let (label, resource, group) = (&unresolved.label, &unresolved.resource, &unresolved.group);
                 self.warn(format!(
                     "{place}: the cluster has no resource {resource:?} of the group {group:?}, which \
                      resources.overrides names for the label {label:?}; metrics of such objects are served when it has"
@@ -90,9 +89,9 @@ impl Linking<'_> {
         for (series, name) in self.names(place, rule, found) {
             let mut described = BTreeSet::new();
             for labels in found.metrics.get(series).into_iter().flatten() {
-                let resources = by_labels.entry(labels.as_ptr().addr()).or_insert_with(|| {
-                    rule.associations(labels.iter().map(|label| &**label), cluster).0
-                });
+                let resources = by_labels
+                    .entry(labels.as_ptr().addr())
+                    .or_insert_with(|| rule.associations(labels.iter().map(|label| &**label), cluster).0);
                 described.extend(resources.iter().map(|info| (info.resource.clone(), info.scope)));
             }
             let metric = |(resource, scope)| MetricId::Custom { resource, scope, name: name.clone() };
@@ -127,7 +126,9 @@ impl Linking<'_> {
             ));
         }
         if let Some(error) = invalid {
-            self.warn(format!("{place}: metrics whose names Kubernetes cannot write are not served: {error}"));
+            self.warn(format!(
+                "{place}: metrics whose names Kubernetes cannot write are not served: {error}"
+            ));
         }
         names
     }
@@ -146,8 +147,8 @@ impl Linking<'_> {
                 && before.series_of().is_some_and(|(of, known)| Arc::ptr_eq(of, rule) && known == series)
         };
         let before = metrics.iter().find_map(|metric| self.before.rule(metric).filter(is_same));
-        let rule = before
-            .map_or_else(|| Arc::new(Rule::series(rule, name.clone(), Arc::clone(series))), Arc::clone);
+        let rule =
+            before.map_or_else(|| Arc::new(Rule::series(rule, name.clone(), Arc::clone(series))), Arc::clone);
         for metric in metrics {
             let is_full = self.linked.metrics.len() >= METRICS_MAX;
             match self.linked.metrics.entry(metric) {

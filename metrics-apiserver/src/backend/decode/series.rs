@@ -198,7 +198,8 @@ impl Names {
 
     fn summary(self) -> SeriesSummary {
         // Lists without spare room: a summary is kept until the next one.
-        let metrics = self.metrics.into_iter().map(|(name, label_sets)| (name, label_sets.into_iter().collect()));
+        let metrics =
+            self.metrics.into_iter().map(|(name, label_sets)| (name, label_sets.into_iter().collect()));
         SeriesSummary { metrics: metrics.collect(), bytes: self.kept_bytes, partial: None }
     }
 }
