@@ -16,15 +16,20 @@ use crate::authn::{self, Authenticator, Reviews, TokenReviewer, TrustStore};
 use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
-use crate::catalog::{Catalog, ServedCatalog};
+use crate::catalog::{Catalog, Discovered, ServedCatalog};
 use crate::cli::Options;
 use crate::config::{self, Config};
+use crate::objects::Objects;
 use crate::readiness::Readiness;
 use crate::reload::{self, Reload, Sighup};
+use crate::series::{self, Series};
 use crate::server;
 use crate::shutdown::{self, Ending};
 use crate::telemetry::{self, Exporting};
 use crate::tls::{self, ServingCertificate};
+
+/// prometheus-adapter's default of `--metrics-relist-interval`.
+const RELIST_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Everything that serves, created and bound, but not serving yet.
 struct App {
@@ -75,10 +80,11 @@ impl App {
         }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
-        let Answering { answers, cache, backends, reload } =
+        let Answering { answers, cache, backends, series, reload } =
             answering(&options, config, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
+        background.spawn(series.run());
         background.spawn(reload.run(sighup));
         let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
         let reviews = Reviews::register(&mut registry);
@@ -140,6 +146,7 @@ struct Answering {
     answers: Arc<Answers>,
     cache: Arc<Cache>,
     backends: Arc<Backends>,
+    series: Arc<Series>,
     reload: Reload,
 }
 
@@ -149,24 +156,37 @@ fn answering(
     readiness: &Readiness,
     registry: &mut Registry,
 ) -> anyhow::Result<Answering> {
-    let Config { backends: configured, rules, fingerprint, .. } = config;
+    let Config { backends: configured, rules, adapter, groups, fingerprint, .. } = config;
     let backends = Arc::new(Backends::build(configured.clone())?);
     backends.register(registry);
     let source = Arc::clone(&backends) as Arc<dyn QuerySource>;
     let cache = Arc::new(Cache::new(source, cache::Limits::default(), Handle::current()));
     cache.register(registry);
-    let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
-    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::default(), registry));
+    let (file, series_rules) = reload::sources(rules, groups, &adapter);
+    let catalog = Arc::new(ServedCatalog::new(Catalog::merge(Arc::new(file), Discovered::new())));
+    let objects = Arc::<Objects>::default();
+    let answers =
+        Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::clone(&objects), registry));
+    let parts = series::Parts {
+        backends: Arc::clone(&backends),
+        objects,
+        catalog: Arc::clone(&catalog),
+        readiness: readiness.clone(),
+        options: series::Options { relist_interval: RELIST_INTERVAL, max_age: RELIST_INTERVAL },
+    };
+    let series = Series::new(parts, series_rules, registry);
     let parts = reload::Parts {
         file: options.config.clone(),
         catalog,
+        series: Arc::clone(&series),
         backends: Arc::clone(&backends),
         cache: Arc::clone(&cache),
         answers: Arc::clone(&answers),
         readiness: readiness.clone(),
         metrics: reload::Metrics::register(registry),
     };
-    Ok(Answering { answers, cache, backends, reload: Reload::new(parts, fingerprint, configured) })
+    let reload = Reload::new(parts, fingerprint, configured, adapter);
+    Ok(Answering { answers, cache, backends, series, reload })
 }
 
 async fn authenticator(

@@ -1,45 +1,67 @@
 //! The rules that are served, merged from their sources and swapped as a whole.
 //!
-//! A request takes the current catalog once and answers from it, so it never sees half of a new configuration.
+//! A request takes the current catalog once and answers from it, so it never sees half of a new configuration. There
+//! are two sources: what the configuration file says itself, and the metrics of the series that its adapter rules
+//! found. Each is replaced by itself, and both at once when the file changes.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::metric::MetricId;
-use crate::rules::Rule;
+use crate::metric::{GroupResource, MetricId, MetricName, Scope};
+use crate::rules::{ResourceRules, Rule};
 
 /// A metric, and the rule that serves it.
 pub type Entry = (MetricId, Arc<Rule>);
 
+/// The metrics of discovered series.
+pub type Discovered = BTreeMap<MetricId, Arc<Rule>>;
+
+/// What a configuration file says itself: its native rules, and which APIs are served.
+#[derive(Debug, Clone, Default)]
+pub struct FilePart {
+    /// The metrics of native rules. If two rules serve one metric, the earlier one wins; the configuration check
+    /// refuses such rules.
+    pub native: Vec<Entry>,
+    /// Whether `custom.metrics.k8s.io` is served.
+    pub custom: bool,
+    /// Whether `external.metrics.k8s.io` is served.
+    pub external: bool,
+    /// The rules of `metrics.k8s.io`, if it is served.
+    pub resource: Option<Arc<ResourceRules>>,
+}
+
+impl FilePart {
+    /// The part of a file that has native rules only.
+    pub fn native(rules: Vec<Rule>) -> Self {
+        let native = rules.into_iter().map(|rule| (MetricId::external(&rule.name), Arc::new(rule))).collect();
+        Self { native, external: true, ..Self::default() }
+    }
+}
+
 /// All rules that are served at one time, by the metrics they serve.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
+    file: Arc<FilePart>,
     rules: BTreeMap<MetricId, Arc<Rule>>,
     generation: u64,
 }
 
 impl Catalog {
-    /// Merges the rules of several sources. If two rules serve one metric, the earlier source wins, and within a source
-    /// the earlier rule; the configuration check refuses such rules in one file.
-    pub fn merge(sources: impl IntoIterator<Item = Vec<Entry>>) -> Self {
-        let mut rules = BTreeMap::new();
-        for (metric, rule) in sources.into_iter().flatten() {
-            rules.entry(metric).or_insert(rule);
-        }
-        Self { rules, generation: 0 }
-    }
-
     /// The catalog of a configuration file's native rules.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self::merge([Self::external(rules)])
+        Self::merge(Arc::new(FilePart::native(rules)), Discovered::new())
     }
 
-    /// Native rules as a source: each serves the external metric of its name.
-    pub fn external(rules: Vec<Rule>) -> Vec<Entry> {
-        rules.into_iter().map(|rule| (MetricId::external(&rule.name), Arc::new(rule))).collect()
+    /// Merges both sources. A native rule wins over the metrics of series.
+    pub fn merge(file: Arc<FilePart>, discovered: Discovered) -> Self {
+        let mut rules = discovered;
+        for (metric, rule) in file.native.iter().rev() {
+            rules.insert(metric.clone(), Arc::clone(rule));
+        }
+        Self { file, rules, generation: 0 }
     }
 
     /// The rule that serves `metric`.
@@ -52,24 +74,79 @@ impl Catalog {
         self.rules.iter()
     }
 
+    /// Whether `custom.metrics.k8s.io` is served, with or without known metrics.
+    pub fn serves_custom(&self) -> bool {
+        self.file.custom
+    }
+
+    /// Whether `external.metrics.k8s.io` is served, with or without known metrics.
+    pub fn serves_external(&self) -> bool {
+        self.file.external
+    }
+
+    /// The rules of `metrics.k8s.io`, if it is served.
+    pub fn resource(&self) -> Option<&Arc<ResourceRules>> {
+        self.file.resource.as_ref()
+    }
+
+    /// The names of the external metrics as they were written, sorted without regard to case.
+    pub fn external_metrics(&self) -> impl Iterator<Item = &MetricName> {
+        self.rules.iter().filter_map(|(metric, rule)| match metric {
+            MetricId::External(_) => Some(&rule.name),
+            MetricId::Custom { .. } => None,
+        })
+    }
+
+    /// The custom metrics: the resource of their objects, whether these live in namespaces, and the name; sorted.
+    pub fn custom_metrics(&self) -> impl Iterator<Item = (&GroupResource, Scope, &MetricName)> {
+        self.rules.keys().filter_map(|metric| match metric {
+            MetricId::External(_) => None,
+            MetricId::Custom { resource, scope, name } => Some((resource, *scope, name)),
+        })
+    }
+
     /// The number of the catalog among those served since the start, from 1; 0 if it was never served.
     pub fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Whether both serve the same metrics by the very same rules.
+    fn serves_the_same(&self, other: &Self) -> bool {
+        let pairs = || self.rules.iter().zip(&other.rules);
+        self.rules.len() == other.rules.len()
+            && pairs().all(|((metric, rule), (known, before))| Arc::ptr_eq(rule, before) && metric == known)
+    }
+}
+
+/// Why metrics of one of the APIs may exist that are not known yet. Fit for clients.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Of custom metrics.
+    pub custom: Option<Arc<str>>,
+    /// Of external metrics.
+    pub external: Option<Arc<str>>,
 }
 
 /// The current catalog.
 #[derive(Debug)]
 pub struct ServedCatalog {
     current: ArcSwap<Catalog>,
+    pending: ArcSwapOption<Pending>,
     generations: AtomicU64,
+    /// Held while the next catalog is made from the current one.
+    replacing: Mutex<()>,
 }
 
 impl ServedCatalog {
     /// Serves `catalog` as generation 1.
     pub fn new(catalog: Catalog) -> Self {
         let first = Catalog { generation: 1, ..catalog };
-        Self { current: ArcSwap::from_pointee(first), generations: AtomicU64::new(1) }
+        Self {
+            current: ArcSwap::from_pointee(first),
+            pending: ArcSwapOption::empty(),
+            generations: AtomicU64::new(1),
+            replacing: Mutex::default(),
+        }
     }
 
     /// The catalog to answer from now.
@@ -77,14 +154,53 @@ impl ServedCatalog {
         self.current.load_full()
     }
 
+    /// Why a metric that the current catalog does not have may exist nevertheless: its series are not discovered yet.
+    pub fn pending(&self, metric: &MetricId) -> Option<Arc<str>> {
+        let pending = self.pending.load();
+        let pending = pending.as_ref()?;
+        match metric {
+            MetricId::External(_) => pending.external.clone(),
+            MetricId::Custom { .. } => pending.custom.clone(),
+        }
+    }
+
+    /// Says from now on that these metrics are not known yet.
+    pub fn set_pending(&self, pending: Pending) {
+        self.pending.store((pending != Pending::default()).then(|| Arc::new(pending)));
+    }
+
     /// Serves `catalog` from the next request on.
-    pub fn replace(&self, mut catalog: Catalog) {
+    pub fn replace(&self, catalog: Catalog) {
+        let _one = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.serve(catalog);
+    }
+
+    /// Serves these metrics of series beside what the file says itself; whether this changes anything. If it does not,
+    /// the generation stays.
+    pub fn replace_discovered(&self, discovered: Discovered) -> bool {
+        let _one = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.current();
-        for (metric, rule) in &mut catalog.rules {
-            if let Some((rule, before)) = Arc::get_mut(rule).zip(before.rules.get(metric)) {
-                rule.replace(before);
+        let catalog = Catalog::merge(Arc::clone(&before.file), discovered);
+        let is_new = !catalog.serves_the_same(&before);
+        if is_new {
+            self.serve(catalog);
+        }
+        is_new
+    }
+
+    fn serve(&self, mut catalog: Catalog) {
+        let before = self.current();
+        // The file's part shares the rules, which must have no other owner to be changed.
+        let mut file = std::mem::take(&mut catalog.file);
+        if let Some(file) = Arc::get_mut(&mut file) {
+            for (metric, rule) in &mut file.native {
+                catalog.rules.remove(metric);
+                if let Some((rule, before)) = Arc::get_mut(rule).zip(before.rules.get(metric)) {
+                    rule.replace(before);
+                }
             }
         }
+        let catalog = Catalog::merge(file, catalog.rules);
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         self.current.store(Arc::new(Catalog { generation, ..catalog }));
     }
@@ -111,13 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn the_earlier_source_wins_and_within_a_source_the_earlier_rule() {
+    fn native_rules_win_over_series_and_the_earlier_rule_over_the_later() {
         let first = vec![rule("Queue", "first"), rule("queue", "again")];
         let second = vec![rule("QUEUE", "second"), rule("other", "second")];
-        let catalog = Catalog::merge([first, second].map(Catalog::external));
+        let file = Arc::new(FilePart::native(first));
+        let catalog = Catalog::merge(file, FilePart::native(second).native.into_iter().collect());
         let names: Vec<&str> = catalog.entries().map(|(_, rule)| rule.name.as_str()).collect();
         assert_eq!(names, ["other", "Queue"]);
-        assert_eq!(Catalog::merge([]).entries().len(), 0);
+        assert_eq!(Catalog::default().entries().len(), 0);
     }
 
     #[test]

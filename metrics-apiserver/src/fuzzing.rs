@@ -74,6 +74,10 @@ fn can_be_served(config: &Config) {
             let _ = rule.external_plan(&namespace, &Selector::default(), &Resources::default());
         }
     }
+    for rule in config.adapter.custom.iter().chain(&config.adapter.external) {
+        assert!(backends.contains(&rule.backend), "{} has a backend", rule.series_query);
+        let _ = rule.external_query("series", "default", &Selector::default(), &Resources::default());
+    }
 }
 
 #[cfg(test)]

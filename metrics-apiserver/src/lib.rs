@@ -24,6 +24,7 @@ pub mod objects;
 pub mod readiness;
 pub mod reload;
 pub mod rules;
+pub mod series;
 pub mod server;
 pub mod shutdown;
 pub mod syntax;

@@ -55,6 +55,7 @@ struct Latches {
     authentication_config: AtomicBool,
     configuration: AtomicBool,
     configuration_note: RwLock<Option<Arc<str>>>,
+    series_note: RwLock<Option<Arc<str>>>,
     shutting_down: AtomicBool,
 }
 
@@ -74,6 +75,12 @@ impl Readiness {
         *self.0.configuration_note.write().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
     }
 
+    /// Describes the discovery of series, for `?verbose`; none without rules that need it. Must not contain keys, names
+    /// or values of the file.
+    pub fn note_series(&self, note: Option<&str>) {
+        *self.0.series_note.write().unwrap_or_else(PoisonError::into_inner) = note.map(Into::into);
+    }
+
     /// Shutdown has begun: the pod must get no new requests.
     pub fn shutting_down(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
@@ -91,8 +98,13 @@ impl Readiness {
     pub fn checks(&self, endpoint: Endpoint) -> Vec<Check> {
         let mut checks = vec![Check::new("ping", Ok(())), Check::new("log", Ok(()))];
         if endpoint == Endpoint::Readyz {
-            let Latches { authentication_config, configuration, configuration_note, shutting_down } =
-                &*self.0;
+            let Latches {
+                authentication_config,
+                configuration,
+                configuration_note,
+                series_note,
+                shutting_down,
+            } = &*self.0;
             let synced =
                 when(authentication_config, true, "the authentication configuration is not loaded yet");
             let loaded = when(configuration, true, "the configuration is not loaded yet");
@@ -100,8 +112,11 @@ impl Readiness {
             checks.extend([
                 Check::new("authentication-config", synced),
                 Check { note, ..Check::new("configuration", loaded) },
-                Check::new("shutdown", when(shutting_down, false, "process is shutting down")),
             ]);
+            // Passes always: replicas that are not ready would break discovery for the whole cluster.
+            let note = series_note.read().unwrap_or_else(PoisonError::into_inner).clone();
+            checks.extend(note.map(|note| Check { note: Some(note), ..Check::new("series", Ok(())) }));
+            checks.extend([Check::new("shutdown", when(shutting_down, false, "process is shutting down"))]);
         }
         checks
     }

@@ -75,7 +75,13 @@ impl Answers {
         let metric =
             MetricId::Custom { resource: resource.resource.clone(), scope, name: request.metric.clone() };
         let Some(served) = self.served(&metric) else {
-            return Explanation::unknown(&request.metric, request.not_found(None));
+            let pending = self.catalog.pending(&metric);
+            let metric = request.metric.clone();
+            let (of, source) = (request.resource.to_string(), None);
+            return Explanation::unknown(
+                &request.metric,
+                AnswerError::NotFound { metric, of, pending, source },
+            );
         };
         let plan = self.custom_plan(request, resource, resources, &served.rule, deadline).await;
         self.explain(&served, request.namespace.as_ref().map_or("", Namespace::as_str), plan, deadline).await
@@ -131,7 +137,12 @@ impl CustomRequest {
     }
 
     fn not_found(&self, source: Option<PlanError>) -> AnswerError {
-        AnswerError::NotFound { metric: self.metric.clone(), of: self.resource.to_string(), source }
+        AnswerError::NotFound {
+            metric: self.metric.clone(),
+            of: self.resource.to_string(),
+            pending: None,
+            source,
+        }
     }
 
     /// The values of the objects that have one. An object without a usable value is left out, unless that leaves
@@ -155,7 +166,7 @@ impl CustomRequest {
             (None, WantedObjects::Selected(_)) => Ok(found),
             (None, WantedObjects::Named(name)) => {
                 let of = format!("{} {name}", self.resource);
-                Err(AnswerError::NotFound { metric: self.metric.clone(), of, source: None })
+                Err(AnswerError::NotFound { metric: self.metric.clone(), of, pending: None, source: None })
             }
         }
     }

@@ -24,6 +24,14 @@ pub enum AnswerError {
         /// The name as the client wrote it.
         metric: MetricName,
     },
+    /// No rule serves this metric as far as is known, but the series of some rules are not discovered yet.
+    #[error("no rule serves the metric `{metric}` yet: {pending}")]
+    Pending {
+        /// The name as the client wrote it.
+        metric: MetricName,
+        /// What is not known yet, and why.
+        pending: Arc<str>,
+    },
     /// The rule does not allow the client's selector.
     #[error("metric `{metric}`: {source}")]
     Plan {
@@ -59,12 +67,14 @@ pub enum AnswerError {
     },
     /// No rule serves the custom metric, no objects are selected, they have no value, or the rule makes no query. The
     /// sentence is prometheus-adapter's own.
-    #[error("the server could not find the metric {metric} for {of}")]
+    #[error("the server could not find the metric {metric} for {of}{}", after(pending.as_deref()))]
     NotFound {
         /// The metric.
         metric: MetricName,
         /// The resource as the client wrote it, and the object's name if the client gave one.
         of: String,
+        /// Why the metric may exist nevertheless.
+        pending: Option<Arc<str>>,
         /// Why the rule makes no query.
         source: Option<PlanError>,
     },
@@ -98,6 +108,10 @@ impl AnswerError {
             _ => false,
         }
     }
+}
+
+fn after(pending: Option<&str>) -> String {
+    pending.map_or_else(String::new, |pending| format!(": {pending}"))
 }
 
 fn sentence(error: &AnswerError) -> &'static str {

@@ -1,8 +1,9 @@
 //! Prometheus metrics of reads, by metric and outcome.
 //!
-//! A read finds its statistics by one lookup in a map that is made once per catalog and swapped as a whole, without a
-//! lock or an allocation. A rule that a reload keeps also keeps its counts; one that a reload removes loses its series.
-//! Only outcomes that occurred are shown, so a metric that nobody reads costs nothing in a scrape.
+//! A read finds its statistics by one lookup in a map that is swapped as a whole, without a lock or an allocation. A
+//! native rule has statistics from the start. The metrics of discovered series, of which there may be thousands, get
+//! theirs by their first read. A metric that the next catalog keeps also keeps its counts; one that it lacks loses its
+//! series. Only outcomes that occurred are shown, so a metric that nobody reads costs nothing in a scrape.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,7 @@ use prometheus_client::registry::Registry;
 use super::outcome::Outcome;
 use super::stats::ReadStats;
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::{MetricId, MetricName};
+use crate::metric::MetricId;
 use crate::rules::Rule;
 
 /// Metrics with series of their own. Each metric that is read has about 40 series; more would burden Prometheus.
@@ -36,25 +37,25 @@ const UNKNOWN: &str = "_unknown";
 pub(super) struct ReadMetrics {
     catalog: Arc<ServedCatalog>,
     served: ArcSwap<AllStats>,
-    /// Held while the statistics of a new catalog are made.
+    /// Held while the next statistics are made.
     renewing: Mutex<()>,
     /// Reads of metrics that no rule serves.
     unknown: ReadStats,
 }
 
 /// The statistics of one catalog.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct AllStats {
     generation: u64,
     own: BTreeMap<MetricId, Own>,
     other: Arc<ReadStats>,
 }
 
-/// A rule with series of its own.
-#[derive(Debug)]
+/// A metric with series of its own.
+#[derive(Debug, Clone)]
 struct Own {
-    /// As the operator wrote it.
-    name: MetricName,
+    /// The label `metric`: the name of an external metric as the operator wrote it, or `pods/name`.
+    label: Arc<str>,
     stats: Arc<ReadStats>,
     /// Whether its policies hold values, so that it has a gauge of holds.
     holds: bool,
@@ -75,10 +76,22 @@ impl ReadMetrics {
         metrics
     }
 
-    /// The statistics of a metric that `catalog` serves.
-    pub(super) fn stats(&self, catalog: &Catalog, metric: &MetricId) -> Arc<ReadStats> {
-        let all_stats = self.all_stats(catalog);
-        all_stats.own.get(metric).map_or_else(|| Arc::clone(&all_stats.other), |own| Arc::clone(&own.stats))
+    /// The statistics of a metric that `catalog` serves by this rule.
+    pub(super) fn stats(&self, catalog: &Catalog, metric: &MetricId, rule: &Rule) -> Arc<ReadStats> {
+        if let Some(known) = self.all_stats(catalog).find(metric, rule) {
+            return known;
+        }
+        let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let all_stats = self.served.load_full();
+        // Another read may have been the first one.
+        all_stats.find(metric, rule).unwrap_or_else(|| {
+            let own = Own::new(metric, rule);
+            let stats = Arc::clone(&own.stats);
+            let mut next = AllStats::clone(&all_stats);
+            next.own.insert(metric.clone(), own);
+            self.served.store(Arc::new(next));
+            stats
+        })
     }
 
     /// Counts a read of a metric that no rule serves.
@@ -109,26 +122,49 @@ impl ReadMetrics {
 }
 
 impl AllStats {
-    /// The statistics of the next catalog: rules with series of their own keep them, others get some by name while
-    /// there is room.
+    /// The statistics that reads of this metric are counted in; none if it is to get its own.
+    fn find(&self, metric: &MetricId, rule: &Rule) -> Option<Arc<ReadStats>> {
+        let own = self.own.get(metric).map(|own| Arc::clone(&own.stats));
+        let gets_none = self.own.len() >= OWN_SERIES_MAX || is_reserved(metric, rule);
+        own.or_else(|| gets_none.then(|| Arc::clone(&self.other)))
+    }
+
+    /// The statistics of the next catalog: metrics with series of their own keep them, and native rules get some by
+    /// name while there is room.
     fn next(&self, catalog: &Catalog) -> Self {
-        let is_named = |rule: &Rule| ![OTHER, UNKNOWN].contains(&rule.name.as_str());
-        let entries = catalog.entries().filter(|(_, rule)| is_named(rule));
-        let (old, new): (Vec<_>, Vec<_>) = entries.partition(|(metric, _)| self.own.contains_key(metric));
+        let entries = catalog.entries().filter(|(metric, rule)| !is_reserved(metric, rule));
+        let (old, new): (Vec<_>, Vec<_>) = entries
+            .filter(|(metric, rule)| rule.native_query().is_some() || self.own.contains_key(metric))
+            .partition(|(metric, _)| self.own.contains_key(metric));
         let own = old.into_iter().chain(new).take(OWN_SERIES_MAX).map(|(metric, rule)| {
+            let own = Own::new(metric, rule);
             let known = self.own.get(metric).map(|own| Arc::clone(&own.stats));
-            let stats = known.unwrap_or_else(|| Arc::new(ReadStats::new()));
-            (metric.clone(), Own { name: rule.name.clone(), stats, holds: rule.policies.hold() })
+            (metric.clone(), Own { stats: known.unwrap_or(own.stats), ..own })
         });
         Self { generation: catalog.generation(), own: own.collect(), other: Arc::clone(&self.other) }
     }
+}
+
+impl Own {
+    fn new(metric: &MetricId, rule: &Rule) -> Self {
+        let label = match metric {
+            MetricId::External(_) => rule.name.as_str().into(),
+            MetricId::Custom { resource, name, .. } => format!("{resource}/{name}").into(),
+        };
+        Self { label, stats: Arc::new(ReadStats::new()), holds: rule.policies.hold() }
+    }
+}
+
+/// Whether an external metric has a name that is a label of other metrics. No custom metric has: its label has a slash.
+fn is_reserved(metric: &MetricId, rule: &Rule) -> bool {
+    matches!(metric, MetricId::External(_)) && [OTHER, UNKNOWN].contains(&rule.name.as_str())
 }
 
 impl Collector for ReadMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         // The current catalog: a removed rule has no series, even if nobody has read since.
         let all_stats = self.all_stats(&self.catalog.current());
-        let own = all_stats.own.values().map(|own| (own.name.as_str(), &*own.stats));
+        let own = all_stats.own.values().map(|own| (&*own.label, &*own.stats));
         let all: Vec<Labelled<'_>> =
             own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
         encode_reads(&mut encoder, &all)?;
@@ -160,7 +196,7 @@ impl Collector for ReadMetrics {
             queries.map(|(metric, stats)| (*metric, stats.queries.durations())),
         )?;
         let holding = all_stats.own.values().filter(|own| own.holds);
-        let holding = holding.map(|own| (own.name.as_str(), own.stats.holds()));
+        let holding = holding.map(|own| (&*own.label, own.stats.holds()));
         encode_holds(&mut encoder, holding.chain(all_stats.other.holds().then_some((OTHER, true))))
     }
 }

@@ -53,6 +53,11 @@ impl Answers {
         Self { catalog, cache, objects, metrics }
     }
 
+    /// The catalog that is served.
+    pub fn catalog(&self) -> &ServedCatalog {
+        &self.catalog
+    }
+
     /// The cluster's resources and objects.
     pub fn objects(&self) -> &Objects {
         &self.objects
@@ -66,14 +71,19 @@ impl Answers {
     /// Answers a request for a metric, which the client calls `name`, by the plan that its rule makes.
     async fn answer(
         &self,
-        metric: &MetricId,
+        id: &MetricId,
         name: &MetricName,
         namespace: &Namespace,
         plan: impl FnOnce(&Rule) -> Result<Plan, PlanError>,
         deadline: Instant,
     ) -> Explanation {
-        let Some(served) = self.served(metric) else {
-            return Explanation::unknown(name, AnswerError::Unknown { metric: name.clone() });
+        let Some(served) = self.served(id) else {
+            let metric = name.clone();
+            let error = match self.catalog.pending(id) {
+                Some(pending) => AnswerError::Pending { metric, pending },
+                None => AnswerError::Unknown { metric },
+            };
+            return Explanation::unknown(name, error);
         };
         let plan = plan(&served.rule)
             .map_err(|source| AnswerError::Plan { metric: served.rule.name.clone(), source });
@@ -87,7 +97,7 @@ impl Answers {
             self.metrics.count_unknown(began.elapsed());
             return None;
         };
-        Some(Served { rule: Arc::clone(rule), stats: self.metrics.stats(&catalog, metric), began })
+        Some(Served { rule: Arc::clone(rule), stats: self.metrics.stats(&catalog, metric, rule), began })
     }
 
     /// Answers a request by the plan that its rule made, if it made one, and counts the read.

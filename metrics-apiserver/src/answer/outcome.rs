@@ -106,7 +106,9 @@ impl Outcome {
 
     fn of_error(error: &AnswerError) -> Self {
         match error {
-            AnswerError::Unknown { .. } | AnswerError::UnknownResource { .. } => Self::Unknown,
+            AnswerError::Unknown { .. }
+            | AnswerError::Pending { .. }
+            | AnswerError::UnknownResource { .. } => Self::Unknown,
             AnswerError::NotFound { source: Some(_), .. } | AnswerError::Plan { .. } => Self::BadRequest,
             AnswerError::NotFound { source: None, .. } => Self::NoData,
             AnswerError::Objects(_) => Self::Objects,

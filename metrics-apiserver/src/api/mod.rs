@@ -24,7 +24,7 @@ mod table;
 pub use custom::CustomVersion;
 pub use documents::{Document, DocumentKind, Documents};
 pub use error::{Error, LimitError};
-pub use group::{Group, Resource, Version};
+pub use group::{Group, ListedMetric, Metrics, Resource, Version};
 pub use negotiate::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;

@@ -173,7 +173,9 @@ fn of_answer(error: &AnswerError) -> Status {
 fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
         AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => reason_of_answer(error),
-        AnswerError::Unknown { .. } | AnswerError::NotFound { .. } => Reason::NotFound,
+        AnswerError::Unknown { .. } | AnswerError::Pending { .. } | AnswerError::NotFound { .. } => {
+            Reason::NotFound
+        }
         AnswerError::Objects(error) => reason_of_objects(error),
         AnswerError::UnknownResource { .. } => Reason::InternalError,
         AnswerError::Plan { source, .. } => reason_of_plan(source),

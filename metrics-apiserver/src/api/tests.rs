@@ -108,7 +108,12 @@ fn what_the_groups_describe_is_consistent() {
 }
 
 /// A group of two versions, beside those that are served.
-static OTHER: Group = Group { name: "other.metrics.k8s.io", label: "other", versions: &[OTHER_V2, OTHER_V1] };
+static OTHER: Group = Group {
+    name: "other.metrics.k8s.io",
+    label: "other",
+    versions: &[OTHER_V2, OTHER_V1],
+    metrics: |_| None,
+};
 const OTHER_V2: Version =
     Version { name: "v2", openapi: "{}", resources: &[OTHER_RESOURCE], parse: |_, _| Ok(None) };
 const OTHER_V1: Version =
@@ -227,7 +232,7 @@ fn objects(error: ObjectsError) -> Error {
 }
 
 fn not_found(of: &str, source: Option<PlanError>) -> Error {
-    AnswerError::NotFound { metric: metric(), of: of.to_owned(), source }.into()
+    AnswerError::NotFound { metric: metric(), of: of.to_owned(), pending: None, source }.into()
 }
 
 fn query(source: PlanError) -> Error {
@@ -301,6 +306,11 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
     let detail: Arc<str> = "http://user:secret@prometheus:9090 sum(secret_query)".into();
     vec![
         (AnswerError::Unknown { metric: metric() }.into(), 404, "NotFound"),
+        (
+            AnswerError::Pending { metric: metric(), pending: "prometheus is down".into() }.into(),
+            404,
+            "NotFound",
+        ),
         (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
@@ -415,7 +425,7 @@ variants! {
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
-    AnswerError { Unknown, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, HoldOver }
+    AnswerError { Unknown, Pending, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, HoldOver }
     ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
     PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
     AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
@@ -438,7 +448,7 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
-        AnswerError::Unknown { .. } => vec![],
+        AnswerError::Unknown { .. } | AnswerError::Pending { .. } => vec![],
         AnswerError::Plan { source: PlanError::Adapter(query), .. } => {
             vec!["PlanError::Adapter", query.variant()]
         }

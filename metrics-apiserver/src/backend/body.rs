@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Response;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::decode::DecodeError;
@@ -121,19 +121,20 @@ impl Body<'_> {
         tokio::task::spawn_blocking(decode).await.unwrap_or_else(|_| Err(crashed()))
     }
 
-    /// Decodes it while it is read, which takes as much memory as a giant body: so much is reserved.
+    /// Decodes it while it is read. What is decoded takes at most as much memory as the body, and never more than a
+    /// giant one: so much is reserved, as the body grows.
     pub(super) async fn decode_stream<T: Send + 'static>(
         mut self,
         (bytes_max, limit): (usize, &'static str),
         decode: impl FnOnce(&mut dyn Read) -> Result<T, DecodeError> + Send + 'static,
     ) -> Result<T, DecodeError> {
-        let mut permits = Permits::default();
-        permits.grow(self.budget, BYTES_MAX, self.allowed).await?;
+        let permits = Arc::<Mutex<Permits>>::default();
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        // If the call is cancelled, this ends with the sender.
+        // If the call is cancelled, this ends with the sender, and only then gives the memory back.
+        let kept = Arc::clone(&permits);
         let decoding = tokio::task::spawn_blocking(move || {
             let decoded = decode(&mut Chunks { receiver, chunk: None, read: 0 });
-            drop(permits);
+            drop(kept);
             decoded
         });
         let mut length = 0;
@@ -142,6 +143,7 @@ impl Body<'_> {
             if length > bytes_max {
                 return Err(DecodeError::TooMuch(limit));
             }
+            permits.lock().await.grow(self.budget, length, self.allowed).await?;
             if sender.send(chunk).await.is_err() {
                 // Decoded no further; the result says why.
                 break;

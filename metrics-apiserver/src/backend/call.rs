@@ -28,6 +28,11 @@ pub(super) trait Call: Sync {
     /// The encoding that is asked for. A response in another one is read as well.
     const ACCEPT_ENCODING: &'static str;
 
+    /// How long the call may take, trying several servers included, if a query may take `configured`.
+    fn timeout(&self, configured: Duration) -> Duration {
+        configured
+    }
+
     /// The parameters of a request that may take so long.
     fn parameters(&self, allowed: Duration) -> Vec<(&'static str, Cow<'_, str>)>;
 
@@ -63,15 +68,15 @@ impl Call for InstantQuery<'_> {
     }
 }
 
-/// Which series to list: those that match one of the matchers and have a sample in the range.
+/// Which series to list: those that match one of the matchers and have a sample since the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesQuery {
     /// Series selectors such as `{__name__=~"^http_.*"}`, at least one.
     pub matchers: Vec<String>,
-    /// The beginning of the range.
+    /// The beginning of the range, which ends now.
     pub start: Timestamp,
-    /// The end of the range.
-    pub end: Timestamp,
+    /// How long the call may take, in place of the backend's timeout, which is made for queries.
+    pub timeout: Duration,
 }
 
 impl Call for SeriesQuery {
@@ -82,10 +87,16 @@ impl Call for SeriesQuery {
     /// A list of series compresses to a tenth or less.
     const ACCEPT_ENCODING: &'static str = "gzip";
 
+    fn timeout(&self, _: Duration) -> Duration {
+        self.timeout
+    }
+
     fn parameters(&self, _: Duration) -> Vec<(&'static str, Cow<'_, str>)> {
         let matchers = self.matchers.iter().map(|matcher| ("match[]", matcher.into()));
-        let range = [("start", self.start), ("end", self.end)];
-        matchers.chain(range.map(|(name, time)| (name, time.to_string().into()))).collect()
+        // As prometheus-adapter sends it, for proxies that know its requests: seconds since 1970, and no end.
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit for ages")]
+        let start = self.start.as_millisecond() as f64 / 1000.0;
+        matchers.chain([("start", start.to_string().into())]).collect()
     }
 
     async fn decode(&self, body: Body<'_>) -> Result<(SeriesSummary, Annotations), DecodeError> {

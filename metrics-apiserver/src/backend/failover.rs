@@ -107,7 +107,7 @@ impl Backend {
 
     async fn call<C: Call>(&self, call: &C, owner: Option<Owner>) -> Result<Answer<C::Content>, QueryError> {
         let began = Instant::now();
-        let servers = self.urls();
+        let (servers, longest) = (self.urls(), call.timeout(self.client.timeout));
         let first = self.preferred.load(Ordering::Relaxed);
         let (mut failure, mut is_ignored) = (None, false);
         for tried in 0..servers {
@@ -117,7 +117,7 @@ impl Backend {
                 keep(&mut failure, QueryError::BreakerOpen { cause });
                 continue;
             }
-            let left = self.client.timeout.saturating_sub(began.elapsed());
+            let left = longest.saturating_sub(began.elapsed());
             if left.is_zero() {
                 // It would fail without having been called.
                 break;
@@ -140,7 +140,7 @@ impl Backend {
                 }
             }
         }
-        Err(failure.unwrap_or(QueryError::TimedOut(self.client.timeout)))
+        Err(failure.unwrap_or(QueryError::TimedOut(longest)))
     }
 
     /// How many of the servers not yet tried have a closed breaker, the next one included.

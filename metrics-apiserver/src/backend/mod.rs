@@ -1,8 +1,8 @@
 //! Prometheus over HTTP: implements [`QuerySource`] for the configured backends, and lists series.
 //!
-//! Every call ends within the backend's timeout, including the wait for a permit. Calls at once, bytes
-//! (decompressed), series and labels are limited. No proxy is used and no redirect is followed (it would carry the
-//! credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for the log and contains no URL.
+//! Every query ends within the backend's timeout, including the wait for a permit; a list of series has a timeout of
+//! its own. Calls at once, bytes (decompressed), series and labels are limited. No proxy is used and no redirect is
+//! followed (it would carry the credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for the log and contains no URL.
 //! A call to a backend that is down fails at once, and one that another server of the backend can answer is answered
 //! by that (`failover`, `breaker`).
 
@@ -34,7 +34,7 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
 pub use decode::{LabelNames, SeriesSummary};
-pub use options::{Auth, BuildError, Identity, Options, SetupError};
+pub use options::{Auth, BuildError, DEFAULT_TIMEOUT, Identity, Options, SetupError};
 
 use body::BodyBudget;
 use clients::{Clients, clients};

@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::files::ReadError;
 use crate::syntax::BaseUrl;
 
+/// The timeout of a query unless the configuration says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How to reach one backend.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Options {
@@ -51,6 +54,18 @@ pub struct Identity {
 }
 
 impl Options {
+    /// A backend with these URLs, and the default of everything else.
+    pub fn new(urls: Vec<BaseUrl>) -> Self {
+        Self {
+            urls,
+            timeout: DEFAULT_TIMEOUT,
+            headers: Vec::new(),
+            auth: Auth::None,
+            ca_file: None,
+            identity: None,
+        }
+    }
+
     /// Whether both reach the same data: the same servers, as the same user or tenant.
     pub fn has_the_data_of(&self, other: &Self) -> bool {
         // Destructured, so that a new field needs a decision.

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::call::InstantQuery;
 use super::client::{Client, Fault};
+use crate::limit::backoff;
 
 /// Cheap, needs no data, and every server that speaks PromQL understands it.
 const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)" };
@@ -56,10 +57,9 @@ pub(super) async fn until_answered(client: Arc<Client>, at: usize) {
 
 /// The pause before the probe that follows `before` failed ones.
 fn pause(before: u32, random: u64) -> Duration {
-    let Some(doublings) = before.checked_sub(1) else { return Duration::ZERO };
-    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
-    let jitter = f64::from(u32::try_from(random % 1001).unwrap_or(0)) / 1000.0;
-    pause.mul_f64(0.75 + jitter / 2.0)
+    before
+        .checked_sub(1)
+        .map_or(Duration::ZERO, |doublings| backoff(FIRST_PAUSE, LONGEST_PAUSE, doublings, random))
 }
 
 #[cfg(test)]

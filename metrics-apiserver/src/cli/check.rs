@@ -1,5 +1,8 @@
 //! `metrics-apiserver check`: checks a configuration file without serving it.
 
+mod adapter;
+mod series;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -26,6 +29,9 @@ pub struct CheckArgs {
     /// Label selector of the sample request, such as `app=web,tier in (a,b)`
     #[arg(long, value_name = "SELECTOR", default_value = "", value_parser = clap::value_parser!(Selector))]
     selector: Selector,
+    /// Show the sample request of every rule of prometheus-adapter, also of a file with many
+    #[arg(long)]
+    all: bool,
 }
 
 /// Checks a file; prints its problems, or its rules with their queries. Whether the configuration is valid.
@@ -45,11 +51,16 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
     for rule in &config.rules {
         show_rule(rule, args, out)?;
     }
+    adapter::show(&config.adapter, args, out)?;
     for warning in &config.warnings {
         writeln!(out, "warning: {warning}")?;
     }
+    let rules = match config.adapter.custom.len() + config.adapter.external.len() {
+        0 => String::new(),
+        rules => format!(", {}", count(rules, "rule")),
+    };
     let (metrics, backends) = (count(config.rules.len(), "metric"), count(config.backends.len(), "backend"));
-    writeln!(out, "{}: no problems, {metrics}, {backends}", args.config.display())
+    writeln!(out, "{}: no problems, {metrics}{rules}, {backends}", args.config.display())
 }
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {

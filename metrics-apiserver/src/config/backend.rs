@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::keys::{BACKEND_KEYS, BASIC_AUTH_KEYS};
 use super::problem::{NamedFile, Problem};
 use super::section::{Field, Section};
-use crate::backend::{Auth, Identity, Options};
+use crate::backend::{Auth, DEFAULT_TIMEOUT, Identity, Options};
 use crate::rules::BackendName;
 use crate::syntax::{BaseUrl, ParseUrlError, is_header_name};
 
 /// The path of Prometheus' HTTP API, below the base URL.
-const API_PATH: &str = "/api/v1";
+pub(super) const API_PATH: &str = "/api/v1";
 
 /// Each server gets an equal share of the timeout: with more servers a share is too short. An HA group has two or
 /// three.
@@ -20,7 +20,6 @@ const MAX_URLS: usize = 5;
 
 /// Prometheus' own `--query.timeout` is 2 min; nothing that scales a workload waits longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// More headers than any proxy in front of Prometheus needs.
 const MAX_HEADERS: usize = 32;

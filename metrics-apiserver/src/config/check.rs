@@ -2,7 +2,10 @@
 //!
 //! Pure: whether the files that it names can be read is for [`link`](super::link) to find out.
 
+use super::adapter::{AdapterRules, check_adapter};
 use super::backend::check_backend;
+use super::common::BackendNames;
+use super::default_backend::DefaultBackend;
 use super::keys::ROOT_KEYS;
 use super::problem::{NamedFile, Place, Problem, Problems};
 use super::rules::{NO_METRICS_HELP, check_metrics};
@@ -17,12 +20,27 @@ use crate::rules::{BackendName, Rule};
 pub struct Config {
     /// The backends, with distinct names, in the order of the file.
     pub backends: Vec<(BackendName, backend::Options)>,
-    /// The rules, with distinct names, each with a backend that exists, in the order of the file.
+    /// The native rules, with distinct names, each with a backend that exists, in the order of the file.
     pub rules: Vec<Rule>,
+    /// The rules of prometheus-adapter's sections, each with a backend that exists.
+    pub adapter: AdapterRules,
+    /// The API groups that the file has rules for.
+    pub groups: Groups,
     /// What is valid but probably a mistake.
     pub warnings: Vec<String>,
     /// The fingerprint of the text.
     pub fingerprint: Fingerprint,
+}
+
+/// Which API groups are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Groups {
+    /// custom.metrics.k8s.io: there are `rules`.
+    pub custom: bool,
+    /// external.metrics.k8s.io: there is a list of `metrics`, which may be empty, or there are `externalRules`.
+    pub external: bool,
+    /// metrics.k8s.io: there are `resourceRules`.
+    pub resource: bool,
 }
 
 /// A configuration without mistakes, whose files have not been opened yet.
@@ -43,8 +61,14 @@ impl Checked {
 /// Each has its own client and connections.
 const MAX_BACKENDS: usize = 100;
 
-/// Checks the text of a configuration file.
+/// Checks the text of a configuration file by itself: rules of prometheus-adapter that name no backend have the one that
+/// prometheus-adapter has without flags.
 pub fn check(source: Source) -> Result<Checked, Problems> {
+    check_with(source, DefaultBackend::without_flags().as_ref())
+}
+
+/// Checks the text of a configuration file beside the backend that flags define.
+pub fn check_with(source: Source, default: Option<&DefaultBackend>) -> Result<Checked, Problems> {
     let text = &source.text;
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
@@ -62,17 +86,29 @@ pub fn check(source: Source) -> Result<Checked, Problems> {
         let problem = Problem::new("", Place::default(), "the file is empty").help(NO_METRICS_HELP);
         return Err(Problems::of_file(source, problem));
     }
-    let (mut problems, mut files) = (Vec::new(), Vec::new());
+    let (mut problems, mut files, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     let Some(root) = Section::open(&Field::root(&node), ROOT_KEYS, &mut problems) else {
         return Err(Problems::new(source, problems, files));
     };
-    let (names, backends) = check_backends(&root, &mut files, &mut problems);
-    let rules = check_metrics(&root, names.as_deref(), text, &mut problems);
+    let (mut names, mut backends) = check_backends(&root, &mut files, &mut problems);
+    if let Some(default) = default {
+        default.add(&root, names.as_mut(), &mut backends, &mut problems);
+    }
+    let mut names = BackendNames::new(names);
+    let rules = check_metrics(&root, &mut names, text, &mut problems);
+    let adapter = check_adapter(&root, &mut names, text, &mut warnings, &mut problems);
     if !problems.is_empty() {
         return Err(Problems::new(source, problems, files));
     }
-    let warnings = warnings(&backends, &rules);
-    let config = Config { backends, rules, warnings, fingerprint: source.fingerprint() };
+    let groups = Groups {
+        custom: !adapter.custom.is_empty(),
+        external: root.get("metrics").is_some() || !adapter.external.is_empty(),
+        resource: adapter.resource.is_some(),
+    };
+    let mut config = Config { backends, rules, adapter, groups, warnings, fingerprint: source.fingerprint() };
+    let of_adapter = std::mem::take(&mut config.warnings);
+    config.warnings = general_warnings(&config);
+    config.warnings.extend(of_adapter);
     Ok(Checked { config, source, files })
 }
 
@@ -115,9 +151,10 @@ fn holds(rules: &[Rule]) -> Option<String> {
     })
 }
 
-fn warnings(backends: &[(BackendName, backend::Options)], rules: &[Rule]) -> Vec<String> {
+fn general_warnings(config: &Config) -> Vec<String> {
+    let Config { backends, rules, adapter, .. } = config;
     let mut warnings = Vec::new();
-    if rules.is_empty() {
+    if rules.is_empty() && adapter.is_empty() {
         warnings.push("no metrics are configured: every read is answered with 404".to_owned());
     }
     warnings.extend(holds(rules));
@@ -125,7 +162,9 @@ fn warnings(backends: &[(BackendName, backend::Options)], rules: &[Rule]) -> Vec
         if options.exposes_credentials() {
             warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));
         }
-        if !rules.iter().any(|rule| rule.backend == *name) {
+        let is_used =
+            rules.iter().any(|rule| rule.backend == *name) || adapter.backends().any(|used| used == name);
+        if !is_used {
             warnings.push(format!("backend `{}` is not used by any metric", name.0));
         }
     }

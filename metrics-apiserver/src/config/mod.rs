@@ -4,10 +4,14 @@
 //! and advice. [`link`] does what needs the world outside: it opens the files that the configuration names. What it
 //! returns can be served as a whole. The start, the reload and the `check` command all go this way.
 
+mod adapter;
 mod backend;
 mod check;
+mod common;
+mod default_backend;
 mod keys;
 mod link;
+mod locate;
 mod policies;
 mod problem;
 mod rules;
@@ -18,8 +22,13 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Checked, Config, check};
-pub use keys::{BACKEND_KEYS, Key, RULE_KEYS};
+pub use adapter::AdapterRules;
+pub use check::{Checked, Config, Groups, check, check_with};
+pub use default_backend::DefaultBackend;
+pub use keys::{
+    ADAPTER_RULE_KEYS, BACKEND_KEYS, Key, NAME_KEYS, OVERRIDE_KEYS, RESOURCE_RULES_KEYS, RESOURCES_KEYS,
+    ROOT_KEYS, RULE_KEYS, SERIES_FILTER_KEYS, USAGE_KEYS,
+};
 pub use link::{link, load, read, read_once};
 pub use problem::{Place, Problem, Problems};
 pub use source::{Fingerprint, Source};

@@ -18,16 +18,18 @@ const HOLD_MAX: Duration = Duration::from_secs(3600);
 /// 2^53: above it not every whole number is a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// Checks the policies of one rule.
-pub(super) fn policies(section: &Section<'_>, problems: &mut Vec<Problem>) -> Policies {
-    let allow_negative =
-        section.get("allowNegative").and_then(|field| field.boolean(problems)).unwrap_or_default();
+/// Checks the policies of one rule; those that it omits are `defaults`.
+pub(super) fn policies(section: &Section<'_>, defaults: Policies, problems: &mut Vec<Problem>) -> Policies {
+    let allow_negative = section.get("allowNegative").and_then(|field| field.boolean(problems));
+    let allow_negative = allow_negative.unwrap_or(defaults.allow_negative);
     let fallbacks = Situation::ALL.map(|situation| {
         let field = section.get(situation.key());
-        field.and_then(|field| fallback(&field, allow_negative, problems)).unwrap_or_default()
+        let fallback = field.and_then(|field| fallback(&field, allow_negative, problems));
+        fallback.unwrap_or_else(|| defaults.on(situation))
     });
-    let result = section.get("result").and_then(|field| combine(&field, problems)).unwrap_or_default();
-    let on_partial = section.get("onPartial").and_then(|field| partial(&field, problems)).unwrap_or_default();
+    let result = section.get("result").and_then(|field| combine(&field, problems));
+    let on_partial = section.get("onPartial").and_then(|field| partial(&field, problems));
+    let (result, on_partial) = (result.unwrap_or(defaults.result), on_partial.unwrap_or(defaults.on_partial));
     Policies { result, fallbacks, on_partial, allow_negative }
 }
 

@@ -248,27 +248,6 @@ fn has_word_of_secrets(line: &str, path: &str) -> bool {
             .any(|word| line.contains(word))
 }
 
-/// The place in the file of the byte `offset` of a text that begins at `place`; none if the file writes the text in
-/// another way (folded, escaped), so that a wrong place is never shown.
-pub(super) fn locate(source: &str, place: Place, text: &str, offset: usize) -> Option<Place> {
-    let before = text.get(..offset)?;
-    let row = before.matches('\n').count();
-    let column = before.rsplit('\n').next()?.chars().count();
-    let mut quote = 0;
-    let mut written = lines(source).skip(place.line - 1);
-    for (number, line) in text.split('\n').take(row + 1).enumerate() {
-        let mut rest = written.next()?.chars().skip(place.column - 1).collect::<String>();
-        if number == 0 && rest.starts_with(['"', '\'']) {
-            quote = 1;
-            rest.remove(0);
-        }
-        if !rest.starts_with(line) {
-            return None;
-        }
-    }
-    Some(Place { line: place.line + row, column: place.column + quote + column })
-}
-
 /// The candidate that is closest to `word`, if one is close enough.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));

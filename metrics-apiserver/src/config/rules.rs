@@ -1,16 +1,18 @@
 //! The check of `metrics`, which become rules.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
 
+use super::adapter::ADAPTER_SECTIONS;
+use super::common::{BackendNames, max_age};
 use super::keys::{NAMESPACE_KEYS, RULE_KEYS, SELECTOR_KEYS};
+use super::locate::in_text;
 use super::policies::policies;
-use super::problem::{ENOUGH, Place, Problem, locate, nearest};
+use super::problem::{ENOUGH, Place, Problem};
 use super::section::{Field, Section};
 use super::yaml::Value;
 use crate::metric::{MetricId, MetricName};
 use crate::rules::{
-    BackendName, NamespaceMode, NativeQuery, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode,
+    NamespaceMode, NativeQuery, Policies, PromqlError, QueryTemplate, Rule, RuleError, SelectorMode,
     is_label_name, with_large_stack,
 };
 
@@ -20,16 +22,10 @@ const MAX_RULES: usize = 10_000;
 /// To serve nothing has to be requested explicitly.
 pub(super) const NO_METRICS_HELP: &str = "to serve no metrics, write `metrics: []`";
 
-const DEFAULT_BACKEND: &str = "default";
-
-/// A reading older than an hour says nothing about what to scale now.
-const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
-
-/// Checks the `metrics` list. `backends` are the names that a rule may use, if they are known; `source` is the text of
-/// the file.
+/// Checks the `metrics` list; `source` is the text of the file.
 pub(super) fn check_metrics(
     root: &Section<'_>,
-    backends: Option<&[&str]>,
+    backends: &mut BackendNames<'_>,
     source: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<Rule> {
@@ -40,7 +36,7 @@ pub(super) fn check_metrics(
     }
     let checked = with_large_stack(|| {
         let mut seen = Seen::new();
-        let mut around = Around { backends, source, seen: &mut seen, is_default_reported: false };
+        let mut around = Around { backends, source, seen: &mut seen };
         let mut rules = Vec::with_capacity(items.len());
         for item in &items {
             if problems.len() >= ENOUGH {
@@ -56,15 +52,18 @@ pub(super) fn check_metrics(
     })
 }
 
-/// The `metrics` list. A missing list is a mistake, of a template or of an interrupted write: it would remove every
-/// metric.
+/// The `metrics` list. A missing list is a mistake of a template or of an interrupted write, unless the file has rules
+/// of prometheus-adapter: it would remove every metric.
 fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> {
     let problem = match root.fields().find(|(key, _)| *key == "metrics") {
         Some((_, field)) if !matches!(field.node.value, Value::Null) => {
             return field.items(problems).unwrap_or_default();
         }
         Some((_, field)) => Problem::new(field.path, field.key_place, "expected a list, found nothing"),
-        None => root.problem("`metrics` is missing"),
+        None if ADAPTER_SECTIONS.iter().any(|key| root.get(key).is_some()) => return Vec::new(),
+        None => root.problem(
+            "the file has no metrics: none of `metrics`, `rules`, `externalRules` and `resourceRules`",
+        ),
     };
     problems.push(problem.help(NO_METRICS_HELP));
     Vec::new()
@@ -74,25 +73,23 @@ fn items<'a>(root: &Section<'a>, problems: &mut Vec<Problem>) -> Vec<Field<'a>> 
 type Seen = HashMap<MetricId, Place>;
 
 /// The context of a rule.
-struct Around<'a> {
-    backends: Option<&'a [&'a str]>,
+struct Around<'a, 'b> {
+    backends: &'a mut BackendNames<'b>,
     source: &'a str,
     seen: &'a mut Seen,
-    /// A missing default backend is reported once, however many metrics need it.
-    is_default_reported: bool,
 }
 
-fn check_rule(item: &Field<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> Option<Rule> {
+fn check_rule(item: &Field<'_>, around: &mut Around<'_, '_>, problems: &mut Vec<Problem>) -> Option<Rule> {
     let section = Section::open(item, RULE_KEYS, problems)?;
     let name = section.required("name", problems).and_then(|field| name(&field, around.seen, problems));
     let text = section.required("query", problems);
     let query = text.as_ref().and_then(|field| query(field, around.source, problems));
-    let backend = backend(&section, around, problems);
+    let backend = around.backends.of(&section, problems);
     let namespace =
         section.get("namespace").and_then(|field| namespace(&field, problems)).unwrap_or_default();
     let selector = section.get("selector").and_then(|field| selector(&field, problems)).unwrap_or_default();
-    let policies = policies(&section, problems);
-    let max_age = section.get("maxAge").and_then(|field| max_age(&field, problems));
+    let policies = policies(&section, Policies::default(), problems);
+    let max_age = max_age(&section, problems);
     let (name, query) = (name?, query?);
     let query = NativeQuery::new(query, namespace, selector);
     let note = |error| problems.push(no_rule(&error, &section, text.as_ref(), around.source));
@@ -125,16 +122,6 @@ fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option
     QueryTemplate::parse(text).map_err(note).ok()
 }
 
-/// A problem at a position in a string, if the position is known.
-fn in_text(field: &Field<'_>, source: &str, message: String, position: Option<usize>) -> Problem {
-    let problem = field.problem(message);
-    let place = match &field.node.value {
-        Value::Text(text) => position.and_then(|position| locate(source, field.node.place, text, position)),
-        _ => None,
-    };
-    Problem { place: place.or(problem.place), ..problem }
-}
-
 /// Why a query, a namespace mode and a selector mode do not make a rule together.
 fn no_rule(error: &RuleError, section: &Section<'_>, query: Option<&Field<'_>>, source: &str) -> Problem {
     match (error, query) {
@@ -144,26 +131,6 @@ fn no_rule(error: &RuleError, section: &Section<'_>, query: Option<&Field<'_>>, 
         }
         _ => section.problem(error.to_string()),
     }
-}
-
-fn backend(section: &Section<'_>, around: &mut Around<'_>, problems: &mut Vec<Problem>) -> BackendName {
-    let field = section.get("backend");
-    let name = field.as_ref().and_then(|field| field.text(problems)).unwrap_or(DEFAULT_BACKEND);
-    let Some(backends) = around.backends else { return BackendName(name.into()) };
-    let is_reported = field.is_none() && around.is_default_reported;
-    if !backends.contains(&name) && !is_reported {
-        let problem = match &field {
-            Some(field) => field.problem(format!("there is no backend `{name}`")),
-            None => section.problem("`backend` is missing, and there is no backend `default`"),
-        };
-        around.is_default_reported |= field.is_none();
-        problems.push(problem.help(match nearest(name, backends.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if backends.is_empty() => format!("add `backends: {{{name}: {{url: …}}}}`"),
-            None => format!("configured backends: {}", backends.join(", ")),
-        }));
-    }
-    BackendName(name.into())
 }
 
 fn namespace(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<NamespaceMode> {
@@ -220,15 +187,6 @@ fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
             ))
         }
     })
-}
-
-fn max_age(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
-    let age = field.duration(problems)?;
-    if age > MAX_AGE_LIMIT {
-        problems.push(field.problem("`maxAge` must be at most 1h"));
-        return None;
-    }
-    Some(age)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Typed access to the YAML tree. Problems are collected, so that the check continues after them.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -87,6 +88,11 @@ impl<'a> Section<'a> {
         self.entries.iter().map(|entry| (entry.key.as_str(), self.field(entry)))
     }
 
+    /// Its path, and the place of its key.
+    pub(super) fn position(&self) -> (&str, Place) {
+        (&self.path, self.place)
+    }
+
     /// A problem with the section as a whole.
     pub(super) fn problem(&self, message: impl Into<String>) -> Problem {
         Problem::new(self.path.clone(), self.place, message)
@@ -145,6 +151,31 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The value as Go's yaml.v2 decodes it into a string: numbers and booleans are strings as well, as they are written
+    /// in `source`, the text of the file.
+    pub(super) fn scalar(&self, source: &'a str, problems: &mut Vec<Problem>) -> Option<Cow<'a, str>> {
+        match &self.node.value {
+            Value::Number(_) | Value::Bool(_) => {
+                source.get(self.node.written.clone()).map(|written| written.trim_end().into())
+            }
+            _ => self.text(problems).map(Cow::Borrowed),
+        }
+    }
+
+    /// The value as Go's yaml.v2 decodes it into a boolean: YAML 1.1 has further words for `true` and `false`.
+    pub(super) fn yaml_1_1_boolean(&self, source: &str, problems: &mut Vec<Problem>) -> Option<bool> {
+        let is_plain = |text: &str| source.get(self.node.written.clone()).map(str::trim_end) == Some(text);
+        let word = match &self.node.value {
+            Value::Text(text) if is_plain(text) => text.as_str(),
+            _ => "",
+        };
+        match word {
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Some(true),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Some(false),
+            _ => self.boolean(problems),
+        }
+    }
+
     /// The value as `true` or `false`.
     pub(super) fn boolean(&self, problems: &mut Vec<Problem>) -> Option<bool> {
         match &self.node.value {
@@ -195,31 +226,12 @@ impl<'a> Field<'a> {
 
 fn unknown_key(path: &str, entry: &Entry, known: &[Key]) -> Problem {
     let key = entry.key.as_str();
-    let message = match key {
-        "rules" | "externalRules" | "resourceRules" => {
-            format!("`{key}` is not supported: this version reads only `metrics`")
-        }
-        _ => format!("unknown key `{key}`"),
-    };
     let help = match key {
-        "rules" => {
-            "custom.metrics.k8s.io is not served: keep prometheus-adapter for it, or define the metric under \
-                    `metrics` and use it as an External metric in the HPA"
-                .to_owned()
-        }
-        "resourceRules" => {
-            "metrics.k8s.io is not served: keep prometheus-adapter or metrics-server for it".to_owned()
-        }
-        "externalRules" => {
-            "define each metric under `metrics` with a name and a query (docs/configuration.md, \
-                            \"From prometheus-adapter\")"
-                .to_owned()
-        }
         "password" => "use `passwordFile`: secrets are read from files".to_owned(),
         "bearerToken" | "token" => "use `bearerTokenFile`: secrets are read from files".to_owned(),
         _ => suggestion(key, known),
     };
-    Problem::new(path, entry.place, message).help(help).of_unknown_key()
+    Problem::new(path, entry.place, format!("unknown key `{key}`")).help(help).of_unknown_key()
 }
 
 /// The key that was probably meant, or all of them.

@@ -4,6 +4,7 @@
 //! sees all of it and lists every problem at once.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
@@ -37,6 +38,8 @@ const MAX_MERGES: usize = 20_000;
 pub(super) struct Node {
     /// Its first character; of a block scalar the first one of the text; of an alias, the alias.
     pub(super) place: Place,
+    /// The bytes of the file that define it; of an alias, those of what it stands for.
+    pub(super) written: Range<usize>,
     /// What it is.
     pub(super) value: Value,
 }
@@ -193,7 +196,11 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     };
     let documents = serde_saphyr::from_multiple_with_options::<Node>(text, options);
     let mut documents = documents.map_err(|error| SyntaxError::new(&error, text))?.into_iter();
-    let first = documents.next().unwrap_or_else(|| Node { place: Place::default(), value: Value::Null });
+    let first = documents.next().unwrap_or_else(|| Node {
+        place: Place::default(),
+        written: 0..0,
+        value: Value::Null,
+    });
     documents.next().map_or(Ok(first), |second| {
         let (place, message) = (Some(second.place), SEVERAL_DOCUMENTS.to_owned());
         Err(SyntaxError { place, message, help: NOT_CHECKED })
@@ -205,6 +212,15 @@ fn place_of(location: Location) -> Option<Place> {
     Some(Place { line, column: usize::try_from(location.column()).ok()?.max(1) })
 }
 
+/// The bytes of a location; none for an unknown one.
+fn bytes_of(location: Location) -> Range<usize> {
+    let span = location.span();
+    let index =
+        |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or_default();
+    let start = index(span.byte_offset());
+    start..start.saturating_add(index(span.byte_len()))
+}
+
 /// The message without ` at line 1, column 2`, which the problem displays itself.
 fn without_place(message: &str) -> &str {
     message.split(" at line ").next().unwrap_or(message)
@@ -213,7 +229,8 @@ fn without_place(message: &str) -> &str {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { place: place_of(spanned.referenced).unwrap_or_default(), value: spanned.value })
+        let (place, written) = (place_of(spanned.referenced).unwrap_or_default(), bytes_of(spanned.defined));
+        Ok(Self { place, written, value: spanned.value })
     }
 }
 

@@ -2,14 +2,17 @@
 //!
 //! - [`ConcurrencyLimiter`]: at most N at once, and fewer of each key;
 //! - [`TokenBucket`]: at most N per second, with a burst;
-//! - [`ByteBudget`]: at most N bytes in use at once.
+//! - [`ByteBudget`]: at most N bytes in use at once;
+//! - [`backoff`]: ever longer pauses between retries.
 //!
 //! The numbers, and the reasons for them, belong to the rooms that set a limit. This room imports no other.
 
+mod backoff;
 mod bytes;
 mod concurrency;
 mod rate;
 
+pub(crate) use backoff::backoff;
 pub(crate) use bytes::{ByteBudget, BytePermit};
 pub(crate) use concurrency::{ConcurrencyLimiter, Permit};
 pub(crate) use rate::TokenBucket;

@@ -5,6 +5,7 @@ mod error;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metric::{Labels, Namespace, ResourceInfo, Resources, Selector};
@@ -36,19 +37,30 @@ pub struct Selection {
 /// What the cluster has.
 #[derive(Debug, Default)]
 pub struct Objects {
-    resources: Arc<Resources>,
+    resources: watch::Sender<Arc<Resources>>,
     objects: HashMap<Arc<ResourceInfo>, Vec<Arc<Object>>>,
 }
 
 impl Objects {
     /// A cluster with these objects, which never change.
     pub fn fixed(resources: Resources, objects: HashMap<Arc<ResourceInfo>, Vec<Arc<Object>>>) -> Self {
-        Self { resources: Arc::new(resources), objects }
+        Self { resources: watch::Sender::new(Arc::new(resources)), objects }
     }
 
     /// The resources that the cluster knows now.
     pub fn resources(&self) -> Arc<Resources> {
-        Arc::clone(&self.resources)
+        Arc::clone(&self.resources.borrow())
+    }
+
+    /// Tells when the cluster's resources change.
+    pub fn changes(&self) -> watch::Receiver<Arc<Resources>> {
+        self.resources.subscribe()
+    }
+
+    /// The cluster has these resources from now on.
+    #[cfg(test)]
+    pub(crate) fn set_resources(&self, resources: Resources) {
+        self.resources.send_replace(Arc::new(resources));
     }
 
     /// The selected objects, sorted by namespace and name, by `deadline`.

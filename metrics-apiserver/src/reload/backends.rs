@@ -35,8 +35,13 @@ impl BackendSet {
         Self { backends, cache, known: configured.into_iter().map(Known::configured).collect() }
     }
 
-    /// Adds and changes backends, and retires those that are gone; if one cannot be used, nothing changes.
-    pub(super) fn replace(&mut self, new: Vec<Configured>, now: Instant) -> Result<(), BuildError> {
+    /// Adds and changes backends, and retires those that are gone; if one cannot be used, nothing changes. Returns those
+    /// that have other data now.
+    pub(super) fn replace(
+        &mut self,
+        new: Vec<Configured>,
+        now: Instant,
+    ) -> Result<Vec<BackendName>, BuildError> {
         let mut known: Vec<_> = new.into_iter().map(Known::configured).collect();
         for before in &self.known {
             if find(&known, before.name()).is_none() {
@@ -45,13 +50,15 @@ impl BackendSet {
             }
         }
         self.backends.replace(options(&known))?;
+        let mut changed = Vec::new();
         for Known { backend: (name, before), .. } in &self.known {
             if find(&known, name).is_some_and(|after| !after.has_the_data_of(before)) {
                 self.cache.forget(name);
+                changed.push(name.clone());
             }
         }
         self.known = known;
-        Ok(())
+        Ok(changed)
     }
 
     /// Removes the backends whose retirement is over.

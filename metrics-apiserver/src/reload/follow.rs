@@ -10,14 +10,16 @@ use tokio::time::Instant;
 use super::backends::BackendSet;
 use super::metrics::Metrics;
 use super::sighup::Sighup;
+use super::sources::sources;
 use crate::answer::Answers;
 use crate::backend::{self, Backends};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::causes::causes;
-use crate::config::{self, Config, Fingerprint, Source};
+use crate::config::{self, AdapterRules, Config, Fingerprint, Source};
 use crate::readiness::Readiness;
 use crate::rules::BackendName;
+use crate::series::Series;
 
 /// How often the file is read. A mounted ConfigMap is updated within about a minute, so this adds little.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -30,8 +32,10 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Parts {
     /// The configuration file.
     pub file: PathBuf,
-    /// Gets the rules.
+    /// Has the rules.
     pub catalog: Arc<ServedCatalog>,
+    /// Gets the rules, and adds the metrics of series.
+    pub series: Arc<Series>,
     /// Gets the backends.
     pub backends: Arc<Backends>,
     /// Drops the readings of backends that changed or are gone.
@@ -48,6 +52,7 @@ pub struct Parts {
 pub struct Reload {
     parts: Parts,
     backends: BackendSet,
+    adapter: AdapterRules,
     /// The content that is served.
     served: Fingerprint,
     pub(super) refused: Option<Refused>,
@@ -74,11 +79,17 @@ pub(super) struct Refused {
 }
 
 impl Reload {
-    /// Follows the file from the content with this fingerprint on, which is served with these backends.
-    pub fn new(parts: Parts, served: Fingerprint, configured: Vec<(BackendName, backend::Options)>) -> Self {
+    /// Follows the file from the content with this fingerprint on, which is served with these backends and adapter
+    /// rules.
+    pub fn new(
+        parts: Parts,
+        served: Fingerprint,
+        configured: Vec<(BackendName, backend::Options)>,
+        adapter: AdapterRules,
+    ) -> Self {
         let backends = BackendSet::new(Arc::clone(&parts.backends), Arc::clone(&parts.cache), configured);
         let last_seen = Content::Text(served);
-        let reload = Self { parts, backends, served, refused: None, last_seen, replaced: None };
+        let reload = Self { parts, backends, adapter, served, refused: None, last_seen, replaced: None };
         reload.report_success();
         reload
     }
@@ -163,10 +174,13 @@ impl Reload {
 
     /// Serves this configuration; if a backend cannot be used, nothing changes.
     fn serve(&mut self, config: Config, now: Instant) -> Result<(), String> {
-        let Config { backends, rules, warnings, fingerprint } = config;
-        self.backends.replace(backends, now).map_err(|error| causes(&error).to_string())?;
+        let Config { backends, rules, mut adapter, groups, warnings, fingerprint } = config;
+        let changed = self.backends.replace(backends, now).map_err(|error| causes(&error).to_string())?;
         self.replaced = Some(self.parts.catalog.current());
-        self.parts.catalog.replace(Catalog::new(rules));
+        adapter.replace(&self.adapter);
+        let (file, series) = sources(rules, groups, &adapter);
+        self.parts.series.replace(file, series, &changed);
+        self.adapter = adapter;
         self.parts.answers.prepare();
         (self.served, self.refused) = (fingerprint, None);
         for warning in &warnings {
@@ -175,7 +189,7 @@ impl Reload {
         self.parts.metrics.count_success();
         self.report_success();
         let catalog = self.parts.catalog.current();
-        let (generation, rules) = (catalog.generation(), catalog.entries().len());
+        let (generation, rules) = (catalog.generation(), self.rules(&catalog));
         tracing::info!(generation, rules, "new configuration in use");
         Ok(())
     }
@@ -200,9 +214,15 @@ impl Reload {
         self.refused = Some(refused);
     }
 
+    /// How many rules the file has.
+    fn rules(&self, catalog: &Catalog) -> usize {
+        let native = catalog.entries().filter(|(_, rule)| rule.native_query().is_some()).count();
+        native + self.adapter.custom.len() + self.adapter.external.len()
+    }
+
     fn report_success(&self) {
         let catalog = self.parts.catalog.current();
-        self.parts.metrics.is_served(catalog.entries().len());
+        self.parts.metrics.is_served(self.rules(&catalog));
         self.parts.readiness.note_configuration(&format!("generation {}", catalog.generation()));
     }
 }

@@ -11,6 +11,8 @@
 //! A rule never lacks its backend: new backends are added before the rules that name them, and a backend without rules
 //! is removed after a retirement period, when no read of the old rules can need it.
 //!
+//! Adapter rules that a new configuration keeps also keep what was discovered for them.
+//!
 //! Reading, checking and freeing take milliseconds to seconds. They run on a thread for blocking work, never on a
 //! thread that serves requests.
 
@@ -18,6 +20,7 @@ mod backends;
 mod follow;
 mod metrics;
 mod sighup;
+mod sources;
 
 #[cfg(test)]
 mod tests;
@@ -25,3 +28,4 @@ mod tests;
 pub use follow::{Parts, Reload};
 pub use metrics::Metrics;
 pub use sighup::Sighup;
+pub use sources::sources;

@@ -18,11 +18,12 @@ use super::*;
 use crate::answer::Answers;
 use crate::backend::Backends;
 use crate::cache::{Cache, Limits, Owner, Query, QuerySource as _};
-use crate::catalog::{Catalog, ServedCatalog};
+use crate::catalog::{Catalog, Discovered, ServedCatalog};
 use crate::config;
 use crate::metric::{MetricId, MetricName, Namespace, Resources, Selector};
 use crate::readiness::{Endpoint, Readiness};
 use crate::rules::BackendName;
+use crate::series::{self, Series};
 use crate::testkit::{Ca, FakeSource, reading, scrape};
 
 /// A folder with `config.yaml` as kubelet mounts a ConfigMap: a link to a file in a folder behind the link `..data`.
@@ -81,7 +82,8 @@ impl Scene {
         let mount = Mount::new(text);
         let config = config::load(&mount.file()).unwrap();
         let mut registry = Registry::default();
-        let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
+        let (file, rules) = sources(config.rules, config.groups, &config.adapter);
+        let catalog = Arc::new(ServedCatalog::new(Catalog::merge(Arc::new(file), Discovered::new())));
         let prometheus = FakeSource::new(|_, _| ready(Ok(reading([1.0]))));
         let cache = Arc::new(Cache::new(Arc::clone(&prometheus) as _, Limits::default(), Handle::current()));
         let answers =
@@ -89,16 +91,26 @@ impl Scene {
         let backends = Arc::new(Backends::build(config.backends.clone()).unwrap());
         let readiness = Readiness::default();
         readiness.configuration_loaded();
+        let minutes = Duration::from_secs(600);
+        let series = series::Parts {
+            backends: Arc::clone(&backends),
+            objects: Arc::default(),
+            catalog: Arc::clone(&catalog),
+            readiness: readiness.clone(),
+            options: series::Options { relist_interval: minutes, max_age: minutes },
+        };
+        let series = Series::new(series, rules, &mut registry);
         let parts = Parts {
             file: mount.file(),
             catalog: Arc::clone(&catalog),
+            series,
             backends: Arc::clone(&backends),
             cache: Arc::clone(&cache),
             answers: Arc::clone(&answers),
             readiness: readiness.clone(),
             metrics: Metrics::register(&mut registry),
         };
-        let reload = Reload::new(parts, config.fingerprint, config.backends);
+        let reload = Reload::new(parts, config.fingerprint, config.backends, config.adapter);
         let now = Instant::now();
         (Self { mount, catalog, backends, cache, answers, prometheus, readiness, registry, now }, reload)
     }

@@ -12,9 +12,10 @@ mod policy;
 mod promql;
 mod rule;
 
+pub use adapter::ResourceRules;
 pub use matcher::is_label_name;
 pub use native::{NamespaceMode, NativeQuery, RuleError, SelectorMode};
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
 pub use policy::{Combine, Fallback, Partial, Policies, Situation, ValueError};
-pub use promql::{PromqlError, QueryTemplate, with_large_stack};
-pub use rule::{CustomTarget, Rule};
+pub use promql::{Outline, PromqlError, QueryTemplate, ResultLabels, outline, with_large_stack};
+pub use rule::{CustomTarget, DEFAULT_MAX_AGE, Rule};

@@ -10,7 +10,7 @@ use super::policy::Policies;
 use crate::metric::{MetricName, Namespace, ObjectRef, ResourceInfo, Resources, Selector};
 
 /// How old a reading may be by default: two thirds of the HPA's interval of 15 s.
-const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
+pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
 /// Longest query that is sent, in bytes: the matchers are repeated in every vector selector.
 const MAX_PROMQL: usize = 256 * 1024;
 
@@ -80,18 +80,18 @@ impl Rule {
         }
     }
 
-    /// The rule of prometheus-adapter that it is made of.
-    pub fn adapter_rule(&self) -> Option<&Arc<AdapterRule>> {
-        match &self.source {
-            Source::Native(_) => None,
-            Source::Series(rule, _) => Some(rule),
-        }
-    }
-
     /// Whether the labels of its values include the name of the series, if the query keeps it. A rule of
     /// prometheus-adapter hands all labels on.
     pub const fn keeps_series_name(&self) -> bool {
         matches!(self.source, Source::Series(..))
+    }
+
+    /// The rule of prometheus-adapter and the series that it is made of.
+    pub fn series_of(&self) -> Option<(&Arc<AdapterRule>, &Arc<str>)> {
+        match &self.source {
+            Source::Native(_) => None,
+            Source::Series(rule, series) => Some((rule, series)),
+        }
     }
 
     /// Takes the place of `before`, and keeps its owner if both make the same queries. The owner of a series' metric is

@@ -6,6 +6,7 @@ pub(crate) mod http;
 mod kubernetes;
 mod prometheus;
 mod rules;
+pub(crate) mod series;
 
 pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};

@@ -8,9 +8,11 @@
 
 mod architecture;
 mod config_samples;
+mod go;
 #[path = "../../src/testkit/http.rs"]
 #[allow(dead_code, reason = "the crate's own tests need more of it")]
 mod http;
+mod language_go;
 mod life;
 mod log;
 mod manifests;

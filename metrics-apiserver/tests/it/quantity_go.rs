@@ -1,41 +1,12 @@
 //! Compares quantities and selectors with the Kubernetes libraries, through the small Go program in `testbed/quantity`.
-//!
-//! Needs Go. `cargo xtask test --fast` skips these tests by setting `METRICS_APISERVER_TEST_FAST=1`.
-
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::Command;
 
 use metrics_apiserver::metric::{Format, ParseQuantityError, Quantity, Selector};
 
-/// Set to 1 by a run that must not need Go.
-const FAST: &str = "METRICS_APISERVER_TEST_FAST";
-
-/// `SplitMix64`: the same cases in every run.
-struct Cases(u64);
+use super::go::{Cases, ask};
 
 impl Cases {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
-    }
-
-    fn one<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
-    }
-
     fn digits(&mut self, longest: usize) -> String {
         (0..self.below(longest + 1)).map(|_| self.one(&["0", "0", "1", "2", "5", "9", "9"])).collect()
-    }
-
-    fn joined(&mut self, pieces: &[&str], longest: usize) -> String {
-        (0..=self.below(longest)).map(|_| self.one(pieces)).collect()
     }
 
     /// Numbers of every magnitude, many of them round in the given base.
@@ -72,33 +43,11 @@ impl Cases {
     }
 }
 
-/// The answers of the program, one for each query.
-fn ask_go(queries: &[String]) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let (program, input) = (folder.path().join("quantity"), folder.path().join("queries"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed/quantity");
-    let build = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
-    let build = build.unwrap_or_else(|error| {
-        panic!("cannot run `go` ({error}); install Go (https://go.dev/dl), or set {FAST}=1 to skip this test")
-    });
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    fs::write(&input, queries.join("\n") + "\n").unwrap();
-    let run = Command::new(&program).stdin(File::open(&input).unwrap()).output().unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    let answers: Vec<_> = String::from_utf8(run.stdout).unwrap().lines().map(str::to_owned).collect();
-    assert_eq!(answers.len(), queries.len());
-    answers
-}
-
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn compare(kind: &str, cases: &[String], check: impl Fn(&str, &str) -> bool) {
-    if std::env::var_os(FAST).is_some_and(|value| value == "1") {
-        println!("skipped, because {FAST}=1: it compares with a Go program");
-        return;
-    }
     let queries: Vec<_> = cases.iter().map(|case| format!("{kind} {case}")).collect();
+    let Some(answers) = ask("quantity", &queries) else { return };
     let wrong: Vec<_> =
-        cases.iter().zip(ask_go(&queries)).filter(|(case, answer)| !check(case, answer)).take(20).collect();
+        cases.iter().zip(answers).filter(|(case, answer)| !check(case, answer)).take(20).collect();
     assert!(wrong.is_empty(), "Go says otherwise: {wrong:#?}");
 }
 

@@ -3,11 +3,12 @@
 mod encode;
 mod table;
 
-use super::group::{Group, Resource, Version};
+use super::group::{Group, ListedMetric, Metrics, Resource, Version};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 use crate::answer::{CustomRequest, WantedObjects};
-use crate::metric::{MetricName, Namespace};
+use crate::catalog::Catalog;
+use crate::metric::{MetricName, Namespace, Scope};
 
 pub(super) use encode::{value_list, value_list_bytes};
 pub(super) use table::table;
@@ -44,7 +45,19 @@ pub(super) static GROUP: Group = Group {
             parse: |segments, parameters| parse(CustomVersion::V1Beta2, segments, parameters),
         },
     ],
+    metrics: |catalog| catalog.serves_custom().then(|| metrics(catalog)),
 };
+
+/// `RESOURCE/METRIC`. All metrics of a resource are listed with the scope of the first one: kube-apiserver refuses a
+/// group where they differ.
+fn metrics(catalog: &Catalog) -> Metrics<'_> {
+    let mut first = None;
+    Box::new(catalog.custom_metrics().map(move |(resource, scope, metric)| {
+        let (_, scope) = first.filter(|(known, _)| *known == resource).unwrap_or((resource, scope));
+        first = Some((resource, scope));
+        ListedMetric { name: format!("{resource}/{metric}"), is_namespaced: scope == Scope::Namespaced }
+    }))
+}
 
 const METRICS: Resource =
     Resource { name: RESOURCE, singular_name: "", is_namespaced: true, kind: LIST_KIND, verbs: &["get"] };

@@ -39,8 +39,10 @@ pub type LabelNames = Arc<[Arc<str>]>;
 /// The series that exist, without label values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeriesSummary {
-    /// By metric name, the sets of label names that its series have.
-    pub metrics: BTreeMap<Arc<str>, BTreeSet<LabelNames>>,
+    /// By metric name, the distinct sets of label names that its series have, sorted. Metrics share equal sets.
+    pub metrics: BTreeMap<Arc<str>, Box<[LabelNames]>>,
+    /// About how much memory the names take.
+    pub bytes: usize,
     /// The backend's warning that the list is partial, for the log.
     pub partial: Option<Arc<str>>,
 }
@@ -195,7 +197,10 @@ impl Names {
     }
 
     fn summary(self) -> SeriesSummary {
-        SeriesSummary { metrics: self.metrics.into_iter().collect(), partial: None }
+        // Lists without spare room: a summary is kept until the next one.
+        let metrics =
+            self.metrics.into_iter().map(|(name, label_sets)| (name, label_sets.into_iter().collect()));
+        SeriesSummary { metrics: metrics.collect(), bytes: self.kept_bytes, partial: None }
     }
 }
 

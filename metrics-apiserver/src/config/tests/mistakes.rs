@@ -29,7 +29,7 @@ metrics:
   onNoData: {hold: 2h}
   selector: {allow: [a-b]}
   result: 5
-rules: []
+externalRules: x
 ";
     let errors = bad(text);
     let found = listed(&errors);
@@ -46,7 +46,7 @@ rules: []
         "23:20 metrics[3].onNoData.hold: `hold` must be from 1s to 1h",
         "24:22 metrics[3].selector.allow[0]: \"a-b\" is not a valid label name",
         "25:11 metrics[3].result: expected a string, found a number",
-        "26:1 rules: `rules` is not supported",
+        "26:16 externalRules: expected a list, found a string",
     ] {
         assert!(
             found.iter().any(|line| line.starts_with(expected)),
@@ -79,9 +79,8 @@ fn a_mistake_in_a_query_is_shown_at_its_place() {
         ("|-\n      up + $app", 5, 12),
         ("up + $app", 4, 15),
         ("\"up + $app\"", 4, 16),
-        // Positions in folded and escaped strings are unknown: the whole query is shown.
-        (">\n    up\n    + $app", 5, 5),
-        ("\"up\\n + $app\"", 4, 10),
+        (">\n    up\n    + $app", 6, 7),
+        ("\"up\\n + $app\"", 4, 18),
     ] {
         let errors = bad(&format!(
             "backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n- name: m\n  query: {query}\n"
@@ -161,11 +160,9 @@ fn one_mistake_outside_the_rules_gives_one_problem() {
         (backend("  'a b':\n    url: http://p\n"), "5:3", "is not a valid backend name", ""),
         ("metrics:\n- {name: m, query: up}\n".into(), "2:3", "no backend `default`", "backends:"),
         ("metrics: {}\n".into(), "1:10", "expected a list", ""),
-        ("metrics: []\nexternalRules: []\n".into(), "2:1", "`externalRules` is not supported", "`metrics`"),
-        ("metrics: []\nrules: []\n".into(), "2:1", "`rules` is not supported", "External metric in the HPA"),
-        ("metrics: []\nresourceRules: {}\n".into(), "2:1", "is not supported", "metrics-server"),
+        ("metrics: []\nRules: []\n".into(), "2:1", "unknown key `Rules`", "did you mean `rules`?"),
         ("[]\n".into(), "1:1", "expected a mapping", ""),
-        ("backends: {}\n".into(), "1:1", "`metrics` is missing", "write `metrics: []`"),
+        ("backends: {}\n".into(), "1:1", "the file has no metrics", "write `metrics: []`"),
         ("backends: {}\nmetrics:\n".into(), "2:1", "expected a list, found nothing", "write `metrics: []`"),
         ("a: [1\nb: 2\n".into(), "", "", "not valid YAML"),
         ("metrics: []\nbackends: [{url: 'http://p'}]\n".into(), "2:11", "found a list", "without `- `"),

@@ -71,6 +71,11 @@ impl Naming {
         (!self.name.contains('$')).then_some(&self.name)
     }
 
+    /// What `name.matches` says.
+    pub fn matches(&self) -> Option<&str> {
+        self.matches.as_ref().map(GoRegex::text)
+    }
+
     /// What `name.as` says, or its default.
     pub fn template(&self) -> &str {
         &self.name

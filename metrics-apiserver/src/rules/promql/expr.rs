@@ -7,6 +7,7 @@ use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, Vector
 
 use super::error::PromqlError;
 use super::limits;
+use super::outline::{Outline, ResultLabels};
 use crate::rules::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
@@ -125,6 +126,11 @@ impl Expr {
         }
     }
 
+    /// What the query returns.
+    pub(in crate::rules) fn outline(&self) -> Outline {
+        Outline { labels: labels(&self.0), is_selector: matches!(self.0, parser::Expr::VectorSelector(_)) }
+    }
+
     /// Whether two queries are the same, apart from the order of matchers and empty lists without a meaning.
     pub(in crate::rules) fn is_same_as(&self, other: &Self) -> bool {
         let normal = |query: &Self| {
@@ -141,6 +147,63 @@ impl Expr {
             query
         };
         normal(self) == normal(other)
+    }
+}
+
+/// Functions that keep the labels of their last argument.
+const KEEPING: [&str; 12] = [
+    "abs",
+    "ceil",
+    "floor",
+    "round",
+    "clamp",
+    "clamp_min",
+    "clamp_max",
+    "sqrt",
+    "ln",
+    "log2",
+    "log10",
+    "sort",
+];
+
+fn labels(node: &parser::Expr) -> ResultLabels {
+    use parser::Expr as Node;
+    match node {
+        Node::Paren(paren) => labels(&paren.expr),
+        Node::Unary(unary) => labels(&unary.expr),
+        Node::Aggregate(aggregate) => match &aggregate.modifier {
+            _ if aggregate.param.is_some() => ResultLabels::Unknown,
+            None => ResultLabels::Only(Vec::new()),
+            Some(modifier) if modifier.is_include() => ResultLabels::Only(modifier.labels().labels.clone()),
+            Some(_) => ResultLabels::Unknown,
+        },
+        Node::Binary(binary) => match [&binary.lhs, &binary.rhs].map(|side| side.value_type()) {
+            [ValueType::Vector, ValueType::Scalar] => labels(&binary.lhs),
+            [ValueType::Scalar, ValueType::Vector] => labels(&binary.rhs),
+            [ValueType::Scalar, _] => ResultLabels::Only(Vec::new()),
+            _ if binary.modifier.is_none() => labels(&binary.lhs),
+            _ => ResultLabels::Unknown,
+        },
+        Node::Call(call) => {
+            match (call.func.name, call.args.args.first().map(AsRef::as_ref), call.args.args.last()) {
+                (_, Some(Node::Subquery(first)), _) => labels(&first.expr),
+                (_, Some(first), _) if first.value_type() == ValueType::Matrix => ResultLabels::AllOfSeries,
+                ("histogram_quantile", _, Some(last)) => match labels(last) {
+                    ResultLabels::Only(labels) => {
+                        ResultLabels::Only(labels.into_iter().filter(|label| label != "le").collect())
+                    }
+                    other => other,
+                },
+                (name, Some(first), _) if KEEPING.contains(&name) => labels(first),
+                ("vector" | "scalar" | "time", ..) => ResultLabels::Only(Vec::new()),
+                _ => ResultLabels::Unknown,
+            }
+        }
+        Node::VectorSelector(_) => ResultLabels::AllOfSeries,
+        Node::NumberLiteral(_) => ResultLabels::Only(Vec::new()),
+        Node::StringLiteral(_) | Node::MatrixSelector(_) | Node::Subquery(_) | Node::Extension(_) => {
+            ResultLabels::Unknown
+        }
     }
 }
 

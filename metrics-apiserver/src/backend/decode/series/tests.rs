@@ -15,8 +15,7 @@ fn summary(body: &str) -> Result<SeriesSummary, DecodeError> {
 
 /// The metrics with their label names, as text.
 fn names(summary: &SeriesSummary) -> Vec<String> {
-    let sets =
-        |sets: &BTreeSet<LabelNames>| sets.iter().map(|set| set.join(",")).collect::<Vec<_>>().join(" | ");
+    let sets = |sets: &[LabelNames]| sets.iter().map(|set| set.join(",")).collect::<Vec<_>>().join(" | ");
     summary.metrics.iter().map(|(name, label_sets)| format!("{name}: {}", sets(label_sets))).collect()
 }
 

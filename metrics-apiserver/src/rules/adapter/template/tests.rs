@@ -194,7 +194,7 @@ fn hostile_templates_end_with_an_error() {
     );
     assert!(render_error("<<range 10000>><<printf \"%1000d\" 1>><<end>>").message.contains("bytes"));
     assert!(
-        render_error(&format!("<<printf \"{}\" 1>>", "%[1]1000000d".repeat(5000))).message.contains("bytes")
+        render_error(&format!("<<printf \"{}\" 1>>", "%1000000[1]d".repeat(5000))).message.contains("bytes")
     );
     assert!(render_error("<<slice \"é\" 0 1>>").message.contains("UTF-8"));
 }

@@ -259,3 +259,36 @@ proptest! {
         let _ = QueryTemplate::parse(&query);
     }
 }
+
+#[test]
+fn the_labels_of_a_result_are_known_where_the_query_names_them() {
+    let only = |labels: &[&str]| ResultLabels::Only(labels.iter().map(|label| (*label).to_owned()).collect());
+    for (query, expected) in [
+        ("sum(a) by (pod)", only(&["pod"])),
+        ("(sum by (pod, x) (rate(a[5m])) * 100)", only(&["pod", "x"])),
+        ("sum(a)", only(&[])),
+        ("sum(a) by ()", only(&[])),
+        ("1 - avg by (node) (a) / avg by (node) (b)", only(&["node"])),
+        ("histogram_quantile(0.9, sum by (le, pod) (rate(a[5m])))", only(&["pod"])),
+        ("round(sum by (pod) (a), 0.1)", only(&["pod"])),
+        ("vector(1)", only(&[])),
+        ("time()", only(&[])),
+        ("a", ResultLabels::AllOfSeries),
+        ("rate(a[5m])", ResultLabels::AllOfSeries),
+        ("max_over_time(a[5m]) > 0", ResultLabels::AllOfSeries),
+        ("topk(3, a)", ResultLabels::Unknown),
+        ("sum without (pod) (a)", ResultLabels::Unknown),
+        ("a * on (x) group_left b", ResultLabels::Unknown),
+    ] {
+        assert_eq!(Expr::parse(query).unwrap().outline().labels, expected, "{query}");
+    }
+}
+
+#[test]
+fn a_selector_is_told_from_other_queries() {
+    for (query, expected) in
+        [("a", true), ("{__name__=~\"a.*\",b!=\"\"}", true), ("a-b{c=\"d\"}", false), ("sum(a)", false)]
+    {
+        assert_eq!(Expr::parse(query).unwrap().outline().is_selector, expected, "{query}");
+    }
+}

@@ -1,0 +1,186 @@
+//! From rules and the series that were found to the metrics that are served. Pure.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::rules::Rules;
+use crate::backend::SeriesSummary;
+use crate::catalog::{Catalog, Discovered};
+use crate::metric::{MetricId, MetricName, ResourceInfo, Resources};
+use crate::rules::Rule;
+use crate::rules::adapter::AdapterRule;
+
+/// Metrics of series in the catalog. With the names and rules that they share, 20 MB.
+pub(super) const METRICS_MAX: usize = 100_000;
+
+/// Warnings in one go; more would only hide the first.
+const WARNINGS_MAX: usize = 100;
+
+/// What the rules serve.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    pub(super) metrics: Discovered,
+    /// For the log, in plain words.
+    pub(super) warnings: BTreeSet<String>,
+}
+
+/// Finds the metrics of each rule in the series that it asks for, as prometheus-adapter does: of two rules for one
+/// metric the later one wins, and of two series of one rule the later one by name.
+///
+/// Unlike prometheus-adapter, the cluster says whether objects live in namespaces, and names that Kubernetes or PromQL
+/// cannot write are left out. Rules of `before` are kept.
+pub(super) fn link<'f>(
+    rules: &Rules,
+    found: impl Fn(&AdapterRule) -> Option<&'f Arc<SeriesSummary>>,
+    resources: &Resources,
+    before: &Catalog,
+) -> Linked {
+    let mut linking = Linking { resources, before, linked: Linked::default(), is_full: false };
+    for (section, kind, rules) in
+        [("rules", Kind::Custom, &rules.custom), ("externalRules", Kind::External, &rules.external)]
+    {
+        for (number, rule) in rules.iter().enumerate() {
+            let Some(found) = found(rule) else { continue };
+            let place = format!("{section}[{number}]");
+            match kind {
+                Kind::Custom => linking.add_custom(&place, rule, found),
+                Kind::External => linking.add_external(&place, rule, found),
+            }
+        }
+    }
+    linking.linked
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Custom,
+    External,
+}
+
+struct Linking<'a> {
+    resources: &'a Resources,
+    before: &'a Catalog,
+    linked: Linked,
+    is_full: bool,
+}
+
+impl Linking<'_> {
+    fn add_external(&mut self, place: &str, rule: &Arc<AdapterRule>, found: &SeriesSummary) {
+        for (series, name) in self.names(place, rule, found) {
+            let metric = MetricId::external(&name);
+            self.insert(place, rule, series, &name, vec![metric]);
+        }
+    }
+
+    fn add_custom(&mut self, place: &str, rule: &Arc<AdapterRule>, found: &SeriesSummary) {
+        if !self.resources.all().is_empty() {
+            for unresolved in rule.resources.unresolved(self.resources) {
+                let (label, resource, group) = (&unresolved.label, &unresolved.resource, &unresolved.group);
+                self.warn(format!(
+                    "{place}: the cluster has no resource {resource:?} of the group {group:?}, which \
+                     resources.overrides names for the label {label:?}; metrics of such objects are served when it has"
+                ));
+            }
+        }
+        let cluster = self.resources;
+        // Most series share their set of labels with others.
+        let mut by_labels = HashMap::<usize, Vec<Arc<ResourceInfo>>>::new();
+        for (series, name) in self.names(place, rule, found) {
+            let mut described = BTreeSet::new();
+            for labels in found.metrics.get(series).into_iter().flatten() {
+                let resources = by_labels
+                    .entry(labels.as_ptr().addr())
+                    .or_insert_with(|| rule.associations(labels.iter().map(|label| &**label), cluster).0);
+                described.extend(resources.iter().map(|info| (info.resource.clone(), info.scope)));
+            }
+            let metric = |(resource, scope)| MetricId::Custom { resource, scope, name: name.clone() };
+            self.insert(place, rule, series, &name, described.into_iter().map(metric).collect());
+        }
+    }
+
+    /// The series that the rule takes, in the order of their names, and the names of their metrics.
+    fn names<'f>(
+        &mut self,
+        place: &str,
+        rule: &AdapterRule,
+        found: &'f SeriesSummary,
+    ) -> Vec<(&'f Arc<str>, MetricName)> {
+        let needs_series = rule.query.uses("Series");
+        let (mut names, mut unquoted, mut invalid) = (Vec::new(), true, None);
+        for series in found.metrics.keys() {
+            let Some(name) = rule.metric_name(series) else { continue };
+            if needs_series && !is_promql_name(series) {
+                unquoted = false;
+                continue;
+            }
+            match MetricName::parse(&name) {
+                Ok(name) => names.push((series, name)),
+                Err(error) => invalid = invalid.or(Some(error)),
+            }
+        }
+        if !unquoted {
+            self.warn(format!(
+                "{place}: series whose names PromQL cannot write without quotes are not served, because metricsQuery \
+                 names them"
+            ));
+        }
+        if let Some(error) = invalid {
+            self.warn(format!(
+                "{place}: metrics whose names Kubernetes cannot write are not served: {error}"
+            ));
+        }
+        names
+    }
+
+    /// Serves these metrics of one series. All share one rule: that of before, if there was one.
+    fn insert(
+        &mut self,
+        place: &str,
+        rule: &Arc<AdapterRule>,
+        series: &Arc<str>,
+        name: &MetricName,
+        metrics: Vec<MetricId>,
+    ) {
+        let is_same = |before: &&Arc<Rule>| {
+            before.name == *name
+                && before.series_of().is_some_and(|(of, known)| Arc::ptr_eq(of, rule) && known == series)
+        };
+        let before = metrics.iter().find_map(|metric| self.before.rule(metric).filter(is_same));
+        let rule =
+            before.map_or_else(|| Arc::new(Rule::series(rule, name.clone(), Arc::clone(series))), Arc::clone);
+        for metric in metrics {
+            let is_full = self.linked.metrics.len() >= METRICS_MAX;
+            match self.linked.metrics.entry(metric) {
+                Entry::Vacant(_) if is_full => self.note_full(place),
+                entry => {
+                    entry.insert_entry(Arc::clone(&rule));
+                }
+            }
+        }
+    }
+
+    fn note_full(&mut self, place: &str) {
+        if !std::mem::replace(&mut self.is_full, true) {
+            self.warn(format!(
+                "{place}: more than {METRICS_MAX} metrics of series; further ones are not served; make seriesQuery \
+                 narrower, or add seriesFilters"
+            ));
+        }
+    }
+
+    fn warn(&mut self, warning: String) {
+        if self.linked.warnings.len() < WARNINGS_MAX {
+            self.linked.warnings.insert(warning);
+        }
+    }
+}
+
+/// Whether PromQL can write the name of a series without quotes.
+fn is_promql_name(name: &str) -> bool {
+    let is_start = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':');
+    name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+module metrics-apiserver/testbed/language
+
+go 1.25
