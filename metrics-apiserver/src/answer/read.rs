@@ -8,12 +8,15 @@ use tokio::time::Instant;
 
 use super::error::{AnswerError, Cause};
 use super::explanation::{GroupAnswer, Step, UsedReading};
-use crate::cache::{Cache, Query, Reading, Subscriber};
+use crate::cache::{Cache, Query, QueryError, Reading, Subscriber};
 use crate::metric::{Labels, Value};
 use crate::rules::{Fallback, Group, Partial, Pick, Plan, Policies, Rule, Situation, ValueError};
 
 /// The label that has the name of a series.
 const NAME_LABEL: &str = "__name__";
+
+const SCALAR_OF_OBJECTS: &str =
+    "the query returns a scalar; for a metric of objects it must return a vector with the object's label";
 
 /// One read by one rule.
 pub(super) struct Read<'a> {
@@ -37,7 +40,7 @@ impl Read<'_> {
                     Ok(reading) => {
                         let age = reading.asked.elapsed();
                         readings.push(UsedReading { query: index, reading: Arc::clone(&reading), age });
-                        refused(self.rule, &reading).map_or(Ok(reading), |error| Err(Cause::Value(error)))
+                        refused(self.rule, &plan.pick, &reading).map_or(Ok(reading), Err)
                     }
                     Err(error) => Err(Cause::Read(error)),
                 };
@@ -84,11 +87,15 @@ impl QueryRead<'_> {
         })
     }
 
-    /// The values with the labels that describe them: the name of a series does not, unless the rule says so.
+    /// The values with the labels that a client gets. A native rule leaves out the name of a series, and does not tell
+    /// a scalar from a series without labels.
     fn described(&self, mut values: Vec<Value>) -> Vec<Value> {
-        if !self.read.rule.keeps_series_name() {
+        if self.read.rule.is_native() {
             for value in &mut values {
-                value.labels = std::mem::take(&mut value.labels).without(NAME_LABEL);
+                let labels = std::mem::take(&mut value.labels);
+                if !labels.is_empty() {
+                    value.labels = labels.without(NAME_LABEL);
+                }
             }
         }
         values
@@ -147,7 +154,7 @@ impl QueryRead<'_> {
         let Rule { name, policies, .. } = self.read.rule;
         for reading in self.read.cache.stale_candidates(self.query, longest) {
             let measured = policies.measured(&self.pick.group(group.object, &reading.samples));
-            if let (Ok(values), None) = (measured, refused(self.read.rule, &reading)) {
+            if let (Ok(values), None) = (measured, refused(self.read.rule, self.pick, &reading)) {
                 let age = reading.asked.elapsed();
                 steps.push(Step::Held { reading, age, cause });
                 return Ok(values);
@@ -160,9 +167,15 @@ impl QueryRead<'_> {
 }
 
 /// Why the rule does not accept a reading as a whole.
-fn refused(rule: &Rule, reading: &Reading) -> Option<ValueError> {
+fn refused(rule: &Rule, pick: &Pick, reading: &Reading) -> Option<Cause> {
+    let is_scalar = || reading.samples.iter().any(|sample| sample.labels.are_of_scalar());
+    if matches!(pick, Pick::ByLabel { .. }) && is_scalar() {
+        return Some(Cause::Read(QueryError::Unfit { what: SCALAR_OF_OBJECTS }.into()));
+    }
     match rule.policies.on_partial {
-        Partial::Error => reading.partial.clone().map(|warning| ValueError::Partial { warning }),
+        Partial::Error => {
+            reading.partial.clone().map(|warning| Cause::Value(ValueError::Partial { warning }))
+        }
         Partial::Accept => None,
     }
 }

@@ -22,9 +22,20 @@ impl Labels {
         Self::default()
     }
 
+    /// Those of a scalar, which has none; a series can have an empty set of labels.
+    pub fn of_scalar() -> Self {
+        // A single end is no label: each has two.
+        Self { text: Arc::default(), ends: [0].into() }
+    }
+
+    /// Whether they are those of a scalar.
+    pub fn are_of_scalar(&self) -> bool {
+        self.ends.len() == 1
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.ends.len() < 2
     }
 
     /// Names and values, by name.
@@ -127,6 +138,15 @@ mod tests {
             Labels::new().is_empty()
                 && Labels::new() == [("a", "b")].into_iter().collect::<Labels>().without("a")
         );
+    }
+
+    #[test]
+    fn a_scalar_has_no_labels_and_is_told_apart_from_a_series_without_labels() {
+        let scalar = Labels::of_scalar();
+        assert!(scalar.is_empty() && scalar.iter().len() == 0 && scalar.get("a").is_none());
+        assert!(scalar.are_of_scalar() && !Labels::new().are_of_scalar());
+        assert!(scalar.clone().without("a").are_of_scalar());
+        assert_ne!(scalar, Labels::new());
     }
 
     #[test]

@@ -80,10 +80,9 @@ impl Rule {
         }
     }
 
-    /// Whether the labels of its values include the name of the series, if the query keeps it. A rule of
-    /// prometheus-adapter hands all labels on.
-    pub const fn keeps_series_name(&self) -> bool {
-        matches!(self.source, Source::Series(..))
+    /// Whether it is written in PromQL, with namespace and selector injected.
+    pub const fn is_native(&self) -> bool {
+        matches!(self.source, Source::Native(_))
     }
 
     /// The rule of prometheus-adapter and the series that it is made of.

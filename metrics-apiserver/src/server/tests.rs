@@ -2,5 +2,6 @@
 
 mod app;
 mod contract;
+mod custom;
 mod hostile;
 mod stopping;

@@ -9,7 +9,7 @@ use super::super::error::Cause;
 use super::*;
 use crate::cache::{Cache, Limits, QueryError, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
-use crate::metric::Sample;
+use crate::metric::{Labels, Sample};
 use crate::rules::ValueError;
 use crate::testkit::series::{adapter_file, cluster, custom, external};
 use crate::testkit::{FakeSource, reading, scrape};
@@ -79,6 +79,13 @@ impl Fixture {
 
     async fn pods(&self, objects: WantedObjects) -> Result<Vec<(String, String)>, AnswerError> {
         self.ask(&request("pods", Some("shop"), objects)).await
+    }
+
+    /// The external metric.
+    async fn queue(&self) -> Explanation {
+        let (namespace, metric) = (Namespace::parse("shop").unwrap(), MetricName::parse("queue").unwrap());
+        let deadline = Instant::now() + Duration::from_secs(1);
+        self.answers.external(&namespace, &metric, &Selector::default(), deadline).await
     }
 
     fn query(&self) -> String {
@@ -188,24 +195,32 @@ async fn a_failure_of_the_backend_is_an_error_and_not_an_empty_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_scalar_is_an_error_for_objects_and_has_no_labels_as_an_external_metric() {
+    let fixture = fixture(vec![]);
+    let scalar = Sample { labels: Labels::of_scalar(), value: 1.0, timestamp: Timestamp::UNIX_EPOCH };
+    *fixture.said.lock().unwrap() = Ok(Reading { samples: vec![scalar], ..reading([]) });
+    for objects in [selected(""), named("web")] {
+        let error = fixture.pods(objects).await.unwrap_err().to_string();
+        assert!(error.starts_with("unable to fetch metrics: ") && error.contains("scalar"), "{error}");
+    }
+    let value = fixture.queue().await.into_answer().unwrap().values.remove(0);
+    assert!(value.labels.are_of_scalar());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_external_metric_of_a_series_has_all_labels_of_its_series_and_may_be_empty() {
     let fixture = fixture(vec![(&[("__name__", "queue"), ("q", "a")], 1.0), (&[("q", "b")], 2.0)]);
-    let ask = async |metric: &str| {
-        let (namespace, metric) = (Namespace::parse("shop").unwrap(), MetricName::parse(metric).unwrap());
-        let deadline = Instant::now() + Duration::from_secs(1);
-        fixture.answers.external(&namespace, &metric, &Selector::default(), deadline).await
-    };
-    let values = ask("queue").await.into_answer().unwrap().values;
+    let values = fixture.queue().await.into_answer().unwrap().values;
     assert_eq!(values.len(), 2);
     assert_eq!(values[0].labels, [("__name__", "queue"), ("q", "a")].into_iter().collect());
     assert_eq!(fixture.query(), r#"queue{namespace="shop"}"#);
     tokio::time::advance(Duration::from_secs(20)).await;
     *fixture.said.lock().unwrap() = Ok(samples(vec![]));
-    let explanation = ask("queue").await;
+    let explanation = fixture.queue().await;
     assert!(explanation.groups.as_ref().unwrap()[0].steps.is_empty());
     assert_eq!(explanation.into_answer().unwrap().values, []);
     let nan = Cause::Value(ValueError::NotANumber).into_error(&MetricName::parse("queue").unwrap());
     tokio::time::advance(Duration::from_secs(20)).await;
     *fixture.said.lock().unwrap() = Ok(samples(vec![(&[], f64::NAN)]));
-    assert_eq!(ask("queue").await.into_answer().unwrap_err(), nan);
+    assert_eq!(fixture.queue().await.into_answer().unwrap_err(), nan);
 }

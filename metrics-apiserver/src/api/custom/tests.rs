@@ -175,3 +175,47 @@ fn a_table_has_a_row_for_each_object() {
     assert_eq!(table["rows"][0]["cells"], serde_json::json!(["p", "Pod", "m", "500m"]));
     assert_eq!(table["rows"][1]["object"]["metadata"]["namespace"], "ns");
 }
+
+#[test]
+fn a_resource_list_is_cut_off_at_its_limit_and_then_begins_with_the_groups_own_resource() {
+    use std::sync::Arc;
+
+    use crate::api::{Documents, GROUPS};
+    use crate::catalog::Catalog;
+    use crate::testkit::series::{adapter_file, custom};
+
+    let catalog = Catalog::merge(Arc::new(adapter_file()), custom("m"));
+    let names = |metrics_max: usize| {
+        let documents = Documents::of(GROUPS, &catalog, metrics_max, None);
+        let list = documents.at(&["apis", "custom.metrics.k8s.io", "v1beta2"]).unwrap().body.clone();
+        let list: serde_json::Value = serde_json::from_slice(&list).unwrap();
+        let names = list["resources"].as_array().unwrap().iter().map(|resource| resource["name"].clone());
+        names.map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(4), ["deployments.apps/m", "namespaces/m", "nodes/m", "pods/m"]);
+    assert_eq!(names(3), ["custommetrics", "deployments.apps/m", "namespaces/m", "nodes/m"]);
+    assert_eq!(names(0), ["custommetrics"]);
+}
+
+#[test]
+fn all_metrics_of_a_resource_are_listed_with_one_scope() {
+    use std::sync::Arc;
+
+    use crate::catalog::Catalog;
+    use crate::metric::MetricId;
+    use crate::testkit::series::{adapter_file, custom};
+
+    let mut metrics = custom("a");
+    let (_, rule) = metrics.first_key_value().unwrap();
+    let id = |scope, name: &str| MetricId::Custom {
+        resource: GroupResource { resource: "pods".into(), group: "".into() },
+        scope,
+        name: MetricName::parse(name).unwrap(),
+    };
+    let rule = Arc::clone(rule);
+    metrics.insert(id(Scope::Cluster, "b"), rule);
+    let catalog = Catalog::merge(Arc::new(adapter_file()), metrics);
+    let pods = (GROUP.metrics)(&catalog).unwrap().filter(|metric| metric.name.starts_with("pods/"));
+    let pods: Vec<_> = pods.map(|metric| (metric.name, metric.is_namespaced)).collect();
+    assert_eq!(pods, [("pods/a".to_owned(), true), ("pods/b".to_owned(), true)]);
+}

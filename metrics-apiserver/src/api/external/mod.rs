@@ -126,6 +126,10 @@ struct Item<'a> {
     value: Quantity,
 }
 
+/// A scalar has `null`, as in prometheus-adapter.
 fn pairs<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+    if labels.are_of_scalar() {
+        return serializer.serialize_none();
+    }
     serializer.collect_map(labels.iter())
 }

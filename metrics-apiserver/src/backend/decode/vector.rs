@@ -45,7 +45,9 @@ fn samples(body: &[u8], result_type: Option<&str>) -> Result<Vec<Sample>, Decode
         Some("scalar") => {
             let point = serde_json::from_slice::<Body<Point<'_>>>(body)?.data.result;
             Ok(vec![
-                point.sample(Labels::new()).map_err(|problem| DecodeError::Malformed(problem.to_owned()))?,
+                point
+                    .sample(Labels::of_scalar())
+                    .map_err(|problem| DecodeError::Malformed(problem.to_owned()))?,
             ])
         }
         Some("matrix") => Err(DecodeError::Unfit(

@@ -22,6 +22,7 @@ use crate::catalog::{Catalog, ServedCatalog};
 use crate::metric::Labels;
 use crate::readiness::Readiness;
 use crate::server::{Options, Parts, bind};
+use crate::testkit::series::cluster;
 use crate::testkit::{Ca, FakeSource, Issued, Play, Request, Server, Wanted, reading, rule};
 use crate::tls::{MinVersion, ServingCertificate, server_config};
 
@@ -54,6 +55,8 @@ pub(super) struct App {
     pub(super) address: SocketAddr,
     pub(super) readiness: Readiness,
     pub(super) kubernetes: Arc<Server>,
+    /// What is served; a test may replace it.
+    pub(super) catalog: Arc<ServedCatalog>,
     ca: Ca,
     front_proxy: Issued,
     stop: Option<oneshot::Sender<()>>,
@@ -131,12 +134,16 @@ impl App {
         let kubernetes = Arc::new(Server::start(review));
         let (told, address) = std::sync::mpsc::channel();
         let (stop, stopped) = oneshot::channel();
+        let names = ["Queue_Depth", "job:rate", "slow", "down", "empty", "large"];
+        let catalog = Catalog::new(names.map(|name| rule(name, &name.replace(':', "_"))).into());
+        let catalog = Arc::new(ServedCatalog::new(catalog));
         let (kubernetes_of_thread, readiness_of_thread) = (Arc::clone(&kubernetes), readiness.clone());
+        let catalog_of_thread = Arc::clone(&catalog);
         let thread = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async move {
-                let parts = parts(&kubernetes_of_thread, trust, readiness_of_thread);
+                let parts = parts(&kubernetes_of_thread, trust, readiness_of_thread, catalog_of_thread);
                 let bound = bind(parts, tls, &options).unwrap();
                 told.send(bound.local_addr()).unwrap();
                 bound.run(async { drop(stopped.await) }).await
@@ -146,6 +153,7 @@ impl App {
             address: address.recv_timeout(PATIENCE).unwrap(),
             readiness,
             kubernetes,
+            catalog,
             ca,
             front_proxy: proxy_ca.issue(&Wanted { cn: "front-proxy", ..Wanted::default() }),
             stop: Some(stop),
@@ -251,18 +259,20 @@ pub(super) fn parse(text: &str) -> Response {
     Response { code, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn parts(kubernetes: &Server, trust: authn::Options, readiness: Readiness) -> Parts {
+fn parts(
+    kubernetes: &Server,
+    trust: authn::Options,
+    readiness: Readiness,
+    catalog: Arc<ServedCatalog>,
+) -> Parts {
     let client = kubernetes.client();
     let source = FakeSource::new(|_, query| prometheus(query));
     let cache = Cache::new(source, Limits::default(), tokio::runtime::Handle::current());
-    let names = ["Queue_Depth", "job:rate", "slow", "down", "empty", "large"];
-    let catalog = Catalog::new(names.map(|name| rule(name, &name.replace(':', "_"))).into());
     let trust = Arc::new(TrustStore::new(trust).unwrap());
     let tokens = TokenReviewer::new(client.clone(), Duration::from_secs(10), &Reviews::default()).unwrap();
     let mut registry = Registry::default();
-    let catalog = Arc::new(ServedCatalog::new(catalog));
     Parts {
-        answers: Arc::new(Answers::new(catalog, Arc::new(cache), Arc::default(), &mut registry)),
+        answers: Arc::new(Answers::new(catalog, Arc::new(cache), Arc::new(cluster()), &mut registry)),
         authenticator: Arc::new(Authenticator::new(trust, tokens)),
         authorizer: Arc::new(
             Authorizer::new(client, &authz::Options::default(), &Reviews::default()).unwrap(),
@@ -287,6 +297,10 @@ async fn prometheus(query: Query) -> Result<Reading, QueryError> {
     answer.samples[0].labels = labels;
     if is("empty") {
         answer.samples.clear();
+    }
+    if is("requests") {
+        let objects = [("namespace", "shop"), ("pod", "till-1"), ("deployment", "till"), ("node", "worker")];
+        answer.samples[0].labels = objects.into_iter().collect();
     }
     Ok(answer)
 }
