@@ -228,13 +228,14 @@ mod series {
 
     #[test]
     fn a_rule_that_makes_no_query_says_why() {
-        let custom = |rule: &Rule, selector: &str, resources: &Resources| {
-            rule.custom_plan(&target(&["a"]), &selector.parse().unwrap(), resources).unwrap_err()
+        let custom = |rule: &Rule, target: &CustomTarget, selector: &str| {
+            rule.custom_plan(target, &selector.parse().unwrap(), &cluster()).unwrap_err()
         };
-        let metric = metric(&adapter_rule(QUERY));
-        assert!(matches!(custom(&metric, "a>1", &cluster()), PlanError::Adapter(_)));
-        assert!(matches!(custom(&metric, "", &Resources::default()), PlanError::Adapter(_)));
+        let (metric, pods) = (metric(&adapter_rule(QUERY)), target(&["a"]));
+        assert!(matches!(custom(&metric, &pods, "a>1"), PlanError::Adapter(_)));
+        let nodes = CustomTarget { resource: info("nodes", "node", Scope::Cluster), ..pods.clone() };
+        assert!(matches!(custom(&metric, &nodes, ""), PlanError::Adapter(_)), "no label is for nodes");
         let native = rule("queue", NamespaceMode::default(), SelectorMode::default()).unwrap();
-        assert_eq!(custom(&native, "", &cluster()), PlanError::NotCustom);
+        assert_eq!(custom(&native, &pods, ""), PlanError::NotCustom);
     }
 }
