@@ -5,8 +5,8 @@ use crate::testkit::{adapter_rule, adapter_rule_with, cluster, resource};
 
 /// Series by name, each with sets of label names.
 fn found(series: &[(&str, &[&[&str]])]) -> Arc<SeriesSummary> {
-    let sets = |sets: &[&[&str]]| sets.iter().map(|set| set.iter().map(|label| (*label).into()).collect());
-    let metrics = series.iter().map(|(name, label_sets)| ((*name).into(), sets(label_sets).collect()));
+    let set = |labels: &&[&str]| labels.iter().map(|label| (*label).into()).collect();
+    let metrics = series.iter().map(|(name, sets)| ((*name).into(), sets.iter().map(set).collect()));
     Arc::new(SeriesSummary { metrics: metrics.collect(), ..SeriesSummary::default() })
 }
 
