@@ -3,6 +3,7 @@
 //! Pure: whether the files that it names can be read is for [`link`](super::link) to find out.
 
 use super::backend::check_backend;
+use super::default_backend::DefaultBackend;
 use super::keys::ROOT_KEYS;
 use super::problem::{NamedFile, Place, Problem, Problems};
 use super::rules::{NO_METRICS_HELP, check_metrics};
@@ -43,8 +44,13 @@ impl Checked {
 /// Each has its own client and connections.
 const MAX_BACKENDS: usize = 100;
 
-/// Checks the text of a configuration file.
+/// Checks the text of a configuration file that defines all its backends.
 pub fn check(source: Source) -> Result<Checked, Problems> {
+    check_with(source, None)
+}
+
+/// Checks the text of a configuration file beside the backend that flags define.
+pub fn check_with(source: Source, default: Option<&DefaultBackend>) -> Result<Checked, Problems> {
     let text = &source.text;
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
@@ -66,7 +72,10 @@ pub fn check(source: Source) -> Result<Checked, Problems> {
     let Some(root) = Section::open(&Field::root(&node), ROOT_KEYS, &mut problems) else {
         return Err(Problems::new(source, problems, files));
     };
-    let (names, backends) = check_backends(&root, &mut files, &mut problems);
+    let (mut names, mut backends) = check_backends(&root, &mut files, &mut problems);
+    if let Some(default) = default {
+        default.add(&root, names.as_mut(), &mut backends, &mut problems);
+    }
     let rules = check_metrics(&root, names.as_deref(), text, &mut problems);
     if !problems.is_empty() {
         return Err(Problems::new(source, problems, files));
@@ -124,6 +133,10 @@ fn warnings(backends: &[(BackendName, backend::Options)], rules: &[Rule]) -> Vec
     for (name, options) in backends {
         if options.exposes_credentials() {
             warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));
+        }
+        if options.skips_verification() {
+            let name = &name.0;
+            warnings.push(format!("backend `{name}` does not verify the server certificate: name its CA instead"));
         }
         if !rules.iter().any(|rule| rule.backend == *name) {
             warnings.push(format!("backend `{}` is not used by any metric", name.0));

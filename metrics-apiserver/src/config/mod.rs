@@ -6,6 +6,7 @@
 
 mod backend;
 mod check;
+mod default_backend;
 mod keys;
 mod link;
 mod policies;
@@ -18,7 +19,9 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Checked, Config, check};
+pub use backend::RESERVED_HEADERS;
+pub use check::{Checked, Config, check, check_with};
+pub use default_backend::DefaultBackend;
 pub use keys::{BACKEND_KEYS, Key, RULE_KEYS};
 pub use link::{link, load, read, read_once};
 pub use problem::{Place, Problem, Problems};

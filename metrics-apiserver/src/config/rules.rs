@@ -20,7 +20,7 @@ const MAX_RULES: usize = 10_000;
 /// To serve nothing has to be requested explicitly.
 pub(super) const NO_METRICS_HELP: &str = "to serve no metrics, write `metrics: []`";
 
-const DEFAULT_BACKEND: &str = "default";
+pub(super) const DEFAULT_BACKEND: &str = "default";
 
 /// A reading older than an hour says nothing about what to scale now.
 const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);

@@ -62,9 +62,9 @@ fn every_key_is_parsed() {
     );
     assert_eq!(backend.headers[0], ("x-scope-orgid".to_owned(), "team-a".to_owned()));
     assert!(!format!("{backend:?}").contains("team-a"));
-    let basic = Auth::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
+    let basic = Auth::Basic { username: "reader".into(), password: PathBuf::from("/secrets/password").into() };
     assert_eq!(backend.auth, basic);
-    assert!(backend.identity.is_some() && backend.ca_file.is_some());
+    assert!(backend.identity.is_some() && backend.ca.is_some());
     let pair: Vec<_> = config.backends[2].1.urls.iter().map(BaseUrl::as_str).collect();
     assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];

@@ -39,8 +39,8 @@ impl Files {
     }
 
     fn options(&self, server: &Server) -> Options {
-        let identity = Identity { cert_file: self.cert.clone(), key_file: self.key.clone() };
-        Options { ca_file: Some(self.ca.clone()), identity: Some(identity), ..options(server) }
+        let identity = Identity { cert: self.cert.clone().into(), key: self.key.clone().into() };
+        Options { ca: Some(self.ca.clone().into()), identity: Some(identity), ..options(server) }
     }
 }
 
