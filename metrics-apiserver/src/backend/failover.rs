@@ -242,7 +242,6 @@ mod tests {
 
     use futures_util::poll;
 
-    use super::super::Auth;
     use super::*;
     use crate::syntax::BaseUrl;
 

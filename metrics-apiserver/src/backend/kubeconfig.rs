@@ -172,7 +172,8 @@ impl Reader<'_> {
         options.server_name = given(cluster.tls_server_name);
         if options.insecure_skip_tls_verify {
             if options.ca.is_some() {
-                return Err(self.unusable("insecure-skip-tls-verify and a certificate-authority are given; remove one"));
+                return Err(self
+                    .unusable("insecure-skip-tls-verify and a certificate-authority are given; remove one"));
             }
             options.server_name = None;
         }
@@ -220,9 +221,9 @@ impl Reader<'_> {
     ) -> Result<Option<FileOrData>, KubeconfigError> {
         match (given(data), given(file)) {
             (Some(data), _) => {
-                let data = STANDARD
-                    .decode(data.trim())
-                    .map_err(|_| self.unusable("a key that ends with -data has a value that is not base64"))?;
+                let data = STANDARD.decode(data.trim()).map_err(|_| {
+                    self.unusable("a key that ends with -data has a value that is not base64")
+                })?;
                 Ok(Some(FileOrData::Data(Secret(data))))
             }
             (None, Some(file)) => Ok(Some(self.file(&file))),

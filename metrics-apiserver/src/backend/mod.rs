@@ -37,7 +37,9 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 pub use call::SeriesQuery;
 pub use decode::{LabelNames, SeriesSummary};
 pub use kubeconfig::KubeconfigError;
-pub use options::{Auth, BuildError, DEFAULT_TIMEOUT, FileOrData, Identity, Method, Options, Secret, SetupError};
+pub use options::{
+    Auth, BuildError, DEFAULT_TIMEOUT, FileOrData, Identity, Method, Options, Secret, SetupError,
+};
 
 use body::BodyBudget;
 use clients::{Clients, clients};

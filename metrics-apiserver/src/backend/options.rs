@@ -135,8 +135,17 @@ impl Options {
     /// Whether both reach the same data: the same servers, as the same user or tenant.
     pub fn has_the_data_of(&self, other: &Self) -> bool {
         // Destructured, so that a new field needs a decision.
-        let Self { urls, headers, auth, identity, timeout: _, method: _, ca: _, server_name: _, insecure_skip_tls_verify: _ } =
-            self;
+        let Self {
+            urls,
+            headers,
+            auth,
+            identity,
+            timeout: _,
+            method: _,
+            ca: _,
+            server_name: _,
+            insecure_skip_tls_verify: _,
+        } = self;
         *urls == other.urls && *headers == other.headers && *auth == other.auth && *identity == other.identity
     }
 

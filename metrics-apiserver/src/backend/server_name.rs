@@ -36,10 +36,8 @@ pub(super) fn client_config(name: &str, ca: &[u8], identity: &[u8]) -> Result<Cl
     }
     let chain = CertificateDer::pem_slice_iter(identity).collect::<Result<Vec<_>, _>>();
     let key = PrivateKeyDer::from_pem_slice(identity);
-    builder.with_client_auth_cert(
-        chain.map_err(|error| general(&error))?,
-        key.map_err(|error| general(&error))?,
-    )
+    builder
+        .with_client_auth_cert(chain.map_err(|error| general(&error))?, key.map_err(|error| general(&error))?)
 }
 
 impl ServerCertVerifier for ExpectedName {

@@ -48,7 +48,9 @@ pub(super) fn rewrite(arguments: impl IntoIterator<Item = OsString>, command: &C
             ignored.push(flag);
             continue;
         }
-        let value = value.map(OsString::from).or_else(|| known.filter(|arg| takes_next(arg)).and_then(|_| rest.next()));
+        let value = value
+            .map(OsString::from)
+            .or_else(|| known.filter(|arg| takes_next(arg)).and_then(|_| rest.next()));
         if value.as_ref().is_some_and(|value| value.is_empty()) && known.is_some_and(is_unset_by_empty) {
             items.retain(|item| item.name.as_ref() != Some(&name));
             continue;

@@ -61,7 +61,12 @@ const GROUPS: [Group; 5] = [
     },
     Group {
         reason: "the server speaks HTTP/1.1 and listens alone on its port",
-        switches: &["disable-http2", "disable-http2-serving", "permit-address-sharing", "permit-port-sharing"],
+        switches: &[
+            "disable-http2",
+            "disable-http2-serving",
+            "permit-address-sharing",
+            "permit-port-sharing",
+        ],
         valued: &["http2-max-streams-per-connection", "tls-curve-preferences"],
     },
     Group {

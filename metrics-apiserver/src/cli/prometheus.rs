@@ -24,33 +24,41 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub struct PrometheusOptions {
     /// Base URL of the backend `default`, for configurations that define no backend of this name; a path is kept, and
     /// user:password@ is sent as basic authentication; defaults to https://localhost for adapter rules
-    #[arg(long = "prometheus-url", value_name = "URL")]
+    #[arg(id = "prometheus-url", long = "prometheus-url", value_name = "URL")]
     url: Option<String>,
     /// HTTP method of queries, GET or POST; without it, long queries are sent by POST
-    #[arg(long = "prometheus-verb", value_name = "METHOD", value_parser = method())]
+    #[arg(id = "prometheus-verb", long = "prometheus-verb", value_name = "METHOD", value_parser = method())]
     method: Option<Method>,
     /// Header sent with every query; repeatable
-    #[arg(long = "prometheus-header", value_name = "NAME=VALUE")]
+    #[arg(id = "prometheus-header", long = "prometheus-header", value_name = "NAME=VALUE")]
     headers: Vec<String>,
     /// CA bundle for Prometheus, PEM; reloaded when the file changes; with it, the --prometheus-auth-* flags have no
     /// effect
-    #[arg(long = "prometheus-ca-file", value_name = "FILE")]
+    #[arg(id = "prometheus-ca-file", long = "prometheus-ca-file", value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Client certificate for Prometheus, PEM; reloaded when the file changes; needs --prometheus-ca-file
-    #[arg(long = "prometheus-client-tls-cert-file", value_name = "FILE")]
+    #[arg(
+        id = "prometheus-client-tls-cert-file",
+        long = "prometheus-client-tls-cert-file",
+        value_name = "FILE"
+    )]
     cert_file: Option<PathBuf>,
     /// Private key of the client certificate, PEM; reloaded when the file changes
-    #[arg(long = "prometheus-client-tls-key-file", value_name = "FILE")]
+    #[arg(
+        id = "prometheus-client-tls-key-file",
+        long = "prometheus-client-tls-key-file",
+        value_name = "FILE"
+    )]
     key_file: Option<PathBuf>,
     /// Bearer token for Prometheus; reloaded when the file changes
-    #[arg(long = "prometheus-token-file", value_name = "FILE")]
+    #[arg(id = "prometheus-token-file", long = "prometheus-token-file", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Use the token of the ServiceAccount and the CA bundle of the cluster for Prometheus
-    #[arg(long = "prometheus-auth-incluster", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(id = "prometheus-auth-incluster", long = "prometheus-auth-incluster", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = parse_bool)]
     auth_incluster: bool,
     /// Kubeconfig with the CA, client certificate and credentials for Prometheus; the URL in it is not used
-    #[arg(long = "prometheus-auth-config", value_name = "FILE")]
+    #[arg(id = "prometheus-auth-config", long = "prometheus-auth-config", value_name = "FILE")]
     auth_config: Option<PathBuf>,
 }
 
@@ -68,14 +76,17 @@ impl PrometheusOptions {
         if let Err(error) = self.parsed_url() {
             errors.push(match error {
                 ParseUrlError::Credentials => {
-                    "--prometheus-url: the credentials of the URL are not valid; percent-encode them".to_owned()
+                    "--prometheus-url: the credentials of the URL are not valid; percent-encode them"
+                        .to_owned()
                 }
                 error => format!("--prometheus-url: {error}"),
             });
         }
         for (name, value) in self.headers() {
             if !is_header_name(name) {
-                errors.push(format!("--prometheus-header: {name:?} is not a valid header name; use Name=value"));
+                errors.push(format!(
+                    "--prometheus-header: {name:?} is not a valid header name; use Name=value"
+                ));
             } else if !value.chars().all(|c| c == '\t' || c == ' ' || c.is_ascii_graphic()) {
                 errors.push(format!("--prometheus-header: the value of {name} must be visible ASCII"));
             }

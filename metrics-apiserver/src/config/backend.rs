@@ -206,8 +206,7 @@ fn basic_auth(field: &Field<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<
             if ok { Ok(name.to_owned()) } else { Err("the user name must not be empty or contain a colon") }
         })
     });
-    let password =
-        section.required("passwordFile", problems).and_then(|field| file(&field, files, problems));
+    let password = section.required("passwordFile", problems).and_then(|field| file(&field, files, problems));
     Some(Auth::Basic { username: username?, password: password? })
 }
 

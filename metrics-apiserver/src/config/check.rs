@@ -136,7 +136,9 @@ fn warnings(backends: &[(BackendName, backend::Options)], rules: &[Rule]) -> Vec
         }
         if options.skips_verification() {
             let name = &name.0;
-            warnings.push(format!("backend `{name}` does not verify the server certificate: name its CA instead"));
+            warnings.push(format!(
+                "backend `{name}` does not verify the server certificate: name its CA instead"
+            ));
         }
         if !rules.iter().any(|rule| rule.backend == *name) {
             warnings.push(format!("backend `{}` is not used by any metric", name.0));

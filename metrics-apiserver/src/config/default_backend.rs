@@ -31,7 +31,8 @@ impl DefaultBackend {
         let Some(names) = names else { return };
         if let Some(field) = defined_in(root) {
             if self.is_given {
-                let problem = field.key_problem("backend `default` is defined here and by --prometheus-* flags");
+                let problem =
+                    field.key_problem("backend `default` is defined here and by --prometheus-* flags");
                 problems.push(problem.help("remove it here, or remove these flags"));
             }
         } else if self.is_given || ADAPTER_SECTIONS.iter().any(|section| root.get(section).is_some()) {

@@ -146,8 +146,7 @@ mod tests {
         assert!(is_on(Verbosity::Requests, "metrics_apiserver::server::observe", Level::DEBUG));
         assert!(!is_on(Verbosity::Requests, "metrics_apiserver::backend::client", Level::DEBUG));
         assert!(is_on(Verbosity::Queries, "metrics_apiserver::backend::client", Level::DEBUG));
-        for verbosity in
-            [Verbosity::Operator, Verbosity::Requests, Verbosity::Queries, Verbosity::Everything]
+        for verbosity in [Verbosity::Operator, Verbosity::Requests, Verbosity::Queries, Verbosity::Everything]
         {
             assert!(!is_on(verbosity, traces::TARGET, Level::ERROR), "{verbosity:?}");
         }

@@ -99,3 +99,6 @@ fn self_signed(options: &Options) -> Result<ServingCertificate, LoadError> {
     tracing::warn!("serving a self-signed certificate, which no client can verify; set --tls-cert-file");
     ServingCertificate::in_memory(&generated.cert, &generated.key)
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,10 @@ impl Options {
         }
         let suites = CipherSuites::parse(&self.cipher_suites);
         errors.extend(suites.unknown.iter().map(|name| {
-            format!("--tls-cipher-suites: {name:?} is not the name of a cipher suite, such as {}", ciphers::EXAMPLE)
+            format!(
+                "--tls-cipher-suites: {name:?} is not the name of a cipher suite, such as {}",
+                ciphers::EXAMPLE
+            )
         }));
         if suites.unknown.is_empty() && !suites.skipped.is_empty() && suites.kept.is_empty() {
             errors.push(format!(
@@ -110,7 +113,8 @@ impl Options {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if matches!(self.min_version, MinVersion::Tls10 | MinVersion::Tls11) {
-            warnings.push("--tls-min-version: TLS 1.0 and 1.1 are not supported; the minimum is 1.2".to_owned());
+            warnings
+                .push("--tls-min-version: TLS 1.0 and 1.1 are not supported; the minimum is 1.2".to_owned());
         }
         let skipped = CipherSuites::parse(&self.cipher_suites).skipped;
         if !skipped.is_empty() {

@@ -178,6 +178,26 @@ fn the_minimum_version_is_enforced() {
 }
 
 #[test]
+fn only_the_chosen_cipher_suites_are_offered() {
+    let rig = Rig::new();
+    let certificates = Arc::new(Certificates::of(rig.load().unwrap()));
+    let cipher_suites = vec!["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned()];
+    let server = server_config(certificates, &Options { cipher_suites, ..Options::default() }).unwrap();
+    let chosen = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let other = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
+    for (suite, expected) in [(chosen, None), (other, Some(Cause::NoSharedCipher))] {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites = vec![suite];
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(rig.ca.roots())
+            .with_no_client_auth();
+        assert_eq!(shake(server.clone(), client).err().map(cause), expected, "{suite:?}");
+    }
+}
+
+#[test]
 fn the_cause_of_a_failed_handshake_follows_from_its_error() {
     let rig = Rig::new();
     let config = || serving(&rig.load().unwrap(), MinVersion::Tls12);
