@@ -18,13 +18,13 @@ use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::cli::Options;
-use crate::config::{self, Config};
+use crate::config::{self, Config, DefaultBackend};
 use crate::readiness::Readiness;
 use crate::reload::{self, Reload, Sighup};
 use crate::server;
 use crate::shutdown::{self, Ending};
 use crate::telemetry::{self, Exporting};
-use crate::tls::{self, ServingCertificate};
+use crate::tls;
 
 /// Everything that serves, created and bound, but not serving yet.
 struct App {
@@ -69,14 +69,15 @@ impl App {
     /// Creates every part and binds the port. Files are read and kube-apiserver is asked for its CA bundles before, so
     /// a server that cannot work never listens.
     async fn build(options: Options, sighup: Sighup, mut registry: Registry) -> anyhow::Result<Self> {
-        let config = config::load(&options.config)?;
+        let default_backend = options.prometheus.default_backend()?;
+        let config = config::load(&options.config, Some(&default_backend))?;
         for warning in options.warnings().iter().chain(&config.warnings) {
             tracing::warn!("{warning}");
         }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
         let Answering { answers, cache, backends, reload } =
-            answering(&options, config, &readiness, &mut registry)?;
+            answering(&options, default_backend, config, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
         background.spawn(reload.run(sighup));
@@ -86,7 +87,7 @@ impl App {
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
-        let tls = serving_tls(options.tls, &mut registry, &mut background)?;
+        let tls = serving_tls(&options.tls, &mut registry, &mut background)?;
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, tls, &options.server)
@@ -145,6 +146,7 @@ struct Answering {
 
 fn answering(
     options: &Options,
+    default_backend: DefaultBackend,
     config: Config,
     readiness: &Readiness,
     registry: &mut Registry,
@@ -159,6 +161,7 @@ fn answering(
     let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::default(), registry));
     let parts = reload::Parts {
         file: options.config.clone(),
+        default_backend: Some(default_backend),
         catalog,
         backends: Arc::clone(&backends),
         cache: Arc::clone(&cache),
@@ -185,14 +188,13 @@ async fn authenticator(
 }
 
 fn serving_tls(
-    options: tls::Options,
+    options: &tls::Options,
     registry: &mut Registry,
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<rustls::ServerConfig> {
-    let certificate = ServingCertificate::load(options.cert_file, options.key_file)
-        .context("cannot load the serving certificate")?;
-    let certificate = Arc::new(certificate);
-    certificate.register(registry);
-    background.spawn(Arc::clone(&certificate).poll_files());
-    tls::server_config(certificate, options.min_version).context("cannot set up TLS")
+    let certificates = tls::Certificates::load(options).context("cannot load the serving certificate")?;
+    let certificates = Arc::new(certificates);
+    certificates.register(registry);
+    background.spawn(Arc::clone(&certificates).poll_files());
+    tls::server_config(certificates, options).context("cannot set up TLS")
 }

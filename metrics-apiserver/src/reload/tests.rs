@@ -79,7 +79,7 @@ impl Scene {
     /// Serves the first content of the file, as after a start.
     fn new(text: &str) -> (Self, Reload) {
         let mount = Mount::new(text);
-        let config = config::load(&mount.file()).unwrap();
+        let config = config::load(&mount.file(), None).unwrap();
         let mut registry = Registry::default();
         let catalog = Arc::new(ServedCatalog::new(Catalog::new(config.rules)));
         let prometheus = FakeSource::new(|_, _| ready(Ok(reading([1.0]))));
@@ -91,6 +91,7 @@ impl Scene {
         readiness.configuration_loaded();
         let parts = Parts {
             file: mount.file(),
+            default_backend: None,
             catalog: Arc::clone(&catalog),
             backends: Arc::clone(&backends),
             cache: Arc::clone(&cache),

@@ -584,7 +584,8 @@ fn expressions_that_people_write_search_as_in_go() {
 #[test]
 fn a_string_is_quoted_as_go_quotes_it() {
     // Characters that both know: each has its own version of Unicode.
-    let ranges = [0..0x600, 0x2000..0x2070, 0x3040..0x3090, 0xd7a0..0xe010, 0xfef0..0x1_0000, 0x1_f600..0x1_f640];
+    let ranges =
+        [0..0x600, 0x2000..0x2070, 0x3040..0x3090, 0xd7a0..0xe010, 0xfef0..0x1_0000, 0x1_f600..0x1_f640];
     let mut cases: Vec<String> =
         ranges.into_iter().flatten().filter_map(char::from_u32).map(|c| format!("a{c}b\"{c}")).collect();
     cases.extend(["\u{e0001}", "\u{10ffff}", "\u{301}a", ""].map(str::to_owned));
