@@ -66,14 +66,7 @@ impl Scene {
         rules: Rules,
         relist_interval: Duration,
     ) -> Self {
-        let options = backend::Options {
-            urls: vec![BaseUrl::parse(&prometheus.url, "/api/v1").unwrap()],
-            timeout: Duration::from_secs(30),
-            headers: Vec::new(),
-            auth: backend::Auth::None,
-            ca_file: None,
-            identity: None,
-        };
+        let options = backend::Options::new(vec![BaseUrl::parse(&prometheus.url, "/api/v1").unwrap()]);
         let backends = Backends::build(vec![(BackendName("default".into()), options)]).unwrap();
         let objects = Arc::new(Objects::fixed(resources, std::collections::HashMap::new()));
         let catalog = Arc::new(ServedCatalog::new(Catalog::default()));
