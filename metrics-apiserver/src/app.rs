@@ -19,6 +19,7 @@ use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::cli::Options;
 use crate::config::{self, Config};
+use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
 use crate::reload::{self, Reload, Sighup};
 use crate::server;
@@ -75,12 +76,16 @@ impl App {
         }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
+        let [authn, authz] = options.kubeconfigs();
+        let kubeconfigs = [authn, authz, options.kubeconfig.as_deref()];
+        let [authn_client, authz_client, lister] = kubernetes::clients(kubeconfigs).await?;
+        let objects = Arc::new(Objects::of_cluster(lister, objects::Options::default(), &mut registry));
+        background.spawn(Arc::clone(&objects).run());
         let Answering { answers, cache, backends, reload } =
-            answering(&options, config, &readiness, &mut registry)?;
+            answering(&options, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
         background.spawn(reload.run(sighup));
-        let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
         let reviews = Reviews::register(&mut registry);
         let authenticator =
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
@@ -146,6 +151,7 @@ struct Answering {
 fn answering(
     options: &Options,
     config: Config,
+    objects: Arc<Objects>,
     readiness: &Readiness,
     registry: &mut Registry,
 ) -> anyhow::Result<Answering> {
@@ -156,7 +162,7 @@ fn answering(
     let cache = Arc::new(Cache::new(source, cache::Limits::default(), Handle::current()));
     cache.register(registry);
     let catalog = Arc::new(ServedCatalog::new(Catalog::new(rules)));
-    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::default(), registry));
+    let answers = Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), objects, registry));
     let parts = reload::Parts {
         file: options.config.clone(),
         catalog,
