@@ -126,3 +126,6 @@ impl fmt::Debug for Objects {
         f.debug_struct("Objects").field("known", &*self.table().known.borrow()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
