@@ -17,9 +17,9 @@ use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, Discovered, ServedCatalog};
-use crate::cli::Options;
+use crate::cli::{AdapterOptions, Options};
 use crate::config::{self, Config, DefaultBackend};
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
 use crate::reload::{self, Reload, Sighup};
 use crate::series::{self, Series};
@@ -82,13 +82,17 @@ impl App {
         }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
+        let [authn, authz] = options.kubeconfigs();
+        let lister = options.adapter.lister_kubeconfig.as_deref().or(options.kubeconfig.as_deref());
+        let [authn_client, authz_client, lister] = kubernetes::clients([authn, authz, lister]).await?;
+        let objects = Arc::new(Objects::of_cluster(lister, objects_options(&options), &mut registry));
         let Answering { answers, cache, backends, series, reload } =
-            answering(&options, default_backend, config, &readiness, &mut registry)?;
+            answering(&options, default_backend, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
+        background.spawn(Arc::clone(&series).follow_resources());
         background.spawn(series.run());
         background.spawn(reload.run(sighup));
-        let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
         let reviews = Reviews::register(&mut registry);
         let authenticator =
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
@@ -143,6 +147,11 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
+fn objects_options(options: &Options) -> objects::Options {
+    let AdapterOptions { client_qps, client_burst, discovery_interval, .. } = options.adapter;
+    objects::Options::new(client_qps, client_burst, discovery_interval)
+}
+
 /// What answers reads, and what keeps it up to date with the configuration file.
 struct Answering {
     answers: Arc<Answers>,
@@ -156,6 +165,7 @@ fn answering(
     options: &Options,
     default_backend: DefaultBackend,
     config: Config,
+    objects: Arc<Objects>,
     readiness: &Readiness,
     registry: &mut Registry,
 ) -> anyhow::Result<Answering> {
@@ -167,7 +177,6 @@ fn answering(
     cache.register(registry);
     let (file, series_rules) = reload::sources(rules, groups, &adapter);
     let catalog = Arc::new(ServedCatalog::new(Catalog::merge(Arc::new(file), Discovered::new())));
-    let objects = Arc::<Objects>::default();
     let answers =
         Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::clone(&objects), registry));
     let parts = series::Parts {

@@ -11,6 +11,6 @@ mod rules;
 pub(crate) use adapter::{adapter_rule, adapter_rule_with, cluster, resource};
 pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};
-pub(crate) use kubernetes::{client_of_nobody, failure};
+pub(crate) use kubernetes::{client_of_nobody, discovery, failure, metadata, metadata_list, version};
 pub(crate) use prometheus::{FakeSource, query, reading, scrape};
 pub(crate) use rules::{rule, rule_with};
