@@ -1,11 +1,12 @@
 //! Discovery: the groups, versions and resources that exist.
 //!
-//! A group may list one pseudo-resource for all its metrics: thousands of names would bloat every client's discovery
-//! and change its entity tag at each reload.
+//! The aggregated document lists one pseudo-resource for all metrics of a group: thousands of names would bloat every
+//! client's discovery and change its entity tag with each new series. The legacy list of a group has the metrics' names,
+//! which people look for after they added a rule.
 
 use serde::Serialize;
 
-use super::group::{Group, Resource, Version};
+use super::group::{Group, ListedMetric, Resource, Version};
 use super::json::Empty;
 
 /// The aggregator compares these parameters before it accepts the body.
@@ -23,9 +24,23 @@ pub(super) fn group(group: &Group) -> impl Serialize + use<> {
     Object { kind: "APIGroup", api_version: "v1", content: ApiGroup::new(group) }
 }
 
-/// `/apis/G/V`.
-pub(super) fn resource_list(group: &Group, version: &Version) -> impl Serialize + use<> {
-    let content = ResourceList { group_version: group.api_version(version), resources: version.resources };
+/// `/apis/G/V`: these metrics; the group's own resources if they are not all there are, or if there are none.
+pub(super) fn resource_list<'a>(
+    group: &Group,
+    version: &Version,
+    metrics: &'a [ListedMetric],
+    is_complete: bool,
+) -> impl Serialize + use<'a> {
+    let own = if is_complete && !metrics.is_empty() { &[] } else { version.resources };
+    // Metrics are read as the group's first resource is.
+    let like = version.resources.first();
+    let metrics = metrics.iter().zip(like.into_iter().cycle()).map(|(metric, like)| ListedResource {
+        name: &metric.name,
+        is_namespaced: metric.is_namespaced,
+        ..ListedResource::new(like)
+    });
+    let resources = own.iter().map(ListedResource::new).chain(metrics).collect();
+    let content = ResourceList { group_version: group.api_version(version), resources };
     Object { kind: "APIResourceList", api_version: "v1", content }
 }
 
@@ -55,9 +70,27 @@ struct GroupList {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ResourceList {
+struct ResourceList<'a> {
     group_version: String,
-    resources: &'static [Resource],
+    resources: Vec<ListedResource<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedResource<'a> {
+    name: &'a str,
+    singular_name: &'static str,
+    #[serde(rename = "namespaced")]
+    is_namespaced: bool,
+    kind: &'static str,
+    verbs: &'static [&'static str],
+}
+
+impl ListedResource<'_> {
+    const fn new(resource: &Resource) -> Self {
+        let Resource { name, singular_name, is_namespaced, kind, verbs } = *resource;
+        Self { name, singular_name, is_namespaced, kind, verbs }
+    }
 }
 
 #[derive(Serialize)]

@@ -80,12 +80,10 @@ impl Rule {
         }
     }
 
-    /// The rule of prometheus-adapter that it is made of.
-    pub fn adapter_rule(&self) -> Option<&Arc<AdapterRule>> {
-        match &self.source {
-            Source::Native(_) => None,
-            Source::Series(rule, _) => Some(rule),
-        }
+    /// Whether the labels of its values include the name of the series, if the query keeps it. A rule of
+    /// prometheus-adapter hands all labels on.
+    pub const fn keeps_series_name(&self) -> bool {
+        matches!(self.source, Source::Series(..))
     }
 
     /// The rule of prometheus-adapter and the series that it is made of.

@@ -1,11 +1,47 @@
-//! Discovery, OpenAPI, version: documents answered from memory.
+//! Discovery, OpenAPI, version: documents answered from memory. They are made when the catalog changes.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
 use hyper::StatusCode;
 use hyper::header;
 
 use super::reply::{self, Response};
 use super::routes::Request;
-use crate::api::{Document, DocumentKind, Error, Media, Offer};
+use crate::api::{Document, DocumentKind, Documents, Error, GROUPS, Media, Offer};
+use crate::catalog::{Catalog, ServedCatalog};
+
+/// The documents of the catalog that is served.
+pub(super) struct CurrentDocuments {
+    metrics_max: usize,
+    current: ArcSwap<Documents>,
+    /// Held while the documents of a new catalog are made.
+    making: Mutex<()>,
+}
+
+impl CurrentDocuments {
+    /// Documents that list at most so many metrics of each group.
+    pub(super) fn new(catalog: &Catalog, metrics_max: usize) -> Self {
+        let first = Documents::of(GROUPS, catalog, metrics_max, None);
+        Self { metrics_max, current: ArcSwap::from_pointee(first), making: Mutex::default() }
+    }
+
+    /// The documents of the current catalog, or of a newer one.
+    pub(super) fn of(&self, served: &ServedCatalog) -> Arc<Documents> {
+        let (catalog, current) = (served.current(), self.current.load_full());
+        if current.generation() >= catalog.generation() {
+            return current;
+        }
+        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load_full();
+        if current.generation() >= catalog.generation() {
+            return current;
+        }
+        let next = Arc::new(Documents::of(GROUPS, &catalog, self.metrics_max, Some(&current)));
+        self.current.store(Arc::clone(&next));
+        next
+    }
+}
 
 /// A document in the form that the client asks for.
 pub(super) fn serve(document: &Document, request: &Request<'_>) -> Result<Response, Error> {

@@ -36,12 +36,12 @@ pub use options::Options;
 pub use shared::Parts;
 
 use connection::Acceptor;
+use documents::CurrentDocuments;
 use large::LargeAnswers;
 use limits::Limits;
 use metrics::Metrics;
 use shared::Shared;
 
-use crate::api::{Documents, GROUPS};
 use crate::tls::HandshakeFailures;
 
 /// For requests in flight at shutdown. Each has a deadline of its own besides.
@@ -58,14 +58,14 @@ pub struct Bound {
 
 /// Listens. Must be called within the runtime.
 pub fn bind(mut parts: Parts, tls: rustls::ServerConfig, options: &Options) -> io::Result<Bound> {
-    let Options { request_timeout, read_deadline, max_in_flight, .. } = *options;
+    let Options { request_timeout, read_deadline, max_in_flight, discovery_metrics_max, .. } = *options;
     let listener = listen::listen(options.address())?;
     let address = listener.local_addr()?;
     let metrics = Metrics::register(&mut parts.registry);
     let handshake_failures = HandshakeFailures::register(&mut parts.registry);
     let shared = Shared {
+        documents: CurrentDocuments::new(&parts.answers.catalog().current(), discovery_metrics_max),
         parts,
-        documents: Documents::new(GROUPS),
         limits: Limits::new(request_timeout, read_deadline, max_in_flight),
         large: LargeAnswers::default(),
         metrics,

@@ -35,7 +35,8 @@ pub(super) async fn serve(
     drop(body);
     let audit_id = audit_id(&raw);
     let span = tracing::debug_span!("request", audit.id = audit_id.to_str().unwrap_or_default());
-    let request = Request::new(&raw, &shared.documents);
+    let documents = shared.documents.of(shared.parts.answers.catalog());
+    let request = Request::new(&raw, &documents);
     let resource = request.target.resource;
     let trace = trace::begin(&raw, resource, &audit_id);
     let mut is_known = false;

@@ -22,6 +22,10 @@ pub struct Options {
     /// HTTPS port; 0 lets the system choose a free port, which is logged
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
     pub secure_port: u16,
+    /// Maximum number of metrics that the resource list of an API group names; beyond it the list is cut off, and reads
+    /// are not affected. 0 lists no metrics
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub discovery_metrics_max: usize,
     /// Maximum number of requests in flight; further requests are answered with 429
     #[arg(long = "max-requests-inflight", value_name = "N", default_value_t = 400)]
     #[arg(help_heading = "Limits and shutdown")]

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use super::documents::CurrentDocuments;
 use super::large::LargeAnswers;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use crate::answer::Answers;
-use crate::api::Documents;
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
 use crate::readiness::Readiness;
@@ -30,7 +30,7 @@ pub struct Parts {
 /// The parts, and what the server adds to them.
 pub(super) struct Shared {
     pub(super) parts: Parts,
-    pub(super) documents: Documents,
+    pub(super) documents: CurrentDocuments,
     pub(super) limits: Limits,
     pub(super) large: LargeAnswers,
     pub(super) metrics: Metrics,

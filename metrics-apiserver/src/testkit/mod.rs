@@ -7,6 +7,7 @@ pub(crate) mod http;
 mod kubernetes;
 mod prometheus;
 mod rules;
+pub(crate) mod series;
 
 pub(crate) use adapter::{adapter_rule, adapter_rule_with, cluster, resource};
 pub(crate) use ca::{Ca, Issued, Wanted};

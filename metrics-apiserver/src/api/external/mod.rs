@@ -5,10 +5,11 @@ mod table;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::group::{Group, Resource, Version};
+use super::group::{Group, ListedMetric, Metrics, Resource, Version};
 use super::json::{self, Empty, displayed, whole_seconds};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
+use crate::catalog::Catalog;
 use crate::metric::{Labels, MetricName, Namespace, Quantity, Value};
 
 pub(super) use table::table;
@@ -35,7 +36,14 @@ pub(super) static GROUP: Group = Group {
         }],
         parse,
     }],
+    metrics: |catalog| catalog.serves_external().then(|| metrics(catalog)),
 };
+
+/// Each metric is listed in a namespace, as in prometheus-adapter, whether or not its query is bound to it.
+fn metrics(catalog: &Catalog) -> Metrics<'_> {
+    let listed = |name: &MetricName| ListedMetric { name: name.to_string(), is_namespaced: true };
+    Box::new(catalog.external_metrics().map(listed))
+}
 
 /// `namespaces/NAMESPACE/METRIC?labelSelector=…`.
 fn parse(segments: &[&str], parameters: &Parameters<'_>) -> Result<Option<Request>, RequestError> {

@@ -202,7 +202,7 @@ mod series {
         assert_eq!((metric.max_age, &metric.backend), (rule.max_age, &rule.backend));
         assert_eq!(metric.policies.result, Combine::Last);
         assert!(Arc::ptr_eq(&metric.owner, &rule.owner));
-        assert!(metric.native_query().is_none() && Arc::ptr_eq(metric.adapter_rule().unwrap(), &rule));
+        assert!(metric.native_query().is_none() && Arc::ptr_eq(metric.series_of().unwrap().0, &rule));
     }
 
     #[test]

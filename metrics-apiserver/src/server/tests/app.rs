@@ -114,6 +114,7 @@ impl App {
             request_timeout: setup.request_timeout,
             read_deadline: setup.read_deadline,
             max_in_flight: setup.max_in_flight,
+            discovery_metrics_max: 10_000,
         };
         let trust = authn::Options {
             front_proxy: FrontProxyOptions {
