@@ -71,7 +71,7 @@ fn can_be_served(config: &Config) {
     for rule in &config.rules {
         assert!(backends.contains(&rule.backend), "{} has a backend", rule.name);
         if let Ok(namespace) = Namespace::parse("default") {
-            let _ = rule.external_plan(&namespace, &Selector::default());
+            let _ = rule.external_plan(&namespace, &Selector::default(), &Resources::default());
         }
     }
     for rule in config.adapter.custom.iter().chain(&config.adapter.external) {

@@ -1,11 +1,13 @@
 //! Why a request gets no values.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use crate::cache::ReadError;
 use crate::metric::MetricName;
+use crate::objects::ObjectsError;
 use crate::rules::{PlanError, Situation, ValueError};
 
 /// Why a request gets no values.
@@ -46,6 +48,32 @@ pub enum AnswerError {
         /// Why not, and what the operator can do.
         source: ValueError,
     },
+    /// The objects that the request is about are not known.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// The cluster has no such resource, so that its objects cannot be listed.
+    #[error("the cluster has no resource {resource:?}, or it is not known yet")]
+    UnknownResource {
+        /// The resource as the client wrote it.
+        resource: Arc<str>,
+    },
+    /// No rule serves the custom metric, no objects are selected, they have no value, or the rule makes no query. The
+    /// sentence is prometheus-adapter's own.
+    #[error("the server could not find the metric {metric} for {of}")]
+    NotFound {
+        /// The metric.
+        metric: MetricName,
+        /// The resource as the client wrote it, and the object's name if the client gave one.
+        of: String,
+        /// Why the rule makes no query.
+        source: Option<PlanError>,
+    },
+    /// A read of a custom metric failed. The sentences are prometheus-adapter's own.
+    #[error("{}: {error}", sentence(error))]
+    Custom {
+        /// Why.
+        error: Box<Self>,
+    },
     /// One of the above, and the last good reading is too old to be held.
     #[error("{error}; hold expired: no valid sample in the last {}", spoken(*longest))]
     HoldOver {
@@ -54,6 +82,29 @@ pub enum AnswerError {
         /// The greatest age of a held reading.
         longest: Duration,
     },
+}
+
+impl AnswerError {
+    /// The error as a read of a custom metric reports it.
+    pub(super) fn of_custom(self) -> Self {
+        if matches!(self, Self::NotFound { .. }) { self } else { Self::Custom { error: Box::new(self) } }
+    }
+
+    /// Whether the only problem is that there are no samples.
+    pub(super) fn is_no_data(&self) -> bool {
+        match self {
+            Self::Value { source, .. } => *source == ValueError::NoData,
+            Self::HoldOver { error, .. } => error.is_no_data(),
+            _ => false,
+        }
+    }
+}
+
+fn sentence(error: &AnswerError) -> &'static str {
+    match error {
+        AnswerError::Objects(_) | AnswerError::UnknownResource { .. } => "unable to list matching resources",
+        _ => "unable to fetch metrics",
+    }
 }
 
 /// Why a group of samples has no measured values.

@@ -13,7 +13,7 @@ use crate::rules::{Plan, Rule};
 pub struct Answer {
     /// The metric's name as the operator wrote it.
     pub metric: MetricName,
-    /// One or more.
+    /// The values; none only if the rule allows that.
     pub values: Vec<Value>,
 }
 
@@ -73,6 +73,12 @@ pub enum Step {
 }
 
 impl Explanation {
+    /// No rule serves the metric.
+    pub(super) fn unknown(metric: &MetricName, error: AnswerError) -> Self {
+        let (metric, readings) = (metric.clone(), Vec::new());
+        Self { metric, rule: None, plan: None, readings, groups: Err(error) }
+    }
+
     /// The values of all groups, or the first error.
     pub fn into_answer(self) -> Result<Answer, AnswerError> {
         let mut groups = self.groups?.into_iter().map(|group| group.values);

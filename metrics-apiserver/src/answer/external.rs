@@ -16,7 +16,8 @@ impl Answers {
         selector: &Selector,
         deadline: Instant,
     ) -> Explanation {
-        let plan = |rule: &Rule| rule.external_plan(namespace, selector);
+        let resources = self.objects.resources();
+        let plan = |rule: &Rule| rule.external_plan(namespace, selector, &resources);
         self.answer(&MetricId::external(metric), metric, namespace, plan, deadline).await
     }
 }

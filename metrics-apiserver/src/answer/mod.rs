@@ -3,6 +3,7 @@
 //!
 //! Every read is counted by its outcome. Each API has its own file, which reduces its requests to a metric and a plan.
 
+mod custom;
 mod error;
 mod explanation;
 mod external;
@@ -24,11 +25,13 @@ use crate::metric::{MetricId, MetricName, Namespace};
 use crate::objects::Objects;
 use crate::rules::{Plan, PlanError, Rule};
 
+pub use custom::{CustomAnswer, CustomRequest, WantedObjects};
 pub use error::{AnswerError, Cause};
 pub use explanation::{Answer, Explanation, GroupAnswer, Step, UsedReading};
 
 use metrics::ReadMetrics;
 use read::Read;
+use stats::ReadStats;
 
 /// Answers requests from the current catalog.
 pub struct Answers {
@@ -69,35 +72,61 @@ impl Answers {
         plan: impl FnOnce(&Rule) -> Result<Plan, PlanError>,
         deadline: Instant,
     ) -> Explanation {
-        let began = Instant::now();
-        let catalog = self.catalog.current();
+        let Some(served) = self.served(metric) else {
+            return Explanation::unknown(name, AnswerError::Unknown { metric: name.clone() });
+        };
+        let plan = plan(&served.rule)
+            .map_err(|source| AnswerError::Plan { metric: served.rule.name.clone(), source });
+        self.explain(&served, namespace.as_str(), plan, deadline).await
+    }
+
+    /// The rule that serves `metric`. A read of a metric that none serves is counted here.
+    fn served(&self, metric: &MetricId) -> Option<Served> {
+        let (began, catalog) = (Instant::now(), self.catalog.current());
         let Some(rule) = catalog.rule(metric) else {
             self.metrics.count_unknown(began.elapsed());
-            let (metric, readings) = (name.clone(), Vec::new());
-            let groups = Err(AnswerError::Unknown { metric: metric.clone() });
-            return Explanation { metric, rule: None, plan: None, readings, groups };
+            return None;
         };
-        let stats = self.metrics.stats(&catalog, metric);
-        let (name, space) = (rule.name.as_str(), namespace.as_str());
+        Some(Served { rule: Arc::clone(rule), stats: self.metrics.stats(&catalog, metric), began })
+    }
+
+    /// Answers a request by the plan that its rule made, if it made one, and counts the read.
+    async fn explain(
+        &self,
+        served: &Served,
+        namespace: &str,
+        plan: Result<Plan, AnswerError>,
+        deadline: Instant,
+    ) -> Explanation {
+        let Served { rule, stats, began } = served;
+        let name = rule.name.as_str();
         // The cache sets `waited` if the read waits for a query.
-        let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = space, waited = Empty);
+        let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = namespace, waited = Empty);
         let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries));
         let read = Read { cache: &self.cache, rule, subscriber: &subscriber, deadline };
         let explanation = async {
-            let (mut readings, metric) = (Vec::new(), rule.name.clone());
-            let (plan, groups) = match plan(rule) {
+            let mut readings = Vec::new();
+            let (plan, groups) = match plan {
                 Ok(plan) => {
                     let groups = read.answers(&plan, &mut readings).await;
                     (Some(plan), Ok(groups))
                 }
-                Err(source) => (None, Err(AnswerError::Plan { metric: metric.clone(), source })),
+                Err(error) => (None, Err(error)),
             };
-            Explanation { metric, rule: Some(Arc::clone(rule)), plan, readings, groups }
+            let (metric, rule) = (rule.name.clone(), Some(Arc::clone(rule)));
+            Explanation { metric, rule, plan, readings, groups }
         };
         let explanation = explanation.instrument(span).await;
         stats.record(&explanation, began.elapsed());
         explanation
     }
+}
+
+/// A rule that serves what a request asks for.
+struct Served {
+    rule: Arc<Rule>,
+    stats: Arc<ReadStats>,
+    began: Instant,
 }
 
 #[cfg(test)]

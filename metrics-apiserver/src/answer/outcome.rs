@@ -38,6 +38,8 @@ pub(super) enum Outcome {
     Unreadable,
     /// Too many queries were in flight.
     Busy,
+    /// The cluster's objects are not known.
+    Objects,
     /// The rule does not allow the selector.
     BadRequest,
     /// No rule serves the metric.
@@ -46,7 +48,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants, with the label's value.
-    pub(super) const ALL: [(Self, &'static str); 17] = [
+    pub(super) const ALL: [(Self, &'static str); 18] = [
         (Self::Ok, "ok"),
         (Self::Held, "held"),
         (Self::Fallback, "fallback"),
@@ -62,16 +64,22 @@ impl Outcome {
         (Self::Refused, "refused"),
         (Self::Unreadable, "unreadable"),
         (Self::Busy, "busy"),
+        (Self::Objects, "objects"),
         (Self::BadRequest, "bad_request"),
         (Self::Unknown, "unknown"),
     ];
 
     /// The outcome of a read. If its groups differ, the worst counts: an error (the last one), else a fallback, else a
-    /// held value.
+    /// held value. That some objects have no data counts only if no object has any: they may have just been created.
     pub(super) fn of(explanation: &Explanation) -> Self {
         match &explanation.groups {
             Ok(groups) => {
-                groups.iter().map(Self::of_group).max_by_key(|outcome| outcome.severity()).unwrap_or(Self::Ok)
+                let has_data = |(group, outcome): &(&GroupAnswer, Self)| {
+                    group.object.is_none() || *outcome != Self::NoData
+                };
+                let outcomes = || groups.iter().map(|group| (group, Self::of_group(group)));
+                let worst = outcomes().filter(has_data).max_by_key(|(_, outcome)| outcome.severity());
+                worst.or_else(|| outcomes().next()).map_or(Self::Ok, |(_, outcome)| outcome)
             }
             Err(error) => Self::of_error(error),
         }
@@ -80,6 +88,7 @@ impl Outcome {
     fn of_group(group: &GroupAnswer) -> Self {
         match &group.values {
             Err(error) => Self::of_error(error),
+            Ok(values) if values.is_empty() => Self::NoData,
             Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Replaced(_))) => Self::Fallback,
             Ok(_) if group.steps.iter().any(|step| matches!(step, Step::Held { .. })) => Self::Held,
             Ok(_) => Self::Ok,
@@ -97,9 +106,11 @@ impl Outcome {
 
     fn of_error(error: &AnswerError) -> Self {
         match error {
-            AnswerError::Unknown { .. } => Self::Unknown,
-            AnswerError::Plan { .. } => Self::BadRequest,
-            AnswerError::HoldOver { error, .. } => Self::of_error(error),
+            AnswerError::Unknown { .. } | AnswerError::UnknownResource { .. } => Self::Unknown,
+            AnswerError::NotFound { source: Some(_), .. } | AnswerError::Plan { .. } => Self::BadRequest,
+            AnswerError::NotFound { source: None, .. } => Self::NoData,
+            AnswerError::Objects(_) => Self::Objects,
+            AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {
                 ReadError::Busy => Self::Busy,
                 ReadError::DeadlinePassed

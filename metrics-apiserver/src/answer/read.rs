@@ -12,6 +12,9 @@ use crate::cache::{Cache, Query, Reading, Subscriber};
 use crate::metric::{Labels, Value};
 use crate::rules::{Fallback, Group, Partial, Pick, Plan, Policies, Rule, Situation, ValueError};
 
+/// The label that has the name of a series.
+const NAME_LABEL: &str = "__name__";
+
 /// One read by one rule.
 pub(super) struct Read<'a> {
     pub(super) cache: &'a Cache,
@@ -23,7 +26,7 @@ pub(super) struct Read<'a> {
 impl Read<'_> {
     /// The answer of each group of each query's samples; the readings go into `readings`.
     ///
-    /// A reading is good if all its groups were measured. What is held is the last good reading of the *query*: one
+    /// A reading is good if its groups were measured. What is held is the last good reading of the *query*: one
     /// that was prefetched and not read yet, or one that another rule found good. So this rule judges it anew, and
     /// does not hold it if it would not have served it fresh.
     pub(super) async fn answers(&self, plan: &Plan, readings: &mut Vec<UsedReading>) -> Vec<GroupAnswer> {
@@ -41,16 +44,25 @@ impl Read<'_> {
             let one = QueryRead { read: self, query, pick: &plan.pick, reading };
             let first = answers.len();
             answers.extend(one.groups());
-            let is_measured = |answer: &GroupAnswer| answer.steps.is_empty() && answer.values.is_ok();
             if self.rule.policies.hold()
                 && let Ok(reading) = &one.reading
-                && answers[first..].iter().all(is_measured)
+                && is_good(&answers[first..])
             {
                 self.cache.keep_last_good(query, reading);
             }
         }
         answers
     }
+}
+
+/// Whether all groups were measured. Objects without data, which may have just been created, do not spoil the others.
+fn is_good(answers: &[GroupAnswer]) -> bool {
+    let is_measured = |answer: &GroupAnswer| answer.steps.is_empty() && answer.values.is_ok();
+    let is_empty = |answer: &GroupAnswer| {
+        let has_no_data = answer.values.as_ref().is_err_and(AnswerError::is_no_data);
+        answer.object.is_some() && answer.steps.is_empty() && has_no_data
+    };
+    answers.iter().any(is_measured) && answers.iter().all(|answer| is_measured(answer) || is_empty(answer))
 }
 
 /// One query of a read: its reading, and what the policies make of it.
@@ -67,9 +79,19 @@ impl QueryRead<'_> {
         let samples = self.reading.as_ref().map_or(&[][..], |reading| &reading.samples);
         self.pick.groups(samples).map(|group| {
             let mut steps = Vec::new();
-            let values = self.values(&group, &mut steps);
+            let values = self.values(&group, &mut steps).map(|values| self.described(values));
             GroupAnswer { object: group.object.cloned(), steps, values }
         })
+    }
+
+    /// The values with the labels that describe them: the name of a series does not, unless the rule says so.
+    fn described(&self, mut values: Vec<Value>) -> Vec<Value> {
+        if !self.read.rule.keeps_series_name() {
+            for value in &mut values {
+                value.labels = std::mem::take(&mut value.labels).without(NAME_LABEL);
+            }
+        }
+        values
     }
 
     fn values(&self, group: &Group<'_>, steps: &mut Vec<Step>) -> Result<Vec<Value>, AnswerError> {
@@ -85,7 +107,9 @@ impl QueryRead<'_> {
         self.settled(policies, group, steps).or_else(|unsettled| {
             match unsettled.situation().map(|situation| policies.on(situation)) {
                 Some(Fallback::Hold { longest, .. }) => self.held(group, cause, *max_age + longest, steps),
-                Some(Fallback::Error | Fallback::Value(_)) | None => Err(unsettled.into_error(name)),
+                Some(Fallback::Error | Fallback::Empty | Fallback::Value(_)) | None => {
+                    Err(unsettled.into_error(name))
+                }
             }
         })
     }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::time::Instant;
 
+use super::error::AnswerError;
 use super::explanation::{Explanation, Step};
 use super::outcome::Outcome;
 use crate::cache::QueryCounts;
-use crate::rules::Partial;
+use crate::rules::{Partial, Pick, Plan};
 
 /// Seconds. From an answer of the cache (tens of microseconds) to the read deadline of 1 s, and a longer one.
 const DURATIONS: [f64; 8] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0];
@@ -32,6 +33,12 @@ pub(super) struct ReadStats {
     held: Episode,
     replaced: Episode,
     partial: Episode,
+    /// Objects without a usable value.
+    left_out: Episode,
+    /// Samples of other objects only.
+    strangers: Episode,
+    /// Requests that the rule makes no query for.
+    unplanned: Episode,
     made: Instant,
 }
 
@@ -45,6 +52,9 @@ impl ReadStats {
             held: Episode::default(),
             replaced: Episode::default(),
             partial: Episode::default(),
+            left_out: Episode::default(),
+            strangers: Episode::default(),
+            unplanned: Episode::default(),
             made: Instant::now(),
         }
     }
@@ -69,6 +79,38 @@ impl ReadStats {
             self.ages.observe(age.as_secs_f64());
         }
         steps().for_each(|step| self.note_step(metric, step));
+        self.note_objects(explanation);
+        if let Err(AnswerError::NotFound { source: Some(error), .. }) = &explanation.groups
+            && self.unplanned.goes_on(self.now())
+        {
+            tracing::warn!(metric.name = metric, %error, "the rule makes no query for this request");
+        }
+    }
+
+    /// Logs what a client does not see: objects that are left out of a list, and samples that belong to none of its
+    /// objects.
+    fn note_objects(&self, explanation: &Explanation) {
+        let Some(Plan { pick: Pick::ByLabel { label, objects }, .. }) = &explanation.plan else { return };
+        let metric = explanation.metric.as_str();
+        let groups = explanation.groups.as_deref().unwrap_or_default();
+        let errors = groups.iter().filter_map(|group| group.values.as_ref().err());
+        let (no_data, failed): (Vec<_>, Vec<_>) = errors.partition(|error| error.is_no_data());
+        let unusable = failed.iter().find(|error| matches!(error, AnswerError::Value { .. }));
+        if let Some(error) = unusable
+            && self.left_out.goes_on(self.now())
+        {
+            let left_out = failed.len();
+            tracing::warn!(metric.name = metric, left_out, %error, "objects without a usable value are left out");
+        }
+        let samples = explanation.readings.iter().map(|used| used.reading.samples.len()).sum::<usize>();
+        if samples > 0 && no_data.len() == objects.len() && self.strangers.goes_on(self.now()) {
+            tracing::warn!(
+                metric.name = metric,
+                series = samples,
+                %label,
+                "the query returned series, but none has the name of an object that was asked for in this label"
+            );
+        }
     }
 
     fn note_step(&self, metric: &str, step: &Step) {

@@ -36,10 +36,9 @@ pub enum Error {
 impl Error {
     /// Whether the log has it already: an open circuit breaker is reported once, where it opens.
     pub fn is_reported(&self) -> bool {
-        matches!(
-            self,
-            Self::Answer(AnswerError::Read { source: ReadError::Query(QueryError::BreakerOpen { .. }), .. })
-        )
+        let Self::Answer(answer) = self else { return false };
+        let error = if let AnswerError::Custom { error } = answer { error } else { answer };
+        matches!(error, AnswerError::Read { source: ReadError::Query(QueryError::BreakerOpen { .. }), .. })
     }
 }
 

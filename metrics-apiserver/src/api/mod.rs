@@ -5,6 +5,7 @@
 //! are written here and not taken from a client library, because clients see the order of the fields and the explicit
 //! nulls.
 
+mod custom;
 mod discovery;
 mod documents;
 mod error;
@@ -20,6 +21,7 @@ mod response;
 mod status;
 mod table;
 
+pub use custom::CustomVersion;
 pub use documents::{Document, DocumentKind, Documents};
 pub use error::{Error, LimitError};
 pub use group::{Group, Resource, Version};
@@ -32,7 +34,7 @@ pub use status::{Reason, Status};
 pub use table::TableVersion;
 
 /// The API groups served, in the order in which discovery lists them.
-pub static GROUPS: &[&Group] = &[&external::GROUP];
+pub static GROUPS: &[&Group] = &[&external::GROUP, &custom::GROUP];
 
 #[cfg(test)]
 mod tests;

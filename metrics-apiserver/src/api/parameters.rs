@@ -11,6 +11,8 @@ use crate::syntax::parse_duration;
 pub struct Parameters<'a> {
     /// `labelSelector`, decoded but not yet parsed.
     pub label_selector: Cow<'a, str>,
+    /// `metricLabelSelector`, decoded but not yet parsed.
+    pub metric_label_selector: Cow<'a, str>,
     /// `timeout`: the client's own deadline; `None` if absent, empty, zero or negative.
     pub timeout: Result<Option<Duration>, RequestError>,
     /// `pretty`, if given.
@@ -22,13 +24,22 @@ pub struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// Reads the part of a URL behind the question mark; the first of several values counts, as in Go.
     pub fn parse(query: &'a str) -> Self {
-        let mut parameters =
-            Self { label_selector: Cow::Borrowed(""), timeout: Ok(None), pretty: None, watch: false };
-        let (mut selector_seen, mut timeout_seen, mut watch_seen) = (false, false, false);
+        let mut parameters = Self {
+            label_selector: Cow::Borrowed(""),
+            metric_label_selector: Cow::Borrowed(""),
+            timeout: Ok(None),
+            pretty: None,
+            watch: false,
+        };
+        let (mut selector_seen, mut metric_selector_seen) = (false, false);
+        let (mut timeout_seen, mut watch_seen) = (false, false);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "labelSelector" if !std::mem::replace(&mut selector_seen, true) => {
                     parameters.label_selector = value;
+                }
+                "metricLabelSelector" if !std::mem::replace(&mut metric_selector_seen, true) => {
+                    parameters.metric_label_selector = value;
                 }
                 "timeout" if !std::mem::replace(&mut timeout_seen, true) => {
                     parameters.timeout = timeout(&value);
@@ -101,11 +112,19 @@ mod tests {
 
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
-        let parsed = Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff");
-        assert_eq!(parsed.label_selector, "a=b,c in (d)");
+        let parsed = Parameters::parse(
+            "limit=500&labelSelector=a%3Db%2Cc+in+(d)&metricLabelSelector=e&timeout=32s&pretty=1&x=%ff",
+        );
+        assert_eq!((&*parsed.label_selector, &*parsed.metric_label_selector), ("a=b,c in (d)", "e"));
         assert_eq!(parsed.timeout, Ok(Some(Duration::from_secs(32))));
         assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
-        let nothing = Parameters { label_selector: "".into(), timeout: Ok(None), pretty: None, watch: false };
+        let nothing = Parameters {
+            label_selector: "".into(),
+            metric_label_selector: "".into(),
+            timeout: Ok(None),
+            pretty: None,
+            watch: false,
+        };
         assert_eq!(Parameters::parse(""), nothing);
     }
 

@@ -1,5 +1,7 @@
 //! What a read asks for, parsed once from path and query, and what can be wrong with a request.
 
+use super::custom::CustomVersion;
+use crate::answer::CustomRequest;
 use crate::metric::{MetricName, Namespace, ParseNameError, ParseSelectorError, Selector};
 
 /// A read of one of the APIs; its names and selectors are valid.
@@ -13,6 +15,13 @@ pub enum Request {
         metric: MetricName,
         /// Which of the metric's series.
         selector: Selector,
+    },
+    /// The values of a custom metric of objects.
+    Custom {
+        /// The version that the client reads.
+        version: CustomVersion,
+        /// What is read.
+        request: CustomRequest,
     },
 }
 
@@ -31,6 +40,12 @@ pub enum RequestError {
     /// `labelSelector` is not a valid label selector.
     #[error("unable to parse labelSelector: {0}")]
     Selector(ParseSelectorError),
+    /// `metricLabelSelector` is not a valid label selector.
+    #[error("unable to parse metricLabelSelector: {0}")]
+    MetricSelector(ParseSelectorError),
+    /// A path that ends behind a namespace and one name.
+    #[error("invalid request path")]
+    ShortPath,
     /// `timeout` is not a valid duration.
     #[error("invalid timeout specified in the request URL")]
     Timeout,

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::external;
+use super::custom::CustomVersion;
 use super::negotiate::Media;
 use super::request::Request;
-use crate::answer::{Answer, AnswerError, Answers};
+use super::{custom, external};
+use crate::answer::{Answer, AnswerError, Answers, CustomAnswer, CustomRequest};
 use crate::metric::Namespace;
 
 /// What a read found.
@@ -19,6 +20,15 @@ pub enum Response<'a> {
         /// The values.
         answer: Answer,
     },
+    /// The values of a custom metric.
+    Custom {
+        /// The version that the client reads.
+        version: CustomVersion,
+        /// The request.
+        request: &'a CustomRequest,
+        /// The values.
+        answer: CustomAnswer,
+    },
 }
 
 impl Request {
@@ -28,6 +38,10 @@ impl Request {
             Self::External { namespace, metric, selector } => {
                 let answer = answers.external(namespace, metric, selector, deadline).await.into_answer()?;
                 Ok(Response::External { namespace, answer })
+            }
+            Self::Custom { version, request } => {
+                let answer = answers.custom(request, deadline).await?;
+                Ok(Response::Custom { version: *version, request, answer })
             }
         }
     }
@@ -40,12 +54,13 @@ impl Response<'_> {
             Self::External { answer, .. } => {
                 external::value_list_bytes(answer.metric.as_str(), &answer.values)
             }
+            Self::Custom { request, answer, .. } => custom::value_list_bytes(request, answer),
         };
         // The cells of a table are strings before they are JSON.
         if matches!(media, Media::Table(_)) { 2 * json } else { json }
     }
 
-    /// The body; ages are counted from `now`.
+    /// The body, served at `now`.
     pub fn encode(&self, media: Media, now: Timestamp) -> Vec<u8> {
         match self {
             Self::External { namespace, answer } => {
@@ -55,6 +70,10 @@ impl Response<'_> {
                     Media::Json | Media::Aggregated => external::value_list(metric, values),
                 }
             }
+            Self::Custom { version, request, answer } => match media {
+                Media::Table(table) => custom::table(table, request, answer),
+                Media::Json | Media::Aggregated => custom::value_list(*version, request, answer, now),
+            },
         }
     }
 }

@@ -12,7 +12,8 @@ use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
-use crate::rules::ValueError;
+use crate::objects::ObjectsError;
+use crate::rules::{PlanError, ValueError, adapter};
 
 /// The kind of a failure: its name is the reason that Kubernetes gives, its number the HTTP code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -108,7 +109,7 @@ impl From<&Error> for Status {
             Error::Limit(error) => Self::new(reason_of_limit(*error), error.to_string()),
             Error::Authn(error) => of_authn(error),
             Error::Authz { source, user, wanted } => of_authz(source, user, wanted),
-            Error::Answer(error) => Self::new(reason_of_answer(error), error.to_string()),
+            Error::Answer(error) => of_answer(error),
         }
     }
 }
@@ -119,6 +120,8 @@ const fn reason_of_request(error: &RequestError) -> Reason {
         | RequestError::Namespace(_)
         | RequestError::Metric(_)
         | RequestError::Selector(_)
+        | RequestError::MetricSelector(_)
+        | RequestError::ShortPath
         | RequestError::Timeout
         | RequestError::Malformed
         | RequestError::Upgrade => Reason::BadRequest,
@@ -157,13 +160,51 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
     }
 }
 
+/// A custom metric's internal error begins as in prometheus-adapter, where people look it up.
+fn of_answer(error: &AnswerError) -> Status {
+    match (reason_of_answer(error), error) {
+        (Reason::InternalError, AnswerError::Custom { .. }) => {
+            Status::new(Reason::InternalError, format!("Internal error occurred: {error}"))
+        }
+        (reason, error) => Status::new(reason, error.to_string()),
+    }
+}
+
 fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
-        AnswerError::HoldOver { error, .. } => reason_of_answer(error),
-        AnswerError::Unknown { .. } => Reason::NotFound,
-        AnswerError::Plan { .. } => Reason::BadRequest,
+        AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => reason_of_answer(error),
+        AnswerError::Unknown { .. } | AnswerError::NotFound { .. } => Reason::NotFound,
+        AnswerError::Objects(error) => reason_of_objects(error),
+        AnswerError::UnknownResource { .. } => Reason::InternalError,
+        AnswerError::Plan { source, .. } => reason_of_plan(source),
         AnswerError::Read { source, .. } => reason_of_read(source),
         AnswerError::Value { source, .. } => reason_of_value(source),
+    }
+}
+
+const fn reason_of_objects(error: &ObjectsError) -> Reason {
+    match error {
+        ObjectsError::Forbidden { .. } | ObjectsError::TooMany { .. } => Reason::InternalError,
+        ObjectsError::Unavailable { .. } => Reason::ServiceUnavailable,
+        ObjectsError::Deadline { .. } => Reason::Timeout,
+    }
+}
+
+const fn reason_of_plan(error: &PlanError) -> Reason {
+    match error {
+        PlanError::NotALabel { .. }
+        | PlanError::Comparison { .. }
+        | PlanError::NotAllowed { .. }
+        | PlanError::Parameter { .. }
+        | PlanError::TooLong { .. }
+        | PlanError::Adapter(adapter::QueryError::Comparison { .. }) => Reason::BadRequest,
+        PlanError::NotCustom => Reason::NotFound,
+        PlanError::Adapter(
+            adapter::QueryError::NoLabel { .. }
+            | adapter::QueryError::Template(_)
+            | adapter::QueryError::Empty
+            | adapter::QueryError::TooLong { .. },
+        ) => Reason::InternalError,
     }
 }
 

@@ -16,7 +16,9 @@ use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
 use crate::authz::{Attributes, AuthzError, attributes_of};
 use crate::cache::{QueryError, ReadError};
-use crate::metric::{Labels, MetricName, Namespace, Quantity, Selector, Value};
+use crate::metric::{GroupResource, Labels, MetricName, Namespace, Quantity, Selector, Value};
+use crate::objects::ObjectsError;
+use crate::rules::adapter::{QueryError as AdapterError, Template};
 use crate::rules::{PlanError, ValueError};
 
 /// Compares `body`, indented, with a file; `UPDATE_GOLDEN=1` rewrites the file.
@@ -215,6 +217,19 @@ fn hold_over(source: QueryError) -> Error {
     AnswerError::HoldOver { error, longest: Duration::from_secs(70) }.into()
 }
 
+fn pods() -> GroupResource {
+    GroupResource { resource: "pods".into(), group: "".into() }
+}
+
+/// As a read of custom metrics reports it.
+fn objects(error: ObjectsError) -> Error {
+    AnswerError::Custom { error: Box::new(error.into()) }.into()
+}
+
+fn not_found(of: &str, source: Option<PlanError>) -> Error {
+    AnswerError::NotFound { metric: metric(), of: of.to_owned(), source }.into()
+}
+
 fn query(source: PlanError) -> Error {
     AnswerError::Plan { metric: metric(), source }.into()
 }
@@ -238,7 +253,9 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
         (RequestError::Path.into(), 400, "BadRequest"),
         (RequestError::Namespace(bad_name.clone()).into(), 400, "BadRequest"),
         (RequestError::Metric(bad_name).into(), 400, "BadRequest"),
-        (RequestError::Selector(bad_selector).into(), 400, "BadRequest"),
+        (RequestError::Selector(bad_selector.clone()).into(), 400, "BadRequest"),
+        (RequestError::MetricSelector(bad_selector).into(), 400, "BadRequest"),
+        (RequestError::ShortPath.into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
         (RequestError::Malformed.into(), 400, "BadRequest"),
         (RequestError::Upgrade.into(), 400, "BadRequest"),
@@ -280,6 +297,7 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
 }
 
 fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
+    let template = Template::parse("<<").unwrap_err();
     let detail: Arc<str> = "http://user:secret@prometheus:9090 sum(secret_query)".into();
     vec![
         (AnswerError::Unknown { metric: metric() }.into(), 404, "NotFound"),
@@ -288,6 +306,12 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
         (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
         (query(PlanError::TooLong { limit: 1 }), 400, "BadRequest"),
+        (query(PlanError::NotCustom), 404, "NotFound"),
+        (query(AdapterError::Comparison { key: "a".into() }.into()), 400, "BadRequest"),
+        (query(AdapterError::NoLabel { resource: "pods".into() }.into()), 500, "InternalError"),
+        (query(AdapterError::Template(template).into()), 500, "InternalError"),
+        (query(AdapterError::Empty.into()), 500, "InternalError"),
+        (query(AdapterError::TooLong { limit: 1 }.into()), 500, "InternalError"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
         (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),
@@ -302,6 +326,13 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
             503,
             "ServiceUnavailable",
         ),
+        (objects(ObjectsError::Forbidden { verb: "list", resource: pods() }), 500, "InternalError"),
+        (objects(ObjectsError::TooMany { resource: pods(), limit: 1 }), 500, "InternalError"),
+        (objects(ObjectsError::Unavailable { resource: pods() }), 503, "ServiceUnavailable"),
+        (objects(ObjectsError::Deadline { resource: pods() }), 504, "Timeout"),
+        (AnswerError::UnknownResource { resource: "pots".into() }.into(), 500, "InternalError"),
+        (not_found("pods", Some(PlanError::NotCustom)), 404, "NotFound"),
+        (not_found("pods till-1", None), 404, "NotFound"),
         (hold_over(QueryError::TimedOut(Duration::from_secs(10))), 504, "Timeout"),
         (value(ValueError::NoData), 404, "NotFound"),
         (value(ValueError::NotANumber), 500, "InternalError"),
@@ -311,6 +342,28 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
         (value(ValueError::Negative(Quantity::default())), 500, "InternalError"),
         (value(ValueError::Partial { warning: "a store".into() }), 503, "ServiceUnavailable"),
     ]
+}
+
+/// The sentences that users of prometheus-adapter search for.
+#[test]
+fn errors_of_custom_metrics_begin_with_prometheus_adapters_sentences() {
+    let message = |error: &Error| Status::from(error).message;
+    assert_eq!(message(&not_found("pods", None)), "the server could not find the metric m for pods");
+    assert_eq!(
+        message(&not_found("pods till-1", Some(PlanError::NotCustom))),
+        "the server could not find the metric m for pods till-1"
+    );
+    let forbidden = objects(ObjectsError::Forbidden { verb: "list", resource: pods() });
+    let sentence =
+        "Internal error occurred: unable to list matching resources: the metrics server is not allowed";
+    assert!(message(&forbidden).starts_with(sentence), "{}", message(&forbidden));
+    let custom = |source| {
+        AnswerError::Custom { error: Box::new(AnswerError::Value { metric: metric(), source }) }.into()
+    };
+    let nan = message(&custom(ValueError::NotANumber));
+    assert!(nan.starts_with("Internal error occurred: unable to fetch metrics: metric `m`: "), "{nan}");
+    let partial = message(&custom(ValueError::Partial { warning: "a store".into() }));
+    assert!(partial.starts_with("unable to fetch metrics: "), "no internal error: {partial}");
 }
 
 #[test]
@@ -356,13 +409,16 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
+        Path, Namespace, Metric, Selector, MetricSelector, ShortPath, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method,
+        NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
-    AnswerError { Unknown, Plan, Read, Value, HoldOver }
-    PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
+    AnswerError { Unknown, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, HoldOver }
+    ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
+    PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
+    AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }
     ValueError { NoData, SeveralSeries, NotANumber, Infinite, TooLarge, Negative, Partial }
@@ -383,13 +439,18 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
         AnswerError::Unknown { .. } => vec![],
+        AnswerError::Plan { source: PlanError::Adapter(query), .. } => {
+            vec!["PlanError::Adapter", query.variant()]
+        }
         AnswerError::Plan { source, .. } => vec![source.variant()],
         AnswerError::Read { source, .. } => match source {
             ReadError::Query(query) => vec![source.variant(), query.variant()],
             _ => vec![source.variant()],
         },
         AnswerError::Value { source, .. } => vec![source.variant()],
-        AnswerError::HoldOver { error, .. } => variants_in_answer(error),
+        AnswerError::Objects(error) => vec![error.variant()],
+        AnswerError::UnknownResource { .. } | AnswerError::NotFound { .. } => vec![],
+        AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => variants_in_answer(error),
     };
     [vec![error.variant()], inner].concat()
 }

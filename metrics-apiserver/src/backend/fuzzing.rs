@@ -55,8 +55,7 @@ fn agrees(samples: &[Sample], data: &[u8]) {
     }
     assert_eq!(samples.len(), result.len());
     for (sample, series) in samples.iter().zip(result) {
-        let Some(Value::Object(mut labels)) = series.get("metric").cloned() else { continue };
-        labels.remove("__name__");
+        let Some(Value::Object(labels)) = series.get("metric").cloned() else { continue };
         assert_eq!(series.get("value").and_then(number), Some(sample.value.to_bits()));
         assert_eq!(labels.len(), sample.labels.iter().len());
         for (name, value) in &labels {
@@ -66,7 +65,15 @@ fn agrees(samples: &[Sample], data: &[u8]) {
 }
 
 fn becomes_values(samples: &[Sample]) {
-    for result in [Combine::Single, Combine::Items, Combine::Sum, Combine::Avg, Combine::Min, Combine::Max] {
+    for result in [
+        Combine::Single,
+        Combine::Items,
+        Combine::Last,
+        Combine::Sum,
+        Combine::Avg,
+        Combine::Min,
+        Combine::Max,
+    ] {
         let policies = Policies { result, ..Policies::default() };
         if let Ok(values) = policies.measured(samples) {
             assert!((1..=samples.len()).contains(&values.len()), "{result:?}");

@@ -12,7 +12,7 @@ use clap::Parser;
 use super::prometheus::PrometheusOptions;
 use crate::causes::causes;
 use crate::config::{self, Config, DefaultBackend, Problems};
-use crate::metric::{Namespace, Selector};
+use crate::metric::{Namespace, Resources, Selector};
 use crate::rules::Rule;
 
 /// Check a configuration file: list every problem, or print its queries.
@@ -75,7 +75,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
-    match rule.external_plan(&args.namespace, &args.selector) {
+    match rule.external_plan(&args.namespace, &args.selector, &Resources::default()) {
         Ok(plan) => {
             plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;
             writeln!(out)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::yaml::MAX_FILE_BYTES;
 use super::*;
 use crate::backend::Auth;
-use crate::metric::{Namespace, Selector};
+use crate::metric::{Namespace, Resources, Selector};
 use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode, Situation};
 use crate::syntax::BaseUrl;
 
@@ -102,7 +102,7 @@ fn omitted_keys_have_their_default() {
     assert_eq!(rule.max_age, Duration::from_secs(10));
     assert_eq!(rule.policies, crate::rules::Policies::default());
     let (namespace, selector) = (Namespace::parse("shop").unwrap(), "app=web".parse::<Selector>().unwrap());
-    let query = rule.external_plan(&namespace, &selector).unwrap().queries.remove(0);
+    let query = rule.external_plan(&namespace, &selector, &Resources::default()).unwrap().queries.remove(0);
     assert!(
         query.promql.contains(r#"namespace="shop""#) && query.promql.contains(r#"app="web""#),
         "{}",

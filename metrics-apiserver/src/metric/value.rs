@@ -8,7 +8,7 @@ use super::quantity::Quantity;
 /// One element of the result of an instant query; its value may be NaN or infinite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The series' labels without `__name__`: a query may keep it, but it does not describe what is measured.
+    /// The series' labels, with `__name__` if the query keeps it.
     pub labels: Labels,
     /// The value as Prometheus sent it.
     pub value: f64,

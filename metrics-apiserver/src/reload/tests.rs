@@ -20,7 +20,7 @@ use crate::backend::Backends;
 use crate::cache::{Cache, Limits, Owner, Query, QuerySource as _};
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::config;
-use crate::metric::{MetricId, MetricName, Namespace, Selector};
+use crate::metric::{MetricId, MetricName, Namespace, Resources, Selector};
 use crate::readiness::{Endpoint, Readiness};
 use crate::rules::BackendName;
 use crate::testkit::{Ca, FakeSource, reading, scrape};
@@ -164,7 +164,11 @@ impl Scene {
         assert!(self.read(name).await);
         let catalog = self.catalog.current();
         let rule = catalog.rule(&MetricId::external(&MetricName::parse(name).unwrap())).unwrap();
-        let query = rule.external_plan(&namespace(), &Selector::default()).unwrap().queries.remove(0);
+        let query = rule
+            .external_plan(&namespace(), &Selector::default(), &Resources::default())
+            .unwrap()
+            .queries
+            .remove(0);
         assert!(self.caches(&query));
         query
     }

@@ -9,7 +9,7 @@ use super::plan::BackendName;
 use super::promql::Expr;
 use super::promql::QueryTemplate;
 use super::rule::Rule;
-use crate::metric::{MetricName, Namespace, Selector};
+use crate::metric::{MetricName, Namespace, Resources, Selector};
 
 /// The size of the stack that the server parses with: the deepest tree allowed is walked here, too.
 const STACK: usize = 16 * 1024 * 1024;
@@ -54,7 +54,7 @@ fn binds(text: &str, template: QueryTemplate, namespace: &Namespace, selector: &
     let (Ok(name), backend) = (MetricName::parse("metric"), BackendName("default".into())) else { return };
     let query = NativeQuery::new(template, NamespaceMode::default(), SelectorMode::Inject);
     let Ok(rule) = query.map(|query| Rule::native(name, backend, query)) else { return };
-    let Ok(plan) = rule.external_plan(namespace, selector) else { return };
+    let Ok(plan) = rule.external_plan(namespace, selector, &Resources::default()) else { return };
     let [bound_query] = &plan.queries[..] else { unreachable!("a native rule has one query: {plan:?}") };
     let mut bound = vec![Matcher {
         label: "namespace".into(),

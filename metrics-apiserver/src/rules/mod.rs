@@ -17,4 +17,4 @@ pub use native::{NamespaceMode, NativeQuery, RuleError, SelectorMode};
 pub use plan::{BackendName, Group, Pick, Plan, PlanError, Query};
 pub use policy::{Combine, Fallback, Partial, Policies, Situation, ValueError};
 pub use promql::{Outline, PromqlError, QueryTemplate, ResultLabels, outline, with_large_stack};
-pub use rule::{DEFAULT_MAX_AGE, Rule};
+pub use rule::{CustomTarget, DEFAULT_MAX_AGE, Rule};

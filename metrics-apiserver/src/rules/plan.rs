@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::adapter::QueryError;
 use crate::metric::{ObjectRef, Sample};
 
 /// The name of one Prometheus-compatible server in the configuration.
@@ -85,7 +86,7 @@ impl Pick {
     }
 }
 
-/// Why the rule does not allow a request: the client's selector is at fault.
+/// Why a rule makes no query for a request. Mostly the client's selector is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A key that Prometheus cannot have as a label.
@@ -121,6 +122,12 @@ pub enum PlanError {
         /// The parameter, which is the label's name.
         name: String,
     },
+    /// A rule of prometheus-adapter makes no query.
+    #[error(transparent)]
+    Adapter(#[from] QueryError),
+    /// A native rule, which serves external metrics only.
+    #[error("the rule serves no custom metric")]
+    NotCustom,
     /// The query with namespace and selector would be too long.
     #[error("the query for this selector would be longer than {limit} bytes; use a shorter selector")]
     TooLong {

@@ -50,6 +50,8 @@ pub enum Fallback {
     /// An error; the HPA keeps its size.
     #[default]
     Error,
+    /// No items: an answer without values. For no data only; in any other situation it is an error.
+    Empty,
     /// This value.
     Value(Quantity),
     /// The last good reading, for a time after it became older than the rule's `maxAge`.
@@ -79,6 +81,8 @@ pub enum Combine {
     Single,
     /// Each series is an item.
     Items,
+    /// The last one that the backend returned.
+    Last,
     /// Their sum.
     Sum,
     /// Their arithmetic mean.
@@ -162,9 +166,18 @@ impl ValueError {
 }
 
 impl Policies {
-    /// The defaults of adapter rules: what prometheus-adapter does, except for numbers that a quantity cannot hold.
+    /// The defaults of prometheus-adapter's rules for custom metrics. Of several series of one object the last one
+    /// counts. Unlike there, no number is made of NaN, infinity, or what is too large.
     pub fn adapter() -> Self {
-        Self { result: Combine::Items, allow_negative: true, ..Self::default() }
+        Self { result: Combine::Last, allow_negative: true, ..Self::default() }
+    }
+
+    /// The defaults of prometheus-adapter's rules for external metrics: each series is an item, and no series are no
+    /// items.
+    pub fn adapter_external() -> Self {
+        let mut policies = Self { result: Combine::Items, ..Self::adapter() };
+        policies.fallbacks[Situation::NoData as usize] = Fallback::Empty;
+        policies
     }
 
     /// The fallback of a situation.
@@ -182,14 +195,18 @@ impl Policies {
     pub fn after_hold(&self) -> Self {
         let fallbacks = self.fallbacks.map(|fallback| match fallback {
             Fallback::Hold { then, .. } => then.map_or(Fallback::Error, Fallback::Value),
-            Fallback::Error | Fallback::Value(_) => fallback,
+            Fallback::Error | Fallback::Empty | Fallback::Value(_) => fallback,
         });
         Self { fallbacks, ..*self }
     }
 
     /// The values of these samples, without the rule's own values.
     pub fn measured(&self, samples: &[Sample]) -> Result<Vec<Value>, ValueError> {
-        let strict = Self { fallbacks: [Fallback::Error; Situation::COUNT], ..*self };
+        let fallbacks = self.fallbacks.map(|fallback| match fallback {
+            Fallback::Empty => Fallback::Empty,
+            Fallback::Error | Fallback::Value(_) | Fallback::Hold { .. } => Fallback::Error,
+        });
+        let strict = Self { fallbacks, ..*self };
         // Every value comes from a sample, so the time of the read is not used.
         strict.settle(samples, Timestamp::UNIX_EPOCH, &mut Vec::new())
     }
@@ -206,6 +223,9 @@ impl Policies {
         replaced: &mut Vec<ValueError>,
     ) -> Result<Vec<Value>, ValueError> {
         let Some(first) = samples.first() else {
+            if self.on(Situation::NoData) == Fallback::Empty {
+                return Ok(Vec::new());
+            }
             let quantity = self.replace(ValueError::NoData, replaced)?;
             return Ok(vec![Value { quantity, labels: Labels::new(), timestamp: now }]);
         };
@@ -214,6 +234,7 @@ impl Policies {
                 return Err(ValueError::SeveralSeries { count: samples.len() });
             }
             Combine::Single | Combine::Items => return self.items(samples, now, replaced),
+            Combine::Last => return self.items(&samples[samples.len() - 1..], now, replaced),
             Combine::Sum => sum(samples),
             #[expect(clippy::cast_precision_loss, reason = "an answer has far fewer than 2^53 samples")]
             Combine::Avg => sum(samples) / samples.len() as f64,
@@ -281,7 +302,7 @@ impl Policies {
                 }
                 Ok(quantity)
             }
-            Some(Fallback::Error | Fallback::Hold { .. }) | None => Err(error),
+            Some(Fallback::Error | Fallback::Empty | Fallback::Hold { .. }) | None => Err(error),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adapter::{AdapterRule, Objects};
 use super::native::NativeQuery;
 use super::plan::{BackendName, Pick, Plan, PlanError, Query};
 use super::policy::Policies;
-use crate::metric::{MetricName, Namespace, Selector};
+use crate::metric::{MetricName, Namespace, ObjectRef, ResourceInfo, Resources, Selector};
 
 /// How old a reading may be by default: two thirds of the HPA's interval of 15 s.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
@@ -30,9 +31,22 @@ pub struct Rule {
 }
 
 /// Where the text of the queries comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Source {
     Native(NativeQuery),
+    /// A rule of prometheus-adapter, and one of the series that it takes.
+    Series(Arc<AdapterRule>, Arc<str>),
+}
+
+/// The objects that a custom metric is read for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomTarget {
+    /// Their resource.
+    pub resource: Arc<ResourceInfo>,
+    /// Their namespace; none for cluster-scoped objects.
+    pub namespace: Option<Namespace>,
+    /// Their names, each once; the answer has this order.
+    pub names: Vec<Arc<str>>,
 }
 
 impl Rule {
@@ -46,24 +60,90 @@ impl Rule {
         Self { name, backend, policies, max_age: DEFAULT_MAX_AGE, owner: Arc::default(), source }
     }
 
-    /// The query of a native rule.
-    pub fn native_query(&self) -> Option<&NativeQuery> {
-        let Source::Native(query) = &self.source;
-        Some(query)
+    /// The metric `name` of a series that a rule of prometheus-adapter takes.
+    pub fn series(rule: &Arc<AdapterRule>, name: MetricName, series: Arc<str>) -> Self {
+        Self {
+            name,
+            backend: rule.backend.clone(),
+            policies: rule.policies,
+            max_age: rule.max_age,
+            owner: Arc::clone(&rule.owner),
+            source: Source::Series(Arc::clone(rule), series),
+        }
     }
 
-    /// Takes the place of `before`, and keeps its owner if both make the same queries.
+    /// The query of a native rule.
+    pub fn native_query(&self) -> Option<&NativeQuery> {
+        match &self.source {
+            Source::Native(query) => Some(query),
+            Source::Series(..) => None,
+        }
+    }
+
+    /// The rule of prometheus-adapter that it is made of.
+    pub fn adapter_rule(&self) -> Option<&Arc<AdapterRule>> {
+        match &self.source {
+            Source::Native(_) => None,
+            Source::Series(rule, _) => Some(rule),
+        }
+    }
+
+    /// Whether the labels of its values include the name of the series, if the query keeps it. A rule of
+    /// prometheus-adapter hands all labels on.
+    pub const fn keeps_series_name(&self) -> bool {
+        matches!(self.source, Source::Series(..))
+    }
+
+    /// Takes the place of `before`, and keeps its owner if both make the same queries. The owner of a series' metric is
+    /// its adapter rule, which a reload keeps if it is the same.
     pub fn replace(&mut self, before: &Self) {
-        if self.backend == before.backend && self.source == before.source {
+        if let (Source::Native(query), Source::Native(known)) = (&self.source, &before.source)
+            && self.backend == before.backend
+            && query == known
+        {
             self.owner = Arc::clone(&before.owner);
         }
     }
 
-    /// How a read of this external metric in `namespace` with `selector` is answered.
-    pub fn external_plan(&self, namespace: &Namespace, selector: &Selector) -> Result<Plan, PlanError> {
-        let Source::Native(query) = &self.source;
-        let promql = query.promql(namespace, selector)?;
+    /// How a read of this external metric in `namespace` with `selector` is answered, in a cluster with these
+    /// resources.
+    pub fn external_plan(
+        &self,
+        namespace: &Namespace,
+        selector: &Selector,
+        resources: &Resources,
+    ) -> Result<Plan, PlanError> {
+        let promql = match &self.source {
+            Source::Native(query) => query.promql(namespace, selector)?,
+            Source::Series(rule, series) => {
+                rule.external_query(series, namespace.as_str(), selector, resources)?
+            }
+        };
         Ok(Plan { queries: vec![self.query(promql)?], pick: Pick::All })
+    }
+
+    /// How a read of this custom metric for these objects is answered, in a cluster with these resources. `selector` is
+    /// the metric's own: it selects series, not objects.
+    pub fn custom_plan(
+        &self,
+        target: &CustomTarget,
+        selector: &Selector,
+        resources: &Resources,
+    ) -> Result<Plan, PlanError> {
+        let Source::Series(rule, series) = &self.source else { return Err(PlanError::NotCustom) };
+        let CustomTarget { resource, namespace, names } = target;
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let objects =
+            Objects { resource, namespace: namespace.as_ref().map(Namespace::as_str), names: &names };
+        let promql = rule.custom_query(series, &objects, selector, resources)?;
+        let object = |name: &Arc<str>| ObjectRef {
+            resource: resource.resource.clone(),
+            namespace: namespace.clone(),
+            name: Arc::clone(name),
+        };
+        let objects = target.names.iter().map(object).collect();
+        let pick = Pick::ByLabel { label: rule.label_of(resource, resources)?, objects };
+        Ok(Plan { queries: vec![self.query(promql)?], pick })
     }
 
     fn query(&self, promql: String) -> Result<Query, PlanError> {

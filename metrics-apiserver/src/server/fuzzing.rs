@@ -8,6 +8,7 @@ use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::{Route, Target};
+use crate::answer::{CustomRequest, WantedObjects};
 use crate::api::{self, Documents, GROUPS, Group, Parameters, RequestError};
 use crate::authz::{Attributes, attributes_of};
 
@@ -44,11 +45,18 @@ fn path_is_read_once(path: &str, query: &str) {
         Err(RequestError::Timeout) => assert!(target.parameters.timeout.is_err(), "{context}"),
         Err(RequestError::Watch { .. }) => {
             // What kube-apiserver takes for a namespace's subresource is never a watch to it.
-            let is_watch = matches!(&rights, Attributes::Resource { verb, resource, .. }
-                if verb == "watch" || resource == "namespaces");
+            // Nor is a read of one object, as which it takes each read of a custom metric.
+            let is_watch = matches!(&rights, Attributes::Resource { verb, resource, group, .. }
+                if verb == "watch" || resource == "namespaces" || group == "custom.metrics.k8s.io");
             assert!(is_watch && group_of(&rights) == Some(target.resource), "{context}");
         }
-        Err(RequestError::Namespace(_) | RequestError::Metric(_) | RequestError::Selector(_)) => {
+        Err(
+            RequestError::Namespace(_)
+            | RequestError::Metric(_)
+            | RequestError::Selector(_)
+            | RequestError::MetricSelector(_)
+            | RequestError::ShortPath,
+        ) => {
             assert_eq!(group_of(&rights), Some(target.resource), "{context}");
         }
         Err(RequestError::UnknownPath) => assert_eq!(target.resource, "unknown", "{context}"),
@@ -82,19 +90,17 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
         unreachable!("a read is about a resource: {context}")
     };
     assert!(group_of(rights).is_some(), "{context}");
+    let path = match request {
+        api::Request::External { namespace, metric, .. } => {
+            format!("namespaces/{}/{}", escaped(namespace.as_str()), escaped(metric.as_str()))
+        }
+        api::Request::Custom { request, .. } => path_of_custom(request),
+    };
+    let again = format!("/apis/{group}/{version}/{path}");
+    let reread = Target::parse(&DOCUMENTS, &again, query);
+    assert!(matches!(&reread.route, Ok(Route::Read(same)) if same == request), "{context}; {reread:?}");
     match request {
         api::Request::External { namespace: served, metric, .. } => {
-            let escaped = |text| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            let again = format!(
-                "/apis/{group}/{version}/namespaces/{}/{}",
-                escaped(served.as_str()),
-                escaped(metric.as_str())
-            );
-            let reread = Target::parse(&DOCUMENTS, &again, query);
-            assert!(
-                matches!(&reread.route, Ok(Route::Read(same)) if same == request),
-                "{context}; {reread:?}"
-            );
             assert_eq!(namespace.as_deref(), Some(served.as_str()), "{context}");
             // kube-apiserver takes these two for a namespace's subresources and asks for the right to those.
             if !matches!(metric.as_str(), "status" | "finalize") {
@@ -103,6 +109,41 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
                 assert!(subresource.is_none() && (narrowed || name.is_none()), "{context}");
             }
         }
+        api::Request::Custom { request, .. } => {
+            let (object, metric) = (object_of(request), request.metric.as_str());
+            let rights = (verb.as_str(), namespace.as_deref(), resource.as_str(), name.as_deref());
+            let (expected, expected_subresource) = match (&request.namespace, &*request.resource) {
+                (None, "namespaces") => (("get", Some(object), "metrics", Some(metric)), None),
+                (served, of) => {
+                    let served = served.as_ref().map(crate::metric::Namespace::as_str);
+                    (("get", served, of, Some(object)), Some(metric))
+                }
+            };
+            assert_eq!((rights, subresource.as_deref()), (expected, expected_subresource), "{context}");
+        }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn object_of(request: &CustomRequest) -> &str {
+    match &request.objects {
+        WantedObjects::Named(name) => name,
+        WantedObjects::Selected(_) => "*",
+    }
+}
+
+fn path_of_custom(request: &CustomRequest) -> String {
+    let (resource, metric) = (escaped(&request.resource), escaped(request.metric.as_str()));
+    let object = escaped(object_of(request));
+    match &request.namespace {
+        Some(namespace) => {
+            format!("namespaces/{}/{resource}/{object}/{metric}", escaped(namespace.as_str()))
+        }
+        None if *request.resource == *"namespaces" => format!("namespaces/{object}/metrics/{metric}"),
+        None => format!("{resource}/{object}/{metric}"),
     }
 }
 
@@ -114,6 +155,8 @@ fn query_is_read_once(query: &str) {
         Err(_) => assert!(!timeout.is_empty(), "{query:?}"),
     }
     assert_eq!(parameters.label_selector, first(query, "labelSelector").unwrap_or_default(), "{query:?}");
+    let metric_selector = first(query, "metricLabelSelector").unwrap_or_default();
+    assert_eq!(parameters.metric_label_selector, metric_selector, "{query:?}");
     assert_eq!(parameters.pretty.is_some(), first(query, "pretty").is_some(), "{query:?}");
     let verb = if parameters.watch { "watch" } else { "list" };
     for group in GROUPS {

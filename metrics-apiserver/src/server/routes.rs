@@ -167,6 +167,7 @@ mod tests {
             Ok(Route::Read(api::Request::External { namespace, metric, selector })) => {
                 format!("{namespace} {metric} {selector}")
             }
+            Ok(Route::Read(api::Request::Custom { request, .. })) => request.metric.to_string(),
             Err(error) => format!("{error:?}"),
         };
         (route, target.resource)
@@ -193,6 +194,13 @@ mod tests {
         check("/openapi/v3", "/openapi/v3", "openapi");
         let document = "/openapi/v3/apis/external.metrics.k8s.io/v1beta1";
         check(document, document, "openapi");
+        for version in ["v1beta1", "v1beta2"] {
+            let custom = format!("/apis/custom.metrics.k8s.io/{version}");
+            check(&custom, &custom, "discovery");
+            check(&format!("{custom}/namespaces/shop/pods/*/m:rate"), "m:rate", "custommetrics");
+            check(&format!("{custom}/namespaces/shop/pods/m"), "UnknownPath", "unknown");
+            check(&format!("{custom}/namespaces/shop/m"), "ShortPath", "custommetrics");
+        }
         check("/version", "/version", "version");
         check("/metrics", "metrics", "metrics");
         check("/healthz", "Healthz None", "health");

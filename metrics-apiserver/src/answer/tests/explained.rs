@@ -5,7 +5,7 @@ use tokio::time::advance;
 use super::*;
 use crate::api::{Error, Status};
 use crate::config::{self, Source};
-use crate::metric::{GroupResource, ObjectRef};
+use crate::metric::{GroupResource, ObjectRef, Resources};
 use crate::rules::{Combine, Pick, ValueError};
 use crate::testkit::scrape;
 
@@ -34,7 +34,9 @@ impl Fixture {
             |name: &&str| ObjectRef { resource: resource.clone(), namespace: None, name: (*name).into() };
         let pick = Pick::ByLabel { label: "pod".into(), objects: pods.iter().map(object).collect() };
         let (namespace, name) = (Namespace::parse("shop").unwrap(), MetricName::parse("m").unwrap());
-        let plan = |rule: &Rule| Ok(Plan { pick, ..rule.external_plan(&namespace, &"".parse().unwrap())? });
+        let plan = |rule: &Rule| {
+            Ok(Plan { pick, ..rule.external_plan(&namespace, &"".parse().unwrap(), &Resources::default())? })
+        };
         let (id, deadline) = (MetricId::external(&name), Instant::now() + SECOND);
         self.answers.answer(&id, &name, &namespace, plan, deadline).await.groups.unwrap()
     }

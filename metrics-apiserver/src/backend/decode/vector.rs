@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::envelope::Envelope;
 use super::error::DecodeError;
-use super::labels::{NAME_LABEL, SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
+use super::labels::{SERIES_LABELS_LIMIT, SERIES_LABELS_MAX, Str};
 use crate::backend::annotations::Annotations;
 use crate::metric::{Labels, Packing, Sample};
 
@@ -171,7 +171,7 @@ struct Series<'a> {
 
 impl Series<'_> {
     fn sample(self) -> Result<Sample, &'static str> {
-        self.value.ok_or("a series has no value")?.sample(self.metric.0.pack().without(NAME_LABEL))
+        self.value.ok_or("a series has no value")?.sample(self.metric.0.pack())
     }
 }
 

@@ -21,7 +21,11 @@ impl Check<'_, '_, '_> {
         let query = self.template(&written.metrics_query);
         let (section, problems) = (&written.section, &mut *self.reader.problems);
         let backend = self.backends.of(section, problems);
-        let policies = policies(section, Policies::adapter(), problems);
+        let defaults = match api {
+            Api::Custom => Policies::adapter(),
+            Api::External => Policies::adapter_external(),
+        };
+        let policies = policies(section, defaults, problems);
         let max_age = max_age(section, problems).unwrap_or(DEFAULT_MAX_AGE);
         let is_namespaced = written.resources.namespaced.as_ref().is_none_or(|(_, namespaced)| *namespaced);
         Some(AdapterRule {

@@ -192,3 +192,39 @@ fn no_situation_is_missing_from_a_table_of_fallbacks() {
     }
     assert!(!Policies::default().hold());
 }
+
+#[test]
+fn an_adapter_rule_serves_the_last_series_and_negative_values_but_no_number_that_is_none() {
+    let policies = Policies::adapter();
+    assert_eq!(milli(&policies, &[1.0, f64::NAN, -2.5]), Ok(vec![-2500]));
+    assert_eq!(milli(&policies, &[1.0, f64::NAN]), Err(ValueError::NotANumber));
+    assert_eq!(milli(&policies, &[]), Err(ValueError::NoData));
+    let external = Policies::adapter_external();
+    assert_eq!(milli(&external, &[1.0, -2.5]), Ok(vec![1000, -2500]));
+    for policies in [policies, external] {
+        assert_eq!(milli(&policies, &[f64::NAN]), Err(ValueError::NotANumber));
+        assert_eq!(milli(&policies, &[f64::NEG_INFINITY]), Err(ValueError::Infinite("-Inf")));
+        assert_eq!(milli(&policies, &[1e16]), Err(ValueError::TooLarge));
+    }
+}
+
+#[test]
+fn an_external_adapter_rule_without_data_has_no_items_and_they_count_as_measured() {
+    let external = Policies::adapter_external();
+    assert_eq!(settle(&external, &[]), Ok((vec![], vec![])));
+    assert_eq!(external.measured(&[]), Ok(vec![]));
+    assert!(!external.hold());
+    assert_eq!(external.after_hold(), external);
+}
+
+#[test]
+fn only_no_data_can_be_empty() {
+    for situation in Situation::ALL {
+        let policies = Policies::default().with(situation, Fallback::Empty);
+        if let Some((values, error)) = cause_of(situation) {
+            let expected = if situation == Situation::NoData { Ok(vec![]) } else { Err(error) };
+            assert_eq!(milli(&policies, &values), expected, "{situation:?}");
+            assert_eq!(policies.measured(&samples(&values)).map(|values| values.len()), expected.map(|_| 0));
+        }
+    }
+}

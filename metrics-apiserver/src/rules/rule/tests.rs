@@ -11,7 +11,11 @@ fn rule(query: &str, namespace: NamespaceMode, selector: SelectorMode) -> Result
 }
 
 fn ask(rule: &Rule, selector: &str) -> Result<String, PlanError> {
-    let plan = rule.external_plan(&Namespace::parse("ns").unwrap(), &selector.parse().unwrap())?;
+    let plan = rule.external_plan(
+        &Namespace::parse("ns").unwrap(),
+        &selector.parse().unwrap(),
+        &Resources::default(),
+    )?;
     let [query] = &plan.queries[..] else { panic!("one query, not {plan:?}") };
     assert_eq!(plan.pick, Pick::All);
     assert_eq!(query.backend, BackendName("default".into()));
@@ -139,4 +143,98 @@ fn the_length_of_a_query_is_bounded() {
     let error = ask(&rule, &format!("a in ({values})"));
     assert_eq!(error, Err(PlanError::TooLong { limit: 256 * 1024 }));
     assert!(ask(&rule, "a=b").is_ok());
+}
+
+mod series {
+    use super::super::super::adapter::{Naming, Override, ResourceLabels, Template};
+    use super::super::super::policy::Combine;
+    use super::*;
+    use crate::metric::{GroupResource, Scope};
+
+    fn info(resource: &str, singular: &str, scope: Scope) -> Arc<ResourceInfo> {
+        Arc::new(ResourceInfo {
+            resource: GroupResource { resource: resource.into(), group: "".into() },
+            singular: singular.into(),
+            kind: singular.into(),
+            version: "v1".into(),
+            scope,
+        })
+    }
+
+    fn cluster() -> Resources {
+        let namespaces = info("namespaces", "namespace", Scope::Cluster);
+        Resources::new(vec![namespaces, info("pods", "pod", Scope::Namespaced)])
+    }
+
+    fn adapter_rule(query: &str) -> Arc<AdapterRule> {
+        let label = |name: &str| Override { label: name.into(), resource: name.into(), group: "".into() };
+        Arc::new(AdapterRule {
+            series_query: "http_requests_total".into(),
+            naming: Naming::parse(Vec::new(), "", "").unwrap(),
+            resources: ResourceLabels::parse(vec![label("namespace"), label("pod")], "").unwrap(),
+            namespaced: true,
+            query: Template::parse(query).unwrap(),
+            backend: BackendName("b".into()),
+            policies: Policies::adapter(),
+            max_age: Duration::from_secs(7),
+            owner: Arc::default(),
+        })
+    }
+
+    fn metric(rule: &Arc<AdapterRule>) -> Rule {
+        Rule::series(rule, MetricName::parse("http_requests").unwrap(), "http_requests_total".into())
+    }
+
+    fn target(names: &[&str]) -> CustomTarget {
+        CustomTarget {
+            resource: info("pods", "pod", Scope::Namespaced),
+            namespace: Some(Namespace::parse("shop").unwrap()),
+            names: names.iter().map(|name| (*name).into()).collect(),
+        }
+    }
+
+    const QUERY: &str = "sum(rate(<<.Series>>{<<.LabelMatchers>>}[2m])) by (<<.GroupBy>>)";
+
+    #[test]
+    fn the_metric_of_a_series_has_what_its_rule_has() {
+        let rule = adapter_rule(QUERY);
+        let metric = metric(&rule);
+        assert_eq!((metric.max_age, &metric.backend), (rule.max_age, &rule.backend));
+        assert_eq!(metric.policies.result, Combine::Last);
+        assert!(Arc::ptr_eq(&metric.owner, &rule.owner));
+        assert!(metric.native_query().is_none() && Arc::ptr_eq(metric.adapter_rule().unwrap(), &rule));
+    }
+
+    #[test]
+    fn the_plan_of_a_custom_metric_asks_for_all_objects_at_once_and_gives_each_its_samples() {
+        let plan = metric(&adapter_rule(QUERY));
+        let plan = plan.custom_plan(&target(&["a", "b"]), &"verb=GET".parse().unwrap(), &cluster()).unwrap();
+        let promql = r#"sum(rate(http_requests_total{verb="GET",namespace="shop",pod=~"a|b"}[2m])) by (pod)"#;
+        assert_eq!(plan.queries, [Query { backend: BackendName("b".into()), promql: promql.into() }]);
+        let Pick::ByLabel { label, objects } = plan.pick else { panic!("the samples are told apart") };
+        let names: Vec<_> =
+            objects.iter().map(|object| (&*object.resource.resource, &*object.name)).collect();
+        assert_eq!((&*label, names), ("pod", vec![("pods", "a"), ("pods", "b")]));
+    }
+
+    #[test]
+    fn the_plan_of_an_external_metric_takes_all_samples() {
+        let plan = metric(&adapter_rule(QUERY));
+        let plan = plan.external_plan(&Namespace::parse("shop").unwrap(), &Selector::default(), &cluster());
+        let plan = plan.unwrap();
+        let promql = r#"sum(rate(http_requests_total{namespace="shop"}[2m])) by ()"#;
+        assert_eq!((&*plan.queries[0].promql, plan.pick), (promql, Pick::All));
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_query_says_why() {
+        let custom = |rule: &Rule, selector: &str, resources: &Resources| {
+            rule.custom_plan(&target(&["a"]), &selector.parse().unwrap(), resources).unwrap_err()
+        };
+        let metric = metric(&adapter_rule(QUERY));
+        assert!(matches!(custom(&metric, "a>1", &cluster()), PlanError::Adapter(_)));
+        assert!(matches!(custom(&metric, "", &Resources::default()), PlanError::Adapter(_)));
+        let native = rule("queue", NamespaceMode::default(), SelectorMode::default()).unwrap();
+        assert_eq!(custom(&native, "", &cluster()), PlanError::NotCustom);
+    }
 }

@@ -41,7 +41,8 @@ fn a_vector_is_read_with_labels_and_time() {
     let samples = samples(body.as_bytes()).unwrap();
     assert_eq!(samples.len(), 2);
     assert_eq!(samples[0].labels.get("pod"), Some("a\"bé"));
-    assert_eq!(samples[0].labels.iter().len(), 1, "the metric's name is none");
+    assert_eq!(samples[0].labels.get("__name__"), Some("up"), "the rule decides whether it is a label");
+    assert_eq!(samples[0].labels.iter().len(), 2);
     assert_eq!(samples[0].value.to_string(), "0.00000015");
     assert_eq!(samples[0].timestamp.as_millisecond(), 1_435_781_451_781);
     assert_eq!(samples[0].timestamp.subsec_nanosecond(), 781_000_000);
