@@ -10,7 +10,7 @@ use super::series::example_series;
 use crate::config::AdapterRules;
 use crate::metric::{Resources, Scope};
 use crate::rules::adapter::{AdapterRule, Objects, QueryError, ResourceRule};
-use crate::rules::{BackendName, Policies, ResultLabels, outline};
+use crate::rules::{BackendName, Combine, ResultLabels, outline};
 
 /// Rules whose sample requests are shown unless all are wanted: more do not fit on a screen.
 const SHOWN: usize = 10;
@@ -151,7 +151,7 @@ fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warning
                        `{a=\"b\",<<.LabelMatchers>>}`";
         return warnings.add(path, message.to_owned());
     }
-    let several = rule.policies.result == Policies::adapter().result;
+    let several = matches!(rule.policies.result, Combine::Last | Combine::Items);
     match outline(promql) {
         Err(error) => warnings.add(path, error.message),
         Ok(outline) => {
