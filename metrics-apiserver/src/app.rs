@@ -17,19 +17,16 @@ use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, Discovered, ServedCatalog};
-use crate::cli::Options;
-use crate::config::{self, Config};
-use crate::objects::Objects;
+use crate::cli::{AdapterOptions, Options};
+use crate::config::{self, Config, DefaultBackend};
+use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
 use crate::reload::{self, Reload, Sighup};
 use crate::series::{self, Series};
 use crate::server;
 use crate::shutdown::{self, Ending};
 use crate::telemetry::{self, Exporting};
-use crate::tls::{self, ServingCertificate};
-
-/// prometheus-adapter's default of `--metrics-relist-interval`.
-const RELIST_INTERVAL: Duration = Duration::from_secs(600);
+use crate::tls;
 
 /// Everything that serves, created and bound, but not serving yet.
 struct App {
@@ -74,25 +71,34 @@ impl App {
     /// Creates every part and binds the port. Files are read and kube-apiserver is asked for its CA bundles before, so
     /// a server that cannot work never listens.
     async fn build(options: Options, sighup: Sighup, mut registry: Registry) -> anyhow::Result<Self> {
-        let config = config::load(&options.config)?;
+        let default_backend = options.prometheus.default_backend()?;
+        let config = config::load(&options.config, Some(&default_backend))?;
         for warning in options.warnings().iter().chain(&config.warnings) {
             tracing::warn!("{warning}");
         }
+        if let Some(error) = options.adapter.error_with_rules().filter(|_| !config.adapter.custom.is_empty())
+        {
+            return Err(anyhow!(error));
+        }
         let readiness = Readiness::default();
         let mut background = JoinSet::new();
+        let [authn, authz] = options.kubeconfigs();
+        let lister = options.adapter.lister_kubeconfig.as_deref().or(options.kubeconfig.as_deref());
+        let [authn_client, authz_client, lister] = kubernetes::clients([authn, authz, lister]).await?;
+        let objects = Arc::new(Objects::of_cluster(lister, objects_options(&options), &mut registry));
         let Answering { answers, cache, backends, series, reload } =
-            answering(&options, config, &readiness, &mut registry)?;
+            answering(&options, default_backend, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
+        background.spawn(Arc::clone(&series).follow_resources());
         background.spawn(series.run());
         background.spawn(reload.run(sighup));
-        let [authn_client, authz_client] = kubernetes::clients(options.kubeconfigs()).await?;
         let reviews = Reviews::register(&mut registry);
         let authenticator =
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
-        let tls = serving_tls(options.tls, &mut registry, &mut background)?;
+        let tls = serving_tls(&options.tls, &mut registry, &mut background)?;
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, tls, &options.server)
@@ -141,6 +147,11 @@ async fn first_failure(background: &mut JoinSet<()>) -> anyhow::Error {
     std::future::pending().await
 }
 
+fn objects_options(options: &Options) -> objects::Options {
+    let AdapterOptions { client_qps, client_burst, discovery_interval, .. } = options.adapter;
+    objects::Options::new(client_qps, client_burst, discovery_interval)
+}
+
 /// What answers reads, and what keeps it up to date with the configuration file.
 struct Answering {
     answers: Arc<Answers>,
@@ -152,7 +163,9 @@ struct Answering {
 
 fn answering(
     options: &Options,
+    default_backend: DefaultBackend,
     config: Config,
+    objects: Arc<Objects>,
     readiness: &Readiness,
     registry: &mut Registry,
 ) -> anyhow::Result<Answering> {
@@ -164,7 +177,6 @@ fn answering(
     cache.register(registry);
     let (file, series_rules) = reload::sources(rules, groups, &adapter);
     let catalog = Arc::new(ServedCatalog::new(Catalog::merge(Arc::new(file), Discovered::new())));
-    let objects = Arc::<Objects>::default();
     let answers =
         Arc::new(Answers::new(Arc::clone(&catalog), Arc::clone(&cache), Arc::clone(&objects), registry));
     let parts = series::Parts {
@@ -172,11 +184,15 @@ fn answering(
         objects,
         catalog: Arc::clone(&catalog),
         readiness: readiness.clone(),
-        options: series::Options { relist_interval: RELIST_INTERVAL, max_age: RELIST_INTERVAL },
+        options: series::Options {
+            relist_interval: options.adapter.metrics_relist_interval,
+            max_age: options.adapter.max_age(),
+        },
     };
     let series = Series::new(parts, series_rules, registry);
     let parts = reload::Parts {
         file: options.config.clone(),
+        default_backend: Some(default_backend),
         catalog,
         series: Arc::clone(&series),
         backends: Arc::clone(&backends),
@@ -205,14 +221,13 @@ async fn authenticator(
 }
 
 fn serving_tls(
-    options: tls::Options,
+    options: &tls::Options,
     registry: &mut Registry,
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<rustls::ServerConfig> {
-    let certificate = ServingCertificate::load(options.cert_file, options.key_file)
-        .context("cannot load the serving certificate")?;
-    let certificate = Arc::new(certificate);
-    certificate.register(registry);
-    background.spawn(Arc::clone(&certificate).poll_files());
-    tls::server_config(certificate, options.min_version).context("cannot set up TLS")
+    let certificates = tls::Certificates::load(options).context("cannot load the serving certificate")?;
+    let certificates = Arc::new(certificates);
+    certificates.register(registry);
+    background.spawn(Arc::clone(&certificates).poll_files());
+    tls::server_config(certificates, options).context("cannot set up TLS")
 }

@@ -267,4 +267,55 @@ mod tests {
         assert!(served.current().rule(&metric).is_none());
         assert_eq!((before.generation(), served.current().generation()), (1, 2));
     }
+
+    fn series() -> Entry {
+        let rule = crate::testkit::adapter_rule("up");
+        let name = MetricName::parse("found").unwrap();
+        (MetricId::external(&name), Arc::new(Rule::series(&rule, name, "up".into())))
+    }
+
+    #[test]
+    fn the_metrics_of_series_are_replaced_beside_the_file_s_and_only_a_change_is_a_new_generation() {
+        let served = ServedCatalog::new(Catalog::new(vec![rule("a", "up")]));
+        let (metric, rule) = series();
+        let discovered = || Discovered::from([(metric.clone(), Arc::clone(&rule))]);
+        assert!(served.replace_discovered(discovered()));
+        assert!(!served.replace_discovered(discovered()));
+        let catalog = served.current();
+        assert_eq!((catalog.generation(), catalog.entries().len()), (2, 2));
+        assert!(served.replace_discovered(Discovered::from([series()])), "another rule");
+        assert!(served.replace_discovered(Discovered::new()));
+        assert_eq!((served.current().generation(), served.current().entries().len()), (4, 1));
+    }
+
+    #[test]
+    fn the_metrics_of_each_api_are_listed() {
+        let (metric, rule) = series();
+        let resource = GroupResource { resource: "pods".into(), group: "".into() };
+        let custom = MetricId::Custom {
+            resource,
+            scope: Scope::Namespaced,
+            name: MetricName::parse("Found").unwrap(),
+        };
+        let discovered = Discovered::from([(custom, Arc::clone(&rule)), (metric, rule)]);
+        let file = FilePart { custom: true, ..FilePart::native(vec![crate::testkit::rule("Native", "up")]) };
+        let catalog = Catalog::merge(Arc::new(file), discovered);
+        let external: Vec<_> = catalog.external_metrics().map(MetricName::as_str).collect();
+        assert_eq!(external, ["found", "Native"]);
+        let custom = catalog.custom_metrics();
+        let custom: Vec<_> =
+            custom.map(|(resource, scope, name)| format!("{resource}/{name} {scope:?}")).collect();
+        assert_eq!(custom, ["pods/Found Namespaced"]);
+        assert!(catalog.serves_custom() && catalog.serves_external() && catalog.resource().is_none());
+    }
+
+    #[test]
+    fn what_is_not_known_yet_is_said_for_each_api() {
+        let served = ServedCatalog::new(Catalog::default());
+        assert_eq!(served.pending(&id("a")), None);
+        served.set_pending(Pending { custom: Some("custom".into()), external: None });
+        assert_eq!(served.pending(&id("a")), None);
+        served.set_pending(Pending { custom: None, external: Some("external".into()) });
+        assert_eq!(served.pending(&id("a")).as_deref(), Some("external"));
+    }
 }

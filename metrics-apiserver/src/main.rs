@@ -22,7 +22,7 @@ fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Err(usage) => fail(EXIT_USAGE, &usage),
+        Err(usage) => fail(usage.exit_code, &usage),
     }
 }
 

@@ -411,7 +411,7 @@ macro_rules! variants {
         })*
 
         fn all_variants() -> BTreeSet<&'static str> {
-            [$($error::ALL),*].concat().into_iter().collect()
+            [$(<$error>::ALL),*].concat().into_iter().collect()
         }
     };
 }

@@ -12,12 +12,17 @@ use crate::files;
 /// The connect timeout; reviews limit their calls themselves.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The clients for authentication and for authorization: one client with its connections if the kubeconfigs are the
-/// same.
-pub(super) async fn clients([authn, authz]: [Option<&Path>; 2]) -> anyhow::Result<[Client; 2]> {
-    let first = client(authn).await?;
-    let second = if authz == authn { first.clone() } else { client(authz).await? };
-    Ok([first, second])
+/// A client for each of these kubeconfigs: one client with its connections for those that are the same.
+pub(super) async fn clients<const N: usize>(kubeconfigs: [Option<&Path>; N]) -> anyhow::Result<[Client; N]> {
+    let mut clients: Vec<Client> = Vec::with_capacity(N);
+    for (index, kubeconfig) in kubeconfigs.iter().enumerate() {
+        let same = kubeconfigs[..index].iter().position(|before| before == kubeconfig);
+        clients.push(match same {
+            Some(same) => clients[same].clone(),
+            None => client(*kubeconfig).await?,
+        });
+    }
+    clients.try_into().map_err(|_| anyhow!("not one client for each kubeconfig"))
 }
 
 /// A client by this kubeconfig, or by the in-cluster configuration. The messages of kube include their causes.

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 
 use super::ca::CaError;
 use super::headers::ProxyNames;
-use crate::syntax::{is_header_name, parse_duration};
+use crate::syntax::{is_header_name, parse_bool, parse_duration};
 
 /// The trusted CAs, and the cache of token reviews.
 #[derive(Debug, Clone, Default, Args)]
@@ -130,15 +130,6 @@ impl FrontProxyOptions {
 /// The items of a list without empty ones: `--flag=` is an empty list.
 fn items(list: &[String]) -> impl Iterator<Item = &str> {
     list.iter().map(|item| item.trim()).filter(|item| !item.is_empty())
-}
-
-/// Parses a boolean as Go's `strconv.ParseBool` does.
-fn parse_bool(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("must be true or false"),
-    }
 }
 
 /// Why a CA bundle cannot be loaded at start. Later failures are logged: the last good bundle stays in use.

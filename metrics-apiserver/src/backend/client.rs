@@ -15,7 +15,7 @@ use super::breaker::Breaker;
 use super::call::{CALLS_MAX, Call};
 use super::credentials::{Credentials, HttpSession};
 use super::decode::{self, DecodeError, Failure};
-use super::{Options, SetupError};
+use super::{Method, Options, SetupError};
 use crate::cache::{BackendName, Owner, QueryError};
 use crate::limit::ConcurrencyLimiter;
 use crate::syntax::BaseUrl;
@@ -69,6 +69,7 @@ pub(super) struct Client {
     pub(super) timeout: Duration,
     /// At least one.
     pub(super) servers: Vec<Server>,
+    method: Method,
     headers: HeaderMap,
     credentials: Arc<Credentials>,
 }
@@ -96,6 +97,7 @@ impl Client {
             name: name.clone(),
             timeout: options.timeout,
             servers: options.urls.iter().map(|url| Server::new(url, budget)).collect::<Result<_, _>>()?,
+            method: options.method,
             headers: headers(&options.headers)?,
             credentials: Arc::new(Credentials::new(name, options)?),
         })
@@ -158,10 +160,15 @@ impl Client {
     ) -> Result<Response, QueryError> {
         let parameters = call.parameters(allowed);
         let url = server.endpoint(C::PATH);
-        let request = if length(&parameters) <= URL_PARAMETERS_BYTES_MAX {
-            session.http.get(url).query(&parameters)
-        } else {
+        let is_form = match self.method {
+            Method::ByLength => length(&parameters) > URL_PARAMETERS_BYTES_MAX,
+            Method::Get => false,
+            Method::Post => true,
+        };
+        let request = if is_form {
             session.http.post(url).form(&parameters)
+        } else {
+            session.http.get(url).query(&parameters)
         };
         let request = request.headers(self.headers.clone()).header(ACCEPT_ENCODING, C::ACCEPT_ENCODING);
         let request = match &session.authorization {
@@ -172,12 +179,39 @@ impl Client {
             Some(value) => request.header("traceparent", value),
             None => request,
         };
-        let again = request.try_clone();
+        let (again, asked) = (request.try_clone(), Instant::now());
         let sent = match (request.send().await, again) {
             (Err(error), Some(again)) if is_cut_off(&error) => again.send().await,
             (sent, _) => sent,
         };
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let status = sent.as_ref().map_or(0, |response| response.status().as_u16());
+            self.log(C::PATH, &parameters, is_form, status, asked.elapsed());
+        }
         sent.map_err(|error| QueryError::Unavailable { detail: transport(error) })
+    }
+}
+
+impl Client {
+    /// Logs a call with its parameters, which contain the query. The status is 0 if there was no response.
+    fn log(
+        &self,
+        path: &str,
+        parameters: &[(&str, Cow<'_, str>)],
+        is_form: bool,
+        status: u16,
+        took: Duration,
+    ) {
+        let pairs: Vec<_> = parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        tracing::debug!(
+            backend = &*self.name.0,
+            http.method = if is_form { "POST" } else { "GET" },
+            http.path = path,
+            parameters = pairs.join("&"),
+            http.code = status,
+            duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "call answered"
+        );
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use super::call::CALLS_MAX;
-use super::{Auth, Identity, Options, SetupError};
+use super::{Auth, FileOrData, Options, SetupError, server_name};
 use crate::cache::BackendName;
 use crate::causes::causes;
 use crate::files::{self, CREDENTIAL_BYTES_MAX, WatchedFiles};
@@ -79,8 +79,11 @@ impl Credentials {
         // reqwest panics without one. Fails if there is one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (mut files, mut contents) = (options.files(), Contents::default());
+        for kind in Kind::ALL {
+            contents.set(kind, &[], &options);
+        }
         for (kind, files) in &mut files {
-            contents.set(*kind, &files.read()?);
+            contents.set(*kind, &files.read()?, &options);
         }
         let current = ArcSwap::from_pointee(HttpSession::open(&options, contents, None)?);
         let poll = PollState { files, polled_at: Instant::now(), refused_at: None, trial: None };
@@ -185,7 +188,7 @@ impl HttpSession {
         options: &Options,
     ) -> Result<Arc<Self>, SetupError> {
         let mut contents = self.contents.clone();
-        contents.set(kind, new);
+        contents.set(kind, new, options);
         if contents == self.contents {
             return Ok(Arc::clone(self));
         }
@@ -212,36 +215,47 @@ fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(CALLS_MAX);
-    if let Some(path) = &options.ca_file {
-        let certs = Certificate::from_pem_bundle(&contents.ca).map_err(SetupError::Tls)?;
+    if options.insecure_skip_tls_verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    } else if let Some(ca) = &options.ca {
+        let certs = Certificate::from_pem_bundle(&contents.ca).map_err(tls)?;
         if certs.is_empty() {
-            return Err(SetupError::Content { path: path.clone(), problem: "contains no certificate" });
+            return Err(SetupError::Content { origin: ca.clone(), problem: "contains no certificate" });
         }
         builder = builder.tls_certs_only(certs);
+        if let Some(name) = &options.server_name {
+            let config = server_name::client_config(name, &contents.ca, &contents.identity).map_err(tls)?;
+            return builder.tls_backend_preconfigured(config).build().map_err(tls);
+        }
     } else if !options.urls.iter().any(BaseUrl::is_https) {
         // The system's CAs are not needed, and an image from scratch has none.
         builder = builder.tls_certs_only([]);
     }
     if options.identity.is_some() {
-        builder = builder.identity(reqwest::Identity::from_pem(&contents.identity).map_err(SetupError::Tls)?);
+        builder = builder.identity(reqwest::Identity::from_pem(&contents.identity).map_err(tls)?);
     }
-    builder.build().map_err(SetupError::Tls)
+    builder.build().map_err(tls)
+}
+
+fn tls(error: impl std::error::Error + Send + Sync + 'static) -> SetupError {
+    SetupError::Tls(Box::new(error))
 }
 
 fn authorization(auth: &Auth, secret: &[u8]) -> Result<Option<HeaderValue>, SetupError> {
-    let (path, value) = match auth {
+    let (origin, value) = match auth {
         Auth::None => return Ok(None),
-        Auth::BearerTokenFile(path) => (path, [b"Bearer ", secret.trim_ascii()].concat()),
-        Auth::Basic { username, password_file } => {
+        Auth::Bearer(token) => (token, [b"Bearer ", secret.trim_ascii()].concat()),
+        Auth::Basic { username, password } => {
             let pair = [username.as_bytes(), b":", trim_line_end(secret)].concat();
-            (password_file, format!("Basic {}", STANDARD.encode(pair)).into_bytes())
+            (password, format!("Basic {}", STANDARD.encode(pair)).into_bytes())
         }
     };
-    if secret.trim_ascii().is_empty() {
-        return Err(SetupError::Content { path: path.clone(), problem: "is empty" });
+    // A file may not have been written yet; a URL may have a user name without a password.
+    if secret.trim_ascii().is_empty() && origin.path().is_some() {
+        return Err(SetupError::Content { origin: origin.clone(), problem: "is empty" });
     }
     let mut value = HeaderValue::from_bytes(&value).map_err(|_| SetupError::Content {
-        path: path.clone(),
+        origin: origin.clone(),
         problem: "contains a character that is not valid in an HTTP header",
     })?;
     value.set_sensitive(true);
@@ -256,30 +270,44 @@ fn trim_line_end(mut secret: &[u8]) -> &[u8] {
     secret
 }
 
+impl Kind {
+    const ALL: [Self; 3] = [Self::Ca, Self::Identity, Self::Secret];
+}
+
 impl Contents {
-    fn set(&mut self, kind: Kind, new: &files::Contents) {
+    /// Sets the contents of one kind: what is `new` in its files, and the data that are in no file.
+    fn set(&mut self, kind: Kind, new: &[Vec<u8>], options: &Options) {
         let content = match kind {
             Kind::Ca => &mut self.ca,
             Kind::Identity => &mut self.identity,
             Kind::Secret => &mut self.secret,
         };
-        // A certificate and its key in one PEM text.
-        *content = new.join(&b'\n');
+        let data = options.sources(kind).into_iter().filter_map(|source| match source {
+            FileOrData::Data(data) => Some(data.0.as_slice()),
+            FileOrData::File(_) => None,
+        });
+        // A certificate and its key in one PEM text, in any order.
+        *content = data.chain(new.iter().map(Vec::as_slice)).collect::<Vec<_>>().join(&b'\n');
     }
 }
 
 impl Options {
+    /// What makes up one kind.
+    fn sources(&self, kind: Kind) -> Vec<&FileOrData> {
+        match kind {
+            Kind::Ca => self.ca.iter().collect(),
+            Kind::Identity => self.identity.iter().flat_map(|pair| [&pair.cert, &pair.key]).collect(),
+            Kind::Secret => match &self.auth {
+                Auth::None => Vec::new(),
+                Auth::Bearer(secret) | Auth::Basic { password: secret, .. } => vec![secret],
+            },
+        }
+    }
+
     /// The files that it names.
     fn files(&self) -> Vec<(Kind, WatchedFiles)> {
-        let ca = self.ca_file.iter().map(|path| (Kind::Ca, vec![path.clone()]));
-        let pair = |Identity { cert_file, key_file }: &Identity| vec![cert_file.clone(), key_file.clone()];
-        let identity = self.identity.iter().map(|identity| (Kind::Identity, pair(identity)));
-        let secret = match &self.auth {
-            Auth::None => None,
-            Auth::BearerTokenFile(path) | Auth::Basic { password_file: path, .. } => Some(path.clone()),
-        };
-        let secret = secret.map(|path| (Kind::Secret, vec![path]));
-        let watch = |paths: Vec<PathBuf>| WatchedFiles::new(paths, CREDENTIAL_BYTES_MAX);
-        ca.chain(identity).chain(secret).map(|(kind, paths)| (kind, watch(paths))).collect()
+        let paths = |kind| self.sources(kind).into_iter().filter_map(FileOrData::path).map(PathBuf::from);
+        let kinds = Kind::ALL.into_iter().filter(|kind| paths(*kind).next().is_some());
+        kinds.map(|kind| (kind, WatchedFiles::new(paths(kind), CREDENTIAL_BYTES_MAX))).collect()
     }
 }

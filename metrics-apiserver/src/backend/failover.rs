@@ -242,7 +242,6 @@ mod tests {
 
     use futures_util::poll;
 
-    use super::super::Auth;
     use super::*;
     use crate::syntax::BaseUrl;
 
@@ -251,14 +250,7 @@ mod tests {
         // Takes connections and answers nothing.
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = BaseUrl::parse(&format!("http://{}", silent.local_addr().unwrap()), "/api/v1").unwrap();
-        let options = Options {
-            urls: vec![url; 2],
-            timeout: Duration::from_secs(10),
-            headers: Vec::new(),
-            auth: Auth::None,
-            ca_file: None,
-            identity: None,
-        };
+        let options = Options { timeout: Duration::from_secs(10), ..Options::new(vec![url; 2]) };
         let backend =
             Backend::new(&BackendName("default".into()), options, Arc::default(), &BodyBudget::default())
                 .unwrap();

@@ -19,9 +19,11 @@ mod decode;
 mod failover;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod kubeconfig;
 mod metrics;
 mod options;
 mod probe;
+mod server_name;
 
 use std::sync::Arc;
 
@@ -34,7 +36,10 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
 pub use decode::{LabelNames, SeriesSummary};
-pub use options::{Auth, BuildError, DEFAULT_TIMEOUT, Identity, Options, SetupError};
+pub use kubeconfig::KubeconfigError;
+pub use options::{
+    Auth, BuildError, DEFAULT_TIMEOUT, FileOrData, Identity, Method, Options, Secret, SetupError,
+};
 
 use body::BodyBudget;
 use clients::{Clients, clients};

@@ -1,7 +1,7 @@
 //! The options of one backend, as the check of the configuration produces them, and the errors of its client.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::files::ReadError;
@@ -17,40 +17,103 @@ pub struct Options {
     pub urls: Vec<BaseUrl>,
     /// The timeout of one query, waiting for a permit and trying other servers included.
     pub timeout: Duration,
+    /// The HTTP method of queries.
+    pub method: Method,
     /// Headers sent with every query, such as a tenant; values may be secrets.
     pub headers: Vec<(String, String)>,
     /// The credentials sent with every query.
     pub auth: Auth,
     /// CA bundle for the server certificate, PEM; the system's without it.
-    pub ca_file: Option<PathBuf>,
+    pub ca: Option<FileOrData>,
+    /// The name that the server certificate must have, instead of the URL's host; needs `ca`.
+    pub server_name: Option<String>,
+    /// Do not verify the server certificate.
+    pub insecure_skip_tls_verify: bool,
     /// The client certificate.
     pub identity: Option<Identity>,
 }
 
-/// The credentials sent with every query. Files are reloaded when they change.
+/// The HTTP method of queries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// GET, or POST with a form where the URL would be too long for proxies and logs.
+    #[default]
+    ByLength,
+    /// GET, however long the URL.
+    Get,
+    /// POST with a form.
+    Post,
+}
+
+/// The content of a file, which is reloaded when it changes, or data that never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileOrData {
+    /// The path of a file.
+    File(PathBuf),
+    /// The content itself.
+    Data(Secret),
+}
+
+impl FileOrData {
+    /// The path of the file, if it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Data(_) => None,
+        }
+    }
+}
+
+impl From<PathBuf> for FileOrData {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl fmt::Display for FileOrData {
+    /// Where it comes from, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Data(_) => f.write_str("data given in a URL or kubeconfig"),
+        }
+    }
+}
+
+/// Bytes that are not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// The credentials sent with every query.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Auth {
     /// None.
     #[default]
     None,
-    /// `Authorization: Bearer` with the content of this file.
-    BearerTokenFile(PathBuf),
+    /// `Authorization: Bearer` with this token.
+    Bearer(FileOrData),
     /// `Authorization: Basic`.
     Basic {
         /// The user name, without a colon.
         username: String,
-        /// The file with the password.
-        password_file: PathBuf,
+        /// The password.
+        password: FileOrData,
     },
 }
 
-/// A client certificate and its key, PEM files that are reloaded when they change.
+/// A client certificate and its key, PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The certificate followed by its intermediates.
-    pub cert_file: PathBuf,
+    pub cert: FileOrData,
     /// The private key.
-    pub key_file: PathBuf,
+    pub key: FileOrData,
 }
 
 impl Options {
@@ -59,9 +122,12 @@ impl Options {
         Self {
             urls,
             timeout: DEFAULT_TIMEOUT,
+            method: Method::default(),
             headers: Vec::new(),
             auth: Auth::None,
-            ca_file: None,
+            ca: None,
+            server_name: None,
+            insecure_skip_tls_verify: false,
             identity: None,
         }
     }
@@ -69,7 +135,17 @@ impl Options {
     /// Whether both reach the same data: the same servers, as the same user or tenant.
     pub fn has_the_data_of(&self, other: &Self) -> bool {
         // Destructured, so that a new field needs a decision.
-        let Self { urls, headers, auth, identity, timeout: _, ca_file: _ } = self;
+        let Self {
+            urls,
+            headers,
+            auth,
+            identity,
+            timeout: _,
+            method: _,
+            ca: _,
+            server_name: _,
+            insecure_skip_tls_verify: _,
+        } = self;
         *urls == other.urls && *headers == other.headers && *auth == other.auth && *identity == other.identity
     }
 
@@ -80,7 +156,13 @@ impl Options {
 
     /// Whether credentials are sent unencrypted.
     pub fn exposes_credentials(&self) -> bool {
-        !self.is_https() && self.auth != Auth::None
+        let is_authorization = |(name, _): &(String, String)| name.eq_ignore_ascii_case("authorization");
+        !self.is_https() && (self.auth != Auth::None || self.headers.iter().any(is_authorization))
+    }
+
+    /// Whether an encrypted connection is made to a server that nobody has verified.
+    pub fn skips_verification(&self) -> bool {
+        self.is_https() && self.insecure_skip_tls_verify
     }
 }
 
@@ -89,9 +171,12 @@ impl fmt::Debug for Options {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name, "[redacted]")).collect();
         f.debug_struct("Options")
             .field("timeout", &self.timeout)
+            .field("method", &self.method)
             .field("headers", &headers)
             .field("auth", &self.auth)
-            .field("ca_file", &self.ca_file)
+            .field("ca", &self.ca)
+            .field("server_name", &self.server_name)
+            .field("insecure_skip_tls_verify", &self.insecure_skip_tls_verify)
             .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
@@ -120,15 +205,15 @@ pub enum SetupError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] ReadError),
-    /// The content of the file is not usable.
-    #[error("{} {problem}", path.display())]
+    /// The content of a file, or data, is not usable.
+    #[error("{origin} {problem}")]
     Content {
-        /// The file.
-        path: PathBuf,
+        /// Where the content comes from.
+        origin: FileOrData,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// Certificates that do not match, or no system CAs.
     #[error("cannot set up TLS; check caFile, certFile and keyFile")]
-    Tls(#[source] reqwest::Error),
+    Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

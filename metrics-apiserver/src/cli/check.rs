@@ -1,6 +1,7 @@
 //! `metrics-apiserver check`: checks a configuration file without serving it.
 
 mod adapter;
+mod resources;
 mod series;
 
 use std::io::{self, Write};
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::config::{self, Config, Problems};
+use super::prometheus::PrometheusOptions;
+use crate::causes::causes;
+use crate::config::{self, Config, DefaultBackend, Problems};
 use crate::metric::{Namespace, Resources, Selector};
 use crate::rules::Rule;
 
@@ -32,18 +35,25 @@ pub struct CheckArgs {
     /// Show the sample request of every rule of prometheus-adapter, also of a file with many
     #[arg(long)]
     all: bool,
+    /// The backend `default`.
+    #[command(flatten)]
+    prometheus: PrometheusOptions,
 }
 
 /// Checks a file; prints its problems, or its rules with their queries. Whether the configuration is valid.
 pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<bool> {
-    match load(args) {
+    let default = match args.prometheus.default_backend() {
+        Ok(default) => default,
+        Err(error) => return writeln!(out, "error: {}", causes(&error)).map(|()| false),
+    };
+    match load(args, &default) {
         Ok(config) => summary(&config, args, out).map(|()| true),
         Err(problems) => writeln!(out, "{problems}").map(|()| false),
     }
 }
 
-fn load(args: &CheckArgs) -> Result<Config, Problems> {
-    let checked = config::check(config::read_once(&args.config)?);
+fn load(args: &CheckArgs, default: &DefaultBackend) -> Result<Config, Problems> {
+    let checked = config::check_with(config::read_once(&args.config)?, Some(default));
     if args.skip_files { checked.map(|checked| checked.config().clone()) } else { config::link(checked) }
 }
 

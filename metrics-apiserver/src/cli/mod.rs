@@ -1,18 +1,30 @@
 //! The command line: the server, and the commands besides it.
 
+mod adapter;
+mod arguments;
 mod check;
+mod ignored;
 mod options;
+mod prometheus;
+mod prometheus_url;
 
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+pub use adapter::AdapterOptions;
 pub use check::{CheckArgs, check};
 pub use options::Options;
+pub use prometheus::{DefaultBackendError, PrometheusOptions};
 
-/// The exit code for an invalid command line or configuration (`EX_USAGE`).
+use arguments::{Arguments, rewrite};
+
+/// The exit code for an invalid flag or configuration (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
+
+/// The exit code for an unknown flag, as in prometheus-adapter.
+const EXIT_UNKNOWN_FLAG: u8 = 2;
 
 /// What the process does.
 #[derive(Debug)]
@@ -25,26 +37,38 @@ pub enum Command {
     Print(String),
 }
 
-/// Why a command line is invalid: for standard error, with exit code [`EXIT_USAGE`].
+/// Why a command line is invalid, for standard error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(String);
+#[error("{message}")]
+pub struct UsageError {
+    message: String,
+    /// The exit code of the process.
+    pub exit_code: u8,
+}
 
 /// Parses a command line; the first of `args` is the name of the program.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let mut args: Vec<OsString> = args.into_iter().map(with_dashes).collect();
+    let mut args: Vec<OsString> = args.into_iter().collect();
     match args.get(1).and_then(|first| first.to_str()) {
         Some("check") => {
             args.remove(1);
-            read(args).map(|parsed| parsed.map_or_else(Command::Print, Command::Check))
+            let Arguments { arguments, .. } = rewrite(args, &CheckArgs::command());
+            read(arguments).map(|parsed| parsed.map_or_else(Command::Print, Command::Check))
         }
         Some("version") => Ok(Command::Print(version())),
         Some("help") => Ok(Command::Print(help())),
-        _ => match read::<Options>(args)?.map(|options| (options.errors(), options)) {
-            Err(text) => Ok(Command::Print(text)),
-            Ok((errors, options)) if errors.is_empty() => Ok(Command::Serve(Box::new(options))),
-            Ok((errors, options)) => Err(invalid_flags(&errors, &options.positional)),
-        },
+        _ => serve(args),
+    }
+}
+
+fn serve(args: Vec<OsString>) -> Result<Command, UsageError> {
+    let Arguments { arguments, ignored } = rewrite(args, &Options::command());
+    match read::<Options>(arguments)?.map(|options| (options.errors(), options)) {
+        Err(text) => Ok(Command::Print(text)),
+        Ok((errors, options)) if errors.is_empty() => {
+            Ok(Command::Serve(Box::new(Options { ignored, ..options })))
+        }
+        Ok((errors, options)) => Err(invalid_flags(&errors, &options.positional)),
     }
 }
 
@@ -53,7 +77,8 @@ fn invalid_flags(errors: &[String], positional: &[String]) -> UsageError {
     let note = positional.first().map_or_else(String::new, |word| {
         format!("\nnote: {word:?} is not a command and is ignored; the commands are check and version\n")
     });
-    UsageError(format!("error: {}\n{note}\nFor more information, try '--help'.\n", errors.join("\n")))
+    let message = format!("error: {}\n{note}\nFor more information, try '--help'.\n", errors.join("\n"));
+    UsageError { message, exit_code: EXIT_USAGE }
 }
 
 /// The text of `--help`.
@@ -72,18 +97,11 @@ fn read<P: Parser>(args: Vec<OsString>) -> Result<Result<P, String>, UsageError>
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Err(error.to_string()))
         }
-        Err(error) => Err(UsageError(error.to_string())),
-    }
-}
-
-/// The argument with underscores in the name of a flag replaced by dashes, as Go's API servers accept them.
-fn with_dashes(argument: OsString) -> OsString {
-    match argument.to_str().filter(|text| text.starts_with("--")) {
-        Some(text) => {
-            let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
-            format!("{}{value}", name.replace('_', "-")).into()
+        Err(error) => {
+            let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+            let exit_code = if is_unknown { EXIT_UNKNOWN_FLAG } else { EXIT_USAGE };
+            Err(UsageError { message: error.to_string(), exit_code })
         }
-        None => argument,
     }
 }
 

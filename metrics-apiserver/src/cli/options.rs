@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
+use super::adapter::AdapterOptions;
+use super::ignored::{self, Ignored};
+use super::prometheus::PrometheusOptions;
 use crate::syntax::parse_duration;
 use crate::{authn, authz, server, telemetry, tls};
 
@@ -18,7 +21,9 @@ Commands (as the first argument):
   version  print the version
 
 Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
-Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 64 for invalid flags or configuration.";
+The flags of prometheus-adapter are accepted; one line of the log names those that have no effect.
+Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 2 for an unknown flag, 64 for an invalid flag or
+configuration.";
 
 // Every flag of the server. Names, and defaults where they exist there, are those of Kubernetes' API servers.
 /// Serve external metrics to Kubernetes, computed by PromQL.
@@ -51,6 +56,12 @@ pub struct Options {
     /// Kubeconfig for the Kubernetes API; defaults to the in-cluster configuration of the ServiceAccount
     #[arg(long, value_name = "FILE", help_heading = "Configuration")]
     pub kubeconfig: Option<PathBuf>,
+    /// The backend `default`.
+    #[command(flatten)]
+    pub prometheus: PrometheusOptions,
+    /// How adapter rules discover series and objects.
+    #[command(flatten)]
+    pub adapter: AdapterOptions,
     /// What is logged, and where traces are sent.
     #[command(flatten)]
     pub telemetry: telemetry::Options,
@@ -61,6 +72,9 @@ pub struct Options {
     /// Ignored, as in prometheus-adapter: its manifests repeat the path of the program.
     #[arg(hide = true)]
     pub(super) positional: Vec<String>,
+    /// Flags of prometheus-adapter that have no effect.
+    #[arg(skip)]
+    pub(super) ignored: Vec<Ignored>,
 }
 
 impl Options {
@@ -80,6 +94,8 @@ impl Options {
         errors.extend(self.server.errors());
         errors.extend(self.authentication.errors());
         errors.extend(self.authorization.errors());
+        errors.extend(self.prometheus.errors());
+        errors.extend(self.adapter.errors());
         errors.extend(self.telemetry.errors());
         if self.shutdown_delay > SHUTDOWN_DELAY_MAX {
             errors.push("--shutdown-delay-duration must be at most 10m".to_owned());
@@ -91,7 +107,10 @@ impl Options {
     pub fn warnings(&self) -> Vec<String> {
         let ignored = |argument| format!("the argument {argument:?} is not a flag and is ignored");
         let mut warnings: Vec<_> = self.positional.iter().map(ignored).collect();
+        warnings.extend(ignored::warning(&self.ignored));
+        warnings.extend(self.tls.warnings());
         warnings.extend(self.authentication.warnings());
+        warnings.extend(self.prometheus.warnings());
         warnings.extend(self.telemetry.warnings());
         warnings
     }

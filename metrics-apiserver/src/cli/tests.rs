@@ -1,5 +1,10 @@
 //! The command line from the outside.
 
+mod adapter;
+mod prometheus;
+
+mod check;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -78,7 +83,8 @@ fn every_flag_arrives() {
     ]);
     assert_eq!(options.server.address().to_string(), "[::1]:10250");
     assert_eq!(options.tls.min_version, MinVersion::Tls13);
-    assert_eq!([&options.tls.cert_file, &options.tls.key_file], [Path::new("crt"), Path::new("key")]);
+    let files = [&options.tls.cert_file, &options.tls.key_file].map(Option::as_deref);
+    assert_eq!(files, [Some(Path::new("crt")), Some(Path::new("key"))]);
     assert_eq!(options.config, Path::new("c.yaml"));
     assert_eq!(options.kubeconfigs(), ["/authn", "/kube"].map(|path| Some(Path::new(path))));
     assert_eq!(options.authentication.client_ca_file.as_deref(), Some(Path::new("/ca")));
@@ -93,7 +99,7 @@ fn every_flag_arrives() {
     assert_eq!(options.authorization.allowed_ttl, Duration::from_secs(300));
     assert_eq!(options.authorization.denied_ttl, Duration::from_secs(30));
     assert_eq!(options.server.read_deadline, Duration::from_millis(500));
-    assert_eq!((options.telemetry.verbosity, options.telemetry.format), (Verbosity::Requests, Format::Json));
+    assert_eq!((options.telemetry.verbosity, options.telemetry.format), (Verbosity::Queries, Format::Json));
     assert_eq!(options.telemetry.otlp_endpoint.as_deref(), Some("http://collector:4318/"));
     assert_eq!(options.telemetry.otlp_sampling_rate_per_million, 100);
     assert_eq!(options.server.max_in_flight, 10);
@@ -136,10 +142,10 @@ fn the_collector_of_traces_is_a_base_url_without_secrets() {
         assert_eq!(telemetry.otlp_sampling_rate_per_million, 0, "by default only callers decide");
     }
     assert_eq!(options(&["--otlp-endpoint=http://c"]).warnings(), [""; 0]);
+    assert_eq!(options(&["--otlp-endpoint="]).telemetry.otlp_endpoint, None);
     let without = options(&["--otlp-sampling-rate-per-million=1000000"]);
     assert!(without.warnings()[0].contains("without --otlp-endpoint"));
     for (flag, advice) in [
-        ("--otlp-endpoint=", "must begin with http:// or https://"),
         ("--otlp-endpoint=collector:4318", "must begin with http:// or https://"),
         ("--otlp-endpoint=grpc://c:4317", "must begin with http:// or https://"),
         ("--otlp-endpoint=http://user:s3cret@c", "the URL must not contain credentials\n"),
@@ -159,9 +165,7 @@ fn the_collector_of_traces_is_a_base_url_without_secrets() {
 #[test]
 fn invalid_flags_are_refused_all_at_once_with_advice() {
     let missing = command(&[]).unwrap_err().to_string();
-    for flag in ["--config", "--tls-cert-file", "--tls-private-key-file"] {
-        assert!(missing.contains(&format!("{flag} is required")), "{missing}");
-    }
+    assert!(missing.contains("--config is required"), "{missing}");
     let many = refusal(&[
         "--read-deadline=0",
         "--max-requests-inflight=0",
@@ -174,12 +178,19 @@ fn invalid_flags_are_refused_all_at_once_with_advice() {
         ("--secure-prot=1", "--secure-port"),
         ("--secure-port=70000", "65535"),
         ("--bind-address=host", "--bind-address"),
-        ("--tls-min-version=VersionTLS10", "VersionTLS12"),
+        ("--tls-min-version=VersionTLS9", "VersionTLS12"),
+        ("--tls-cipher-suites=TLS_NO_SUCH", "is not the name of a cipher suite"),
+        ("--tls-cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA", "none of these cipher suites is supported"),
+        ("--tls-sni-cert-key=crt", "separated by a comma"),
         ("--request-timeout=10", "a duration needs a unit"),
         ("--authentication-skip-lookup=maybe", "must be true or false"),
-        ("-v=11", "0..=10"),
+        ("-v=x", "invalid digit"),
+        ("--metrics-relist-interval=0s", "at least 1s"),
+        ("--prometheus-url=prometheus:9090", "--prometheus-url: the URL must begin with http:// or https://"),
+        ("--prometheus-verb=PUT", "GET, POST"),
+        ("--prometheus-header=a b=c", "is not a valid header name"),
         ("--requestheader-uid-headers=a b", "is not a valid header name"),
-        ("--tls-cert-file=", "--tls-cert-file is required"),
+        ("--tls-cert-file=", "must be given together"),
         ("--shutdown-delay-duration=11m", "at most 10m"),
         ("--authorization-always-allow-paths=healthz", "must begin with /"),
     ] {
@@ -196,10 +207,10 @@ fn a_front_proxy_needs_a_header_with_the_user_name() {
 
 #[test]
 fn a_mistyped_command_is_named_beside_the_missing_flags() {
-    let text = command(&["chekc", "--config=c"]).unwrap_err().to_string();
-    assert!(text.contains("--tls-cert-file is required"), "{text}");
+    let text = command(&["chekc"]).unwrap_err().to_string();
+    assert!(text.contains("--config is required"), "{text}");
     assert!(text.contains("\"chekc\" is not a command") && text.contains("check and version"), "{text}");
-    assert!(!command(&["--config=c"]).unwrap_err().to_string().contains("command"));
+    assert!(!command(&[]).unwrap_err().to_string().contains("command"));
 }
 
 #[test]
@@ -252,6 +263,9 @@ fn check_shows_the_query_of_each_metric() {
     assert!(is_valid && text.contains("the sample request would be refused"), "{text}");
     let (is_valid, text) = checked(config, &[]);
     assert!(!is_valid && text.contains("cannot read the file /nowhere"), "{text}");
+    let adapter = "metrics:\n- {name: m, query: up}\n";
+    let (is_valid, text) = checked(adapter, &["--prometheus-url=http://prometheus:9090"]);
+    assert!(is_valid && text.contains("m (backend default)"), "{text}");
     let (is_valid, text) = checked("metrics: [5]\n", &[]);
     assert!(!is_valid && text.contains("1 problem"), "{text}");
 }

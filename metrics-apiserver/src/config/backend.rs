@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::keys::{BACKEND_KEYS, BASIC_AUTH_KEYS};
 use super::problem::{NamedFile, Problem};
 use super::section::{Field, Section};
-use crate::backend::{Auth, DEFAULT_TIMEOUT, Identity, Options};
+use crate::backend::{Auth, DEFAULT_TIMEOUT, FileOrData, Identity, Options};
 use crate::rules::BackendName;
 use crate::syntax::{BaseUrl, ParseUrlError, is_header_name};
 
@@ -25,7 +25,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 const MAX_HEADERS: usize = 32;
 
 /// Set by the HTTP client or by another key.
-const RESERVED_HEADERS: [&str; 16] = [
+pub const RESERVED_HEADERS: [&str; 16] = [
     "host",
     "content-length",
     "content-type",
@@ -58,10 +58,10 @@ pub(super) fn check_backend(
     let timeout = section.get("timeout").and_then(|field| timeout(&field, problems));
     let headers = section.get("headers").map(|field| headers(&field, problems)).unwrap_or_default();
     let auth = auth(&section, files, problems);
-    let ca_file = section.get("caFile").and_then(|field| file(&field, files, problems));
+    let ca = section.get("caFile").and_then(|field| file(&field, files, problems));
     let identity = identity(&section, files, problems);
     let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let options = Options { urls: urls?, timeout, headers, auth, ca_file, identity };
+    let options = Options { timeout, headers, auth, ca, identity, ..Options::new(urls?) };
     let tls_key = ["caFile", "certFile"].iter().find_map(|key| section.get(key));
     if let (false, Some(field)) = (options.is_https(), tls_key) {
         let problem = field.problem("has no effect: the URL begins with http://");
@@ -193,7 +193,7 @@ fn auth(section: &Section<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<Pr
     if let (Some(token), Some(basic)) = (&token, &basic) {
         problems.push(basic.excludes(token, "`bearerTokenFile` and `basicAuth` are mutually exclusive"));
     }
-    let token = token.and_then(|field| file(&field, files, problems)).map(Auth::BearerTokenFile);
+    let token = token.and_then(|field| file(&field, files, problems)).map(Auth::Bearer);
     let basic = basic.and_then(|field| basic_auth(&field, files, problems));
     token.or(basic).unwrap_or_default()
 }
@@ -206,9 +206,8 @@ fn basic_auth(field: &Field<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<
             if ok { Ok(name.to_owned()) } else { Err("the user name must not be empty or contain a colon") }
         })
     });
-    let password_file =
-        section.required("passwordFile", problems).and_then(|field| file(&field, files, problems));
-    Some(Auth::Basic { username: username?, password_file: password_file? })
+    let password = section.required("passwordFile", problems).and_then(|field| file(&field, files, problems));
+    Some(Auth::Basic { username: username?, password: password? })
 }
 
 fn identity(
@@ -226,14 +225,14 @@ fn identity(
         let problem = field.key_problem(format!("`{missing}` is missing"));
         problems.push(problem.help("a client certificate needs both `certFile` and `keyFile`"));
     }
-    let cert_file = cert.and_then(|field| file(&field, files, problems));
-    let key_file = key.and_then(|field| file(&field, files, problems));
-    Some(Identity { cert_file: cert_file?, key_file: key_file? })
+    let cert = cert.and_then(|field| file(&field, files, problems));
+    let key = key.and_then(|field| file(&field, files, problems));
+    Some(Identity { cert: cert?, key: key? })
 }
 
 /// The path of a file, which is listed for linking.
-fn file(field: &Field<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<Problem>) -> Option<PathBuf> {
+fn file(field: &Field<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<Problem>) -> Option<FileOrData> {
     let path = PathBuf::from(field.text(problems)?);
     files.push(NamedFile { path: path.clone(), key: field.path.clone(), place: field.node.place });
-    Some(path)
+    Some(FileOrData::File(path))
 }

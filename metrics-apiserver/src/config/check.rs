@@ -162,6 +162,12 @@ fn general_warnings(config: &Config) -> Vec<String> {
         if options.exposes_credentials() {
             warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));
         }
+        if options.skips_verification() {
+            let name = &name.0;
+            warnings.push(format!(
+                "backend `{name}` does not verify the server certificate: name its CA instead"
+            ));
+        }
         let is_used =
             rules.iter().any(|rule| rule.backend == *name) || adapter.backends().any(|used| used == name);
         if !is_used {

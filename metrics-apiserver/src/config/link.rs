@@ -1,21 +1,22 @@
 //! Linking: what the check leaves to the world outside, and reading the file itself. The only I/O of this room.
 //!
-//! [`link`] takes the outcome of [`check`], a failure included: the files that a rejected configuration names are
+//! [`link`] takes the outcome of the check, a failure included: the files that a rejected configuration names are
 //! opened as well, so that every problem is listed at once.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::check::{Checked, Config, check};
+use super::check::{Checked, Config, check_with};
+use super::default_backend::DefaultBackend;
 use super::problem::{NamedFile, Problem, Problems};
 use super::source::Source;
 use super::yaml::MAX_FILE_BYTES;
 use crate::files;
 
-/// Reads, checks and links a configuration file.
-pub fn load(path: &Path) -> Result<Config, Problems> {
-    link(check(read(path)?))
+/// Reads, checks and links a configuration file beside the backend that flags define.
+pub fn load(path: &Path, default: Option<&DefaultBackend>) -> Result<Config, Problems> {
+    link(check_with(read(path)?, default))
 }
 
 /// Opens the files that a checked configuration names: all of them must be readable, or nothing is served.

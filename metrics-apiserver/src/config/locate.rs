@@ -98,25 +98,30 @@ impl<'a> Written<'a> {
 
     /// The next character of the string.
     fn character(&mut self) -> Option<char> {
-        loop {
-            return match (self.next()?, self.quote) {
-                ('\'', Some('\'')) => self.next().filter(|second| *second == '\''),
-                ('\\', Some('"')) => match self.next()? {
-                    // The string continues in the next line.
-                    '\n' => {
-                        while self.rest.peek().is_some_and(|next| next.is_whitespace()) {
-                            self.next()?;
-                        }
-                        continue;
-                    }
-                    'x' => self.code(2),
-                    'u' => self.code(4),
-                    'U' => self.code(8),
-                    other => Some(escaped(other)),
-                },
-                (other, _) => Some(other),
-            };
+        while self.continues() {}
+        match (self.next()?, self.quote) {
+            ('\'', Some('\'')) => self.next().filter(|second| *second == '\''),
+            ('\\', Some('"')) => match self.next()? {
+                'x' => self.code(2),
+                'u' => self.code(4),
+                'U' => self.code(8),
+                other => Some(escaped(other)),
+            },
+            (other, _) => Some(other),
         }
+    }
+
+    /// Passes the end of a line after which the string continues: a backslash, and the indentation of the next line.
+    fn continues(&mut self) -> bool {
+        let mut ahead = self.clone();
+        let continues = self.quote == Some('"') && ahead.next() == Some('\\') && ahead.next() == Some('\n');
+        if continues {
+            while ahead.rest.peek().is_some_and(|next| next.is_whitespace()) {
+                ahead.next();
+            }
+            *self = ahead;
+        }
+        continues
     }
 
     /// The character with this number of hexadecimal digits.
@@ -130,6 +135,7 @@ impl<'a> Written<'a> {
 
     fn skip_white_space(&mut self) {
         loop {
+            while self.continues() {}
             let mut ahead = self.clone();
             match ahead.character() {
                 Some(character) if character.is_whitespace() => *self = ahead,

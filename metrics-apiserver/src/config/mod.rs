@@ -23,6 +23,7 @@ mod yaml;
 mod tests;
 
 pub use adapter::AdapterRules;
+pub use backend::RESERVED_HEADERS;
 pub use check::{Checked, Config, Groups, check, check_with};
 pub use default_backend::DefaultBackend;
 pub use keys::{

@@ -1,8 +1,10 @@
 //! Whole files, good and bad.
 
+mod default_backend;
 mod mistakes;
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::yaml::MAX_FILE_BYTES;
@@ -62,9 +64,10 @@ fn every_key_is_parsed() {
     );
     assert_eq!(backend.headers[0], ("x-scope-orgid".to_owned(), "team-a".to_owned()));
     assert!(!format!("{backend:?}").contains("team-a"));
-    let basic = Auth::Basic { username: "reader".into(), password_file: "/secrets/password".into() };
+    let basic =
+        Auth::Basic { username: "reader".into(), password: PathBuf::from("/secrets/password").into() };
     assert_eq!(backend.auth, basic);
-    assert!(backend.identity.is_some() && backend.ca_file.is_some());
+    assert!(backend.identity.is_some() && backend.ca.is_some());
     let pair: Vec<_> = config.backends[2].1.urls.iter().map(BaseUrl::as_str).collect();
     assert_eq!(pair, ["http://prometheus-0.example:9090", "http://prometheus-1.example:9090"]);
     let rule = &config.rules[1];
@@ -188,7 +191,7 @@ fn only_regular_files_are_read_so_that_a_pipe_does_not_block() {
     fs::write(&file, backend(&format!("    bearerTokenFile: {}\n", pipe.display()))).unwrap();
     for path in [pipe, file] {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || sender.send(load(&path).unwrap_err().to_string()));
+        std::thread::spawn(move || sender.send(load(&path, None).unwrap_err().to_string()));
         let errors =
             receiver.recv_timeout(Duration::from_secs(20)).expect("opening does not wait for a writer");
         assert!(errors.contains("not a regular file"), "{errors}");
@@ -208,11 +211,11 @@ fn a_file_that_is_not_utf8_is_reported_with_the_place() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     fs::write(&path, b"# \xc3\xa4\nmetrics: [{name: a\xff, query: up}]\n").unwrap();
-    let errors = load(&path).unwrap_err();
+    let errors = load(&path, None).unwrap_err();
     assert_eq!(errors.problems()[0].place, Some(Place { line: 2, column: 19 }), "{errors}");
     assert!(errors.to_string().contains("not UTF-8"), "{errors}");
     fs::write(&path, [b"x".repeat(MAX_FILE_BYTES), "ä".into()].concat()).unwrap();
-    assert!(load(&path).unwrap_err().to_string().contains("larger than"));
+    assert!(load(&path, None).unwrap_err().to_string().contains("larger than"));
 }
 
 #[test]
@@ -248,10 +251,10 @@ fn files_that_cannot_be_read_are_problems_of_their_keys() {
         dir.path().display()
     );
     fs::write(&path, backend(&lines)).unwrap();
-    let found = listed(&load(&path).unwrap_err());
+    let found = listed(&load(&path, None).unwrap_err());
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].starts_with("5:13 backends.default.caFile: cannot read the file"), "{found:#?}");
-    let errors = load(&dir.path().join("none.yaml")).unwrap_err().to_string();
+    let errors = load(&dir.path().join("none.yaml"), None).unwrap_err().to_string();
     assert!(errors.contains("cannot read the configuration file") && errors.contains("--config"), "{errors}");
 }
 

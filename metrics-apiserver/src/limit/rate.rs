@@ -5,7 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// One token per `interval`, and at most `burst` saved up. Full at first.
 #[derive(Debug)]
@@ -23,15 +23,31 @@ impl TokenBucket {
 
     /// Takes a token, if there is one.
     pub(crate) fn try_take(&self) -> bool {
+        self.take_ready_by(Instant::now()).is_some()
+    }
+
+    /// Takes a token, waiting for it; takes none and is false if there will be none by `deadline`. Waiters are served
+    /// first in, first out; one that gives up loses its token.
+    pub(crate) async fn take_by(&self, deadline: Instant) -> bool {
+        let ready_at = self.take_ready_by(deadline);
+        if let Some(at) = ready_at {
+            sleep_until(at).await;
+        }
+        ready_at.is_some()
+    }
+
+    /// Takes the next token, and says when it is there, if that is by `latest`.
+    fn take_ready_by(&self, latest: Instant) -> Option<Instant> {
         let now = Instant::now();
         // A panic cannot leave an `Instant` half written.
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let after = (*full_at).max(now) + self.interval;
-        let is_within = after - now <= self.interval * self.burst;
-        if is_within {
+        let wait = (after - now).saturating_sub(self.interval * self.burst);
+        let ready_at = now + wait;
+        (wait.is_zero() || ready_at <= latest).then(|| {
             *full_at = after;
-        }
-        is_within
+            ready_at
+        })
     }
 }
 
@@ -58,5 +74,17 @@ mod tests {
         let bucket = TokenBucket::new(Duration::from_secs(10), 3);
         tokio::time::advance(Duration::from_secs(3_600)).await;
         assert_eq!(taken(&bucket), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_waits_for_a_token_only_if_it_comes_before_the_deadline() {
+        let bucket = TokenBucket::new(Duration::from_secs(1), 2);
+        let began = Instant::now();
+        assert_eq!(taken(&bucket), 2);
+        assert!(!bucket.take_by(began + Duration::from_millis(999)).await);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(bucket.take_by(began + Duration::from_secs(1)).await);
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        assert!(!bucket.try_take());
     }
 }

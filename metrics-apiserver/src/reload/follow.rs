@@ -16,7 +16,7 @@ use crate::backend::{self, Backends};
 use crate::cache::Cache;
 use crate::catalog::{Catalog, ServedCatalog};
 use crate::causes::causes;
-use crate::config::{self, AdapterRules, Config, Fingerprint, Source};
+use crate::config::{self, AdapterRules, Config, DefaultBackend, Fingerprint, Source};
 use crate::readiness::Readiness;
 use crate::rules::BackendName;
 use crate::series::Series;
@@ -32,6 +32,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(60);
 pub struct Parts {
     /// The configuration file.
     pub file: PathBuf,
+    /// The backend that flags define.
+    pub default_backend: Option<DefaultBackend>,
     /// Has the rules.
     pub catalog: Arc<ServedCatalog>,
     /// Gets the rules, and adds the metrics of series.
@@ -165,7 +167,8 @@ impl Reload {
     /// Checks and links new content.
     fn load(&self, source: Source) -> Result<Config, String> {
         // A panic on this text must not end a server that serves another.
-        catch_unwind(AssertUnwindSafe(|| config::link(config::check(source))))
+        let check = || config::link(config::check_with(source, self.parts.default_backend.as_ref()));
+        catch_unwind(AssertUnwindSafe(check))
             .map_err(|_| {
                 format!("the check of {} panicked; please report it with the file", self.parts.file.display())
             })?

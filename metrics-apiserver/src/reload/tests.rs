@@ -80,7 +80,7 @@ impl Scene {
     /// Serves the first content of the file, as after a start.
     fn new(text: &str) -> (Self, Reload) {
         let mount = Mount::new(text);
-        let config = config::load(&mount.file()).unwrap();
+        let config = config::load(&mount.file(), None).unwrap();
         let mut registry = Registry::default();
         let (file, rules) = sources(config.rules, config.groups, &config.adapter);
         let catalog = Arc::new(ServedCatalog::new(Catalog::merge(Arc::new(file), Discovered::new())));
@@ -102,6 +102,7 @@ impl Scene {
         let series = Series::new(series, rules, &mut registry);
         let parts = Parts {
             file: mount.file(),
+            default_backend: None,
             catalog: Arc::clone(&catalog),
             series,
             backends: Arc::clone(&backends),

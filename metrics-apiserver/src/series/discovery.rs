@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::link::{Linked, link};
@@ -73,6 +73,8 @@ pub struct Series {
     /// never replaces a newer one.
     linking: Mutex<BTreeSet<String>>,
     rules_changed: Notify,
+    /// Whether any rules have needed the cluster's resources so far.
+    needs_resources: watch::Sender<bool>,
 }
 
 type Ended = (Call, Result<SeriesSummary, QueryError>);
@@ -85,7 +87,15 @@ impl Series {
         let queries = Arc::new(Mutex::new(queries));
         metrics::register(registry, Arc::clone(&queries), Arc::clone(&parts.catalog));
         let rules = ArcSwap::from_pointee(rules);
-        let series = Self { parts, queries, rules, linking: Mutex::default(), rules_changed: Notify::new() };
+        let series = Self {
+            parts,
+            queries,
+            rules,
+            linking: Mutex::default(),
+            rules_changed: Notify::new(),
+            needs_resources: watch::Sender::new(false),
+        };
+        series.note_needs();
         series.report();
         Arc::new(series)
     }
@@ -99,8 +109,26 @@ impl Series {
         self.rules.store(Arc::new(rules));
         let metrics = self.link(&mut warned);
         self.parts.catalog.replace(Catalog::merge(Arc::new(file), metrics));
+        self.note_needs();
         self.report();
         self.rules_changed.notify_one();
+    }
+
+    /// Follows the cluster's resources and objects as soon as there are rules that need them, until dropped. A server
+    /// with native rules only never asks for them.
+    pub async fn follow_resources(self: Arc<Self>) {
+        let mut needs = self.needs_resources.subscribe();
+        // The sender lives as long as this.
+        if needs.wait_for(|needs| *needs).await.is_ok() {
+            Arc::clone(&self.parts.objects).run().await;
+        }
+    }
+
+    fn note_needs(&self) {
+        let has_rules = self.rules.load().all().next().is_some();
+        if has_rules || self.parts.catalog.current().resource().is_some() {
+            self.needs_resources.send_if_modified(|needs| !std::mem::replace(needs, true));
+        }
     }
 
     /// Lists series when they are due, until dropped.
@@ -183,8 +211,11 @@ impl Series {
     fn link(&self, warned: &mut BTreeSet<String>) -> Discovered {
         let found = self.queries().found();
         let (resources, before) = (self.parts.objects.resources(), self.parts.catalog.current());
-        let Linked { metrics, warnings } =
+        let Linked { metrics, lacks_resources, warnings } =
             link(&self.rules.load(), |rule| found.get(&SeriesKey::of(rule)), &resources, &before);
+        if lacks_resources {
+            self.parts.objects.unresolved();
+        }
         for warning in warnings.difference(warned) {
             tracing::warn!("{warning}");
         }

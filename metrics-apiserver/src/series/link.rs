@@ -21,6 +21,8 @@ const WARNINGS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Linked {
     pub(super) metrics: Discovered,
+    /// Whether a rule names a resource that the cluster does not have, or not yet.
+    pub(super) lacks_resources: bool,
     /// For the log, in plain words.
     pub(super) warnings: BTreeSet<String>,
 }
@@ -77,6 +79,7 @@ impl Linking<'_> {
         if !self.resources.all().is_empty() {
             for unresolved in rule.resources.unresolved(self.resources) {
                 let (label, resource, group) = (&unresolved.label, &unresolved.resource, &unresolved.group);
+                self.linked.lacks_resources = true;
                 self.warn(format!(
                     "{place}: the cluster has no resource {resource:?} of the group {group:?}, which \
                      resources.overrides names for the label {label:?}; metrics of such objects are served when it has"

@@ -1,4 +1,4 @@
-//! Metrics about the discovery of series. A configuration without adapter rules has none.
+//! Metrics about the discovery of series. Without adapter rules none has a value.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,12 +29,10 @@ struct Metrics {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let totals = self.queries.lock().unwrap_or_else(PoisonError::into_inner).totals();
-        if totals.lists == 0 {
-            return Ok(());
-        }
+        let has_rules = totals.lists > 0;
         let help = "Calls that list series, by outcome";
         let mut family = encoder.encode_descriptor("calls", help, None, MetricType::Counter)?;
-        for (outcome, count) in OUTCOMES.iter().zip(totals.calls) {
+        for (outcome, count) in OUTCOMES.iter().zip(totals.calls).filter(|_| has_rules) {
             ConstCounter::new(count).encode(family.encode_family(&[("outcome", *outcome)])?)?;
         }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit for ages")]
@@ -56,7 +54,9 @@ impl Collector for Metrics {
         ];
         for (name, help, value) in gauges {
             let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(value).encode(gauge)?;
+            if has_rules {
+                ConstGauge::new(value).encode(gauge)?;
+            }
         }
         Ok(())
     }

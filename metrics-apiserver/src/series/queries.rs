@@ -184,6 +184,12 @@ impl Queries {
         Some(failure.map_or_else(|| "prometheus has not answered yet".to_owned(), Failure::to_string))
     }
 
+    /// The calls that have not ended.
+    #[cfg(test)]
+    pub(super) fn in_flight(&self) -> usize {
+        self.lists.values().filter(|list| list.due.is_none()).count()
+    }
+
     pub(super) fn totals(&self) -> Totals {
         let lists = self.lists.values();
         let successes: Option<Vec<_>> = lists.clone().map(|list| list.last_success).collect();

@@ -48,7 +48,7 @@ impl BaseUrl {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         check_authority(authority)?;
         check_path(path)?;
-        if format!("{path}/").contains(&format!("{appended}/")) {
+        if ends_within(path, appended) {
             return Err(ParseUrlError::Appended(appended));
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -63,6 +63,14 @@ impl BaseUrl {
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https://")
     }
+}
+
+/// Whether the path ends with what is appended, or with one of its endpoints. It may contain it further ahead, as the
+/// path of a Service behind kube-apiserver's proxy does.
+fn ends_within(path: &str, appended: &str) -> bool {
+    let path = format!("{}/", path.trim_end_matches('/'));
+    let rest = path.rsplit_once(&format!("{appended}/")).map(|(_, rest)| rest.trim_end_matches('/'));
+    rest.is_some_and(|rest| !rest.contains('/'))
 }
 
 fn check_authority(authority: &str) -> Result<(), ParseUrlError> {
@@ -113,6 +121,10 @@ mod tests {
             ("http://127.0.0.1:9090/", "http://127.0.0.1:9090"),
             ("http://[::1]:9090", "http://[::1]:9090"),
             ("http://h.example.", "http://h.example."),
+            (
+                "https://kubernetes/api/v1/namespaces/monitoring/services/prometheus:9090/proxy",
+                "https://kubernetes/api/v1/namespaces/monitoring/services/prometheus:9090/proxy",
+            ),
         ] {
             assert_eq!(BaseUrl::parse(text, "/api/v1").unwrap().as_str(), url);
         }
@@ -140,6 +152,7 @@ mod tests {
             ("http://h/a b", E::Path),
             ("http://h/api/v1", E::Appended("/api/v1")),
             ("http://h/p/api/v1/query", E::Appended("/api/v1")),
+            ("http://h/p/api/v1/query/", E::Appended("/api/v1")),
         ] {
             assert_eq!(BaseUrl::parse(text, "/api/v1"), Err(error), "{text}");
         }

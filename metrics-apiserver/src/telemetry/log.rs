@@ -60,13 +60,15 @@ where
 
 /// Dependencies log warnings only, until everything is logged.
 fn filter(verbosity: Verbosity) -> Targets {
-    let (own, others) = match verbosity {
-        Verbosity::Operator => (LevelFilter::INFO, LevelFilter::WARN),
-        Verbosity::Requests => (LevelFilter::DEBUG, LevelFilter::WARN),
-        Verbosity::Everything => (LevelFilter::TRACE, LevelFilter::DEBUG),
+    let (own, server, others) = match verbosity {
+        Verbosity::Operator => (LevelFilter::INFO, LevelFilter::INFO, LevelFilter::WARN),
+        Verbosity::Requests => (LevelFilter::INFO, LevelFilter::DEBUG, LevelFilter::WARN),
+        Verbosity::Queries => (LevelFilter::DEBUG, LevelFilter::DEBUG, LevelFilter::WARN),
+        Verbosity::Everything => (LevelFilter::TRACE, LevelFilter::TRACE, LevelFilter::DEBUG),
     };
     Targets::new()
         .with_target("metrics_apiserver", own)
+        .with_target("metrics_apiserver::server", server)
         .with_target(traces::TARGET, LevelFilter::OFF)
         .with_default(others)
 }
@@ -142,7 +144,10 @@ mod tests {
         let is_on = |verbosity, target, level| filter(verbosity).would_enable(target, &level);
         assert!(!is_on(Verbosity::Operator, "metrics_apiserver::server::observe", Level::DEBUG));
         assert!(is_on(Verbosity::Requests, "metrics_apiserver::server::observe", Level::DEBUG));
-        for verbosity in [Verbosity::Operator, Verbosity::Requests, Verbosity::Everything] {
+        assert!(!is_on(Verbosity::Requests, "metrics_apiserver::backend::client", Level::DEBUG));
+        assert!(is_on(Verbosity::Queries, "metrics_apiserver::backend::client", Level::DEBUG));
+        for verbosity in [Verbosity::Operator, Verbosity::Requests, Verbosity::Queries, Verbosity::Everything]
+        {
             assert!(!is_on(verbosity, traces::TARGET, Level::ERROR), "{verbosity:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The flags of logging and tracing.
 
-use clap::builder::{RangedU64ValueParser, TypedValueParser as _};
+use clap::builder::{RangedI64ValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 use crate::syntax::{BaseUrl, ParseUrlError};
@@ -12,9 +12,10 @@ pub(super) const TRACES_PATH: &str = "/v1/traces";
 #[derive(Debug, Clone, Default, Args)]
 #[group(skip)]
 pub struct Options {
-    /// Log verbosity, 0 to 10: requests and queries from 4, everything from 7
+    /// Log verbosity: each request from 3, each query from 6, everything from 8
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value = "0", help_heading = "Logging")]
-    #[arg(value_parser = RangedU64ValueParser::<u8>::new().range(0..=10).map(Verbosity::from))]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = RangedI64ValueParser::<i32>::new().map(Verbosity::from))]
     pub verbosity: Verbosity,
     /// Log format
     #[arg(long = "logging-format", value_name = "FORMAT", default_value = "text", help_heading = "Logging")]
@@ -43,21 +44,24 @@ pub enum Format {
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verbosity {
-    /// What an operator needs to know (`-v` 0 to 3).
+    /// What an operator needs to know (`-v` up to 2).
     #[default]
     Operator,
-    /// Each request and query as well (`-v` 4 to 6).
+    /// Each request as well (`-v` 3 to 5).
     Requests,
-    /// Everything, dependencies included (`-v` 7 to 10).
+    /// Each query as well (`-v` 6 and 7).
+    Queries,
+    /// Everything, dependencies included (`-v` from 8).
     Everything,
 }
 
-impl From<u8> for Verbosity {
-    fn from(level: u8) -> Self {
+impl From<i32> for Verbosity {
+    fn from(level: i32) -> Self {
         match level {
-            0..=3 => Self::Operator,
-            4..=6 => Self::Requests,
-            _ => Self::Everything,
+            ..=2 => Self::Operator,
+            3..=5 => Self::Requests,
+            6..=7 => Self::Queries,
+            8.. => Self::Everything,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the tests of several rooms need: an HTTP server that answers by script, a fake Kubernetes API on it,
-//! certificates, a fake backend and rules.
+//! certificates, a fake backend, rules, and the resources of a cluster.
 
+mod adapter;
 mod ca;
 pub(crate) mod http;
 mod kubernetes;
@@ -8,8 +9,9 @@ mod prometheus;
 mod rules;
 pub(crate) mod series;
 
+pub(crate) use adapter::{adapter_rule, adapter_rule_with, cluster, resource};
 pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};
-pub(crate) use kubernetes::{client_of_nobody, failure};
+pub(crate) use kubernetes::{client_of_nobody, discovery, failure, metadata, metadata_list, version};
 pub(crate) use prometheus::{FakeSource, query, reading, scrape};
 pub(crate) use rules::{rule, rule_with};

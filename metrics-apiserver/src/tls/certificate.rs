@@ -1,4 +1,4 @@
-//! The serving certificate and its key, read from two files that may be replaced at any time.
+//! A serving certificate and its key, mostly read from two files that may be replaced at any time.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use crate::causes::causes;
 use crate::files::{CREDENTIAL_BYTES_MAX, ReadError, WatchedFiles};
@@ -21,7 +20,8 @@ use crate::files::{CREDENTIAL_BYTES_MAX, ReadError, WatchedFiles};
 pub enum LoadError {
     /// A file cannot be read.
     #[error(
-        "cannot read {}; check that it exists and is readable (--tls-cert-file, --tls-private-key-file)",
+        "cannot read {}; check that it exists and is readable (--tls-cert-file, --tls-private-key-file, \
+         --tls-sni-cert-key)",
         path.display()
     )]
     Unreadable {
@@ -50,6 +50,9 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
     },
+    /// No key or certificate can be created.
+    #[error("cannot create a self-signed certificate; set --tls-cert-file and --tls-private-key-file")]
+    Generate,
     /// The key is not the certificate's.
     #[error(
         "the private key in {} does not match the certificate in {}; issue both again together",
@@ -72,6 +75,7 @@ pub enum LoadError {
 pub struct ServingCertificate {
     certificate_path: PathBuf,
     key_path: PathBuf,
+    is_in_memory: bool,
     current: ArcSwap<CertifiedKey>,
     expiration: Gauge,
 }
@@ -81,9 +85,30 @@ impl ServingCertificate {
     pub fn load(certificate_path: PathBuf, key_path: PathBuf) -> Result<Self, LoadError> {
         let contents = files(&certificate_path, &key_path).read()?;
         let pair = pair(&certificate_path, &key_path, &contents)?;
+        Ok(Self::new(certificate_path, key_path, false, pair))
+    }
+
+    /// A certificate that never changes, PEM, with its key.
+    pub(super) fn in_memory(certificate: &str, key: &str) -> Result<Self, LoadError> {
+        let name = PathBuf::from("the self-signed certificate");
+        let pair = pair(&name, &name, &[certificate.into(), key.into()])?;
+        Ok(Self::new(name.clone(), name, true, pair))
+    }
+
+    fn new(certificate_path: PathBuf, key_path: PathBuf, is_in_memory: bool, pair: CertifiedKey) -> Self {
         let expiration = Gauge::default();
         expiration.set(expires(&pair.cert));
-        Ok(Self { certificate_path, key_path, current: ArcSwap::from_pointee(pair), expiration })
+        Self { certificate_path, key_path, is_in_memory, current: ArcSwap::from_pointee(pair), expiration }
+    }
+
+    /// The certificate and key in use.
+    pub(super) fn current(&self) -> Arc<CertifiedKey> {
+        self.current.load_full()
+    }
+
+    /// Whether the certificate in use has this domain or, for lack of domains, this common name.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.current.load().cert.first().is_some_and(|leaf| names(leaf).iter().any(|own| own == name))
     }
 
     /// Registers the expiration time of the certificate in use.
@@ -96,7 +121,10 @@ impl ServingCertificate {
     }
 
     /// Follows the files until dropped.
-    pub async fn poll_files(self: Arc<Self>) {
+    pub async fn poll_files(&self) {
+        if self.is_in_memory {
+            return;
+        }
         let mut files = files(&self.certificate_path, &self.key_path);
         loop {
             let contents = files.changed().await.map_err(LoadError::from);
@@ -122,12 +150,6 @@ impl ServingCertificate {
         self.expiration.set(expires(&pair.cert));
         let before = self.current.swap(Arc::new(pair));
         Ok(before.cert != self.current.load().cert)
-    }
-}
-
-impl ResolvesServerCert for ServingCertificate {
-    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
     }
 }
 
@@ -164,6 +186,24 @@ impl From<ReadError> for LoadError {
     fn from(ReadError { path, source }: ReadError) -> Self {
         Self::Unreadable { path, source }
     }
+}
+
+/// The domains of a certificate; its common name if it has none.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let general = alternative.iter().flat_map(|extension| &extension.value.general_names);
+    let domains: Vec<_> = general
+        .filter_map(|name| match name {
+            GeneralName::DNSName(domain) => Some(domain.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect();
+    if !domains.is_empty() {
+        return domains;
+    }
+    let common = certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok());
+    common.map(str::to_ascii_lowercase).collect()
 }
 
 /// When the first of these certificates expires, in seconds since 1970: from then on the chain is not valid.

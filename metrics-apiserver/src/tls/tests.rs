@@ -93,6 +93,12 @@ fn shake(
     Ok((server, client))
 }
 
+/// A listener that serves this certificate.
+fn serving(certificate: &Arc<ServingCertificate>, min_version: MinVersion) -> ServerConfig {
+    let certificates = Arc::new(Certificates::of(Arc::clone(certificate)));
+    server_config(certificates, &Options { min_version, ..Options::default() }).unwrap()
+}
+
 /// The cause that is counted for a handshake's error.
 fn cause(error: rustls::Error) -> Cause {
     Cause::of(&io::Error::new(io::ErrorKind::InvalidData, error))
@@ -102,7 +108,7 @@ fn cause(error: rustls::Error) -> Cause {
 fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+    let config = || serving(&certificate, MinVersion::Tls12);
     let unknown = Ca::new("unknown").issue(&Wanted { cn: "mallory", lifetime: -60, ..Wanted::default() });
     let (server, client) = shake(config(), rig.client(Some(&unknown))).unwrap();
     assert_eq!(server.peer_certificates().unwrap(), unknown.chain);
@@ -116,7 +122,7 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
 fn a_chain_that_is_too_long_fails_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    let config = || server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+    let config = || serving(&certificate, MinVersion::Tls12);
     let ca = Ca::new("unknown");
     let mut unknown = ca.issue(&Wanted { cn: "mallory", ..Wanted::default() });
     unknown.chain.extend(std::iter::repeat_n(ca.der(), 10));
@@ -146,7 +152,7 @@ fn a_certificate_without_its_key_fails_the_handshake() {
             .unwrap()
             .with_root_certificates(rig.ca.roots())
             .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(pair)));
-        let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+        let server = serving(&certificate, MinVersion::Tls12);
         let error = shake(server, client).unwrap_err();
         let wanted = rustls::CertificateError::BadSignature;
         assert_eq!(error, rustls::Error::InvalidCertificate(wanted));
@@ -159,7 +165,7 @@ fn the_minimum_version_is_enforced() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
-        let server = server_config(Arc::clone(&certificate), minimum).unwrap();
+        let server = serving(&certificate, minimum);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12])
@@ -172,9 +178,29 @@ fn the_minimum_version_is_enforced() {
 }
 
 #[test]
+fn only_the_chosen_cipher_suites_are_offered() {
+    let rig = Rig::new();
+    let certificates = Arc::new(Certificates::of(rig.load().unwrap()));
+    let cipher_suites = vec!["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned()];
+    let server = server_config(certificates, &Options { cipher_suites, ..Options::default() }).unwrap();
+    let chosen = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let other = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
+    for (suite, expected) in [(chosen, None), (other, Some(Cause::NoSharedCipher))] {
+        let mut provider = rustls::crypto::ring::default_provider();
+        provider.cipher_suites = vec![suite];
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(rig.ca.roots())
+            .with_no_client_auth();
+        assert_eq!(shake(server.clone(), client).err().map(cause), expected, "{suite:?}");
+    }
+}
+
+#[test]
 fn the_cause_of_a_failed_handshake_follows_from_its_error() {
     let rig = Rig::new();
-    let config = || server_config(rig.load().unwrap(), MinVersion::Tls12).unwrap();
+    let config = || serving(&rig.load().unwrap(), MinVersion::Tls12);
     let mut only_http2 = rig.client(None);
     only_http2.alpn_protocols = vec![b"h2".to_vec()];
     let error = shake(config(), only_http2).unwrap_err();
@@ -210,7 +236,7 @@ fn the_cause_of_a_failed_handshake_follows_from_its_error() {
 fn a_session_is_never_resumed() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
-    let server = server_config(certificate, MinVersion::Tls12).unwrap();
+    let server = serving(&certificate, MinVersion::Tls12);
     let client = rig.client(None);
     for _ in 0..2 {
         let (server, _) = shake(server.clone(), client.clone()).unwrap();
@@ -223,7 +249,7 @@ fn a_new_pair_is_presented_at_the_next_handshake_and_a_broken_one_is_not() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
     let presented = || {
-        let server = server_config(Arc::clone(&certificate), MinVersion::Tls12).unwrap();
+        let server = serving(&certificate, MinVersion::Tls12);
         let (_, client) = shake(server, rig.client(None)).unwrap();
         client.peer_certificates().unwrap().to_vec()
     };

@@ -47,7 +47,19 @@ fn every_sample_of_the_documentation_is_valid() {
 #[test]
 fn every_key_of_the_file_is_documented() {
     let text = docs();
-    for key in config::BACKEND_KEYS.iter().chain(config::RULE_KEYS) {
+    let tables = [
+        config::ROOT_KEYS,
+        config::BACKEND_KEYS,
+        config::RULE_KEYS,
+        config::ADAPTER_RULE_KEYS,
+        config::SERIES_FILTER_KEYS,
+        config::RESOURCES_KEYS,
+        config::OVERRIDE_KEYS,
+        config::NAME_KEYS,
+        config::RESOURCE_RULES_KEYS,
+        config::USAGE_KEYS,
+    ];
+    for key in tables.into_iter().flatten() {
         let key = key.name;
         assert!(text.contains(&format!("| `{key}` |")), "{key} has no row in docs/configuration.md");
     }

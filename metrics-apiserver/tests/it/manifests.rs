@@ -156,7 +156,7 @@ fn the_hpa_asks_for_a_metric_that_is_configured_and_selects_the_pods_label() {
     let deployment: Deployment = only("inference/deployment.yaml");
     let metric = hpa.spec.unwrap().metrics.unwrap().remove(0).external.unwrap().metric;
     for file in ["base/config.yaml", "overlays/demo/config.yaml"] {
-        let config = config::load(&root().join(file)).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = config::load(&root().join(file), None).unwrap_or_else(|errors| panic!("{errors}"));
         assert_eq!(config.warnings, [""; 0], "{file}");
         let names: Vec<&str> = config.rules.iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, [metric.name.as_str()], "{file}");

@@ -177,3 +177,26 @@ async fn the_queries_of_a_metric_are_counted_by_outcome() {
     fixture.shows("metrics_apiserver_queries_total{metric=\"m\",outcome=\"timeout\"} 1");
     fixture.shows("metrics_apiserver_query_duration_seconds_count{metric=\"m\"} 2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_discovered_metric_has_series_of_its_own_from_its_first_read_on() {
+    let fixture = Fixture::with(Ok(vec![1.0]), Duration::ZERO, vec![named("native", Policies::default())]);
+    let rule = testkit::adapter_rule("up");
+    let entry = |number: usize| {
+        let name = MetricName::parse(&format!("m{number:05}")).unwrap();
+        (MetricId::external(&name), Arc::new(Rule::series(&rule, name, "up".into())))
+    };
+    fixture.catalog.replace_discovered((0..OWN_SERIES_MAX + 10).map(entry).collect());
+    fixture.hides("m0");
+    for number in (0..OWN_SERIES_MAX + 1).rev() {
+        fixture.ask(&format!("m{number:05}"), "").await.unwrap();
+    }
+    fixture.shows(&counted("m01000", "ok", 1));
+    fixture.shows(&counted("m00002", "ok", 1));
+    fixture.hides("m00001");
+    fixture.shows(&counted("_other", "ok", 2));
+    fixture.catalog.replace_discovered((1_000..1_001).map(entry).collect());
+    fixture.ask("m01000", "").await.unwrap();
+    fixture.shows(&counted("m01000", "ok", 2));
+    fixture.hides("m00002");
+}

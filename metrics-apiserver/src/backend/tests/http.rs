@@ -1,11 +1,13 @@
 //! Requests as they arrive, and answers of every kind.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::backend::call::CALLS_MAX;
+use crate::backend::{FileOrData, Method, Secret};
 use crate::testkit::http::{ok, reply};
 
 fn json(text: &str) -> Play {
@@ -32,6 +34,39 @@ async fn a_short_query_is_a_get_with_its_timeout() {
     assert_eq!(request.header("user-agent"), Some(concat!("metrics-apiserver/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("authorization"), None);
+}
+
+#[tokio::test]
+async fn the_method_can_be_chosen() {
+    let server = Server::plain(json(ANSWER));
+    for (method, name, is_form) in [(Method::Post, "POST", true), (Method::Get, "GET", false)] {
+        let options = Options { method, ..options(&server) };
+        assert_value(query(&backends(options), &"up+".repeat(1000)).await, 42.0);
+        let request = server.last();
+        assert!(request.line.starts_with(&format!("{name} /api/v1/query")), "{}", request.line);
+        assert_eq!(request.line.contains('?'), !is_form);
+        assert_eq!(request.header("content-type").is_some(), is_form);
+    }
+    let short = Options { method: Method::Post, ..options(&server) };
+    assert_value(query(&backends(short), "up").await, 42.0);
+    assert_eq!(server.last().line, "POST /api/v1/query HTTP/1.1");
+}
+
+#[tokio::test]
+async fn credentials_may_be_data() {
+    let server = Server::plain(json(ANSWER));
+    let data = |text: &str| FileOrData::Data(Secret(text.into()));
+    let basic = |password| Auth::Basic { username: "ali".to_owned(), password: data(password) };
+    for (auth, sent) in [
+        (Auth::Bearer(data("t0ken")), "Bearer t0ken"),
+        (basic("open sesame"), "Basic YWxpOm9wZW4gc2VzYW1l"),
+        (basic(""), "Basic YWxpOg=="),
+    ] {
+        let options = Options { auth, ..options(&server) };
+        assert!(!format!("{options:?}").contains("t0ken"));
+        assert_value(query(&backends(options), "up").await, 42.0);
+        assert_eq!(server.last().header("authorization"), Some(sent));
+    }
 }
 
 #[tokio::test]
@@ -260,7 +295,7 @@ async fn headers_and_basic_auth_arrive() {
     std::fs::write(&password_file, "open sesame \n").unwrap();
     let options = Options {
         headers: vec![("X-Scope-OrgID".to_owned(), "tenant-1".to_owned())],
-        auth: Auth::Basic { username: "ali".to_owned(), password_file },
+        auth: Auth::Basic { username: "ali".to_owned(), password: password_file.into() },
         ..options(&server)
     };
     assert!(!format!("{options:?}").contains("tenant-1"), "headers may be secrets");
@@ -276,7 +311,7 @@ async fn a_replaced_token_is_used_and_a_broken_one_is_not() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "first\n").unwrap();
-    let backends = backends(Options { auth: Auth::BearerTokenFile(path.clone()), ..options(&server) });
+    let backends = backends(Options { auth: Auth::Bearer(path.clone().into()), ..options(&server) });
     let mut expected = Vec::new();
     for (content, token) in [
         ("first\n", "first"),
@@ -310,8 +345,8 @@ async fn a_file_that_is_of_no_use_does_not_keep_the_others_away() {
     let (token, ca) = (dir.path().join("token"), dir.path().join("ca.crt"));
     std::fs::write(&token, "first").unwrap();
     std::fs::write(&ca, testkit::Ca::new("backend").pem()).unwrap();
-    let (auth, ca_file) = (Auth::BearerTokenFile(token.clone()), Some(ca.clone()));
-    let backends = backends(Options { auth, ca_file, ..options(&server) });
+    let (auth, trusted) = (Auth::Bearer(token.clone().into()), Some(ca.clone().into()));
+    let backends = backends(Options { auth, ca: trusted, ..options(&server) });
     for (number, damage) in [Some("no certificate"), None].into_iter().enumerate() {
         match damage {
             Some(text) => std::fs::write(&ca, text).unwrap(),
@@ -344,7 +379,7 @@ async fn a_replacement_keeps_what_is_the_same_and_drops_what_is_gone() {
 async fn a_replacement_that_cannot_work_changes_nothing() {
     let (server, other) = (Server::plain(json(ANSWER)), Server::plain(json(ANSWER)));
     let backends = backends(options(&server));
-    let broken = Options { ca_file: Some("/nonexistent/ca.crt".into()), ..options(&other) };
+    let broken = Options { ca: Some(PathBuf::from("/nonexistent/ca.crt").into()), ..options(&other) };
     let names = ["default", "broken"].map(|name| BackendName(name.into()));
     let error = backends.replace(names.into_iter().zip([options(&other), broken]).collect()).unwrap_err();
     assert_eq!(error.to_string(), "backend `broken` cannot be used");
@@ -366,9 +401,9 @@ async fn what_cannot_work_is_refused_at_build() {
     let base = || options(&server);
     check(Options { urls: Vec::new(), ..base() }, "the URL is not accepted");
     check(Options { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
-    check(Options { auth: Auth::BearerTokenFile(dir.path().join("none")), ..base() }, "cannot read");
-    check(Options { auth: Auth::BearerTokenFile(empty.clone()), ..base() }, "is empty");
-    check(Options { ca_file: Some(empty), ..base() }, "contains no certificate");
+    check(Options { auth: Auth::Bearer(dir.path().join("none").into()), ..base() }, "cannot read");
+    check(Options { auth: Auth::Bearer(empty.clone().into()), ..base() }, "is empty");
+    check(Options { ca: Some(empty.into()), ..base() }, "contains no certificate");
 }
 
 /// Spaces, `size` of them, compressed with deflate's fixed codes: one space, then "258 times the byte before".

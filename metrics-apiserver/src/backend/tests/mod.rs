@@ -26,14 +26,7 @@ fn url(text: &str) -> BaseUrl {
 }
 
 fn options(server: &Server) -> Options {
-    Options {
-        urls: vec![url(&server.url)],
-        timeout: PATIENT,
-        headers: Vec::new(),
-        auth: Auth::None,
-        ca_file: None,
-        identity: None,
-    }
+    Options { timeout: PATIENT, ..Options::new(vec![url(&server.url)]) }
 }
 
 fn backends(options: Options) -> Backends {

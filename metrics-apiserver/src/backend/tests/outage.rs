@@ -75,7 +75,7 @@ fn with_token(token: &str, options: Options) -> (TempDir, PathBuf, Backends) {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, token).unwrap();
-    let backends = backends(Options { auth: Auth::BearerTokenFile(path.clone()), ..options });
+    let backends = backends(Options { auth: Auth::Bearer(path.clone().into()), ..options });
     (dir, path, backends)
 }
 

@@ -6,7 +6,7 @@ use rustls::ServerConfig;
 use tempfile::TempDir;
 
 use super::*;
-use crate::backend::Identity;
+use crate::backend::{FileOrData, Identity, Secret};
 use crate::testkit::{Ca, Wanted};
 
 fn authority() -> Ca {
@@ -39,8 +39,8 @@ impl Files {
     }
 
     fn options(&self, server: &Server) -> Options {
-        let identity = Identity { cert_file: self.cert.clone(), key_file: self.key.clone() };
-        Options { ca_file: Some(self.ca.clone()), identity: Some(identity), ..options(server) }
+        let identity = Identity { cert: self.cert.clone().into(), key: self.key.clone().into() };
+        Options { ca: Some(self.ca.clone().into()), identity: Some(identity), ..options(server) }
     }
 }
 
@@ -114,4 +114,41 @@ fn a_key_that_does_not_fit_its_certificate_is_refused_at_build() {
     let server = Server::plain(Play::Hang);
     let refused = Backends::build(vec![(BackendName("default".into()), files.options(&server))]);
     assert!(refused.unwrap_err().source.to_string().contains("check caFile, certFile and keyFile"));
+}
+
+#[tokio::test]
+async fn a_certificate_with_another_name_is_accepted_if_it_is_expected() {
+    let authority = authority();
+    let files = Files::new(&authority);
+    let server = answering(authority.server_config(Some(&authority)));
+    let urls = vec![url(&server.url.replace("localhost", "127.0.0.1"))];
+    let named = |name: Option<&str>| Options {
+        urls: urls.clone(),
+        server_name: name.map(str::to_owned),
+        ..files.options(&server)
+    };
+    for name in [None, Some("elsewhere.example")] {
+        assert!(matches!(query(&backends(named(name)), "up").await, Err(QueryError::Unavailable { .. })));
+    }
+    assert_value(query(&backends(named(Some("localhost"))), "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn an_unknown_ca_is_accepted_if_verification_is_off() {
+    let server = answering(authority().server_config(None));
+    let strict = options(&server);
+    assert!(query(&backends(strict.clone()), "up").await.is_err());
+    let lax = Options { insecure_skip_tls_verify: true, ..strict };
+    assert_value(query(&backends(lax), "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn certificates_may_be_data_and_files() {
+    let authority = authority();
+    let files = Files::new(&authority);
+    let server = answering(authority.server_config(Some(&authority)));
+    let data = |path: &PathBuf| FileOrData::Data(Secret(std::fs::read(path).unwrap()));
+    let identity = Identity { cert: files.cert.clone().into(), key: data(&files.key) };
+    let options = Options { ca: Some(data(&files.ca)), identity: Some(identity), ..options(&server) };
+    assert_value(query(&backends(options), "up").await, 42.0);
 }

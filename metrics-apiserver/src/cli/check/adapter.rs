@@ -5,11 +5,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::CheckArgs;
+use super::resources::{common_resources, described, namespaces};
 use super::series::example_series;
 use crate::config::AdapterRules;
-use crate::metric::{GroupResource, ResourceInfo, Resources, Scope};
+use crate::metric::{Resources, Scope};
 use crate::rules::adapter::{AdapterRule, Objects, QueryError, ResourceRule};
-use crate::rules::{BackendName, Policies, ResultLabels, outline};
+use crate::rules::{BackendName, Combine, ResultLabels, outline};
 
 /// Rules whose sample requests are shown unless all are wanted: more do not fit on a screen.
 const SHOWN: usize = 10;
@@ -103,18 +104,17 @@ fn show_promql(promql: &Result<String, QueryError>, out: &mut dyn Write) -> io::
 
 /// The request for an object of the first resource that is no namespace, or else for the namespace.
 fn custom_sample(rule: &AdapterRule, series: &str, args: &CheckArgs) -> Sample {
-    let info = described(rule);
+    let resources = common_resources();
+    let info = described(rule, &resources);
     let resource = info.resource.to_string();
     let (namespace, name) = match info.scope {
         Scope::Namespaced => (Some(args.namespace.as_str()), OBJECT),
         Scope::Cluster if *info.resource.resource == *"namespaces" => (None, args.namespace.as_str()),
         Scope::Cluster => (None, OBJECT),
     };
-    let resources = Resources::default();
     let objects = Objects { resource: &info, namespace, names: &[name] };
     let promql = rule.custom_query(series, &objects, &args.selector, &resources);
-    let fixed = core("namespaces", "namespace", Scope::Cluster);
-    let fixed = rule.label_of(&fixed, &resources).ok().filter(|_| namespace.is_some());
+    let fixed = rule.label_of(&namespaces(), &resources).ok().filter(|_| namespace.is_some());
     let label = rule.label_of(&info, &resources).ok();
     let labels = label.map(|label| (label, fixed.iter().map(ToString::to_string).collect()));
     Sample { metric: format!("{resource}/{}", metric(rule, series)), promql, labels }
@@ -129,36 +129,6 @@ fn metric(rule: &AdapterRule, series: &str) -> String {
     rule.metric_name(series).unwrap_or_else(|| "metrics named after their series".to_owned())
 }
 
-/// The resource of the sample request: without the cluster, the names in the rule decide.
-fn described(rule: &AdapterRule) -> ResourceInfo {
-    let overrides = rule.resources.overrides();
-    let is_namespace =
-        |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
-    let other = overrides.iter().find(|known| !is_namespace(&known.resource));
-    match other {
-        Some(known) => {
-            let name = known.resource.to_lowercase();
-            let is_cluster =
-                ["node", "nodes", "persistentvolume", "persistentvolumes"].contains(&name.as_str());
-            let scope = if is_cluster { Scope::Cluster } else { Scope::Namespaced };
-            let resource = GroupResource { group: Arc::clone(&known.group), resource: name.as_str().into() };
-            ResourceInfo { resource, ..core(&name, &name, scope) }
-        }
-        None if overrides.is_empty() => core("pods", "pod", Scope::Namespaced),
-        None => core("namespaces", "namespace", Scope::Cluster),
-    }
-}
-
-fn core(resource: &str, singular: &str, scope: Scope) -> ResourceInfo {
-    ResourceInfo {
-        resource: GroupResource { resource: resource.into(), group: "".into() },
-        singular: singular.into(),
-        kind: singular.into(),
-        version: "v1".into(),
-        scope,
-    }
-}
-
 /// Warns about a rule that has another effect than its author probably meant.
 fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warnings) {
     if !rule.series_query.is_empty() {
@@ -168,7 +138,7 @@ fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warning
                 format!("`seriesQuery` is no selector of series: `{}`; a name with other characters than letters, \
                          digits, `_` and `:` is written `{{__name__=\"…\"}}`", rule.series_query),
             ),
-            Err(error) => warnings.add(path, format!("`seriesQuery` is {}", error.message)),
+            Err(error) => warnings.add(path, format!("`seriesQuery`: {}", error.message)),
             Ok(_) => {}
         }
     }
@@ -181,9 +151,9 @@ fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warning
                        `{a=\"b\",<<.LabelMatchers>>}`";
         return warnings.add(path, message.to_owned());
     }
-    let several = rule.policies.result == Policies::adapter().result;
+    let several = matches!(rule.policies.result, Combine::Last | Combine::Items);
     match outline(promql) {
-        Err(error) => warnings.add(path, format!("the query is {}", error.message)),
+        Err(error) => warnings.add(path, error.message),
         Ok(outline) => {
             if let Some(message) = judge_labels(&outline.labels, sample.labels.as_ref(), several) {
                 warnings.add(path, message);
@@ -247,7 +217,7 @@ fn usage(
         match &promql {
             Ok(promql) => {
                 if let Err(error) = outline(promql) {
-                    warnings.add(&path, format!("a query is {}", error.message));
+                    warnings.add(&path, error.message);
                 }
                 show_text("query", promql, out)?;
             }

@@ -1,7 +1,7 @@
 //! From the name of a series to the name of its metric.
 
 use super::error::AdapterError;
-use super::regex::GoRegex;
+use super::regex::{GoRegex, expand_all, missing_groups};
 
 /// Which names of series a rule takes, and what it calls their metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,7 @@ impl Naming {
         }
         match &self.matches {
             Some(regex) => regex.expand(series, &self.name),
-            // `.*` matches up to the first line break, of which names have none.
-            None => GoRegex::parse(".*").ok()?.expand(series, &self.name),
+            None => Some(expand_all(series, &self.name)),
         }
     }
 
@@ -85,7 +84,7 @@ impl Naming {
     pub fn missing_groups(&self) -> Vec<String> {
         match &self.matches {
             Some(regex) => regex.missing_groups(&self.name),
-            None => GoRegex::parse(".*").map(|regex| regex.missing_groups(&self.name)).unwrap_or_default(),
+            None => missing_groups(&self.name, 0, |_| false),
         }
     }
 }
@@ -115,8 +114,17 @@ mod tests {
     fn a_series_that_does_not_match_is_not_of_the_rule() {
         assert_eq!(name("^(.*)_total$", "${1}_per_second", "http_seconds"), None);
         assert_eq!(name("^(.*)_total$", "${1}_per_second", "http_total").as_deref(), Some("http_per_second"));
-        assert_eq!(name("", "${0}_x", "a").as_deref(), Some("a_x"));
+        assert_eq!(name("", "${0}_x$1", "a").as_deref(), Some("a_x"));
         assert_eq!(name("total", "constant", "http_total").as_deref(), Some("constant"));
+    }
+
+    #[test]
+    fn a_name_that_is_no_pattern_is_the_same_as_the_pattern_that_matches_everything() {
+        for series in ["a", "", "a\nb", "a\r\nb", "é"] {
+            for template in ["", "$0", "x$1", "$$0$n"] {
+                assert_eq!(name("", template, series), name(".*", template, series), "{series:?} {template}");
+            }
+        }
     }
 
     #[test]

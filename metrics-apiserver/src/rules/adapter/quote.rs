@@ -28,7 +28,7 @@ pub(super) fn escape(character: char, mark: char, ascii_only: bool, out: &mut Ve
         out.extend(character.encode_utf8(&mut [0; 4]).bytes());
         return;
     }
-    if is_printable(character) && !(ascii_only && !character.is_ascii()) {
+    if (character.is_ascii() || !ascii_only) && is_printable(character) {
         out.extend(character.encode_utf8(&mut [0; 4]).bytes());
         return;
     }

@@ -91,19 +91,28 @@ impl GoRegex {
 
     /// The groups that a template for [`Self::expand`] names and that do not exist, as they are written.
     pub fn missing_groups(&self, template: &str) -> Vec<String> {
-        let mut missing = Vec::new();
-        expand::expand(template, |group| {
-            match group {
-                expand::Group::Number(number) if number > self.groups() => missing.push(number.to_string()),
-                expand::Group::Name(name) if self.names().all(|(known, _)| known != name) => {
-                    missing.push(name.to_owned());
-                }
-                _ => {}
-            }
-            ""
-        });
-        missing
+        missing_groups(template, self.groups(), |name| self.names().any(|(known, _)| known == name))
     }
+}
+
+/// As [`GoRegex::expand`] for the expression `.*`, which matches a line and has no groups.
+pub(super) fn expand_all(text: &str, template: &str) -> String {
+    let line = text.split('\n').next().unwrap_or_default();
+    expand::expand(template, |group| if group == expand::Group::Number(0) { line } else { "" })
+}
+
+/// As [`GoRegex::missing_groups`] for an expression with so many groups, of which some have names.
+pub(super) fn missing_groups(template: &str, groups: usize, is_known: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut missing = Vec::new();
+    expand::expand(template, |group| {
+        match group {
+            expand::Group::Number(number) if number > groups => missing.push(number.to_string()),
+            expand::Group::Name(name) if !is_known(name) => missing.push(name.to_owned()),
+            _ => {}
+        }
+        ""
+    });
+    missing
 }
 
 /// The last line of what the crate says; the lines before it repeat the expression, which was translated.

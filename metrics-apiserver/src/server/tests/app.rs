@@ -24,7 +24,7 @@ use crate::readiness::Readiness;
 use crate::server::{Options, Parts, bind};
 use crate::testkit::series::cluster;
 use crate::testkit::{Ca, FakeSource, Issued, Play, Request, Server, Wanted, reading, rule};
-use crate::tls::{MinVersion, ServingCertificate, server_config};
+use crate::tls::{self, Certificates, server_config};
 
 pub(super) const BASE: &str = "/apis/external.metrics.k8s.io/v1beta1";
 /// How long a test waits for anything before it fails.
@@ -108,8 +108,9 @@ impl App {
         let path = |name: &str| directory.path().join(name);
         ca.serving().write(&path("tls.crt"), &path("tls.key"));
         std::fs::write(path("proxy-ca.crt"), proxy_ca.pem()).unwrap();
-        let certificate = Arc::new(ServingCertificate::load(path("tls.crt"), path("tls.key")).unwrap());
-        let tls = server_config(certificate, MinVersion::Tls12).unwrap();
+        let (cert_file, key_file) = (Some(path("tls.crt")), Some(path("tls.key")));
+        let tls = tls::Options { cert_file, key_file, ..tls::Options::default() };
+        let tls = server_config(Arc::new(Certificates::load(&tls).unwrap()), &tls).unwrap();
         let options = Options {
             bind_address: [127, 0, 0, 1].into(),
             secure_port: 0,

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn regex(text: &str) -> GoRegex {
@@ -137,5 +139,19 @@ fn a_hostile_expression_is_refused_soon() {
     for text in ["(".repeat(300), "((a{1000}){1000}){1000}".to_owned(), "x".repeat(20_000), "[".repeat(9000)]
     {
         assert!(GoRegex::parse(&text).is_err(), "{}", text.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_an_expression_or_an_error_that_points_into_it(
+        text in "[a-z(){}\\[\\]\\\\|*+?^$.,0-9:<>P&~é-]{0,20}"
+    ) {
+        match GoRegex::parse(&text) {
+            Ok(regex) => {
+                prop_assert!(regex.expand("a", "$1").is_some() == regex.is_match("a"));
+            }
+            Err(error) => prop_assert!(error.position <= text.len(), "{text:?}: {error:?}"),
+        }
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Translator<'a> {
         match rest.chars().next().unwrap_or_default() {
             '(' if rest.starts_with("(?") => self.question(rest)?,
             '(' => {
-                self.group(1, "(", Some(None))?;
+                self.capture(1, None)?;
             }
             ')' => {
                 if self.open.pop().is_none() {
@@ -93,24 +93,7 @@ impl<'a> Translator<'a> {
                 self.take(next - self.next, &class);
             }
             '*' | '+' | '?' => self.repetition(1)?,
-            '{' => match braces(rest) {
-                Some((length, least, most)) => {
-                    let allowed = |number: Option<u32>| number.is_some_and(|number| number <= MAX_REPEAT);
-                    let in_order = most.is_none_or(|most| least <= most);
-                    if !allowed(least) || most.is_some_and(|most| !allowed(most)) || !in_order {
-                        let repetition = rest.get(..length).unwrap_or_default();
-                        let message = format!(
-                            "{repetition} is not a repetition: at most {MAX_REPEAT}, the smaller number first"
-                        );
-                        return Err(RegexError::at(self.next, message));
-                    }
-                    self.repetition(length)?;
-                }
-                None => {
-                    self.next += 1;
-                    self.literal('{');
-                }
-            },
+            '{' => self.braces(rest)?,
             '\\' => self.backslash(rest)?,
             character => {
                 self.next += character.len_utf8();
@@ -118,6 +101,24 @@ impl<'a> Translator<'a> {
             }
         }
         Ok(())
+    }
+
+    /// A repetition in braces, or a brace.
+    fn braces(&mut self, rest: &str) -> Result<(), RegexError> {
+        let Some(length) = braces(rest) else {
+            self.next += 1;
+            self.literal('{');
+            return Ok(());
+        };
+        let repetition = rest.get(..length).unwrap_or_default();
+        let numbers = repetition.trim_matches(['{', '}']).split(',').filter(|number| !number.is_empty());
+        let numbers: Option<Vec<u32>> = numbers.map(|number| number.parse().ok()).collect();
+        if numbers.is_some_and(|n| n.is_sorted() && n.iter().all(|number| *number <= MAX_REPEAT)) {
+            return self.repetition(length);
+        }
+        let message =
+            format!("{repetition} is not a repetition: at most {MAX_REPEAT}, the smaller number first");
+        Err(RegexError::at(self.next, message))
     }
 
     /// A repetition of so many bytes, and the `?` that makes it lazy.
@@ -143,19 +144,20 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// Opens a group, which has a name or none if it captures.
-    fn group(
-        &mut self,
-        length: usize,
-        regex: &str,
-        captures: Option<Option<&str>>,
-    ) -> Result<(), RegexError> {
+    /// Opens a group that captures, with a name or without.
+    fn capture(&mut self, length: usize, name: Option<&str>) -> Result<(), RegexError> {
+        // The crate's names begin with a letter and occur once: it gets none.
+        self.group(length, "(")?;
+        self.names.push(name.map(Into::into));
+        Ok(())
+    }
+
+    fn group(&mut self, length: usize, regex: &str) -> Result<(), RegexError> {
         if self.open.len() == MAX_NESTING {
             let message = format!("groups are nested more than {MAX_NESTING} levels deep");
             return Err(RegexError::at(self.next, message));
         }
         self.open.push(self.next);
-        self.names.extend(captures.map(|name| name.map(Into::into)));
         self.take(length, regex);
         self.last = Last::Nothing;
         Ok(())
@@ -217,14 +219,13 @@ impl<'a> Translator<'a> {
                     format!("expected a name of letters, digits and _ after {open}, and then >"),
                 )
             })?;
-            // The crate's names begin with a letter and occur once: it gets none.
-            return self.group(open.len() + name.len() + 1, "(", Some(Some(name)));
+            return self.capture(open.len() + name.len() + 1, Some(name));
         }
         let Some((length, flags)) = flags(rest) else {
             return Err(RegexError::at(self.next, "expected flags of i, m, s and U, or ':', after (?"));
         };
         if rest.get(..length).is_some_and(|group| group.ends_with(':')) {
-            return self.group(length, &format!("(?{flags}:"), None);
+            return self.group(length, &format!("(?{flags}:"));
         }
         let last = self.last;
         if flags.is_empty() {
@@ -238,23 +239,17 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// A repetition in braces: its length, its least number, and its most number if it has one. A number is none if it
-/// does not fit. Anything that Go takes for a literal brace is none.
-fn braces(rest: &str) -> Option<(usize, Option<u32>, Option<Option<u32>>)> {
+/// The length of a repetition in braces; none if Go takes the brace for a character.
+fn braces(rest: &str) -> Option<usize> {
     let length = rest.find('}')? + 1;
     let inside = rest.get(1..length - 1)?;
-    let (least, most) = match inside.split_once(',') {
-        Some((least, "")) => (least, None),
-        Some((least, most)) => (least, Some(most)),
-        None => (inside, Some(inside)),
-    };
     let is_number = |text: &str| {
         !text.is_empty()
             && text.bytes().all(|byte| byte.is_ascii_digit())
             && (text.len() == 1 || !text.starts_with('0'))
     };
-    let valid = is_number(least) && most.is_none_or(is_number);
-    valid.then(|| (length, least.parse().ok(), most.map(|most| most.parse().ok())))
+    let (least, most) = inside.split_once(',').unwrap_or((inside, ""));
+    (is_number(least) && (most.is_empty() || is_number(most))).then_some(length)
 }
 
 /// The flags of `(?flags)` or `(?flags:`: the length up to the end, and the flags that differ from none, each once.

@@ -87,8 +87,10 @@ impl Builtin {
         let second = rest.first().unwrap_or(&Value::Nil);
         Ok(match self {
             // The caller stops at the first argument that decides; this is what is left.
-            Self::And => arguments.iter().find(|value| !value.is_true()).or(arguments.last()).cloned(),
-            Self::Or => arguments.iter().find(|value| value.is_true()).or(arguments.last()).cloned(),
+            Self::And => {
+                arguments.iter().find(|value| !value.is_true()).or_else(|| arguments.last()).cloned()
+            }
+            Self::Or => arguments.iter().find(|value| value.is_true()).or_else(|| arguments.last()).cloned(),
             Self::Call => {
                 return Err(format!("a {} is not a function, so it cannot be called", first.type_name()));
             }

@@ -16,8 +16,8 @@ const MAX_STEPS: usize = 100_000;
 const MAX_DEPTH: usize = 128;
 
 /// Renders the template "".
-pub(super) fn render(templates: &Templates, fields: &Fields) -> Result<String, TemplateError> {
-    let dot = Value::Fields(fields);
+pub(super) fn render(templates: &Templates, data: &Fields) -> Result<String, TemplateError> {
+    let dot = Value::Fields(data);
     let variables = vec![("$", dot.clone())];
     let mut state = State { templates, out: Vec::new(), variables, steps: 0, depth: 0 };
     let nodes = templates.get("").map(Vec::as_slice).unwrap_or_default();
@@ -289,7 +289,7 @@ impl<'a> State<'a> {
             _ => return Ok(false),
         };
         let count = fields.len().saturating_sub(1);
-        let receiver = self.fields(receiver, fields.get(..count).unwrap_or_default(), operand.position)?;
+        let receiver = follow(receiver, fields.get(..count).unwrap_or_default(), operand.position)?;
         Ok(matches!(receiver, Value::Nil))
     }
 
@@ -337,14 +337,14 @@ impl<'a> State<'a> {
             Term::Float(value) => Value::Float(*value),
             Term::Text(text) => Value::Text(Text::Given(text)),
             Term::Dot => dot.clone(),
-            Term::Field(fields) => self.fields(dot.clone(), fields, position)?,
+            Term::Field(fields) => follow(dot.clone(), fields, position)?,
             Term::Variable(name, fields) => {
                 let value = self.variable(name, position)?;
-                self.fields(value, fields, position)?
+                follow(value, fields, position)?
             }
             Term::Chain(inner, fields) => {
                 let value = self.operand(dot, inner)?;
-                self.fields(value, fields, position)?
+                follow(value, fields, position)?
             }
             Term::Function(function) => self.function(dot, *function, position, &[], None)?,
             Term::Pipe(pipe) => self.pipe(dot, pipe)?,
@@ -355,17 +355,12 @@ impl<'a> State<'a> {
         let known = self.variables.iter().rev().find(|(known, _)| *known == name);
         known.map(|(_, value)| value.clone()).ok_or_else(|| undefined(name, position))
     }
+}
 
-    fn fields(
-        &mut self,
-        value: Value<'a>,
-        names: &[String],
-        position: usize,
-    ) -> Result<Value<'a>, TemplateError> {
-        names.iter().try_fold(value, |value, name| {
-            value.field(name).map_err(|message| TemplateError::at(position, message))
-        })
-    }
+fn follow<'a>(value: Value<'a>, names: &[String], position: usize) -> Result<Value<'a>, TemplateError> {
+    names.iter().try_fold(value, |value, name| {
+        value.field(name).map_err(|message| TemplateError::at(position, message))
+    })
 }
 
 fn undefined(name: &str, position: usize) -> TemplateError {

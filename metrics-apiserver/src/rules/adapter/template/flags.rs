@@ -5,6 +5,7 @@ pub(super) const MAX_OUTPUT: usize = 256 * 1024;
 
 /// How an operand is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "Go has that many flags, and any may be set")]
 pub(super) struct Flags {
     pub(super) plus: bool,
     pub(super) minus: bool,

@@ -1,5 +1,7 @@
 //! Prints values as Go's package `fmt` does: the operands of `print` and the verbs of `printf`.
 
+use std::fmt::Write;
+
 use super::super::quote::{escape, is_printable, quote};
 use super::fields::Fields;
 use super::flags::{Flags, MAX_OUTPUT};
@@ -108,6 +110,8 @@ impl Printer {
                 None => self.bad_verb(value, verb),
             },
             Value::Text(text) => self.text(text.bytes(), verb, value),
+            // `%w` is for errors, and says so of a whole value.
+            Value::List(..) | Value::Map(_) | Value::Fields(_) if verb == 'w' => self.bad_verb(value, verb),
             Value::List(..) if verb != 'p' => self.list(value, verb),
             Value::Map(_) if verb != 'p' => self.map(value, verb),
             Value::Fields(fields) if verb != 'p' => self.fields(fields, verb, false),
@@ -182,7 +186,7 @@ impl Printer {
             if self.flags.sharp && (spaces || index == 0) {
                 out.push_str(prefix);
             }
-            out.push_str(&if verb == 'x' { format!("{byte:02x}") } else { format!("{byte:02X}") });
+            let _ = if verb == 'x' { write!(out, "{byte:02x}") } else { write!(out, "{byte:02X}") };
         }
         self.pad(out.as_bytes());
     }
@@ -269,7 +273,7 @@ impl Printer {
         let mut text = format!("U+{number:0width$X}");
         let character = u32::try_from(number).ok().and_then(char::from_u32);
         if let Some(character) = character.filter(|c| self.flags.sharp && is_printable(*c)) {
-            text.push_str(&format!(" '{character}'"));
+            let _ = write!(text, " '{character}'");
         }
         self.pad_with_spaces(text.as_bytes());
     }

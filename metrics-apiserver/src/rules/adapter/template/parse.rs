@@ -69,7 +69,7 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn ahead(&self, distance: usize) -> Token<'a> {
         let end = Token { kind: Kind::End, position: 0, text: "" };
-        self.tokens.get(self.next + distance).or(self.tokens.last()).copied().unwrap_or(end)
+        self.tokens.get(self.next + distance).or_else(|| self.tokens.last()).copied().unwrap_or(end)
     }
 
     fn peek(&self) -> Token<'a> {

@@ -1,6 +1,54 @@
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+
 use super::*;
+
+/// Pieces of templates, some of which belong together.
+const PIECES: &[&str] = &[
+    "<<",
+    ">>",
+    "<<- ",
+    " ->>",
+    " ",
+    "\n",
+    "é",
+    ".Series",
+    ".LabelValuesByName",
+    ".GroupBySlice",
+    "$",
+    "$x := ",
+    "$x = ",
+    "$x",
+    "|",
+    "(",
+    ")",
+    "<<end>>",
+    "<<else>>",
+    "<<range 1000>>",
+    "<<range $x := .GroupBySlice>>",
+    "<<if 1>>",
+    "<<with .Series>>",
+    "<<define \"t\">>",
+    "<<template \"t\">>",
+    "<<template \"t\" .>>",
+    "<<break>>",
+    "print $x $x",
+    "printf \"%1000000d\" 1",
+    "printf \"%*v\" 1000000 1",
+    "index .Series -1",
+    "slice .Series 5 1",
+    "html $x",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e308",
+    "\"\\xff\"",
+    "'\\U0010ffff'",
+    "<</*",
+    "*/>>",
+    "\"",
+    "`",
+];
 
 fn fields() -> Fields {
     let values = [("namespace", "default"), ("pod", "a|b"), ("app", "")];
@@ -230,4 +278,27 @@ fn fields_without_anything_in_them_are_rendered_empty() {
         Fields::Query(QueryFields { label_values_by_name: BTreeMap::new(), ..QueryFields::default() });
     let template = Template::parse("<<.Series>>|<<.GroupBySlice>>|<<.LabelValuesByName>>").unwrap();
     assert_eq!(template.render(&empty).unwrap(), "|[]|map[]");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_template_ends_with_a_text_or_an_error_that_points_into_it(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)
+    ) {
+        let text = pieces.concat();
+        let error = match Template::parse(&text) {
+            Ok(template) => template.render(&fields()).err(),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            prop_assert!(error.position <= text.len() && !error.message.is_empty(), "{text:?}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_template_or_an_error(text in ".{0,60}") {
+        let _ = Template::parse(&text).map(|template| template.render(&fields()));
+    }
 }
