@@ -100,8 +100,7 @@ impl Answers {
             WantedObjects::Named(name) => vec![Arc::clone(name)],
             WantedObjects::Selected(selector) => {
                 let selector = selector.clone();
-                let selection =
-                    Selection { resource: Arc::clone(&resource), namespace: namespace.clone(), selector };
+                let selection = Selection::new(Arc::clone(&resource), namespace.clone(), selector);
                 let selected = self.objects.select(&selection, deadline).await?;
                 selected.iter().map(|object| Arc::clone(&object.name)).collect()
             }

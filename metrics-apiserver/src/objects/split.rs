@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_is_not_one_complete_object_is_an_error() {
-        for text in ["", "{", r#"{"a": [1}"#, r#"{"items": [{}"#, "}", r#"{1 2: 3}"#] {
+        for text in ["", "{", r#"{"a": [1}"#, r#"{"items": [{}"#, "}", "{1 2: 3}"] {
             assert!(split(text, 3).is_err(), "{text}");
         }
     }

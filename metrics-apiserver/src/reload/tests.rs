@@ -415,3 +415,21 @@ async fn the_file_is_polled_every_five_seconds() {
     }
     following.abort();
 }
+
+#[tokio::test]
+async fn adapter_rules_come_and_go_beside_native_ones() {
+    let (mut scene, mut reload) = Scene::new(&file(&["a"]));
+    let adapter = "rules: [{seriesQuery: up, resources: {template: <<.Resource>>}, metricsQuery: <<.Series>>}]\n\
+                   externalRules: [{seriesQuery: up, resources: {namespaced: false}, metricsQuery: <<.Series>>}]\n";
+    scene.mount.swap(&format!("{}{adapter}", file(&["a"])));
+    scene.settle(&mut reload);
+    let catalog = scene.catalog.current();
+    assert!(catalog.serves_custom() && catalog.serves_external());
+    assert_eq!((scene.names().as_str(), scene.metric("rules").as_str()), ("a", "3"));
+    let metric = MetricId::external(&MetricName::parse("up").unwrap());
+    assert!(scene.catalog.pending(&metric).unwrap().contains("1 of 1 rules have not been discovered yet"));
+    scene.mount.swap(&file(&["a"]));
+    scene.settle(&mut reload);
+    assert!(!scene.catalog.current().serves_custom());
+    assert_eq!((scene.catalog.pending(&metric), scene.metric("rules").as_str()), (None, "1"));
+}

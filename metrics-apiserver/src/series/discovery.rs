@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::link::{Linked, link};
 use super::metrics;
-use super::queries::{Call, End, Queries, SeriesKey};
-use super::rules::Rules;
+use super::queries::{Call, End, Queries};
+use super::rules::{Rules, SeriesKey};
 use crate::backend::{Backends, SeriesQuery, SeriesSummary};
 use crate::cache::QueryError;
 use crate::catalog::{Catalog, Discovered, FilePart, Pending, ServedCatalog};

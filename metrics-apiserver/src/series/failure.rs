@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::queries::SeriesKey;
+use super::rules::SeriesKey;
 use crate::cache::QueryError;
 use crate::rules::BackendName;
 

@@ -1,7 +1,7 @@
 //! Discovery of series for adapter rules: which metrics there are.
 //!
-//! Each distinct list of series that the rules ask for (`seriesQuery`, by backend) is called for by itself: at once, and
-//! then an interval after it was received. A list that fails keeps what it found last, and is retried with growing
+//! Each distinct list of series that the rules ask for (`seriesQuery`, by backend) is called for by itself: at once,
+//! and then an interval after it was received. A list that fails keeps what it found last, and is retried with growing
 //! pauses; the others do not notice. A metric whose series are gone from a list that succeeded is no longer served.
 //!
 //! What was found is linked with the rules and the cluster's resources to the metrics that the catalog serves: when a

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::failure::{Failure, OUTCOMES, Reports};
+use super::rules::SeriesKey;
 use crate::backend::SeriesSummary;
 use crate::cache::QueryError;
 use crate::limit::backoff;
 use crate::rules::BackendName;
-use crate::rules::adapter::AdapterRule;
 
 /// What is kept of all lists together, by the measure of [`SeriesSummary::bytes`]: some 100,000 metric names.
 pub(super) const KEPT_BYTES_MAX: usize = 16 << 20;
@@ -20,19 +20,6 @@ pub(super) const KEPT_LIMIT: &str = "16 MiB of metric and label names for all ru
 
 /// The pause before the first retry: a restart of Prometheus, or a reload of a proxy before it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-
-/// One list of series. Rules with the same `seriesQuery` at the same backend share it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SeriesKey {
-    pub(super) backend: BackendName,
-    pub(super) selector: Arc<str>,
-}
-
-impl SeriesKey {
-    pub(super) fn of(rule: &AdapterRule) -> Self {
-        Self { backend: rule.backend.clone(), selector: Arc::clone(&rule.series_query) }
-    }
-}
 
 /// A call to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
