@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Api;
 use super::warnings::Warnings;
-use super::written::{ResourcesText, RuleText};
+use super::written::{Api, OverrideText, ResourcesText, RuleText};
 use crate::rules::adapter::AdapterRule;
 
 /// Warns about one rule.
@@ -102,7 +101,7 @@ impl Names {
         let resources: Vec<String> = match api {
             Api::External => vec![String::new()],
             Api::Custom => {
-                let of = |label: &super::written::OverrideText<'_>| {
+                let of = |label: &OverrideText<'_>| {
                     let resource = label.resource.text.to_lowercase();
                     format!("{}.{}", resource.trim_end_matches('s'), label.group.text)
                 };

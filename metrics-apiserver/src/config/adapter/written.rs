@@ -9,6 +9,15 @@ use crate::config::problem::Problem;
 use crate::config::section::{Field, Section};
 use crate::config::yaml::Value;
 
+/// The API that a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    /// custom.metrics.k8s.io.
+    Custom,
+    /// external.metrics.k8s.io.
+    External,
+}
+
 /// A string; an omitted one is empty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Text<'a> {
