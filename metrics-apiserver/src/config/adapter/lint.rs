@@ -112,7 +112,7 @@ impl Names {
         let mut other = None;
         for resource in resources {
             let before = self.seen.insert((written.name.text.to_string(), resource), path.to_owned());
-            other = other.or(before.filter(|before| before != path));
+            other = other.or_else(|| before.filter(|before| before != path));
         }
         if let Some(other) = other {
             let message =

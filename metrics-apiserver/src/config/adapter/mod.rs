@@ -1,7 +1,7 @@
 //! The check of prometheus-adapter's sections: `rules`, `externalRules` and `resourceRules`.
 //!
-//! What prometheus-adapter refuses at its start is refused here, all problems at once. What it accepts is accepted, with
-//! a warning if it is probably a mistake.
+//! What prometheus-adapter refuses at its start is refused here, all problems at once. What it accepts is accepted,
+//! with a warning if it is probably a mistake.
 
 mod lint;
 mod resource;
