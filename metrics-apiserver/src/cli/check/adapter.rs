@@ -9,7 +9,7 @@ use super::series::example_series;
 use crate::config::AdapterRules;
 use crate::metric::{Namespace, Resources, Scope, Selector};
 use crate::rules::adapter::{AdapterRule, Objects, QueryError, ResourceRule};
-use crate::rules::{BackendName, Combine, ResultLabels, outline};
+use crate::rules::{BackendName, Combine, ResultLabels, outline, with_large_stack};
 
 /// Rules whose sample requests are shown unless all are wanted: more do not fit on a screen.
 const SHOWN: usize = 10;
@@ -64,6 +64,14 @@ struct Sample {
 
 /// Shows the sample request of each rule, and then the warnings.
 pub(super) fn show(rules: &AdapterRules, request: &Request<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let text = with_large_stack(|| {
+        let mut text = Vec::new();
+        write_all(rules, request, &mut text).map(|()| text)
+    });
+    out.write_all(&text.map_err(io::Error::other)??)
+}
+
+fn write_all(rules: &AdapterRules, request: &Request<'_>, out: &mut dyn Write) -> io::Result<()> {
     let (mut warnings, mut shown) = (Warnings::default(), 0);
     let custom = rules.custom.iter().enumerate().map(|(index, rule)| ("rules", index, rule));
     let external = rules.external.iter().enumerate().map(|(index, rule)| ("externalRules", index, rule));
