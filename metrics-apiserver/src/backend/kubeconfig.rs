@@ -233,7 +233,7 @@ impl Reader<'_> {
 
     /// A file that is named relative to the kubeconfig.
     fn file(&self, name: &str) -> FileOrData {
-        FileOrData::File(self.path.parent().unwrap_or(Path::new("")).join(name))
+        FileOrData::File(self.path.with_file_name(name))
     }
 
     fn unusable(&self, problem: &'static str) -> KubeconfigError {

@@ -61,7 +61,8 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
     for rule in &config.rules {
         show_rule(rule, args, out)?;
     }
-    adapter::show(&config.adapter, args, out)?;
+    let request = adapter::Request { namespace: &args.namespace, selector: &args.selector, all: args.all };
+    adapter::show(&config.adapter, &request, out)?;
     for warning in &config.warnings {
         writeln!(out, "warning: {warning}")?;
     }

@@ -55,9 +55,9 @@ const GROUPS: [Group; 5] = [
         valued: &["debug-socket-path"],
     },
     Group {
-        reason: "the server has limits of its own",
+        reason: "--max-requests-inflight is the limit",
         switches: &["enable-priority-and-fairness"],
-        valued: &["feature-gates"],
+        valued: &[],
     },
     Group {
         reason: "the server speaks HTTP/1.1 and listens alone on its port",
@@ -67,7 +67,7 @@ const GROUPS: [Group; 5] = [
             "permit-address-sharing",
             "permit-port-sharing",
         ],
-        valued: &["http2-max-streams-per-connection", "tls-curve-preferences"],
+        valued: &["http2-max-streams-per-connection"],
     },
     Group {
         reason: "the log goes to standard error, as --v and --logging-format say",

@@ -32,7 +32,7 @@ pub enum Command {
     /// Serve until stopped.
     Serve(Box<Options>),
     /// Check a configuration file, with [`check`].
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
     /// Print this text, help or version, on standard output and exit.
     Print(String),
 }
@@ -53,7 +53,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         Some("check") => {
             args.remove(1);
             let Arguments { arguments, .. } = rewrite(args, &CheckArgs::command());
-            read(arguments).map(|parsed| parsed.map_or_else(Command::Print, Command::Check))
+            read(arguments)
+                .map(|parsed| parsed.map_or_else(Command::Print, |args| Command::Check(Box::new(args))))
         }
         Some("version") => Ok(Command::Print(version())),
         Some("help") => Ok(Command::Print(help())),

@@ -22,8 +22,8 @@ Commands (as the first argument):
 
 Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
 The flags of prometheus-adapter are accepted; one line of the log names those that have no effect.
-Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 2 for an unknown flag, 64 for an invalid flag or
-configuration.";
+Exit codes: 0 after a clean shutdown, 1 if the server cannot start, 2 for an unknown flag,
+64 for invalid flags or configuration.";
 
 // Every flag of the server. Names, and defaults where they exist there, are those of Kubernetes' API servers.
 /// Serve external metrics to Kubernetes, computed by PromQL.

@@ -23,7 +23,7 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 #[group(skip)]
 pub struct PrometheusOptions {
     /// Base URL of the backend `default`, for configurations that define no backend of this name; a path is kept, and
-    /// user:password@ is sent as basic authentication; defaults to https://localhost for adapter rules
+    /// user:password@ is sent as basic authentication; adapter rules without a backend use localhost by https
     #[arg(id = "prometheus-url", long = "prometheus-url", value_name = "URL")]
     url: Option<String>,
     /// HTTP method of queries, GET or POST; without it, long queries are sent by POST
@@ -54,7 +54,8 @@ pub struct PrometheusOptions {
     #[arg(id = "prometheus-token-file", long = "prometheus-token-file", value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Use the token of the ServiceAccount and the CA bundle of the cluster for Prometheus
-    #[arg(id = "prometheus-auth-incluster", long = "prometheus-auth-incluster", value_name = "BOOL", num_args = 0..=1, require_equals = true)]
+    #[arg(id = "prometheus-auth-incluster", long = "prometheus-auth-incluster", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "false", default_missing_value = "true", action = ArgAction::Set, value_parser = parse_bool)]
     auth_incluster: bool,
     /// Kubeconfig with the CA, client certificate and credentials for Prometheus; the URL in it is not used

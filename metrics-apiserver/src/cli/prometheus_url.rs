@@ -55,7 +55,7 @@ fn clean(path: &str) -> String {
             segment => segments.push(segment),
         }
     }
-    segments.iter().map(|segment| format!("/{segment}")).collect()
+    segments.iter().flat_map(|segment| ["/", segment]).collect()
 }
 
 #[cfg(test)]

@@ -61,8 +61,8 @@ impl Checked {
 /// Each has its own client and connections.
 const MAX_BACKENDS: usize = 100;
 
-/// Checks the text of a configuration file by itself: rules of prometheus-adapter that name no backend have the one that
-/// prometheus-adapter has without flags.
+/// Checks the text of a configuration file by itself. Rules of prometheus-adapter that name no backend have the one
+/// that they have there without flags.
 pub fn check(source: Source) -> Result<Checked, Problems> {
     check_with(source, DefaultBackend::without_flags().as_ref())
 }

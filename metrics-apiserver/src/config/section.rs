@@ -151,8 +151,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The value as Go's yaml.v2 decodes it into a string: numbers and booleans are strings as well, as they are written
-    /// in `source`, the text of the file.
+    /// The value as Go's yaml.v2 decodes it into a string: numbers and booleans are strings as well, as they are
+    /// written in `source`, the text of the file.
     pub(super) fn scalar(&self, source: &'a str, problems: &mut Vec<Problem>) -> Option<Cow<'a, str>> {
         match &self.node.value {
             Value::Number(_) | Value::Bool(_) => {

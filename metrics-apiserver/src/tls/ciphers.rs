@@ -59,7 +59,7 @@ impl CipherSuites {
     }
 }
 
-/// Whether Go calls it so. Go's first names of the ChaCha suites lack the hash.
+/// Whether Go calls it so. Go's first names of the `ChaCha` suites lack the hash.
 fn has_name(suite: &SupportedCipherSuite, name: &str) -> bool {
     let own = suite.suite().as_str().unwrap_or_default().replace("TLS13_", "TLS_");
     own == name || (name.ends_with("_CHACHA20_POLY1305") && own == format!("{name}_SHA256"))

@@ -1,6 +1,6 @@
 //! The self-signed certificate that is served when no certificate is configured, as Go's API servers do.
 //!
-//! Nobody can verify it: the APIService must have `insecureSkipTLSVerify`. It has the names that Go gives it.
+//! Nobody can verify it: the `APIService` must have `insecureSkipTLSVerify`. It has the names that Go gives it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

@@ -6,6 +6,7 @@
     reason = "helpers of tests may panic: clippy's own exemption covers test functions only"
 )]
 
+mod adapter_flags;
 mod architecture;
 mod config_samples;
 mod go;

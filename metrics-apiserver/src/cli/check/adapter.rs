@@ -4,13 +4,12 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use super::CheckArgs;
 use super::resources::{common_resources, described, namespaces};
 use super::series::example_series;
 use crate::config::AdapterRules;
-use crate::metric::{Resources, Scope};
+use crate::metric::{Namespace, Resources, Scope, Selector};
 use crate::rules::adapter::{AdapterRule, Objects, QueryError, ResourceRule};
-use crate::rules::{BackendName, Combine, ResultLabels, outline};
+use crate::rules::{BackendName, Combine, ResultLabels, outline, with_large_stack};
 
 /// Rules whose sample requests are shown unless all are wanted: more do not fit on a screen.
 const SHOWN: usize = 10;
@@ -20,6 +19,15 @@ const NAMED: usize = 3;
 
 /// The name of the object of a sample request.
 const OBJECT: &str = "example";
+
+/// The sample request of each rule.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) namespace: &'a Namespace,
+    pub(super) selector: &'a Selector,
+    /// Whether it is shown for every rule.
+    pub(super) all: bool,
+}
 
 /// What is probably wrong, with the rules in which it is.
 #[derive(Debug, Default)]
@@ -55,7 +63,15 @@ struct Sample {
 }
 
 /// Shows the sample request of each rule, and then the warnings.
-pub(super) fn show(rules: &AdapterRules, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn show(rules: &AdapterRules, request: &Request<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let text = with_large_stack(|| {
+        let mut text = Vec::new();
+        write_all(rules, request, &mut text).map(|()| text)
+    });
+    out.write_all(&text.map_err(io::Error::other)??)
+}
+
+fn write_all(rules: &AdapterRules, request: &Request<'_>, out: &mut dyn Write) -> io::Result<()> {
     let (mut warnings, mut shown) = (Warnings::default(), 0);
     let custom = rules.custom.iter().enumerate().map(|(index, rule)| ("rules", index, rule));
     let external = rules.external.iter().enumerate().map(|(index, rule)| ("externalRules", index, rule));
@@ -63,12 +79,12 @@ pub(super) fn show(rules: &AdapterRules, args: &CheckArgs, out: &mut dyn Write) 
         let path = format!("{section}[{index}]");
         let series = example_series(rule);
         let sample = if section == "rules" {
-            custom_sample(rule, &series, args)
+            custom_sample(rule, &series, request)
         } else {
-            external_sample(rule, &series, args)
+            external_sample(rule, &series, request)
         };
         judge(&path, rule, &sample, &mut warnings);
-        if args.all || shown < SHOWN {
+        if request.all || shown < SHOWN {
             shown += 1;
             writeln!(out, "{path}: {} (backend {})", sample.metric, rule.backend.0)?;
             show_text("series", &rule.series_query, out)?;
@@ -82,7 +98,7 @@ pub(super) fn show(rules: &AdapterRules, args: &CheckArgs, out: &mut dyn Write) 
     if let Some(resource) = &rules.resource {
         for (key, rule) in [("cpu", &resource.cpu), ("memory", &resource.memory)] {
             if let Some(rule) = rule {
-                usage(key, rule, &resource.backend, args, &mut warnings, out)?;
+                usage(key, rule, &resource.backend, request, &mut warnings, out)?;
             }
         }
     }
@@ -103,25 +119,26 @@ fn show_promql(promql: &Result<String, QueryError>, out: &mut dyn Write) -> io::
 }
 
 /// The request for an object of the first resource that is no namespace, or else for the namespace.
-fn custom_sample(rule: &AdapterRule, series: &str, args: &CheckArgs) -> Sample {
+fn custom_sample(rule: &AdapterRule, series: &str, request: &Request<'_>) -> Sample {
     let resources = common_resources();
     let info = described(rule, &resources);
     let resource = info.resource.to_string();
     let (namespace, name) = match info.scope {
-        Scope::Namespaced => (Some(args.namespace.as_str()), OBJECT),
-        Scope::Cluster if *info.resource.resource == *"namespaces" => (None, args.namespace.as_str()),
+        Scope::Namespaced => (Some(request.namespace.as_str()), OBJECT),
+        Scope::Cluster if *info.resource.resource == *"namespaces" => (None, request.namespace.as_str()),
         Scope::Cluster => (None, OBJECT),
     };
     let objects = Objects { resource: &info, namespace, names: &[name] };
-    let promql = rule.custom_query(series, &objects, &args.selector, &resources);
+    let promql = rule.custom_query(series, &objects, request.selector, &resources);
     let fixed = rule.label_of(&namespaces(), &resources).ok().filter(|_| namespace.is_some());
     let label = rule.label_of(&info, &resources).ok();
     let labels = label.map(|label| (label, fixed.iter().map(ToString::to_string).collect()));
     Sample { metric: format!("{resource}/{}", metric(rule, series)), promql, labels }
 }
 
-fn external_sample(rule: &AdapterRule, series: &str, args: &CheckArgs) -> Sample {
-    let promql = rule.external_query(series, args.namespace.as_str(), &args.selector, &Resources::default());
+fn external_sample(rule: &AdapterRule, series: &str, request: &Request<'_>) -> Sample {
+    let promql =
+        rule.external_query(series, request.namespace.as_str(), request.selector, &Resources::default());
     Sample { metric: metric(rule, series), promql, labels: None }
 }
 
@@ -147,8 +164,8 @@ fn judge(path: &str, rule: &AdapterRule, sample: &Sample, warnings: &mut Warning
         Err(error) => return warnings.add(path, format!("the sample request would be refused: {error}")),
     };
     if has_leading_comma(promql) {
-        let message = "without a selector the query has `{,`, which Prometheus refuses; write fixed matchers first, as in \
-                       `{a=\"b\",<<.LabelMatchers>>}`";
+        let message = "without a selector the query has `{,`, which Prometheus refuses; write fixed matchers first, as \
+                       in `{a=\"b\",<<.LabelMatchers>>}`";
         return warnings.add(path, message.to_owned());
     }
     let several = matches!(rule.policies.result, Combine::Last | Combine::Items);
@@ -206,13 +223,13 @@ fn usage(
     key: &str,
     rule: &ResourceRule,
     backend: &BackendName,
-    args: &CheckArgs,
+    request: &Request<'_>,
     warnings: &mut Warnings,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let (path, resources) = (format!("resourceRules.{key}"), Resources::default());
     writeln!(out, "{path} (backend {})", backend.0)?;
-    let pods = rule.pod_query(&[args.namespace.as_str()], &[OBJECT], &resources);
+    let pods = rule.pod_query(&[request.namespace.as_str()], &[OBJECT], &resources);
     for promql in [pods, rule.node_query(&[OBJECT], &resources)] {
         match &promql {
             Ok(promql) => {

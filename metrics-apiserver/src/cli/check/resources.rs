@@ -30,8 +30,8 @@ pub(super) fn namespaces() -> ResourceInfo {
     info("namespaces", "namespace", "", Scope::Cluster)
 }
 
-/// The resource of a rule's sample request: the first one that is no namespace, or else the namespace. Of a resource that
-/// is not common, the name in the rule is taken as it is.
+/// The resource of a rule's sample request: the first one that is no namespace, or else the namespace. The name of a
+/// resource that is not common is taken as it is written.
 pub(super) fn described(rule: &AdapterRule, resources: &Resources) -> ResourceInfo {
     let overrides = rule.resources.overrides();
     let found = overrides.iter().map(|known| {

@@ -39,7 +39,7 @@ const KUBE_PROMETHEUS: [&str; 6] = [
      TLS_RSA_WITH_AES_128_CBC_SHA,TLS_RSA_WITH_AES_256_CBC_SHA",
 ];
 
-/// What OpenShift started it with, before it moved to metrics-server.
+/// What `OpenShift` started it with, before it moved to metrics-server.
 const OPENSHIFT: [&str; 14] = [
     "--prometheus-auth-config=/etc/prometheus-config/prometheus-config.yaml",
     "--config=/etc/adapter/config.yaml",

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Api;
 use super::warnings::Warnings;
-use super::written::{ResourcesText, RuleText};
+use super::written::{Api, OverrideText, ResourcesText, RuleText};
 use crate::rules::adapter::AdapterRule;
 
 /// Warns about one rule.
@@ -102,7 +101,7 @@ impl Names {
         let resources: Vec<String> = match api {
             Api::External => vec![String::new()],
             Api::Custom => {
-                let of = |label: &super::written::OverrideText<'_>| {
+                let of = |label: &OverrideText<'_>| {
                     let resource = label.resource.text.to_lowercase();
                     format!("{}.{}", resource.trim_end_matches('s'), label.group.text)
                 };
@@ -113,7 +112,7 @@ impl Names {
         let mut other = None;
         for resource in resources {
             let before = self.seen.insert((written.name.text.to_string(), resource), path.to_owned());
-            other = other.or(before.filter(|before| before != path));
+            other = other.or_else(|| before.filter(|before| before != path));
         }
         if let Some(other) = other {
             let message =

@@ -1,7 +1,7 @@
 //! The check of prometheus-adapter's sections: `rules`, `externalRules` and `resourceRules`.
 //!
-//! What prometheus-adapter refuses at its start is refused here, all problems at once. What it accepts is accepted; what
-//! it then does in silence, probably not as meant, is a warning.
+//! What prometheus-adapter refuses at its start is refused here, all problems at once. What it accepts is accepted,
+//! with a warning if it is probably a mistake.
 
 mod lint;
 mod resource;
@@ -19,7 +19,7 @@ use crate::rules::BackendName;
 use crate::rules::adapter::{AdapterRule, ResourceRules};
 use lint::Names;
 use warnings::Warnings;
-use written::Reader;
+use written::{Api, Reader};
 
 /// The sections of prometheus-adapter.
 pub(super) const ADAPTER_SECTIONS: [&str; 3] = ["rules", "externalRules", "resourceRules"];
@@ -68,13 +68,6 @@ fn keep_equal(rules: &mut [Arc<AdapterRule>], before: &[Arc<AdapterRule>]) {
             *rule = Arc::clone(same);
         }
     }
-}
-
-/// The API that a rule is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Api {
-    Custom,
-    External,
 }
 
 /// Checks the sections; `source` is the text of the file.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::written::{FilterText, ResourcesText, RuleText, Text};
-use super::{Api, Check};
+use super::Check;
+use super::written::{Api, FilterText, ResourcesText, RuleText, Text};
 use crate::config::common::max_age;
 use crate::config::locate::in_text;
 use crate::config::policies::policies;

@@ -1,4 +1,4 @@
-//! The files in `tests/adapter`, each with what is said about it, and the same files in prometheus-adapter's own loader.
+//! The files in `tests/adapter`: what is said about each, and what prometheus-adapter's own loader makes of it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,15 @@ use crate::config::problem::Problem;
 use crate::config::section::{Field, Section};
 use crate::config::yaml::Value;
 
+/// The API that a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    /// custom.metrics.k8s.io.
+    Custom,
+    /// external.metrics.k8s.io.
+    External,
+}
+
 /// A string; an omitted one is empty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Text<'a> {
@@ -140,11 +149,11 @@ impl<'a> Reader<'a, '_> {
         });
         let overrides = section.get("overrides").and_then(|field| Section::open_free(&field, self.problems));
         let overrides = overrides.iter().flat_map(Section::fields);
-        let overrides = overrides.filter_map(|(label, field)| self.resource_of(label, field)).collect();
+        let overrides = overrides.filter_map(|(label, field)| self.resource_of(label, &field)).collect();
         ResourcesText { template: self.text(&section, "template"), overrides, namespaced }
     }
 
-    fn resource_of(&mut self, label: &'a str, field: Field<'a>) -> Option<OverrideText<'a>> {
+    fn resource_of(&mut self, label: &'a str, field: &Field<'a>) -> Option<OverrideText<'a>> {
         if matches!(field.node.value, Value::Bool(_) | Value::Text(_)) {
             let is_a_key = RESOURCES_KEYS.iter().any(|key| key.name == label);
             let (message, help) = if is_a_key {
@@ -160,7 +169,7 @@ impl<'a> Reader<'a, '_> {
             return None;
         }
         let before = self.problems.len();
-        let section = Section::open(&field, OVERRIDE_KEYS, self.problems)?;
+        let section = Section::open(field, OVERRIDE_KEYS, self.problems)?;
         let [group, resource] = ["group", "resource"].map(|key| self.text(&section, key));
         if resource.text.is_empty() && self.problems.len() == before {
             let problem = field.key_problem(format!("the label `{label}` has no `resource`"));
