@@ -62,7 +62,7 @@ impl Eq for AdapterRule {}
 pub struct Objects<'a> {
     /// Their resource.
     pub resource: &'a ResourceInfo,
-    /// Their namespace; none if the request names none.
+    /// Their namespace; none for objects outside of namespaces, of which a namespace itself is one.
     pub namespace: Option<&'a str>,
     /// Their names, in the order of the API server.
     pub names: &'a [&'a str],

@@ -70,12 +70,12 @@ fn an_object_outside_of_namespaces_has_no_namespace_matcher() {
 }
 
 #[test]
-fn the_namespace_itself_has_both_matchers() {
+fn a_namespace_itself_has_one_matcher() {
     let rule = rule(USUAL, &[("ns", "namespace")], "");
     let namespace = info("namespaces", "namespace", "");
-    let objects = Objects { resource: &namespace, namespace: Some("a"), names: &["a"] };
+    let objects = Objects { resource: &namespace, namespace: None, names: &["a"] };
     let query = rule.custom_query("x", &objects, &Selector::default(), &cluster()).unwrap();
-    assert_eq!(query, r#"sum(rate(x{ns="a",ns="a"}[5m])) by (ns)"#);
+    assert_eq!(query, r#"sum(rate(x{ns="a"}[5m])) by (ns)"#);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How an operand is printed, and how much.
 
-/// Longest text that a template may make, in bytes: longer than any query that is sent.
-pub(super) const MAX_OUTPUT: usize = 256 * 1024;
+/// Longest text that a template may make, in bytes: twice the longest query that is sent.
+pub(super) const MAX_OUTPUT: usize = 512 * 1024;
 
 /// How an operand is printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

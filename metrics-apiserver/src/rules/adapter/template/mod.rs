@@ -1,6 +1,7 @@
 //! Go's `text/template` with the delimiters `<<` and `>>`: the language of prometheus-adapter's queries and labels.
 //!
-//! Everything of the language is there but imaginary numbers. A template that a hostile hand wrote ends, too: its
+//! It is the language of Go 1.24: `range` counts to a number, and `else with` is allowed. What is missing are imaginary
+//! numbers, floating-point numbers in base two, and the methods of Go's types. A hostile template ends, too: its
 //! length, its nesting, what it computes and what it writes have limits.
 
 mod builtins;
