@@ -10,13 +10,12 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use kube::Client;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::ObjectsError;
+use super::error::{ObjectsError, RequestError};
 use super::key::Key;
 use super::list::List;
 use super::metrics::Metrics;
 use super::object::{Object, Selection};
 use super::options::Options;
-use super::request::RequestError;
 use super::store;
 use crate::causes::causes;
 use crate::limit::TokenBucket;

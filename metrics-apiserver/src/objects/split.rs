@@ -1,7 +1,7 @@
 //! Splits a JSON object into its fields, and its lists into their items, while it arrives. A list of ten thousand
 //! objects is decoded one object at a time.
 
-use super::request::RequestError;
+use super::error::RequestError;
 
 /// Bytes of one field or item. An object in etcd has at most 1.5 MiB; a group of discovery is smaller.
 pub(super) const PIECE_BYTES_MAX: usize = 4 << 20;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::error::RequestError;
 use super::object::{Object, Selection};
-use super::request::RequestError;
 use super::wire::Metadata;
 use crate::metric::{Labels, Namespace};
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::error::RequestError;
 use super::key::Key;
 use super::object::{Object, Selection};
-use super::request::RequestError;
 use super::store::{Budget, Store, TooMany};
 use super::wire::{Metadata, WatchEvent};
 
