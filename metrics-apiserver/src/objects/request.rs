@@ -11,14 +11,14 @@ use kube::client::Body;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::RequestError;
-use super::split::Splitter;
+use super::split::{Splitter, Take};
 
 /// How long kube-apiserver may take to begin its response.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A response with status 200 or 304.
 pub(super) struct Response {
-    /// Whether what the ETag of the request names is still current.
+    /// Whether what the `ETag` of the request names is still current.
     pub(super) is_unmodified: bool,
     pub(super) etag: Option<String>,
     body: Body,
@@ -69,7 +69,7 @@ impl Response {
         lists: &'static [&'static str],
         bytes_max: usize,
         deadline: Instant,
-        take: &mut (dyn FnMut(&str, &[u8]) -> Result<(), RequestError> + Send),
+        take: Take<'_>,
     ) -> Result<(), RequestError> {
         let mut splitter = Splitter::new(lists);
         let mut bytes = 0;
