@@ -8,7 +8,8 @@ use std::time::Duration;
 use kube::Client;
 use tokio::time::Instant;
 
-use super::request::{self, RequestError};
+use super::error::RequestError;
+use super::request;
 use super::wire::{AggregatedGroup, AggregatedResource, LegacyGroup, LegacyResource};
 use crate::metric::{GroupResource, ResourceInfo, Resources, Scope};
 

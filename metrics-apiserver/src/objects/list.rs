@@ -3,8 +3,9 @@
 use kube::Client;
 use tokio::time::Instant;
 
+use super::error::RequestError;
 use super::key::{ACCEPT_LIST, Key};
-use super::request::{self, RequestError};
+use super::request;
 use super::wire::{ListMetadata, Metadata, PartialObject};
 use crate::metric::{Namespace, Selector};
 

@@ -2,7 +2,7 @@
 //! one list.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,16 +10,16 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use kube::Client;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::ObjectsError;
+use super::error::{ObjectsError, RequestError};
 use super::key::Key;
 use super::list::List;
 use super::metrics::Metrics;
 use super::object::{Object, Selection};
 use super::options::Options;
-use super::request::RequestError;
 use super::store;
 use crate::causes::causes;
 use crate::limit::TokenBucket;
+use crate::metric::Namespace;
 
 /// How long a list may take, however long its readers wait.
 const LIST_DEADLINE: Duration = Duration::from_secs(10);
@@ -33,8 +33,8 @@ pub(super) struct LiveLists {
     bucket: Option<TokenBucket>,
     objects_max: usize,
     in_flight: Mutex<HashMap<Selection, WeakShared<InFlight>>>,
-    /// What the server was not allowed to list when it last tried.
-    forbidden: Mutex<HashSet<Key>>,
+    /// What could not be listed the last time, and was logged.
+    reported: Mutex<HashSet<Key>>,
     metrics: Arc<Metrics>,
 }
 
@@ -46,7 +46,7 @@ impl LiveLists {
             bucket: options.burst.map(|burst| TokenBucket::new(interval, burst)),
             objects_max,
             in_flight: Mutex::default(),
-            forbidden: Mutex::default(),
+            reported: Mutex::default(),
             metrics,
         }
     }
@@ -84,10 +84,12 @@ impl LiveLists {
     async fn run(&self, selection: &Selection, deadline: Instant) -> Listed {
         let listed = match &self.bucket {
             Some(bucket) if !bucket.take_by(deadline).await => {
-                tracing::warn!(
-                    resource = %selection.resource.resource,
-                    "more lists of objects are wanted than --client-qps allows"
-                );
+                if self.reported().insert(Key::of(selection)) {
+                    tracing::warn!(
+                        resource = %selection.resource.resource,
+                        "more lists of objects are wanted than --client-qps allows"
+                    );
+                }
                 Err(ObjectsError::Deadline { resource: selection.resource.resource.clone() })
             }
             _ => self.fetch(selection).await,
@@ -116,7 +118,7 @@ impl LiveLists {
         let read = timeout_at(deadline, list.read(&self.client, deadline, &mut take)).await;
         match read.unwrap_or(Err(RequestError::Timeout)) {
             Ok(_) => {
-                self.forbidden().remove(&key);
+                self.reported().remove(&key);
                 objects.sort_by(|one, other| place(one).cmp(&place(other)));
                 Ok(objects.into())
             }
@@ -126,9 +128,10 @@ impl LiveLists {
 
     fn failed(&self, key: Key, error: &RequestError) -> ObjectsError {
         let resource = key.resource.resource.clone();
+        let is_new = self.reported().insert(key);
         match error {
             RequestError::Status(403) => {
-                if self.forbidden().insert(key) {
+                if is_new {
                     tracing::warn!(
                         %resource,
                         "not allowed to list {resource}; grant the server's ServiceAccount get, list and watch"
@@ -139,17 +142,19 @@ impl LiveLists {
             RequestError::Timeout => ObjectsError::Deadline { resource },
             RequestError::TooMany(limit) => ObjectsError::TooMany { resource, limit: *limit },
             error => {
-                tracing::warn!(%resource, error = %causes(error), "cannot list objects");
+                if is_new {
+                    tracing::warn!(%resource, error = %causes(error), "cannot list objects");
+                }
                 ObjectsError::Unavailable { resource }
             }
         }
     }
 
-    fn forbidden(&self) -> std::sync::MutexGuard<'_, HashSet<Key>> {
-        self.forbidden.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reported(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn place(object: &Arc<Object>) -> (Option<&str>, &str) {
-    (object.namespace.as_ref().map(|namespace| namespace.as_str()), &object.name)
+    (object.namespace.as_ref().map(Namespace::as_str), &object.name)
 }

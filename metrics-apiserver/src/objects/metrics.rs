@@ -16,6 +16,10 @@ use super::store::Budget;
 type Counters = Family<[(&'static str, &'static str); 1], Counter>;
 type Stored = Family<[(&'static str, String); 2], Gauge>;
 
+/// Reasons and outcomes, which are exposed from the start.
+const WATCH_RESTARTS: [&str; 5] = ["expired", "failed", "forbidden", "refused", "memory"];
+const LIVE_LISTS: [&str; 5] = ["success", "forbidden", "unavailable", "deadline", "too_many"];
+
 /// The metrics of the room.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -42,6 +46,12 @@ impl Metrics {
             discoveries,
             ..Self::default()
         };
+        for reason in WATCH_RESTARTS {
+            metrics.watch_restarts.get_or_create_owned(&[("reason", reason)]);
+        }
+        for outcome in LIVE_LISTS {
+            metrics.live_lists.get_or_create_owned(&[("outcome", outcome)]);
+        }
         let own = registry.sub_registry_with_prefix("metrics_apiserver_objects");
         own.register(
             "stored",

@@ -10,48 +10,15 @@ use kube::Client;
 use kube::client::Body;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::split::Splitter;
+use super::error::RequestError;
+use super::split::{Splitter, Take};
 
 /// How long kube-apiserver may take to begin its response.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why kube-apiserver gave no usable response. For the log; clients get an `ObjectsError`.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RequestError {
-    #[error("kube-apiserver answered with status {0}")]
-    Status(u16),
-    #[error("kube-apiserver did not answer in time")]
-    Timeout,
-    #[error("cannot reach kube-apiserver")]
-    Transport(#[source] Box<kube::Error>),
-    #[error("cannot make a request for this resource")]
-    Request(#[source] hyper::http::Error),
-    #[error("kube-apiserver sent invalid JSON")]
-    Json(#[from] serde_json::Error),
-    #[error("kube-apiserver sent an incomplete response")]
-    Incomplete,
-    #[error("kube-apiserver sent more than {0} bytes")]
-    TooLarge(usize),
-    #[error("more than {0} items, which is the limit")]
-    TooMany(usize),
-    #[error("the watched objects would take too much memory")]
-    OutOfBudget,
-}
-
-impl RequestError {
-    pub(super) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Status(403))
-    }
-
-    /// Whether the resource version is too old to go on from.
-    pub(super) fn is_expired(&self) -> bool {
-        matches!(self, Self::Status(410))
-    }
-}
-
 /// A response with status 200 or 304.
 pub(super) struct Response {
-    /// Whether what the ETag of the request names is still current.
+    /// Whether what the `ETag` of the request names is still current.
     pub(super) is_unmodified: bool,
     pub(super) etag: Option<String>,
     body: Body,
@@ -68,7 +35,7 @@ pub(super) async fn get(
     if let Some(etag) = etag {
         request = request.header("If-None-Match", etag);
     }
-    let request = request.body(Body::empty()).map_err(RequestError::Request)?;
+    let request = request.body(Body::empty()).map_err(|error| RequestError::Request(Box::new(error)))?;
     let sent = timeout(HEAD_TIMEOUT, client.send(request)).await.map_err(|_| RequestError::Timeout)?;
     let response = sent.map_err(|error| RequestError::Transport(Box::new(error)))?;
     let status = response.status().as_u16();
@@ -102,7 +69,7 @@ impl Response {
         lists: &'static [&'static str],
         bytes_max: usize,
         deadline: Instant,
-        take: &mut (dyn FnMut(&str, &[u8]) -> Result<(), RequestError> + Send),
+        take: Take<'_>,
     ) -> Result<(), RequestError> {
         let mut splitter = Splitter::new(lists);
         let mut bytes = 0;

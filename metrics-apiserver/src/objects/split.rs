@@ -1,7 +1,7 @@
 //! Splits a JSON object into its fields, and its lists into their items, while it arrives. A list of ten thousand
 //! objects is decoded one object at a time.
 
-use super::request::RequestError;
+use super::error::RequestError;
 
 /// Bytes of one field or item. An object in etcd has at most 1.5 MiB; a group of discovery is smaller.
 pub(super) const PIECE_BYTES_MAX: usize = 4 << 20;
@@ -10,10 +10,9 @@ pub(super) const PIECE_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Splitter {
     lists: &'static [&'static str],
-    depth: usize,
-    has_begun: bool,
-    in_string: bool,
-    is_escaped: bool,
+    /// Open braces and brackets; none before the object has begun.
+    depth: Option<usize>,
+    text: Text,
     /// Between `{` or `,` of the outer object and the colon.
     in_key: bool,
     /// Within a list whose items are passed one by one.
@@ -22,16 +21,24 @@ pub(super) struct Splitter {
     piece: Vec<u8>,
 }
 
-type Take<'a> = &'a mut (dyn FnMut(&str, &[u8]) -> Result<(), RequestError> + Send);
+/// Whether a byte is within a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Outside,
+    Inside,
+    /// After a backslash.
+    Escaped,
+}
+
+/// Called with the name and the value of each field or item.
+pub(super) type Take<'a> = &'a mut (dyn FnMut(&str, &[u8]) -> Result<(), RequestError> + Send);
 
 impl Splitter {
     pub(super) fn new(lists: &'static [&'static str]) -> Self {
         Self {
             lists,
-            depth: 0,
-            has_begun: false,
-            in_string: false,
-            is_escaped: false,
+            depth: None,
+            text: Text::Outside,
             in_key: false,
             in_list: false,
             key: String::new(),
@@ -42,10 +49,9 @@ impl Splitter {
     /// Takes the next bytes; calls `take` with each field or item that is complete.
     pub(super) fn feed(&mut self, bytes: &[u8], take: Take<'_>) -> Result<(), RequestError> {
         for &byte in bytes {
-            if self.in_string {
-                self.string_byte(byte);
-            } else {
-                self.byte(byte, take)?;
+            match self.text {
+                Text::Outside => self.byte(byte, take)?,
+                Text::Inside | Text::Escaped => self.string_byte(byte),
             }
             if self.piece.len() > PIECE_BYTES_MAX {
                 return Err(RequestError::TooLarge(PIECE_BYTES_MAX));
@@ -56,33 +62,35 @@ impl Splitter {
 
     /// The end of the input: an error if the object is not complete.
     pub(super) fn end(&self) -> Result<(), RequestError> {
-        if self.has_begun && self.depth == 0 { Ok(()) } else { Err(RequestError::Incomplete) }
+        if self.depth == Some(0) { Ok(()) } else { Err(RequestError::Incomplete) }
     }
 
     fn string_byte(&mut self, byte: u8) {
         self.piece.push(byte);
-        match byte {
-            _ if self.is_escaped => self.is_escaped = false,
-            b'\\' => self.is_escaped = true,
-            b'"' => self.in_string = false,
-            _ => {}
-        }
+        self.text = match byte {
+            _ if self.text == Text::Escaped => Text::Inside,
+            b'\\' => Text::Escaped,
+            b'"' => Text::Outside,
+            _ => Text::Inside,
+        };
     }
 
     fn byte(&mut self, byte: u8, take: Take<'_>) -> Result<(), RequestError> {
         match byte {
             b' ' | b'\t' | b'\r' | b'\n' => {}
             b'{' | b'[' => {
-                self.depth += 1;
-                match self.depth {
-                    1 => (self.has_begun, self.in_key) = (true, true),
+                let depth = self.depth.map_or(1, |depth| depth + 1);
+                self.depth = Some(depth);
+                match depth {
+                    1 => self.in_key = true,
                     2 if byte == b'[' && self.lists.contains(&self.key.as_str()) => self.in_list = true,
                     _ => self.piece.push(byte),
                 }
             }
             b'}' | b']' => {
-                self.depth = self.depth.checked_sub(1).ok_or(RequestError::Incomplete)?;
-                match self.depth {
+                let depth = self.depth.and_then(|depth| depth.checked_sub(1));
+                self.depth = depth;
+                match depth.ok_or(RequestError::Incomplete)? {
                     0 => self.pass(take)?,
                     1 if self.in_list => {
                         self.pass(take)?;
@@ -91,18 +99,20 @@ impl Splitter {
                     _ => self.piece.push(byte),
                 }
             }
-            b',' if self.depth == 1 => {
+            b',' if self.depth == Some(1) => {
                 self.pass(take)?;
                 self.in_key = true;
             }
-            b',' if self.depth == 2 && self.in_list => self.pass(take)?,
-            b':' if self.depth == 1 && self.in_key => {
+            b',' if self.depth == Some(2) && self.in_list => self.pass(take)?,
+            b':' if self.depth == Some(1) && self.in_key => {
                 self.in_key = false;
                 self.key = serde_json::from_slice(&self.piece)?;
                 self.piece.clear();
             }
             _ => {
-                self.in_string = byte == b'"';
+                if byte == b'"' {
+                    self.text = Text::Inside;
+                }
                 self.piece.push(byte);
             }
         }

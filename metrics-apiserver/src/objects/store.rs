@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::error::RequestError;
 use super::object::{Object, Selection};
-use super::request::RequestError;
 use super::wire::Metadata;
 use crate::metric::{Labels, Namespace};
 
@@ -99,7 +99,7 @@ impl Store {
     pub(super) fn insert(&mut self, metadata: Metadata) -> Result<(), OutOfBudget> {
         let in_namespace = metadata.namespace.clone().unwrap_or_default();
         self.remove(&in_namespace, &metadata.name);
-        let known = self.namespaces.get(in_namespace.as_str()).map(|known| known.namespace.clone());
+        let known = self.namespaces.get(in_namespace.as_str()).and_then(|known| known.namespace.as_ref());
         let Some(object) = object(metadata, known) else { return Ok(()) };
         let bytes = bytes(&object);
         self.budget.take(bytes)?;
@@ -146,9 +146,9 @@ impl Drop for Store {
 
 /// The object; none if its namespace has no valid name, which the API server does not allow. Objects of one namespace
 /// share its name.
-pub(super) fn object(metadata: Metadata, known: Option<Option<Namespace>>) -> Option<Object> {
+pub(super) fn object(metadata: Metadata, known: Option<&Namespace>) -> Option<Object> {
     let namespace = match (known, metadata.namespace.as_deref().filter(|name| !name.is_empty())) {
-        (Some(known), _) => known,
+        (Some(known), _) => Some(known.clone()),
         (None, Some(name)) => Some(Namespace::parse(name).ok()?),
         (None, None) => None,
     };

@@ -1,15 +1,15 @@
 //! The objects that one watch keeps up to date, and whether they may be served.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::error::RequestError;
 use super::key::Key;
 use super::object::{Object, Selection};
-use super::request::RequestError;
 use super::store::{Budget, Store, TooMany};
 use super::wire::{Metadata, WatchEvent};
 
@@ -145,7 +145,7 @@ impl Watched {
         self.state.read().unwrap_or_else(PoisonError::into_inner).store.len()
     }
 
-    fn state(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+    fn state(&self) -> RwLockWriteGuard<'_, State> {
         // Nothing that is done under the lock panics half-way.
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }

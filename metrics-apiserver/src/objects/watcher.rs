@@ -9,10 +9,11 @@ use kube::Client;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::backoff::Backoff;
+use super::error::RequestError;
 use super::key::{ACCEPT_WATCH, Key};
 use super::list::List;
 use super::metrics::Metrics;
-use super::request::{self, RequestError, Response};
+use super::request::{self, Response};
 use super::split::PIECE_BYTES_MAX;
 use super::store::{Budget, Store};
 use super::watched::Watched;

@@ -51,7 +51,7 @@ pub(crate) fn metadata(namespace: &str, name: &str, app: &str, version: u32) -> 
     }})
 }
 
-/// An aggregated discovery document with these groups; its ETag is `etag`.
+/// An aggregated discovery document with these groups; its `ETag` is `etag`.
 pub(crate) fn discovery(groups: &[Value], etag: &str) -> Play {
     let document =
         json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "items": groups});
