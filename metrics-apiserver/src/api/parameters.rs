@@ -11,6 +11,8 @@ use crate::syntax::parse_duration;
 pub struct Parameters<'a> {
     /// `labelSelector`, decoded but not yet parsed.
     pub label_selector: Cow<'a, str>,
+    /// `fieldSelector`, decoded but not yet parsed.
+    pub field_selector: Cow<'a, str>,
     /// `timeout`: the client's own deadline; `None` if absent, empty, zero or negative.
     pub timeout: Result<Option<Duration>, RequestError>,
     /// `pretty`, if given.
@@ -22,13 +24,21 @@ pub struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     /// Reads the part of a URL behind the question mark; the first of several values counts, as in Go.
     pub fn parse(query: &'a str) -> Self {
-        let mut parameters =
-            Self { label_selector: Cow::Borrowed(""), timeout: Ok(None), pretty: None, watch: false };
-        let (mut selector_seen, mut timeout_seen, mut watch_seen) = (false, false, false);
+        let mut parameters = Self {
+            label_selector: Cow::Borrowed(""),
+            field_selector: Cow::Borrowed(""),
+            timeout: Ok(None),
+            pretty: None,
+            watch: false,
+        };
+        let (mut selector_seen, mut fields_seen, mut timeout_seen, mut watch_seen) = (false, false, false, false);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "labelSelector" if !std::mem::replace(&mut selector_seen, true) => {
                     parameters.label_selector = value;
+                }
+                "fieldSelector" if !std::mem::replace(&mut fields_seen, true) => {
+                    parameters.field_selector = value;
                 }
                 "timeout" if !std::mem::replace(&mut timeout_seen, true) => {
                     parameters.timeout = timeout(&value);

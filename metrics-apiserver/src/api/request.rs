@@ -1,6 +1,10 @@
 //! What a read asks for, parsed once from path and query, and what can be wrong with a request.
 
-use crate::metric::{MetricName, Namespace, ParseNameError, ParseSelectorError, Selector};
+use super::resource::UsageVersion;
+use crate::answer::UsageRequest;
+use crate::metric::{
+    MetricName, Namespace, ParseFieldSelectorError, ParseNameError, ParseSelectorError, Selector,
+};
 
 /// A read of one of the APIs; its names and selectors are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +17,13 @@ pub enum Request {
         metric: MetricName,
         /// Which of the metric's series.
         selector: Selector,
+    },
+    /// The CPU and memory usage of pods or nodes.
+    Usage {
+        /// The version that the client reads.
+        version: UsageVersion,
+        /// Whose usage.
+        request: UsageRequest,
     },
 }
 
@@ -31,6 +42,9 @@ pub enum RequestError {
     /// `labelSelector` is not a valid label selector.
     #[error("unable to parse labelSelector: {0}")]
     Selector(ParseSelectorError),
+    /// `fieldSelector` is not a field selector that is supported.
+    #[error("{0}")]
+    FieldSelector(ParseFieldSelectorError),
     /// `timeout` is not a valid duration.
     #[error("invalid timeout specified in the request URL")]
     Timeout,

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::external;
+use super::resource::UsageVersion;
+use super::{external, resource};
 use super::negotiate::Media;
 use super::request::Request;
-use crate::answer::{Answer, AnswerError, Answers};
+use crate::answer::{Answer, AnswerError, Answers, UsageAnswer};
 use crate::metric::Namespace;
 
 /// What a read found.
@@ -19,6 +20,13 @@ pub enum Response<'a> {
         /// The values.
         answer: Answer,
     },
+    /// The usage of pods or nodes.
+    Usage {
+        /// The version that the client reads.
+        version: UsageVersion,
+        /// The usage.
+        answer: UsageAnswer,
+    },
 }
 
 impl Request {
@@ -28,6 +36,10 @@ impl Request {
             Self::External { namespace, metric, selector } => {
                 let answer = answers.external(namespace, metric, selector, deadline).await.into_answer()?;
                 Ok(Response::External { namespace, answer })
+            }
+            Self::Usage { version, request } => {
+                let answer = answers.usage(request, deadline).await?;
+                Ok(Response::Usage { version: *version, answer })
             }
         }
     }
@@ -40,6 +52,7 @@ impl Response<'_> {
             Self::External { answer, .. } => {
                 external::value_list_bytes(answer.metric.as_str(), &answer.values)
             }
+            Self::Usage { answer, .. } => resource::usage_bytes(answer),
         };
         // The cells of a table are strings before they are JSON.
         if matches!(media, Media::Table(_)) { 2 * json } else { json }
@@ -55,6 +68,10 @@ impl Response<'_> {
                     Media::Json | Media::Aggregated => external::value_list(metric, values),
                 }
             }
+            Self::Usage { version, answer } => match media {
+                Media::Table(table) => resource::table(table, answer),
+                Media::Json | Media::Aggregated => resource::usage(*version, answer, now),
+            },
         }
     }
 }

@@ -119,6 +119,7 @@ const fn reason_of_request(error: &RequestError) -> Reason {
         | RequestError::Namespace(_)
         | RequestError::Metric(_)
         | RequestError::Selector(_)
+        | RequestError::FieldSelector(_)
         | RequestError::Timeout
         | RequestError::Malformed
         | RequestError::Upgrade => Reason::BadRequest,

@@ -4,7 +4,7 @@ mod base_url;
 mod duration;
 
 pub use base_url::{BaseUrl, ParseUrlError};
-pub use duration::{ParseDurationError, parse_duration};
+pub use duration::{ParseDurationError, format_duration, parse_duration};
 
 /// Whether a text is a header name: a token as RFC 9110 defines it.
 pub fn is_header_name(name: &str) -> bool {
