@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 
 use crate::cache::ReadError;
 use crate::metric::MetricName;
+use crate::objects::ObjectsError;
 use crate::rules::{PlanError, Situation, ValueError};
 
 /// Why a request gets no values.
@@ -46,6 +47,20 @@ pub enum AnswerError {
         /// Why not, and what the operator can do.
         source: ValueError,
     },
+    /// The configuration has no `resourceRules`.
+    #[error("the metrics of pods and nodes are not configured; add resourceRules to the server's configuration")]
+    NoResourceRules,
+    /// There is no such object, or it has no usage. The sentence is Kubernetes' own.
+    #[error("{resource} {name:?} not found")]
+    NoObject {
+        /// The resource, with its group unless it is the core group.
+        resource: &'static str,
+        /// The object, with its namespace if Kubernetes writes it.
+        name: String,
+    },
+    /// The objects that the request is about are not known.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// One of the above, and the last good reading is too old to be held.
     #[error("{error}; hold expired: no valid sample in the last {}", spoken(*longest))]
     HoldOver {

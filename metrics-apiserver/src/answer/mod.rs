@@ -9,7 +9,9 @@ mod external;
 mod metrics;
 mod outcome;
 mod read;
+mod resource;
 mod stats;
+mod usage;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use crate::rules::{Plan, PlanError, Rule};
 
 pub use error::{AnswerError, Cause};
 pub use explanation::{Answer, Explanation, GroupAnswer, Step, UsedReading};
+pub use usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, UsageTarget, Used};
 
 use metrics::ReadMetrics;
 use read::Read;

@@ -38,6 +38,8 @@ pub(super) enum Outcome {
     Unreadable,
     /// Too many queries were in flight.
     Busy,
+    /// The cluster's objects are not known.
+    Objects,
     /// The rule does not allow the selector.
     BadRequest,
     /// No rule serves the metric.
@@ -46,7 +48,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants, with the label's value.
-    pub(super) const ALL: [(Self, &'static str); 17] = [
+    pub(super) const ALL: [(Self, &'static str); 18] = [
         (Self::Ok, "ok"),
         (Self::Held, "held"),
         (Self::Fallback, "fallback"),
@@ -62,6 +64,7 @@ impl Outcome {
         (Self::Refused, "refused"),
         (Self::Unreadable, "unreadable"),
         (Self::Busy, "busy"),
+        (Self::Objects, "objects"),
         (Self::BadRequest, "bad_request"),
         (Self::Unknown, "unknown"),
     ];
@@ -95,9 +98,11 @@ impl Outcome {
         }
     }
 
-    fn of_error(error: &AnswerError) -> Self {
+    pub(super) fn of_error(error: &AnswerError) -> Self {
         match error {
-            AnswerError::Unknown { .. } => Self::Unknown,
+            AnswerError::Unknown { .. } | AnswerError::NoResourceRules => Self::Unknown,
+            AnswerError::NoObject { .. } => Self::NoData,
+            AnswerError::Objects(_) => Self::Objects,
             AnswerError::Plan { .. } => Self::BadRequest,
             AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {

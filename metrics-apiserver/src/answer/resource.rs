@@ -14,6 +14,7 @@ use tracing::{Instrument as _, info_span};
 
 use super::Answers;
 use super::error::AnswerError;
+use super::metrics::USAGE;
 use super::outcome::Outcome;
 use super::stats::ReadStats;
 use super::usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, UsageTarget, Used};
@@ -172,7 +173,8 @@ impl UsageRead<'_> {
 
 /// What metrics and messages call the metric.
 fn usage_metric(resource: &str) -> MetricName {
-    MetricName::literal(if resource == NODES { "nodes.metrics.k8s.io" } else { "pods.metrics.k8s.io" })
+    let [pods, nodes] = USAGE;
+    MetricName::from_static(if resource == NODES { nodes } else { pods })
 }
 
 /// Usage by namespace (empty for nodes), object and container (empty for nodes).
@@ -205,7 +207,8 @@ impl Found {
             let Some(quantity) = quantity(is_cpu, sample) else { continue };
             let object = sample.labels.get(&query.object).unwrap_or_default();
             let container = label(&query.container).unwrap_or_default();
-            let found = entry(entry(&mut self.by_namespace, namespace), object);
+            let objects = self.by_namespace.entry(namespace.into()).or_default();
+            let found = objects.entry(object.into()).or_default();
             found.add(is_cpu, container, quantity, sample.timestamp, query.container.is_none());
         }
     }
@@ -241,14 +244,6 @@ impl FoundObject {
         };
         *(if is_cpu { &mut usage.cpu } else { &mut usage.memory }) = quantity;
     }
-}
-
-/// Hash maps with strings as keys allocate a key only for a new entry.
-fn entry<'a, T: Default>(map: &'a mut HashMap<Box<str>, T>, key: &str) -> &'a mut T {
-    if !map.contains_key(key) {
-        map.insert(key.into(), T::default());
-    }
-    map.entry(key.into()).or_default()
 }
 
 /// Neither usage can be negative.

@@ -32,6 +32,7 @@ pub(super) struct ReadStats {
     held: Episode,
     replaced: Episode,
     partial: Episode,
+    missing: Episode,
     made: Instant,
 }
 
@@ -45,6 +46,7 @@ impl ReadStats {
             held: Episode::default(),
             replaced: Episode::default(),
             partial: Episode::default(),
+            missing: Episode::default(),
             made: Instant::now(),
         }
     }
@@ -109,6 +111,20 @@ impl ReadStats {
         let ended = [&self.held, &self.replaced].map(|episode| episode.ends(now));
         if ended.contains(&true) {
             tracing::info!(metric.name = metric, "measured values served again");
+        }
+    }
+
+    /// Notes how many of the objects that a list asked for have no usage.
+    pub(super) fn note_missing(&self, resource: &str, missing: usize, of: usize) {
+        if missing == 0 {
+            if self.missing.ends(self.now()) {
+                tracing::info!(resource, "all objects have usage again");
+            }
+        } else if self.missing.goes_on(self.now()) {
+            tracing::warn!(
+                resource, missing, of,
+                "objects without CPU or memory usage are left out; compare their names with the labels in Prometheus"
+            );
         }
     }
 

@@ -12,6 +12,7 @@ use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
+use crate::objects::ObjectsError;
 use crate::rules::ValueError;
 
 /// The kind of a failure: its name is the reason that Kubernetes gives, its number the HTTP code.
@@ -161,10 +162,21 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
 fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
         AnswerError::HoldOver { error, .. } => reason_of_answer(error),
-        AnswerError::Unknown { .. } => Reason::NotFound,
+        AnswerError::Unknown { .. } | AnswerError::NoResourceRules | AnswerError::NoObject { .. } => {
+            Reason::NotFound
+        }
+        AnswerError::Objects(error) => reason_of_objects(error),
         AnswerError::Plan { .. } => Reason::BadRequest,
         AnswerError::Read { source, .. } => reason_of_read(source),
         AnswerError::Value { source, .. } => reason_of_value(source),
+    }
+}
+
+const fn reason_of_objects(error: &ObjectsError) -> Reason {
+    match error {
+        ObjectsError::Forbidden { .. } | ObjectsError::TooMany { .. } => Reason::InternalError,
+        ObjectsError::Unavailable { .. } => Reason::ServiceUnavailable,
+        ObjectsError::Deadline { .. } => Reason::Timeout,
     }
 }
 
