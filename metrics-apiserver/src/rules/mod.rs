@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no clock.
 
+pub mod adapter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod matcher;

@@ -22,8 +22,9 @@ const MAX_MAIN_LINES: usize = 60;
 const MAX_COLUMNS: usize = 120;
 /// Files that a reader of the code passes with one read.
 const MAX_COLD_READ: usize = 14;
-/// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md).
-const MAX_DEPENDENCIES: usize = 34;
+/// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md), one is for the regular expressions of
+/// prometheus-adapter's rules.
+const MAX_DEPENDENCIES: usize = 35;
 
 /// What is still to do, `kind name` in each line; a cycle goes by its first file. The list only shrinks.
 const OPEN: &str = include_str!("architecture/open.txt");
