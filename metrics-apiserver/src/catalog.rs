@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::metric::MetricId;
 use crate::rules::Rule;
+use crate::rules::adapter::ResourceRules;
 
 /// A metric, and the rule that serves it.
 pub type Entry = (MetricId, Arc<Rule>);
@@ -18,6 +19,7 @@ pub type Entry = (MetricId, Arc<Rule>);
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     rules: BTreeMap<MetricId, Arc<Rule>>,
+    resource: Option<Arc<ResourceRules>>,
     generation: u64,
 }
 
@@ -29,7 +31,7 @@ impl Catalog {
         for (metric, rule) in sources.into_iter().flatten() {
             rules.entry(metric).or_insert(rule);
         }
-        Self { rules, generation: 0 }
+        Self { rules, resource: None, generation: 0 }
     }
 
     /// The catalog of a configuration file's native rules.
@@ -40,6 +42,17 @@ impl Catalog {
     /// Native rules as a source: each serves the external metric of its name.
     pub fn external(rules: Vec<Rule>) -> Vec<Entry> {
         rules.into_iter().map(|rule| (MetricId::external(&rule.name), Arc::new(rule))).collect()
+    }
+
+    /// The rules of `metrics.k8s.io`, if it is served.
+    pub fn resource(&self) -> Option<&Arc<ResourceRules>> {
+        self.resource.as_ref()
+    }
+
+    /// The same, with these rules for `metrics.k8s.io`.
+    #[must_use]
+    pub fn with_resource(self, resource: Option<Arc<ResourceRules>>) -> Self {
+        Self { resource, ..self }
     }
 
     /// The rule that serves `metric`.

@@ -48,7 +48,9 @@ pub enum AnswerError {
         source: ValueError,
     },
     /// The configuration has no `resourceRules`.
-    #[error("the metrics of pods and nodes are not configured; add resourceRules to the server's configuration")]
+    #[error(
+        "the metrics of pods and nodes are not configured; add resourceRules to the server's configuration"
+    )]
     NoResourceRules,
     /// There is no such object, or it has no usage. The sentence is Kubernetes' own.
     #[error("{resource} {name:?} not found")]

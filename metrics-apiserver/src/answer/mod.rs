@@ -32,6 +32,7 @@ pub use usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, U
 
 use metrics::ReadMetrics;
 use read::Read;
+use resource::FixedGrouping;
 
 /// Answers requests from the current catalog.
 pub struct Answers {
@@ -39,6 +40,7 @@ pub struct Answers {
     cache: Arc<Cache>,
     objects: Arc<Objects>,
     metrics: Arc<ReadMetrics>,
+    fixed_by: FixedGrouping,
 }
 
 impl Answers {
@@ -50,7 +52,7 @@ impl Answers {
         registry: &mut Registry,
     ) -> Self {
         let metrics = ReadMetrics::register(registry, Arc::clone(&catalog));
-        Self { catalog, cache, objects, metrics }
+        Self { catalog, cache, objects, metrics, fixed_by: FixedGrouping::default() }
     }
 
     /// The cluster's resources and objects.

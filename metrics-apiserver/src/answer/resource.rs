@@ -4,8 +4,7 @@
 //! for. If a query fails the whole read fails, since a list that lacks objects would look complete.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -18,14 +17,19 @@ use super::metrics::USAGE;
 use super::outcome::Outcome;
 use super::stats::ReadStats;
 use super::usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, UsageTarget, Used};
-use crate::cache::{Reading, Subscriber};
-use crate::metric::{Format, MetricName, Namespace, Quantity, Sample};
+use crate::cache::{Query, Reading, Subscriber};
+use crate::metric::{Format, MetricName, Namespace, Quantity, Resources, Sample};
 use crate::objects::{Object, Selection};
-use crate::rules::{PodScope, ResourceRules, UsagePlan, UsageQuery, ValueError};
+use crate::rules::ValueError;
+use crate::rules::adapter::{PodLabels, QueryError, ResourceRule, ResourceRules};
 
 /// The resources of the group.
 const PODS: &str = "pods";
 const NODES: &str = "nodes";
+
+/// Names in one query, in bytes. A query with more asks for all objects instead: it costs Prometheus less than a long
+/// regular expression, and stays the same when pods come and go.
+const NAMES_BYTES_MAX: usize = 16 << 10;
 
 impl Answers {
     /// The usage of the pods or nodes that are asked for, by `deadline`.
@@ -46,7 +50,7 @@ impl Answers {
         deadline: Instant,
     ) -> Result<UsageAnswer, AnswerError> {
         let catalog = self.catalog.current();
-        let Some(rules) = catalog.resource_rules() else { return Err(AnswerError::NoResourceRules) };
+        let Some(rules) = catalog.resource() else { return Err(AnswerError::NoResourceRules) };
         let objects = self.usage_objects(request, deadline).await?;
         let subscriber = Subscriber::new(&rules.owner, Arc::clone(&stats.queries));
         let read = UsageRead { answers: self, rules, subscriber: &subscriber, deadline };
@@ -112,55 +116,106 @@ struct UsageRead<'a> {
     deadline: Instant,
 }
 
+/// One query, and whose its samples are.
+struct UsageQuery {
+    query: Query,
+    is_cpu: bool,
+    labels: UsageLabels,
+}
+
+/// The labels of a sample.
+enum UsageLabels {
+    Node(Arc<str>),
+    Pod(PodLabels),
+    /// All samples are of one namespace.
+    PodOf(Namespace, PodLabels),
+}
+
 impl UsageRead<'_> {
     /// The usage of these objects.
     async fn found(&self, request: &UsageRequest, objects: &[Arc<Object>]) -> Result<Found, AnswerError> {
-        let resources = self.answers.objects.resources();
-        let plan_error = |source| AnswerError::Plan { metric: usage_metric(request.resource()), source };
         if request.target == UsageTarget::Nodes {
-            let names: Vec<&str> = objects.iter().map(|object| &*object.name).collect();
-            let plan = self.rules.node_plan(&names, &resources).map_err(plan_error)?;
-            return self.read(NODES, &[plan]).await;
+            let nodes = names(objects.iter());
+            return self
+                .read(
+                    NODES,
+                    self.queries(NODES, |rule, resources| {
+                        Ok((
+                            rule.node_query(&nodes, resources)?,
+                            UsageLabels::Node(rule.node_label(resources)?),
+                        ))
+                    })?,
+                )
+                .await;
         }
-        let mut by_namespace = BTreeMap::<&str, Vec<&str>>::new();
+        let mut by_namespace = BTreeMap::<&str, (&Namespace, Vec<&Arc<Object>>)>::new();
         for object in objects {
-            let namespace = object.namespace.as_ref().map_or("", Namespace::as_str);
-            by_namespace.entry(namespace).or_default().push(&object.name);
+            let Some(namespace) = &object.namespace else { continue };
+            by_namespace.entry(namespace.as_str()).or_insert((namespace, Vec::new())).1.push(object);
         }
-        let namespaces: Vec<&str> = by_namespace.keys().copied().collect();
-        if namespaces.len() > 1 && !self.rules.lacks_namespace.load(Ordering::Relaxed) {
-            let plan = self.rules.pod_plan(&PodScope::Namespaces(&namespaces), &resources);
-            let found = self.read(PODS, &[plan.map_err(plan_error)?]).await?;
+        let memory = &self.answers.fixed_by;
+        if by_namespace.len() > 1 && !memory.is_of(&self.rules.owner) {
+            let mut namespaces: Vec<&str> = by_namespace.keys().copied().collect();
+            if length(&namespaces) > NAMES_BYTES_MAX {
+                namespaces.clear();
+            }
+            let found = self
+                .read(
+                    PODS,
+                    self.queries(PODS, |rule, resources| {
+                        let query = rule.pod_query(&namespaces, &[], resources)?;
+                        Ok((query, UsageLabels::Pod(rule.pod_labels(resources)?)))
+                    })?,
+                )
+                .await?;
             if !found.lacks_namespace {
                 return Ok(found);
             }
-            // A template with a fixed list of labels: from now on each namespace is queried by itself.
-            self.rules.lacks_namespace.store(true, Ordering::Relaxed);
+            memory.remember(&self.rules.owner);
         }
-        let plans = by_namespace.iter().map(|(namespace, pods)| {
-            self.rules.pod_plan(&PodScope::Pods { namespace, pods }, &resources).map_err(plan_error)
+        let mut queries = Vec::with_capacity(2 * by_namespace.len());
+        for (namespace, pods) in by_namespace.values() {
+            let pods = names(pods.iter().copied());
+            queries.extend(self.queries(PODS, |rule, resources| {
+                let query = rule.pod_query(&[namespace.as_str()], &pods, resources)?;
+                Ok((query, UsageLabels::PodOf((*namespace).clone(), rule.pod_labels(resources)?)))
+            })?);
+        }
+        self.read(PODS, queries).await
+    }
+
+    /// The query for CPU and the one for memory. A rule that lacks one of them has no usage at all.
+    fn queries(
+        &self,
+        resource: &'static str,
+        query: impl Fn(&ResourceRule, &Resources) -> Result<(String, UsageLabels), QueryError>,
+    ) -> Result<Vec<UsageQuery>, AnswerError> {
+        let resources = self.answers.objects.resources();
+        let (Some(cpu), Some(memory)) = (&self.rules.cpu, &self.rules.memory) else { return Ok(Vec::new()) };
+        let queries = [(true, cpu), (false, memory)].into_iter().map(|(is_cpu, rule)| {
+            let (promql, labels) = query(rule, &resources)?;
+            let query = Query { backend: self.rules.backend.clone(), promql: promql.into() };
+            Ok(UsageQuery { query, is_cpu, labels })
         });
-        self.read(PODS, &plans.collect::<Result<Vec<_>, _>>()?).await
+        let queries: Result<_, QueryError> = queries.collect();
+        queries.map_err(|source| AnswerError::Plan { metric: usage_metric(resource), source: source.into() })
     }
 
     /// Reads all queries at once.
-    async fn read(&self, resource: &'static str, plans: &[UsagePlan]) -> Result<Found, AnswerError> {
-        let queries = plans.iter().flat_map(|plan| [(true, &plan.cpu), (false, &plan.memory)]);
-        let readings = queries.map(async |(is_cpu, query)| {
-            let reading = self.reading(resource, query).await?;
-            Ok((is_cpu, query, reading))
-        });
+    async fn read(&self, resource: &'static str, queries: Vec<UsageQuery>) -> Result<Found, AnswerError> {
+        let readings = queries.iter().map(|query| self.reading(resource, &query.query));
+        let readings = try_join_all(readings).await?;
         let mut found = Found::default();
-        for (is_cpu, query, reading) in try_join_all(readings).await? {
-            found.add(is_cpu, query, &reading);
+        for (query, reading) in queries.iter().zip(&readings) {
+            found.add(query, reading);
         }
         Ok(found)
     }
 
-    async fn reading(&self, resource: &'static str, query: &UsageQuery) -> Result<Arc<Reading>, AnswerError> {
+    async fn reading(&self, resource: &'static str, query: &Query) -> Result<Arc<Reading>, AnswerError> {
         let metric = || usage_metric(resource);
         let Self { answers, rules, subscriber, deadline } = self;
-        let reading = answers.cache.reading(&query.query, rules.max_age, subscriber, *deadline).await;
+        let reading = answers.cache.reading(query, rules.max_age, subscriber, *deadline).await;
         let reading = reading.map_err(|source| AnswerError::Read { metric: metric(), source })?;
         match reading.partial.clone() {
             Some(warning) => {
@@ -168,6 +223,31 @@ impl UsageRead<'_> {
             }
             None => Ok(reading),
         }
+    }
+}
+
+/// The names that a query is to name; none if there are too many, so that it asks for all objects.
+fn names<'a>(objects: impl Iterator<Item = &'a Arc<Object>>) -> Vec<&'a str> {
+    let names: Vec<&str> = objects.map(|object| &*object.name).collect();
+    if length(&names) > NAMES_BYTES_MAX { Vec::new() } else { names }
+}
+
+fn length(names: &[&str]) -> usize {
+    names.iter().map(|name| name.len() + 1).sum()
+}
+
+/// The rules whose templates group by a fixed list of labels that lacks the namespace: they are queried once per
+/// namespace.
+#[derive(Debug, Default)]
+pub(super) struct FixedGrouping(Mutex<Weak<()>>);
+
+impl FixedGrouping {
+    fn is_of(&self, owner: &Arc<()>) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ptr_eq(&Arc::downgrade(owner))
+    }
+
+    fn remember(&self, owner: &Arc<()>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(owner);
     }
 }
 
@@ -196,20 +276,27 @@ struct FoundObject {
 
 impl Found {
     /// Adds the samples of one query. One that is not a usable number is dropped, as if Prometheus did not have it.
-    fn add(&mut self, is_cpu: bool, query: &UsageQuery, reading: &Reading) {
+    fn add(&mut self, query: &UsageQuery, reading: &Reading) {
         for sample in &reading.samples {
-            let label = |name: &Option<Arc<str>>| name.as_ref().and_then(|name| sample.labels.get(name));
-            let namespace = query.fixed_namespace.as_deref().or_else(|| label(&query.namespace));
+            let label = |name: &str| sample.labels.get(name);
+            let (namespace, object, container) = match &query.labels {
+                UsageLabels::Node(node) => (Some(""), label(node), None),
+                UsageLabels::Pod(PodLabels { namespace, pod, container }) => {
+                    (label(namespace), label(pod), Some(label(container).unwrap_or_default()))
+                }
+                UsageLabels::PodOf(namespace, PodLabels { pod, container, .. }) => {
+                    (Some(namespace.as_str()), label(pod), Some(label(container).unwrap_or_default()))
+                }
+            };
             let Some(namespace) = namespace else {
                 self.lacks_namespace = true;
                 continue;
             };
-            let Some(quantity) = quantity(is_cpu, sample) else { continue };
-            let object = sample.labels.get(&query.object).unwrap_or_default();
-            let container = label(&query.container).unwrap_or_default();
-            let objects = self.by_namespace.entry(namespace.into()).or_default();
-            let found = objects.entry(object.into()).or_default();
-            found.add(is_cpu, container, quantity, sample.timestamp, query.container.is_none());
+            if let (Some(object), Some(quantity)) = (object, quantity(query.is_cpu, sample)) {
+                let objects = self.by_namespace.entry(namespace.into()).or_default();
+                let found = objects.entry(object.into()).or_default();
+                found.add(query.is_cpu, container, quantity, sample.timestamp);
+            }
         }
     }
 
@@ -222,7 +309,11 @@ impl Found {
         }
         let used = if object.namespace.is_some() {
             let containers = found.containers.iter();
-            Used::Pod(containers.map(|(name, usage)| ContainerUsage { name: Arc::clone(name), usage: *usage }).collect())
+            Used::Pod(
+                containers
+                    .map(|(name, usage)| ContainerUsage { name: Arc::clone(name), usage: *usage })
+                    .collect(),
+            )
         } else {
             Used::Node(*found.containers.values().next()?)
         };
@@ -232,11 +323,13 @@ impl Found {
 
 impl FoundObject {
     /// Of several samples of one container the last one counts; of a node the first, as in prometheus-adapter.
-    fn add(&mut self, is_cpu: bool, container: &str, quantity: Quantity, at: Timestamp, is_node: bool) {
+    fn add(&mut self, is_cpu: bool, container: Option<&str>, quantity: Quantity, at: Timestamp) {
         let has = if is_cpu { &mut self.has_cpu } else { &mut self.has_memory };
-        if std::mem::replace(has, true) && is_node {
+        let is_first = !std::mem::replace(has, true);
+        if container.is_none() && !is_first {
             return;
         }
+        let container = container.unwrap_or_default();
         self.timestamp = Some(self.timestamp.map_or(at, |earliest| earliest.min(at)));
         let usage = match self.containers.get_mut(container) {
             Some(usage) => usage,

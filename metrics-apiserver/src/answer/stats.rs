@@ -122,7 +122,9 @@ impl ReadStats {
             }
         } else if self.missing.goes_on(self.now()) {
             tracing::warn!(
-                resource, missing, of,
+                resource,
+                missing,
+                of,
                 "objects without CPU or memory usage are left out; compare their names with the labels in Prometheus"
             );
         }

@@ -31,7 +31,8 @@ impl<'a> Parameters<'a> {
             pretty: None,
             watch: false,
         };
-        let (mut selector_seen, mut fields_seen, mut timeout_seen, mut watch_seen) = (false, false, false, false);
+        let (mut selector_seen, mut fields_seen, mut timeout_seen, mut watch_seen) =
+            (false, false, false, false);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "labelSelector" if !std::mem::replace(&mut selector_seen, true) => {

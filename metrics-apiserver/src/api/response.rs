@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::resource::UsageVersion;
-use super::{external, resource};
 use super::negotiate::Media;
 use super::request::Request;
+use super::resource::UsageVersion;
+use super::{external, resource};
 use crate::answer::{Answer, AnswerError, Answers, UsageAnswer};
 use crate::metric::Namespace;
 

@@ -127,7 +127,10 @@ mod tests {
     #[test]
     fn what_apimachinery_refuses_is_refused_with_its_sentences() {
         let refused = |text: &str| text.parse::<FieldSelector>().unwrap_err().to_string();
-        assert_eq!(refused("metadata.name"), "invalid selector: 'metadata.name'; can't understand 'metadata.name'");
+        assert_eq!(
+            refused("metadata.name"),
+            "invalid selector: 'metadata.name'; can't understand 'metadata.name'"
+        );
         assert!(refused("metadata.name=a=b").contains("can't understand 'metadata.name=a=b'"));
         assert!(refused("metadata.name=a\\x").contains("can't understand"));
         assert!(refused("metadata.name!a").contains("can't understand"));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::metric::{Labels, Namespace, ResourceInfo, Resources, Selector};
+use crate::metric::{GroupResource, Labels, Namespace, ResourceInfo, Resources, Scope, Selector};
 
 pub use error::ObjectsError;
 
@@ -31,6 +31,25 @@ pub struct Selection {
     pub namespace: Option<Namespace>,
     /// Which labels they have.
     pub selector: Selector,
+}
+
+impl Selection {
+    /// Running pods, of one namespace or of all.
+    pub fn running_pods(namespace: Option<Namespace>, selector: Selector) -> Self {
+        Self { resource: core("pods", "pod", "Pod", Scope::Namespaced), namespace, selector }
+    }
+
+    /// Nodes.
+    pub fn nodes(selector: Selector) -> Self {
+        Self { resource: core("nodes", "node", "Node", Scope::Cluster), namespace: None, selector }
+    }
+}
+
+/// A resource that every cluster has.
+fn core(resource: &str, singular: &str, kind: &str, scope: Scope) -> Arc<ResourceInfo> {
+    let resource = GroupResource { resource: resource.into(), group: Arc::default() };
+    let (singular, kind, version) = (singular.into(), kind.into(), "v1".into());
+    Arc::new(ResourceInfo { resource, singular, kind, version, scope })
 }
 
 /// What the cluster has.

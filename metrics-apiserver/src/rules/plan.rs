@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::adapter::QueryError;
 use crate::metric::{ObjectRef, Sample};
 
 /// The name of one Prometheus-compatible server in the configuration.
@@ -121,6 +122,9 @@ pub enum PlanError {
         /// The parameter, which is the label's name.
         name: String,
     },
+    /// The rule of prometheus-adapter makes no query of it.
+    #[error(transparent)]
+    Adapter(#[from] QueryError),
     /// The query with namespace and selector would be too long.
     #[error("the query for this selector would be longer than {limit} bytes; use a shorter selector")]
     TooLong {

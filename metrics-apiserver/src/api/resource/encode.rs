@@ -21,7 +21,8 @@ const LABEL_BYTES: usize = 6;
 
 /// The expected length of [`usage`]'s JSON.
 pub(in crate::api) fn usage_bytes(answer: &UsageAnswer) -> usize {
-    let labels = |labels: &Labels| labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum();
+    let labels =
+        |labels: &Labels| labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum();
     let object = |usage: &ObjectUsage| {
         let containers = match &usage.used {
             Used::Node(_) => CONTAINER_BYTES,

@@ -46,7 +46,13 @@ const RESOURCES: &[Resource] = &[
         kind: "NodeMetrics",
         verbs: &["get", "list"],
     },
-    Resource { name: "pods", singular_name: "", is_namespaced: true, kind: "PodMetrics", verbs: &["get", "list"] },
+    Resource {
+        name: "pods",
+        singular_name: "",
+        is_namespaced: true,
+        kind: "PodMetrics",
+        verbs: &["get", "list"],
+    },
 ];
 
 /// The version of the API that a client reads.

@@ -19,12 +19,14 @@ pub(in crate::api) fn table(version: TableVersion, answer: &UsageAnswer) -> Vec<
     let rows = answer.items.iter().map(|ObjectUsage { object, used, .. }| {
         let total = match used {
             Used::Node(usage) => *usage,
-            Used::Pod(containers) => containers.iter().map(|container| container.usage).fold(
-                Usage::default(),
-                |sum, usage| Usage { cpu: usage.cpu.plus(sum.cpu), memory: usage.memory.plus(sum.memory) },
-            ),
+            Used::Pod(containers) => {
+                containers.iter().map(|container| container.usage).fold(Usage::default(), |sum, usage| {
+                    Usage { cpu: usage.cpu.plus(sum.cpu), memory: usage.memory.plus(sum.memory) }
+                })
+            }
         };
-        let cells = vec![object.name.to_string(), total.cpu.to_string(), total.memory.to_string(), window.clone()];
+        let cells =
+            vec![object.name.to_string(), total.cpu.to_string(), total.memory.to_string(), window.clone()];
         let namespace = object.namespace.as_ref().map_or("", Namespace::as_str);
         Row::new(version, &object.name, namespace, cells)
     });
