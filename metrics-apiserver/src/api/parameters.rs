@@ -112,12 +112,14 @@ mod tests {
 
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
-        let parsed = Parameters::parse("limit=500&labelSelector=a%3Db%2Cc+in+(d)&timeout=32s&pretty=1&x=%ff");
-        assert_eq!(parsed.label_selector, "a=b,c in (d)");
+        let query = "limit=500&labelSelector=a%3Db%2Cc+in+(d)&fieldSelector=a%3Db&timeout=32s&pretty=1&x=%ff";
+        let parsed = Parameters::parse(query);
+        assert_eq!((&*parsed.label_selector, &*parsed.field_selector), ("a=b,c in (d)", "a=b"));
         assert_eq!(parsed.timeout, Ok(Some(Duration::from_secs(32))));
         assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
-        let nothing = Parameters { label_selector: "".into(), timeout: Ok(None), pretty: None, watch: false };
-        assert_eq!(Parameters::parse(""), nothing);
+        let nothing = Parameters::parse("");
+        assert_eq!((&*nothing.label_selector, &*nothing.field_selector), ("", ""));
+        assert_eq!((nothing.timeout, nothing.pretty, nothing.watch), (Ok(None), None, false));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
 use crate::cache::{QueryError, ReadError};
 use crate::objects::ObjectsError;
-use crate::rules::ValueError;
+use crate::rules::{PlanError, ValueError, adapter};
 
 /// The kind of a failure: its name is the reason that Kubernetes gives, its number the HTTP code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -166,9 +166,21 @@ fn reason_of_answer(error: &AnswerError) -> Reason {
             Reason::NotFound
         }
         AnswerError::Objects(error) => reason_of_objects(error),
-        AnswerError::Plan { .. } => Reason::BadRequest,
+        AnswerError::Plan { source, .. } => reason_of_plan(source),
         AnswerError::Read { source, .. } => reason_of_read(source),
         AnswerError::Value { source, .. } => reason_of_value(source),
+    }
+}
+
+/// The client's selector is at fault, or the rule.
+const fn reason_of_plan(error: &PlanError) -> Reason {
+    match error {
+        PlanError::Adapter(
+            adapter::QueryError::NoLabel { .. }
+            | adapter::QueryError::Template(_)
+            | adapter::QueryError::Empty,
+        ) => Reason::InternalError,
+        _ => Reason::BadRequest,
     }
 }
 

@@ -16,8 +16,9 @@ use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
 use crate::authz::{Attributes, AuthzError, attributes_of};
 use crate::cache::{QueryError, ReadError};
-use crate::metric::{Labels, MetricName, Namespace, Quantity, Selector, Value};
-use crate::rules::{PlanError, ValueError};
+use crate::metric::{FieldSelector, GroupResource, Labels, MetricName, Namespace, Quantity, Selector, Value};
+use crate::objects::ObjectsError;
+use crate::rules::{PlanError, ValueError, adapter};
 
 /// Compares `body`, indented, with a file; `UPDATE_GOLDEN=1` rewrites the file.
 #[track_caller]
@@ -223,6 +224,14 @@ fn value(source: ValueError) -> Error {
     AnswerError::Value { metric: metric(), source }.into()
 }
 
+fn objects(error: ObjectsError) -> Error {
+    AnswerError::Objects(error).into()
+}
+
+fn pods() -> GroupResource {
+    GroupResource { resource: "pods".into(), group: "".into() }
+}
+
 /// Every error there is, with the code and the reason it gets.
 fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
     let mut table = table_of_refusals();
@@ -233,12 +242,14 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
 fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
     let bad_name = MetricName::parse("").unwrap_err();
     let bad_selector = "a in (".parse::<Selector>().unwrap_err();
+    let bad_field = "spec.nodeName=n".parse::<FieldSelector>().unwrap_err();
     let attributes = || Box::new(Attributes::NonResource { verb: "get".into(), path: "/metrics".into() });
     vec![
         (RequestError::Path.into(), 400, "BadRequest"),
         (RequestError::Namespace(bad_name.clone()).into(), 400, "BadRequest"),
         (RequestError::Metric(bad_name).into(), 400, "BadRequest"),
         (RequestError::Selector(bad_selector).into(), 400, "BadRequest"),
+        (RequestError::FieldSelector(bad_field).into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
         (RequestError::Malformed.into(), 400, "BadRequest"),
         (RequestError::Upgrade.into(), 400, "BadRequest"),
@@ -288,6 +299,13 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
         (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
         (query(PlanError::TooLong { limit: 1 }), 400, "BadRequest"),
+        (query(PlanError::Adapter(adapter::QueryError::Empty)), 500, "InternalError"),
+        (AnswerError::NoResourceRules.into(), 404, "NotFound"),
+        (AnswerError::NoObject { resource: "pods", name: "p".into() }.into(), 404, "NotFound"),
+        (objects(ObjectsError::Forbidden { verb: "list", resource: pods() }), 500, "InternalError"),
+        (objects(ObjectsError::TooMany { resource: pods(), limit: 1 }), 500, "InternalError"),
+        (objects(ObjectsError::Unavailable { resource: pods() }), 503, "ServiceUnavailable"),
+        (objects(ObjectsError::Deadline { resource: pods() }), 504, "Timeout"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
         (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),
@@ -356,13 +374,14 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
+        Path, Namespace, Metric, Selector, FieldSelector, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method, NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
-    AnswerError { Unknown, Plan, Read, Value, HoldOver }
-    PlanError { NotALabel, Comparison, NotAllowed, Parameter, TooLong }
+    AnswerError { Unknown, Plan, Read, Value, NoResourceRules, NoObject, Objects, HoldOver }
+    ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
+    PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }
     ValueError { NoData, SeveralSeries, NotANumber, Infinite, TooLarge, Negative, Partial }
@@ -382,7 +401,8 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
-        AnswerError::Unknown { .. } => vec![],
+        AnswerError::Unknown { .. } | AnswerError::NoResourceRules | AnswerError::NoObject { .. } => vec![],
+        AnswerError::Objects(error) => vec![error.variant()],
         AnswerError::Plan { source, .. } => vec![source.variant()],
         AnswerError::Read { source, .. } => match source {
             ReadError::Query(query) => vec![source.variant(), query.variant()],

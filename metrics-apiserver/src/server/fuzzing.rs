@@ -8,8 +8,10 @@ use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::{Route, Target};
+use crate::answer::UsageTarget;
 use crate::api::{self, Documents, GROUPS, Group, Parameters, RequestError};
 use crate::authz::{Attributes, attributes_of};
+use crate::metric::Namespace;
 
 static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents::new(GROUPS));
 
@@ -48,7 +50,12 @@ fn path_is_read_once(path: &str, query: &str) {
                 if verb == "watch" || resource == "namespaces");
             assert!(is_watch && group_of(&rights) == Some(target.resource), "{context}");
         }
-        Err(RequestError::Namespace(_) | RequestError::Metric(_) | RequestError::Selector(_)) => {
+        Err(
+            RequestError::Namespace(_)
+            | RequestError::Metric(_)
+            | RequestError::Selector(_)
+            | RequestError::FieldSelector(_),
+        ) => {
             assert_eq!(group_of(&rights), Some(target.resource), "{context}");
         }
         Err(RequestError::UnknownPath) => assert_eq!(target.resource, "unknown", "{context}"),
@@ -102,6 +109,17 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
                 let narrowed = first(query, "fieldSelector").is_some();
                 assert!(subresource.is_none() && (narrowed || name.is_none()), "{context}");
             }
+        }
+        api::Request::Usage { request, .. } => {
+            let (wanted, of) = match &request.target {
+                UsageTarget::Nodes => ("nodes", None),
+                UsageTarget::Pods(of) => ("pods", of.as_ref().map(Namespace::as_str)),
+            };
+            assert_eq!((resource.as_str(), namespace.as_deref()), (wanted, of), "{context}");
+            assert_eq!(verb == "get", request.name.is_some(), "{context}");
+            let narrowed = first(query, "fieldSelector").is_some();
+            assert!(subresource.is_none(), "{context}");
+            assert!(narrowed || name.as_deref() == request.name.as_deref(), "{context}");
         }
     }
 }

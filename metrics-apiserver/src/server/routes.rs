@@ -167,6 +167,7 @@ mod tests {
             Ok(Route::Read(api::Request::External { namespace, metric, selector })) => {
                 format!("{namespace} {metric} {selector}")
             }
+            Ok(Route::Read(api::Request::Usage { version, request })) => format!("{version:?} {request:?}"),
             Err(error) => format!("{error:?}"),
         };
         (route, target.resource)

@@ -5,6 +5,8 @@
 
 mod encode;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::answer::{UsageRequest, UsageTarget};
 use crate::metric::Namespace;
