@@ -84,6 +84,19 @@ pub enum AnswerError {
         /// Why.
         error: Box<Self>,
     },
+    /// The configuration has no `resourceRules`.
+    #[error(
+        "the metrics of pods and nodes are not configured; add resourceRules to the server's configuration"
+    )]
+    NoResourceRules,
+    /// There is no such object, or it has no usage. The sentence is Kubernetes' own.
+    #[error("{resource} {name:?} not found")]
+    NoObject {
+        /// The resource, with its group unless it is the core group.
+        resource: &'static str,
+        /// The object, with its namespace if Kubernetes writes it.
+        name: String,
+    },
     /// One of the above, and the last good reading is too old to be held.
     #[error("{error}; hold expired: no valid sample in the last {}", spoken(*longest))]
     HoldOver {

@@ -31,6 +31,8 @@ pub(super) const OWN_SERIES_MAX: usize = 1_000;
 const OTHER: &str = "_other";
 /// The label `metric` of all that no rule serves.
 const UNKNOWN: &str = "_unknown";
+/// The label `metric` of reads of `metrics.k8s.io`.
+pub(super) const USAGE: [&str; 2] = ["pods.metrics.k8s.io", "nodes.metrics.k8s.io"];
 
 /// Counts reads.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(super) struct ReadMetrics {
     renewing: Mutex<()>,
     /// Reads of metrics that no rule serves.
     unknown: ReadStats,
+    /// Reads of the usage of pods and of nodes.
+    usage: [(&'static str, Arc<ReadStats>); 2],
 }
 
 /// The statistics of one catalog.
@@ -70,6 +74,7 @@ impl ReadMetrics {
             served: ArcSwap::from_pointee(none),
             renewing: Mutex::default(),
             unknown: ReadStats::new(),
+            usage: USAGE.map(|name| (name, Arc::new(ReadStats::new()))),
         };
         let metrics = Arc::new(metrics);
         registry.register_collector(Box::new(Arc::clone(&metrics)));
@@ -92,6 +97,12 @@ impl ReadMetrics {
             self.served.store(Arc::new(next));
             stats
         })
+    }
+
+    /// The statistics of reads of the usage of nodes, or of pods.
+    pub(super) fn usage_stats(&self, is_of_nodes: bool) -> Arc<ReadStats> {
+        let [(_, pods), (_, nodes)] = &self.usage;
+        Arc::clone(if is_of_nodes { nodes } else { pods })
     }
 
     /// Counts a read of a metric that no rule serves.
@@ -165,8 +176,9 @@ impl Collector for ReadMetrics {
         // The current catalog: a removed rule has no series, even if nobody has read since.
         let all_stats = self.all_stats(&self.catalog.current());
         let own = all_stats.own.values().map(|own| (&*own.label, &*own.stats));
+        let usage = self.usage.iter().map(|(name, stats)| (*name, &**stats));
         let all: Vec<Labelled<'_>> =
-            own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).collect();
+            own.chain([(OTHER, &*all_stats.other), (UNKNOWN, &self.unknown)]).chain(usage).collect();
         encode_reads(&mut encoder, &all)?;
         let is_read = |stats: &ReadStats| Outcome::ALL.iter().any(|(outcome, _)| stats.reads(*outcome) > 0);
         let durations = all.iter().filter(|(_, stats)| is_read(stats));

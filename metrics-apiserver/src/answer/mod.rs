@@ -10,7 +10,9 @@ mod external;
 mod metrics;
 mod outcome;
 mod read;
+mod resource;
 mod stats;
+mod usage;
 
 use std::sync::Arc;
 
@@ -28,9 +30,11 @@ use crate::rules::{Plan, PlanError, Rule};
 pub use custom::{CustomAnswer, CustomRequest, WantedObjects};
 pub use error::{AnswerError, Cause};
 pub use explanation::{Answer, Explanation, GroupAnswer, Step, UsedReading};
+pub use usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, UsageTarget, Used};
 
 use metrics::ReadMetrics;
 use read::Read;
+use resource::FixedGrouping;
 use stats::ReadStats;
 
 /// Answers requests from the current catalog.
@@ -39,6 +43,7 @@ pub struct Answers {
     cache: Arc<Cache>,
     objects: Arc<Objects>,
     metrics: Arc<ReadMetrics>,
+    fixed_by: FixedGrouping,
 }
 
 impl Answers {
@@ -50,7 +55,7 @@ impl Answers {
         registry: &mut Registry,
     ) -> Self {
         let metrics = ReadMetrics::register(registry, Arc::clone(&catalog));
-        Self { catalog, cache, objects, metrics }
+        Self { catalog, cache, objects, metrics, fixed_by: FixedGrouping::default() }
     }
 
     /// The catalog that is served.

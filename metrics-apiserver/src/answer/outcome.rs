@@ -104,13 +104,14 @@ impl Outcome {
         }
     }
 
-    fn of_error(error: &AnswerError) -> Self {
+    pub(super) fn of_error(error: &AnswerError) -> Self {
         match error {
             AnswerError::Unknown { .. }
             | AnswerError::Pending { .. }
+            | AnswerError::NoResourceRules
             | AnswerError::UnknownResource { .. } => Self::Unknown,
             AnswerError::NotFound { source: Some(_), .. } | AnswerError::Plan { .. } => Self::BadRequest,
-            AnswerError::NotFound { source: None, .. } => Self::NoData,
+            AnswerError::NotFound { source: None, .. } | AnswerError::NoObject { .. } => Self::NoData,
             AnswerError::Objects(_) => Self::Objects,
             AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => Self::of_error(error),
             AnswerError::Read { source, .. } => match source {

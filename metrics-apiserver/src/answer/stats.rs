@@ -39,6 +39,7 @@ pub(super) struct ReadStats {
     strangers: Episode,
     /// Requests that the rule makes no query for.
     unplanned: Episode,
+    missing: Episode,
     made: Instant,
 }
 
@@ -55,6 +56,7 @@ impl ReadStats {
             left_out: Episode::default(),
             strangers: Episode::default(),
             unplanned: Episode::default(),
+            missing: Episode::default(),
             made: Instant::now(),
         }
     }
@@ -151,6 +153,22 @@ impl ReadStats {
         let ended = [&self.held, &self.replaced].map(|episode| episode.ends(now));
         if ended.contains(&true) {
             tracing::info!(metric.name = metric, "measured values served again");
+        }
+    }
+
+    /// Notes how many of the objects that a list asked for have no usage.
+    pub(super) fn note_missing(&self, resource: &str, missing: usize, of: usize) {
+        if missing == 0 {
+            if self.missing.ends(self.now()) {
+                tracing::info!(resource, "all objects have usage again");
+            }
+        } else if self.missing.goes_on(self.now()) {
+            tracing::warn!(
+                resource,
+                missing,
+                of,
+                "objects without CPU or memory usage are left out; compare their names with the labels in Prometheus"
+            );
         }
     }
 

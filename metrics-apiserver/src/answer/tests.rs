@@ -3,6 +3,7 @@
 mod counts;
 mod explained;
 mod hold;
+mod usage;
 
 use std::sync::Mutex;
 use std::time::Duration;

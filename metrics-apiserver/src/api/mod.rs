@@ -17,6 +17,7 @@ mod openapi;
 mod parameters;
 mod pretty;
 mod request;
+mod resource;
 mod response;
 mod status;
 mod table;
@@ -29,12 +30,13 @@ pub use negotiate::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;
 pub use request::{Request, RequestError};
+pub use resource::UsageVersion;
 pub use response::Response;
 pub use status::{Reason, Status};
 pub use table::TableVersion;
 
 /// The API groups served, in the order in which discovery lists them.
-pub static GROUPS: &[&Group] = &[&external::GROUP, &custom::GROUP];
+pub static GROUPS: &[&Group] = &[&external::GROUP, &custom::GROUP, &resource::GROUP];
 
 #[cfg(test)]
 mod tests;

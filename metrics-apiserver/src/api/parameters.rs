@@ -13,6 +13,8 @@ pub struct Parameters<'a> {
     pub label_selector: Cow<'a, str>,
     /// `metricLabelSelector`, decoded but not yet parsed.
     pub metric_label_selector: Cow<'a, str>,
+    /// `fieldSelector`, decoded but not yet parsed.
+    pub field_selector: Cow<'a, str>,
     /// `timeout`: the client's own deadline; `None` if absent, empty, zero or negative.
     pub timeout: Result<Option<Duration>, RequestError>,
     /// `pretty`, if given.
@@ -27,11 +29,12 @@ impl<'a> Parameters<'a> {
         let mut parameters = Self {
             label_selector: Cow::Borrowed(""),
             metric_label_selector: Cow::Borrowed(""),
+            field_selector: Cow::Borrowed(""),
             timeout: Ok(None),
             pretty: None,
             watch: false,
         };
-        let (mut selector_seen, mut metric_selector_seen) = (false, false);
+        let (mut selector_seen, mut metric_selector_seen, mut fields_seen) = (false, false, false);
         let (mut timeout_seen, mut watch_seen) = (false, false);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
@@ -40,6 +43,9 @@ impl<'a> Parameters<'a> {
                 }
                 "metricLabelSelector" if !std::mem::replace(&mut metric_selector_seen, true) => {
                     parameters.metric_label_selector = value;
+                }
+                "fieldSelector" if !std::mem::replace(&mut fields_seen, true) => {
+                    parameters.field_selector = value;
                 }
                 "timeout" if !std::mem::replace(&mut timeout_seen, true) => {
                     parameters.timeout = timeout(&value);
@@ -113,14 +119,16 @@ mod tests {
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
         let parsed = Parameters::parse(
-            "limit=500&labelSelector=a%3Db%2Cc+in+(d)&metricLabelSelector=e&timeout=32s&pretty=1&x=%ff",
+            "limit=500&labelSelector=a%3Db%2Cc+in+(d)&metricLabelSelector=e&fieldSelector=f%3Dg&timeout=32s&pretty=1&x=%ff",
         );
         assert_eq!((&*parsed.label_selector, &*parsed.metric_label_selector), ("a=b,c in (d)", "e"));
+        assert_eq!(parsed.field_selector, "f=g");
         assert_eq!(parsed.timeout, Ok(Some(Duration::from_secs(32))));
         assert_eq!((parsed.pretty, parsed.watch), (Some(true), false));
         let nothing = Parameters {
             label_selector: "".into(),
             metric_label_selector: "".into(),
+            field_selector: "".into(),
             timeout: Ok(None),
             pretty: None,
             watch: false,

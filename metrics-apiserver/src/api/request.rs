@@ -1,8 +1,11 @@
 //! What a read asks for, parsed once from path and query, and what can be wrong with a request.
 
 use super::custom::CustomVersion;
-use crate::answer::CustomRequest;
-use crate::metric::{MetricName, Namespace, ParseNameError, ParseSelectorError, Selector};
+use super::resource::UsageVersion;
+use crate::answer::{CustomRequest, UsageRequest};
+use crate::metric::{
+    MetricName, Namespace, ParseFieldSelectorError, ParseNameError, ParseSelectorError, Selector,
+};
 
 /// A read of one of the APIs; its names and selectors are valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,13 @@ pub enum Request {
         version: CustomVersion,
         /// What is read.
         request: CustomRequest,
+    },
+    /// The CPU and memory usage of pods or nodes.
+    Usage {
+        /// The version that the client reads.
+        version: UsageVersion,
+        /// Whose usage.
+        request: UsageRequest,
     },
 }
 
@@ -46,6 +56,9 @@ pub enum RequestError {
     /// A path that ends behind a namespace and one name.
     #[error("invalid request path")]
     ShortPath,
+    /// `fieldSelector` is not a field selector that is supported.
+    #[error("{0}")]
+    FieldSelector(ParseFieldSelectorError),
     /// `timeout` is not a valid duration.
     #[error("invalid timeout specified in the request URL")]
     Timeout,

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use super::custom::CustomVersion;
 use super::negotiate::Media;
 use super::request::Request;
-use super::{custom, external};
-use crate::answer::{Answer, AnswerError, Answers, CustomAnswer, CustomRequest};
+use super::resource::UsageVersion;
+use super::{custom, external, resource};
+use crate::answer::{Answer, AnswerError, Answers, CustomAnswer, CustomRequest, UsageAnswer};
 use crate::metric::Namespace;
 
 /// What a read found.
@@ -29,6 +30,13 @@ pub enum Response<'a> {
         /// The values.
         answer: CustomAnswer,
     },
+    /// The usage of pods or nodes.
+    Usage {
+        /// The version that the client reads.
+        version: UsageVersion,
+        /// The usage.
+        answer: UsageAnswer,
+    },
 }
 
 impl Request {
@@ -43,6 +51,10 @@ impl Request {
                 let answer = answers.custom(request, deadline).await?;
                 Ok(Response::Custom { version: *version, request, answer })
             }
+            Self::Usage { version, request } => {
+                let answer = answers.usage(request, deadline).await?;
+                Ok(Response::Usage { version: *version, answer })
+            }
         }
     }
 }
@@ -55,6 +67,7 @@ impl Response<'_> {
                 external::value_list_bytes(answer.metric.as_str(), &answer.values)
             }
             Self::Custom { request, answer, .. } => custom::value_list_bytes(request, answer),
+            Self::Usage { answer, .. } => resource::usage_bytes(answer),
         };
         // The cells of a table are strings before they are JSON.
         if matches!(media, Media::Table(_)) { 2 * json } else { json }
@@ -73,6 +86,10 @@ impl Response<'_> {
             Self::Custom { version, request, answer } => match media {
                 Media::Table(table) => custom::table(table, request, answer),
                 Media::Json | Media::Aggregated => custom::value_list(*version, request, answer, now),
+            },
+            Self::Usage { version, answer } => match media {
+                Media::Table(table) => resource::table(table, answer),
+                Media::Json | Media::Aggregated => resource::usage(*version, answer, now),
             },
         }
     }

@@ -122,6 +122,7 @@ const fn reason_of_request(error: &RequestError) -> Reason {
         | RequestError::Selector(_)
         | RequestError::MetricSelector(_)
         | RequestError::ShortPath
+        | RequestError::FieldSelector(_)
         | RequestError::Timeout
         | RequestError::Malformed
         | RequestError::Upgrade => Reason::BadRequest,
@@ -173,9 +174,11 @@ fn of_answer(error: &AnswerError) -> Status {
 fn reason_of_answer(error: &AnswerError) -> Reason {
     match error {
         AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => reason_of_answer(error),
-        AnswerError::Unknown { .. } | AnswerError::Pending { .. } | AnswerError::NotFound { .. } => {
-            Reason::NotFound
-        }
+        AnswerError::Unknown { .. }
+        | AnswerError::Pending { .. }
+        | AnswerError::NotFound { .. }
+        | AnswerError::NoResourceRules
+        | AnswerError::NoObject { .. } => Reason::NotFound,
         AnswerError::Objects(error) => reason_of_objects(error),
         AnswerError::UnknownResource { .. } => Reason::InternalError,
         AnswerError::Plan { source, .. } => reason_of_plan(source),

@@ -40,6 +40,11 @@ impl Column {
         Self { format: "name", ..Self::new("Name", description) }
     }
 
+    /// A column of values in a format that clients know.
+    pub(super) const fn formatted(name: &'static str, format: &'static str) -> Self {
+        Self { format, ..Self::new(name, "") }
+    }
+
     /// Any other column.
     pub(super) const fn new(name: &'static str, description: &'static str) -> Self {
         Self { name, of: "string", format: "", description, priority: 0 }

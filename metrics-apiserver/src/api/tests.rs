@@ -16,7 +16,7 @@ use crate::answer::AnswerError;
 use crate::authn::{AuthnError, ReviewError};
 use crate::authz::{Attributes, AuthzError, attributes_of};
 use crate::cache::{QueryError, ReadError};
-use crate::metric::{GroupResource, Labels, MetricName, Namespace, Quantity, Selector, Value};
+use crate::metric::{FieldSelector, GroupResource, Labels, MetricName, Namespace, Quantity, Selector, Value};
 use crate::objects::ObjectsError;
 use crate::rules::adapter::{QueryError as AdapterError, Template};
 use crate::rules::{PlanError, ValueError};
@@ -253,6 +253,7 @@ fn table_of_errors() -> Vec<(Error, u16, &'static str)> {
 fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
     let bad_name = MetricName::parse("").unwrap_err();
     let bad_selector = "a in (".parse::<Selector>().unwrap_err();
+    let bad_field = "spec.nodeName=n".parse::<FieldSelector>().unwrap_err();
     let attributes = || Box::new(Attributes::NonResource { verb: "get".into(), path: "/metrics".into() });
     vec![
         (RequestError::Path.into(), 400, "BadRequest"),
@@ -261,6 +262,7 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
         (RequestError::Selector(bad_selector.clone()).into(), 400, "BadRequest"),
         (RequestError::MetricSelector(bad_selector).into(), 400, "BadRequest"),
         (RequestError::ShortPath.into(), 400, "BadRequest"),
+        (RequestError::FieldSelector(bad_field).into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
         (RequestError::Malformed.into(), 400, "BadRequest"),
         (RequestError::Upgrade.into(), 400, "BadRequest"),
@@ -322,6 +324,8 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
         (query(AdapterError::Template(template).into()), 500, "InternalError"),
         (query(AdapterError::Empty.into()), 500, "InternalError"),
         (query(AdapterError::TooLong { limit: 1 }.into()), 500, "InternalError"),
+        (AnswerError::NoResourceRules.into(), 404, "NotFound"),
+        (AnswerError::NoObject { resource: "pods", name: "p".into() }.into(), 404, "NotFound"),
         (read(ReadError::DeadlinePassed), 504, "Timeout"),
         (read(ReadError::TooOld(Duration::from_secs(2))), 504, "Timeout"),
         (read(ReadError::Busy), 503, "ServiceUnavailable"),
@@ -419,13 +423,16 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, MetricSelector, ShortPath, Timeout, Malformed, Upgrade, UnknownPath, Watch, Method,
-        NotAcceptable,
+        Path, Namespace, Metric, Selector, MetricSelector, FieldSelector, ShortPath, Timeout, Malformed, Upgrade,
+        UnknownPath, Watch, Method, NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
     AuthzError { Denied, TooManyReviews, ReviewFailed }
-    AnswerError { Unknown, Pending, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, HoldOver }
+    AnswerError {
+        Unknown, Pending, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, NoResourceRules, NoObject,
+        HoldOver,
+    }
     ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
     PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
     AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
@@ -448,7 +455,10 @@ fn variants_in(error: &Error) -> Vec<&'static str> {
 
 fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
-        AnswerError::Unknown { .. } | AnswerError::Pending { .. } => vec![],
+        AnswerError::Unknown { .. }
+        | AnswerError::Pending { .. }
+        | AnswerError::NoResourceRules
+        | AnswerError::NoObject { .. } => vec![],
         AnswerError::Plan { source: PlanError::Adapter(query), .. } => {
             vec!["PlanError::Adapter", query.variant()]
         }

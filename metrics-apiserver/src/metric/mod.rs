@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O or reads a clock; time is an argument.
 
+mod fields;
 mod id;
 mod labels;
 mod name;
@@ -11,6 +12,7 @@ mod resources;
 mod selector;
 mod value;
 
+pub use fields::{FieldSelector, ParseFieldSelectorError};
 pub use id::MetricId;
 pub use labels::{Labels, Packing};
 pub use name::{FoldedName, MetricName, Namespace, ParseNameError};

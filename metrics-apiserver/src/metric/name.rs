@@ -66,6 +66,12 @@ impl MetricName {
         Ok(Self(text.into()))
     }
 
+    /// A name of our own, which is known to be valid.
+    pub(crate) fn from_static(name: &'static str) -> Self {
+        debug_assert!(Self::parse(name).is_ok(), "{name:?}");
+        Self(name.into())
+    }
+
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -94,6 +94,12 @@ impl Quantity {
         whole + rest.signum()
     }
 
+    /// The sum in the format of `self`; the largest quantity if it is beyond.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self::new(self.value.saturating_add(other.value), self.format)
+    }
+
     /// Whether it is below zero.
     pub const fn is_negative(self) -> bool {
         self.value < 0

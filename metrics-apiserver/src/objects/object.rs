@@ -46,6 +46,18 @@ impl Selection {
         Self { resource: Arc::new(pods), namespace, selector, running: true }
     }
 
+    /// The nodes.
+    pub fn nodes(selector: Selector) -> Self {
+        let nodes = ResourceInfo {
+            resource: GroupResource { resource: "nodes".into(), group: "".into() },
+            singular: "node".into(),
+            kind: "Node".into(),
+            version: "v1".into(),
+            scope: Scope::Cluster,
+        };
+        Self::new(Arc::new(nodes), None, selector)
+    }
+
     /// The namespace that objects must be in, if any.
     pub(super) fn in_namespace(&self) -> Option<&Namespace> {
         self.namespace.as_ref().filter(|_| self.resource.scope == Scope::Namespaced)

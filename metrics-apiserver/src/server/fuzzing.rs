@@ -8,9 +8,10 @@ use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::{Route, Target};
-use crate::answer::{CustomRequest, WantedObjects};
+use crate::answer::{CustomRequest, UsageTarget, WantedObjects};
 use crate::api::{self, Documents, GROUPS, Group, Parameters, RequestError};
 use crate::authz::{Attributes, attributes_of};
+use crate::metric::Namespace;
 
 static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents::new(GROUPS));
 
@@ -55,6 +56,7 @@ fn path_is_read_once(path: &str, query: &str) {
             | RequestError::Metric(_)
             | RequestError::Selector(_)
             | RequestError::MetricSelector(_)
+            | RequestError::FieldSelector(_)
             | RequestError::ShortPath,
         ) => {
             assert_eq!(group_of(&rights), Some(target.resource), "{context}");
@@ -120,6 +122,17 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
                 }
             };
             assert_eq!((rights, subresource.as_deref()), (expected, expected_subresource), "{context}");
+        }
+        api::Request::Usage { request, .. } => {
+            let (wanted, of) = match &request.target {
+                UsageTarget::Nodes => ("nodes", None),
+                UsageTarget::Pods(of) => ("pods", of.as_ref().map(Namespace::as_str)),
+            };
+            assert_eq!((resource.as_str(), namespace.as_deref()), (wanted, of), "{context}");
+            assert_eq!(verb == "get", request.name.is_some(), "{context}");
+            let narrowed = first(query, "fieldSelector").is_some();
+            assert!(subresource.is_none(), "{context}");
+            assert!(narrowed || name.as_deref() == request.name.as_deref(), "{context}");
         }
     }
 }

@@ -168,6 +168,7 @@ mod tests {
                 format!("{namespace} {metric} {selector}")
             }
             Ok(Route::Read(api::Request::Custom { request, .. })) => request.metric.to_string(),
+            Ok(Route::Read(api::Request::Usage { version, request })) => format!("{version:?} {request:?}"),
             Err(error) => format!("{error:?}"),
         };
         (route, target.resource)

@@ -22,6 +22,32 @@ pub enum ParseDurationError {
     TooLong,
 }
 
+/// Prints a duration as Go's `time.Duration` does: `1h0m0s`, `5m0s`, `1.5s`, `500ms`, `0s`.
+pub fn format_duration(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let decimal = |nanos: u128, unit: u128| {
+        let fraction = format!("{:0width$}", nanos % unit, width = unit.ilog10() as usize);
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if unit == 1 || fraction.is_empty() { "" } else { "." };
+        format!("{}{dot}{}", nanos / unit, if unit == 1 { "" } else { fraction })
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        ..1_000 => format!("{nanos}ns"),
+        1_000..1_000_000 => decimal(nanos, 1_000) + "µs",
+        1_000_000..1_000_000_000 => decimal(nanos, 1_000_000) + "ms",
+        _ => {
+            let minutes = nanos / 60_000_000_000;
+            let seconds = decimal(nanos % 60_000_000_000, 1_000_000_000) + "s";
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => seconds,
+                (0, minutes) => format!("{minutes}m{seconds}"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+            }
+        }
+    }
+}
+
 /// Parses a duration as Go's `time.ParseDuration` does: `0`, `10s`, `1m30s`, `1.5h`, `500ms`; never negative.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
     let mut rest = text.strip_prefix('+').unwrap_or(text);
@@ -118,6 +144,23 @@ mod tests {
             ("99999999999999999999999s", E::TooLong),
         ] {
             assert_eq!(parse_duration(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_printed_as_go_prints_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_100, "1.1µs"),
+            (1_000_000, "1ms"),
+            (20_500_000_000, "20.5s"),
+            (60_000_000_000, "1m0s"),
+            (300_000_000_000, "5m0s"),
+            (5_400_000_000_000, "1h30m0s"),
+            (86_400_000_000_001, "24h0m0.000000001s"),
+        ] {
+            assert_eq!(format_duration(Duration::from_nanos(nanos)), text);
         }
     }
 }

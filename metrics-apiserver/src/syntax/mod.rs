@@ -4,7 +4,7 @@ mod base_url;
 mod duration;
 
 pub use base_url::{BaseUrl, ParseUrlError};
-pub use duration::{ParseDurationError, parse_duration};
+pub use duration::{ParseDurationError, format_duration, parse_duration};
 
 /// Parses a boolean as Go's `strconv.ParseBool` does.
 pub fn parse_bool(text: &str) -> Result<bool, &'static str> {

@@ -1,0 +1,158 @@
+//! `PodMetrics`, `NodeMetrics` and their lists, with the fields in the order in which Go writes them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
+
+use super::UsageVersion;
+use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
+use crate::api::json::{self, Empty, displayed, whole_seconds};
+use crate::metric::{Labels, Namespace, Quantity};
+use crate::syntax::format_duration;
+
+/// What an object has besides its name, labels and containers.
+const OBJECT_BYTES: usize = 160;
+/// What a container has besides its name.
+const CONTAINER_BYTES: usize = 64;
+/// What a label has besides its text.
+const LABEL_BYTES: usize = 6;
+
+/// The expected length of [`usage`]'s JSON.
+pub(in crate::api) fn usage_bytes(answer: &UsageAnswer) -> usize {
+    let labels =
+        |labels: &Labels| labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum();
+    let object = |usage: &ObjectUsage| {
+        let containers = match &usage.used {
+            Used::Node(_) => CONTAINER_BYTES,
+            Used::Pod(containers) => containers.iter().map(|c| CONTAINER_BYTES + c.name.len()).sum(),
+        };
+        let labels: usize = labels(&usage.object.labels);
+        OBJECT_BYTES + usage.object.name.len() + labels + containers
+    };
+    OBJECT_BYTES + answer.items.iter().map(object).sum::<usize>()
+}
+
+/// The JSON of an answer: one object, or a list. Objects count as created `now`, as in metrics-server.
+pub(in crate::api) fn usage(version: UsageVersion, answer: &UsageAnswer, now: Timestamp) -> Vec<u8> {
+    let mut body = Vec::with_capacity(usage_bytes(answer));
+    let kind = if answer.is_of_pods { "PodMetrics" } else { "NodeMetrics" };
+    let item = |usage| Item::new(usage, answer.window, now);
+    match answer.items.first() {
+        Some(one) if answer.is_single => {
+            let content = item(one);
+            json::write(&mut body, &Object { kind, api_version: version.api_version(), content });
+        }
+        _ => {
+            let kind = if answer.is_of_pods { "PodMetricsList" } else { "NodeMetricsList" };
+            let items = answer.items.iter().map(item).collect();
+            let content = List { metadata: Empty {}, items };
+            json::write(&mut body, &Object { kind, api_version: version.api_version(), content });
+        }
+    }
+    body
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<T> {
+    kind: &'static str,
+    api_version: &'static str,
+    #[serde(flatten)]
+    content: T,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    metadata: Empty,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    metadata: Metadata<'a>,
+    #[serde(serialize_with = "whole_seconds")]
+    timestamp: Timestamp,
+    #[serde(serialize_with = "go_duration")]
+    window: Duration,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Amounts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Option<Containers<'a>>,
+}
+
+impl<'a> Item<'a> {
+    fn new(of: &'a ObjectUsage, window: Duration, now: Timestamp) -> Self {
+        let metadata = Metadata {
+            name: &of.object.name,
+            namespace: of.object.namespace.as_ref().map(Namespace::as_str),
+            creation_timestamp: now,
+            labels: &of.object.labels,
+        };
+        let (usage, containers) = match &of.used {
+            Used::Node(usage) => (Some(usage.into()), None),
+            Used::Pod(containers) => (None, Some(Containers(containers))),
+        };
+        Self { metadata, timestamp: of.timestamp, window, usage, containers }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(serialize_with = "whole_seconds")]
+    creation_timestamp: Timestamp,
+    #[serde(skip_serializing_if = "is_empty", serialize_with = "pairs")]
+    labels: &'a Labels,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_empty(labels: &&Labels) -> bool {
+    labels.is_empty()
+}
+
+fn pairs<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter())
+}
+
+fn go_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format_duration(*duration))
+}
+
+struct Containers<'a>(&'a [ContainerUsage]);
+
+impl Serialize for Containers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Container))
+    }
+}
+
+struct Container<'a>(&'a ContainerUsage);
+
+impl Serialize for Container<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("name", &*self.0.name)?;
+        map.serialize_entry("usage", &Amounts::from(&self.0.usage))?;
+        map.end()
+    }
+}
+
+/// Go prints the map sorted.
+#[derive(Serialize)]
+struct Amounts {
+    #[serde(serialize_with = "displayed")]
+    cpu: Quantity,
+    #[serde(serialize_with = "displayed")]
+    memory: Quantity,
+}
+
+impl From<&Usage> for Amounts {
+    fn from(usage: &Usage) -> Self {
+        Self { cpu: usage.cpu, memory: usage.memory }
+    }
+}
