@@ -17,9 +17,13 @@ pub(crate) struct Args {
     /// Use inferences of 10 s and windows of 240 and 300 s, as in the manifests: takes about twenty minutes
     #[arg(long)]
     realistic: bool,
+    /// Configure the server with a rule and the flags of prometheus-adapter instead of a query of its own
+    #[arg(long, conflicts_with = "realistic")]
+    adapter_config: bool,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    play(Options { realistic: args.realistic, keep: args.keep }).await?;
+    let Args { keep, realistic, adapter_config } = *args;
+    play(Options { realistic, keep, adapter_config }).await?;
     Ok(ExitCode::SUCCESS)
 }

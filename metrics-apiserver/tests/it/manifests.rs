@@ -165,41 +165,76 @@ fn the_hpa_asks_for_a_metric_that_is_configured_and_selects_the_pods_label() {
     assert_eq!(metric.selector.unwrap().match_labels.unwrap(), pods);
 }
 
-#[test]
-fn the_server_may_delegate_and_nothing_else() {
+/// The roles that a file's bindings grant to the server, and where.
+fn granted(documents: &[Document]) -> BTreeSet<String> {
     let ours = |kind: &str, name: &str| (kind == "ServiceAccount") && name == "metrics-apiserver";
     let mut granted = BTreeSet::new();
-    for binding in all_of::<ClusterRoleBinding>("ClusterRoleBinding") {
-        if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
-            granted.insert(format!("everywhere {}", binding.role_ref.name));
+    for document in documents {
+        let value = document.value.clone();
+        match document.text("kind") {
+            "ClusterRoleBinding" => {
+                let binding: ClusterRoleBinding = serde_json::from_value(value).unwrap();
+                if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
+                    granted.insert(format!("everywhere {}", binding.role_ref.name));
+                }
+            }
+            "RoleBinding" => {
+                let binding: RoleBinding = serde_json::from_value(value).unwrap();
+                if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
+                    granted.insert(format!(
+                        "{} {}",
+                        binding.metadata.namespace.unwrap(),
+                        binding.role_ref.name
+                    ));
+                }
+            }
+            _ => {}
         }
     }
-    for binding in all_of::<RoleBinding>("RoleBinding") {
-        if binding.subjects.unwrap().iter().any(|subject| ours(&subject.kind, &subject.name)) {
-            granted.insert(format!("{} {}", binding.metadata.namespace.unwrap(), binding.role_ref.name));
-        }
-    }
-    let expected =
-        ["everywhere system:auth-delegator", "kube-system extension-apiserver-authentication-reader"];
-    assert_eq!(granted, BTreeSet::from(expected.map(String::from)));
+    granted
 }
 
 #[test]
-fn the_roles_shipped_only_read_metrics() {
+fn the_server_may_delegate_and_a_component_lets_it_watch_objects() {
+    for (file, expected) in [
+        (
+            "base/rbac.yaml",
+            &["everywhere system:auth-delegator", "kube-system extension-apiserver-authentication-reader"][..],
+        ),
+        ("components/custom-metrics/rbac.yaml", &["everywhere metrics-apiserver-custom-metrics"]),
+        ("components/resource-metrics/rbac.yaml", &["everywhere metrics-apiserver-resource-metrics"]),
+    ] {
+        let expected = expected.iter().map(ToString::to_string).collect();
+        assert_eq!(granted(&parse(&root().join(file))), expected, "{file}");
+    }
+    let all = granted(&objects());
+    assert_eq!(all.len(), 4, "nothing else grants it anything: {all:?}");
+}
+
+#[test]
+fn the_roles_shipped_only_read() {
     let rules = all_of::<ClusterRole>("ClusterRole").into_iter().flat_map(|role| role.rules.unwrap());
-    let rules: Vec<Value> = rules.map(|rule| serde_json::to_value(rule).unwrap()).collect();
-    let external = json!({"apiGroups": ["external.metrics.k8s.io"], "resources": ["*"], "verbs": ["list"]});
-    let own = json!({"nonResourceURLs": ["/metrics"], "verbs": ["get"]});
-    assert_eq!(rules, [external, own]);
+    for rule in rules {
+        let verbs: BTreeSet<&str> = rule.verbs.iter().map(String::as_str).collect();
+        assert!(verbs.is_subset(&BTreeSet::from(["get", "list", "watch"])), "{rule:?}");
+        let is_core = rule.api_groups.iter().flatten().any(String::is_empty);
+        let is_secret = |resource: &String| ["*", "secrets", "configmaps"].contains(&resource.as_str());
+        assert!(!is_core || !rule.resources.iter().flatten().any(is_secret), "{rule:?}");
+    }
 }
 
 #[test]
 fn only_the_hpa_controller_is_bound_to_read_metrics() {
     let bindings = all_of::<ClusterRoleBinding>("ClusterRoleBinding").into_iter();
-    let readers = bindings.filter(|binding| binding.role_ref.name == "external-metrics-reader");
-    let names: Vec<String> =
-        readers.flat_map(|binding| binding.subjects.unwrap()).map(|subject| subject.name).collect();
-    assert_eq!(names, ["horizontal-pod-autoscaler", "system:kube-controller-manager"]);
+    let readers: Vec<_> =
+        bindings.filter(|binding| binding.role_ref.name.ends_with("metrics-reader")).collect();
+    let names: Vec<String> = readers
+        .into_iter()
+        .filter(|binding| binding.role_ref.name != "metrics-apiserver-metrics-reader")
+        .flat_map(|binding| binding.subjects.unwrap())
+        .map(|subject| subject.name)
+        .collect();
+    assert_eq!(names, ["horizontal-pod-autoscaler", "system:kube-controller-manager"].repeat(2));
 }
 
 /// The container, its pod's grace and whether the pod is locked down: no root, no writes, no capability.
@@ -275,20 +310,24 @@ fn the_inference_service_runs_locked_down_and_finishes_its_queue() {
 }
 
 #[test]
-fn the_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
-    let registration = only::<APIService>("base/api-service.yaml");
+fn every_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
     let service: Service = only("base/service.yaml");
-    let spec = registration.spec.unwrap();
-    assert_eq!(
-        registration.metadata.name.unwrap(),
-        format!("{}.{}", spec.version.unwrap(), spec.group.unwrap())
-    );
-    // Not left out: what another provider's registration said would stay.
-    assert_eq!(spec.insecure_skip_tls_verify, Some(false));
-    let target = spec.service.unwrap();
-    assert_eq!(target.name, service.metadata.name);
-    assert_eq!(target.namespace, service.metadata.namespace);
-    assert_eq!(target.port, Some(service.spec.unwrap().ports.unwrap()[0].port));
+    let registrations = all_of::<APIService>("APIService");
+    assert_eq!(registrations.len(), 5);
+    for registration in registrations {
+        let (name, spec) = (registration.metadata.name.unwrap(), registration.spec.unwrap());
+        assert_eq!(name, format!("{}.{}", spec.version.unwrap(), spec.group.unwrap()));
+        // Not left out: what another provider's registration said would stay.
+        assert_eq!(spec.insecure_skip_tls_verify, Some(false), "{name}");
+        let target = spec.service.unwrap();
+        assert_eq!(target.name, service.metadata.name, "{name}");
+        assert_eq!(target.namespace, service.metadata.namespace, "{name}");
+        assert_eq!(
+            target.port,
+            Some(service.spec.as_ref().unwrap().ports.as_ref().unwrap()[0].port),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct Options {
     pub realistic: bool,
     /// Leave everything running after the summary, until ctrl-c.
     pub keep: bool,
+    /// Configure the server as prometheus-adapter: by its rules and its flags.
+    pub adapter_config: bool,
 }
 
 impl Options {

@@ -55,11 +55,13 @@ impl Stage {
         let node = Node::start(cluster.client().await?, node::Options { name: "demo".into(), images, logs });
         let node = node.await?;
         let serving = apply(&cluster, options).await?;
-        let server = server::Options {
-            config: config(&cluster, &prometheus, options)?,
-            kubeconfig: cluster.service_account_kubeconfig(server::NAME, server::NAME).await?,
-            args: Vec::new(),
+        let (config, args) = if options.adapter_config {
+            (adapter_config(&cluster)?, adapter_flags(&prometheus))
+        } else {
+            (config(&cluster, &prometheus, options)?, Vec::new())
         };
+        let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await?;
+        let server = server::Options { config, kubeconfig, args };
         let server = Server::start_with(&cluster, server::NAME, &server, serving).await?;
         Ok(Self { server, node, prometheus, cluster, ready: Instant::now() })
     }
@@ -160,6 +162,18 @@ fn config(cluster: &Cluster, prometheus: &Prometheus, options: Options) -> Resul
     let path = cluster.dir().subdir("config")?.join("config.yaml");
     pki::write(&path, &format!("{config:#}\n"))?;
     Ok(path)
+}
+
+/// A configuration of prometheus-adapter that serves the same metric.
+fn adapter_config(cluster: &Cluster) -> Result<PathBuf> {
+    let path = cluster.dir().subdir("config")?.join("config.yaml");
+    pki::write(&path, include_str!("adapter.yaml"))?;
+    Ok(path)
+}
+
+/// What prometheus-adapter's manifests name besides the configuration file.
+fn adapter_flags(prometheus: &Prometheus) -> Vec<String> {
+    vec![format!("--prometheus-url={}", prometheus.url()), "--metrics-relist-interval=2s".into(), "--metrics-max-age=1m".into()]
 }
 
 fn overlay(options: Options) -> PathBuf {
