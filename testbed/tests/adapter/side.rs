@@ -1,0 +1,157 @@
+//! One of the two servers, behind a proxy of its own that records what it asks of Prometheus.
+
+use crate::{
+    answer::Answer,
+    case::{Case, Read},
+    world::World,
+};
+use anyhow::{Context, Result};
+use reqwest::{Client, Identity};
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use testbed::{Call, FaultProxy, Process, Server, User, eventually, ports};
+
+/// How long a server may take until it is ready and has looked for series twice, while others start as well.
+const UP: Duration = Duration::from_secs(60);
+/// No answer takes longer unless something is wrong.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Both servers have these. The adapter's limit of five requests a second to kube-apiserver is far above what a test
+/// may wait for.
+const FLAGS: [&str; 5] = [
+    "--bind-address=127.0.0.1",
+    "--metrics-relist-interval=1s",
+    "--metrics-max-age=10m",
+    "--client-qps=500",
+    "--client-burst=1000",
+];
+const QUERY: &str = "/api/v1/query";
+const SERIES: &str = "/api/v1/series";
+
+/// A running server. It ends with this value.
+pub(crate) struct Side {
+    proxy: FaultProxy,
+    /// As kube-apiserver, and as nobody.
+    front_proxy: Client,
+    anonymous: Client,
+    url: String,
+    process: Process,
+}
+
+/// What came of a read.
+pub(crate) struct Seen {
+    pub(crate) answer: Answer,
+    /// The queries that reached Prometheus meanwhile.
+    pub(crate) queries: Vec<String>,
+}
+
+impl Side {
+    /// Starts a server. Its name in the log folder is that of the case and `server`.
+    pub(crate) async fn start(world: &World, program: &Path, server: &str, case: &Case) -> Result<Self> {
+        let name = &format!("{}-{server}", case.name);
+        let proxy = FaultProxy::recording(world.prometheus.url()).await?;
+        let cluster = &world.cluster;
+        let dir = cluster.dir().subdir(name)?;
+        let port = ports::free()?;
+        let serving = Server::identity(cluster)?.write(&dir, "serving")?;
+        let mut command = command(world, program, &case.configuration, proxy.url());
+        command.arg(format!("--secure-port={port}")).args(&case.flags).current_dir(&dir);
+        command.arg("--tls-cert-file").arg(&serving.certificate);
+        command.arg("--tls-private-key-file").arg(&serving.key);
+        // Only the logs are looked at after its end.
+        let process = Process::start(name, &mut command, &cluster.dir().log(name))?.with_grace(Duration::ZERO);
+        let identity = cluster.credentials().request_header_ca.client("front-proxy-client", None)?;
+        let identity = Identity::from_pem(format!("{}{}", identity.certificate, identity.key).as_bytes())?;
+        let ca = cluster.credentials().serving_ca.pem();
+        let client = || -> Result<_> {
+            let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())?;
+            Ok(Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only(roots))
+        };
+        let front_proxy = client()?.identity(identity).build()?;
+        let url = format!("https://localhost:{port}");
+        Ok(Self { proxy, front_proxy, anonymous: client()?.build()?, url, process })
+    }
+
+    /// Waits until the server is ready and has looked for each series of the configuration twice: then it has worked
+    /// with all answers of the first time.
+    pub(crate) async fn ready(&self, configuration: &Path) -> Result<()> {
+        let url = format!("{}/readyz", self.url);
+        self.process.until("the server is ready", UP, || testbed::http::answers(&self.front_proxy, &url)).await?;
+        let wanted = series_queries(&std::fs::read_to_string(configuration)?)?;
+        let found = eventually("the second discovery", UP, async || {
+            let mut seen = BTreeMap::new();
+            for call in self.proxy.calls(0).iter().filter(|call| call.path == SERIES) {
+                *seen.entry(call.parameter("match[]").unwrap_or_default().to_owned()).or_insert(0) += 1;
+            }
+            let missing = wanted.iter().find(|(query, lists)| seen.get(*query).unwrap_or(&0) < &(2 * **lists));
+            match missing {
+                Some((query, _)) => Err(anyhow::anyhow!("`{query}` was not asked twice: {seen:?}")),
+                None => Ok(Some(())),
+            }
+        });
+        found.await.with_context(|| self.process.log_tail())
+    }
+
+    /// Sends a read.
+    pub(crate) async fn read(&self, read: &Read) -> Result<Seen> {
+        let before = self.calls();
+        let (path, parameters) = read.target();
+        let user = read.user.as_deref().unwrap_or("admin");
+        let client = if user == "anonymous" { &self.anonymous } else { &self.front_proxy };
+        let mut request = client.get(format!("{}{path}", self.url)).query(&parameters);
+        if user != "anonymous" {
+            let group = if user == "admin" { "system:masters" } else { "system:authenticated" };
+            request = request.header("x-remote-user", user).header("x-remote-group", group);
+        }
+        if let Some(accept) = &read.accept {
+            request = request.header("accept", accept);
+        }
+        if let Some(fault) = read.fault {
+            self.proxy.set(fault);
+        }
+        let response = request.send().await;
+        self.proxy.set(testbed::Fault::None);
+        let response = response.with_context(|| format!("reading {}", read.path))?;
+        let code = response.status().as_u16();
+        let answer = Answer::new(code, &response.text().await?);
+        let queries = self.proxy.calls(before).iter().filter_map(query).collect();
+        Ok(Seen { answer, queries })
+    }
+
+    fn calls(&self) -> usize {
+        self.proxy.calls(0).len()
+    }
+}
+
+/// The command that starts a server, without its port and certificate.
+pub(crate) fn command(world: &World, program: &Path, configuration: &Path, prometheus: &str) -> Command {
+    let kubeconfig = world.cluster.kubeconfig(User::Admin);
+    let mut command = Command::new(program);
+    command.args(FLAGS).arg(format!("--prometheus-url={prometheus}"));
+    for flag in ["--lister-kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
+        command.arg(flag).arg(kubeconfig);
+    }
+    command.arg("--config").arg(configuration);
+    command
+}
+
+fn query(call: &Call) -> Option<String> {
+    (call.path == QUERY).then(|| call.parameter("query").unwrap_or_default().to_owned())
+}
+
+/// The series queries of a configuration, each with the number of lists that have it: `rules` and `externalRules` are
+/// discovered apart.
+fn series_queries(configuration: &str) -> Result<BTreeMap<String, usize>> {
+    let configuration: Option<Value> = serde_saphyr::from_str(configuration)?;
+    let mut queries = BTreeMap::new();
+    for list in ["rules", "externalRules"] {
+        let rules = configuration.as_ref().and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default();
+        let mut own: Vec<&str> =
+            rules.iter().map(|rule| rule.get("seriesQuery").and_then(Value::as_str).unwrap_or_default()).collect();
+        own.sort_unstable();
+        own.dedup();
+        for query in own {
+            *queries.entry(query.to_owned()).or_insert(0) += 1;
+        }
+    }
+    Ok(queries)
+}
