@@ -94,7 +94,8 @@ impl FaultProxy {
 
     /// The recorded calls since the `from`-th, in the order in which they arrived.
     pub fn calls(&self, from: usize) -> Vec<Call> {
-        let calls = self.shared.calls.as_ref().map(|calls| calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let calls =
+            self.shared.calls.as_ref().map(|calls| calls.lock().unwrap_or_else(PoisonError::into_inner));
         calls.map(|calls| calls.get(from..).unwrap_or_default().to_vec()).unwrap_or_default()
     }
 }

@@ -5,41 +5,55 @@ use std::fmt::Write as _;
 
 /// Fields with a time of serving or sampling.
 const TIMES: [&str; 2] = ["timestamp", "creationTimestamp"];
+/// A field with the server's port.
+const ADDRESS: &str = "serverAddress";
+/// What an object in Kubernetes' form of protobuf begins with.
+const PROTOBUF: &str = "k8s\0";
+/// The usual type of a body, which the short form leaves out.
+const JSON: &str = "application/json";
 /// Lists whose order means nothing, and the field that they are sorted by.
 const SETS: [&str; 2] = ["containers", "resources"];
 
 /// What a server answered.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) code: u16,
-    pub(crate) body: Body,
+    /// The media type without parameters.
+    media_type: String,
+    body: Body,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
-/// The body: times are replaced by `TIME`, sets are sorted.
+/// The body: times and addresses are replaced, sets are sorted.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Body {
-    Json(Value),
+enum Body {
+    /// JSON or YAML.
+    Structured(Value),
     Text(String),
+    Protobuf,
+}
+
+impl PartialEq for Answer {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, &self.media_type, &self.body) == (other.code, &other.media_type, &other.body)
+    }
 }
 
 impl Answer {
-    pub(crate) fn new(code: u16, body: &str) -> Self {
-        let body = match serde_json::from_str(body) {
-            Ok(mut json) => {
-                normalise(&mut json);
-                Body::Json(json)
+    pub(crate) fn new(code: u16, content_type: &str, text: String) -> Self {
+        let media_type = content_type.split(';').next().unwrap_or_default().to_owned();
+        let structured = serde_json::from_str::<Value>(&text).ok();
+        let structured = structured.or_else(|| serde_saphyr::from_str(&text).ok().filter(Value::is_object));
+        let body = match structured {
+            _ if text.starts_with(PROTOBUF) => Body::Protobuf,
+            Some(mut value) => {
+                normalise(&mut value);
+                Body::Structured(value)
             }
-            Err(_) => Body::Text(body.to_owned()),
+            None => Body::Text(text.clone()),
         };
-        Self { code, body }
-    }
-
-    /// The body as text for a person.
-    pub(crate) fn text(&self) -> String {
-        match &self.body {
-            Body::Json(json) => json.to_string(),
-            Body::Text(text) => text.clone(),
-        }
+        Self { code, media_type, body, text }
     }
 
     /// The code and what matters of the body, in one line:
@@ -47,21 +61,26 @@ impl Answer {
     /// - a status: its reason and message;
     /// - values: `object=value` or `{label="value"}=value` each;
     /// - resource metrics: `object:` and `container cpu memory` each;
-    /// - discovery: the names.
+    /// - discovery: the names;
+    /// - anything else: the names of the fields.
     pub(crate) fn summary(&self) -> String {
         let mut text = self.code.to_string();
+        if self.media_type != JSON {
+            let _ = write!(text, " {}", self.media_type);
+        }
         match &self.body {
+            Body::Protobuf => {}
             Body::Text(body) => {
                 let _ = write!(text, " {}", body.trim_end().replace('\n', "\\n"));
             }
-            Body::Json(json) => {
-                for word in words(json) {
+            Body::Structured(value) => {
+                for word in words(value) {
                     text.push(' ');
                     text += &word;
                 }
             }
         }
-        text
+        text.trim_end().to_owned()
     }
 }
 
@@ -72,8 +91,13 @@ fn normalise(json: &mut Value) {
             for (name, value) in fields {
                 normalise(value);
                 match value {
-                    Value::String(text) if TIMES.contains(&name.as_str()) && is_time(text) => *text = "TIME".into(),
-                    Value::Array(items) if SETS.contains(&name.as_str()) => items.sort_by_key(|item| text(&item["name"])),
+                    Value::String(text) if TIMES.contains(&name.as_str()) && is_time(text) => {
+                        *text = "TIME".into()
+                    }
+                    Value::String(text) if name == ADDRESS => *text = "ADDRESS".into(),
+                    Value::Array(items) if SETS.contains(&name.as_str()) => {
+                        items.sort_by_key(|item| text(&item["name"]))
+                    }
                     _ => {}
                 }
             }
@@ -84,24 +108,36 @@ fn normalise(json: &mut Value) {
 
 /// Whole seconds in UTC, as Kubernetes writes times.
 fn is_time(text: &str) -> bool {
-    text.len() == "2006-01-02T15:04:05Z".len() && text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok()
+    text.len() == "2006-01-02T15:04:05Z".len()
+        && text.ends_with('Z')
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 fn words(json: &Value) -> Vec<String> {
     let items = |name: &str| json[name].as_array().cloned().unwrap_or_default();
     match json["kind"].as_str() {
-        Some("Status") => vec![format!("{}: {}", text(&json["reason"]), text(&json["message"]))],
+        Some("Status") => {
+            vec![format!("{}: {}", text(&json["reason"]), text(&json["message"]).replace('\n', "\\n"))]
+        }
         Some("MetricValueList") => items("items").iter().map(custom).collect(),
         Some("ExternalMetricValueList") => items("items").iter().map(external).collect(),
         Some("PodMetricsList" | "NodeMetricsList") => items("items").iter().map(usage).collect(),
         Some("PodMetrics" | "NodeMetrics") => vec![usage(json)],
         Some("Table") => {
-            let columns = items("columnDefinitions").iter().map(|column| text(&column["name"])).collect::<Vec<_>>();
+            let columns =
+                items("columnDefinitions").iter().map(|column| text(&column["name"])).collect::<Vec<_>>();
             let rows = items("rows").into_iter().map(|row| row["cells"].to_string());
             std::iter::once(columns.join(",")).chain(rows).collect()
         }
-        Some("APIResourceList") => items("resources").iter().map(|resource| text(&resource["name"])).collect(),
-        _ => vec![json.to_string()],
+        Some("APIResourceList") => {
+            items("resources").iter().map(|resource| text(&resource["name"])).collect()
+        }
+        Some("APIGroupList") => items("groups").iter().map(|group| text(&group["name"])).collect(),
+        Some("APIGroupDiscoveryList") => {
+            items("items").iter().map(|it| text(&it["metadata"]["name"])).collect()
+        }
+        Some("APIGroup") => items("versions").iter().map(|version| text(&version["groupVersion"])).collect(),
+        _ => json.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default(),
     }
 }
 
@@ -135,20 +171,43 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-#[test]
-fn times_and_the_order_of_sets_do_not_count() {
-    let one = r#"{"timestamp":"2024-01-02T03:04:05Z","containers":[{"name":"b"},{"name":"a"}]}"#;
-    let other = r#"{"timestamp":"2025-01-02T03:04:05Z","containers":[{"name":"a"},{"name":"b"}]}"#;
-    assert_eq!(Answer::new(200, one), Answer::new(200, other));
-    let odd = r#"{"timestamp":"2025-01-02T03:04:05.5Z","containers":[{"name":"a"},{"name":"b"}]}"#;
-    assert_ne!(Answer::new(200, odd), Answer::new(200, other));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn the_short_form_has_the_code_and_the_values() {
-    let list = r#"{"kind":"ExternalMetricValueList","items":[{"metricLabels":{"a":"b"},"value":"1"},{"metricLabels":null,"value":"2"}]}"#;
-    assert_eq!(Answer::new(200, list).summary(), r#"200 {a="b"}=1 null=2"#);
-    let status = r#"{"kind":"Status","reason":"NotFound","message":"no such metric"}"#;
-    assert_eq!(Answer::new(404, status).summary(), "404 NotFound: no such metric");
-    assert_eq!(Answer::new(200, "ok\n").summary(), "200 ok");
+    fn json(code: u16, text: &str) -> Answer {
+        Answer::new(code, "application/json", text.to_owned())
+    }
+
+    #[test]
+    fn times_and_the_order_of_sets_do_not_count() {
+        let one = r#"{"timestamp":"2024-01-02T03:04:05Z","containers":[{"name":"b"},{"name":"a"}]}"#;
+        let other = r#"{"timestamp":"2025-01-02T03:04:05Z","containers":[{"name":"a"},{"name":"b"}]}"#;
+        assert_eq!(json(200, one), json(200, other));
+        let odd = r#"{"timestamp":"2025-01-02T03:04:05.5Z","containers":[{"name":"a"},{"name":"b"}]}"#;
+        assert_ne!(json(200, odd), json(200, other));
+    }
+
+    #[test]
+    fn the_media_type_counts() {
+        let yaml = Answer::new(200, "application/yaml", "kind: Status\nreason: a\nmessage: b\n".into());
+        let same = json(200, r#"{"kind":"Status","reason":"a","message":"b"}"#);
+        assert_ne!(yaml, same);
+        assert_eq!((yaml.summary(), same.summary()), ("200 application/yaml a: b".into(), "200 a: b".into()));
+    }
+
+    #[test]
+    fn the_short_form_has_the_code_and_the_values() {
+        let one = r#"{"metricLabels":{"a":"b"},"value":"1"}"#;
+        let list = format!(
+            r#"{{"kind":"ExternalMetricValueList","items":[{one},{{"metricLabels":null,"value":"2"}}]}}"#
+        );
+        assert_eq!(json(200, &list).summary(), r#"200 {a="b"}=1 null=2"#);
+        let status = r#"{"kind":"Status","reason":"NotFound","message":"no such metric"}"#;
+        assert_eq!(json(404, status).summary(), "404 NotFound: no such metric");
+        assert_eq!(
+            Answer::new(200, "text/plain; charset=utf-8", "ok\n".into()).summary(),
+            "200 text/plain ok"
+        );
+    }
 }

@@ -106,9 +106,9 @@ impl Case {
             ("as:", user) => read.user = Some(user.to_owned()),
             ("accept:", accept) => read.accept = Some(accept.to_owned()),
             ("fault:", name) => read.fault = Some(fault(name)?),
-            ("<", answer) => read.answer = answer.to_owned(),
+            ("<", answer) => read.answer = answer.trim_end().to_owned(),
             ("differs:", ids) => read.differs = ids.split(' ').map(str::to_owned).collect(),
-            ("<<", ours) => read.ours = Some(ours.to_owned()),
+            ("<<", ours) => read.ours = Some(ours.trim_end().to_owned()),
             (word, _) => bail!("unknown word `{word}`"),
         }
         Ok(())
@@ -122,7 +122,8 @@ impl Case {
         while let Some(line) = lines.next() {
             text += line;
             text.push('\n');
-            let is_read = |line: &str| ["> ", "as: ", "accept: ", "fault: "].iter().any(|it| line.starts_with(it));
+            let is_read =
+                |line: &str| ["> ", "as: ", "accept: ", "fault: "].iter().any(|it| line.starts_with(it));
             if is_read(line) && !lines.peek().is_some_and(|next| is_read(next) && !next.starts_with("> ")) {
                 text += &format!("< {}\n", answers.next().map_or("", |answer| answer));
             }
@@ -154,14 +155,14 @@ fn fault(name: &str) -> Result<Fault> {
 
 #[test]
 fn answers_are_put_below_their_reads() {
-    let text = "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 old\n> /y\ndiffers: nan\n<< 500\n";
+    let text =
+        "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 old\n> /y\ndiffers: nan\n<< 500\n";
     let case = Case::default().parse(text.into()).unwrap();
     assert_eq!(case.flags, ["--a=b"]);
     assert_eq!(case.reads[0].target(), ("/x", vec![("s", "a=b,c"), ("t", "d")]));
     assert_eq!((case.reads[0].user.as_deref(), case.reads[0].answer.as_str()), (Some("viewer"), "200 old"));
     assert_eq!(case.reads[1].ours.as_deref(), Some("500"));
     let new = case.with_answers(&["200 new".into(), "404".into()]);
-    let expected =
-        "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 new\n> /y\n< 404\ndiffers: nan\n<< 500\n";
+    let expected = "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 new\n> /y\n< 404\ndiffers: nan\n<< 500\n";
     assert_eq!(new, expected);
 }

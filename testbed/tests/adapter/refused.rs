@@ -1,10 +1,6 @@
 //! Configurations that both servers refuse: they end at the start.
 
-use crate::{
-    case, side,
-    suite::Programs,
-    world::World,
-};
+use crate::{case, side, suite::Programs, world::World};
 use anyhow::Result;
 use futures_util::{StreamExt, stream};
 use std::{path::Path, time::Duration};
@@ -27,7 +23,12 @@ pub(crate) async fn problems(world: &World, programs: &Programs) -> Result<Vec<S
     Ok(problems.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-async fn problem(world: &World, server: &str, program: &Path, configuration: &Path) -> Result<Option<String>> {
+async fn problem(
+    world: &World,
+    server: &str,
+    program: &Path,
+    configuration: &Path,
+) -> Result<Option<String>> {
     let file = configuration.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
     let name = format!("refused-{file}-{server}");
     let mut command = side::command(world, program, configuration, world.prometheus.url());

@@ -22,7 +22,8 @@ pub(crate) fn openmetrics(text: &str, now: i64) -> String {
             continue;
         }
         // Go and Rust both read `+Inf`.
-        let rate = value.strip_prefix('+').and_then(|rate| rate.parse::<f64>().ok()).filter(|rate| rate.is_finite());
+        let rate =
+            value.strip_prefix('+').and_then(|rate| rate.parse::<f64>().ok()).filter(|rate| rate.is_finite());
         for offset in (-BEFORE..=AFTER).step_by(STEP.unsigned_abs().try_into().unwrap()) {
             let time = now + offset;
             match rate {

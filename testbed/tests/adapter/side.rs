@@ -25,6 +25,7 @@ const FLAGS: [&str; 5] = [
     "--client-burst=1000",
 ];
 const QUERY: &str = "/api/v1/query";
+const RESOURCE_API: &str = "/apis/metrics.k8s.io/";
 const SERIES: &str = "/api/v1/series";
 
 /// A running server. It ends with this value.
@@ -58,13 +59,15 @@ impl Side {
         command.arg("--tls-cert-file").arg(&serving.certificate);
         command.arg("--tls-private-key-file").arg(&serving.key);
         // Only the logs are looked at after its end.
-        let process = Process::start(name, &mut command, &cluster.dir().log(name))?.with_grace(Duration::ZERO);
+        let process =
+            Process::start(name, &mut command, &cluster.dir().log(name))?.with_grace(Duration::ZERO);
         let identity = cluster.credentials().request_header_ca.client("front-proxy-client", None)?;
         let identity = Identity::from_pem(format!("{}{}", identity.certificate, identity.key).as_bytes())?;
         let ca = cluster.credentials().serving_ca.pem();
         let client = || -> Result<_> {
             let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())?;
-            Ok(Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only(roots))
+            // A connection that the adapter accepts before it has read whom to trust stays without rights.
+            Ok(Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only(roots).pool_max_idle_per_host(0))
         };
         let front_proxy = client()?.identity(identity).build()?;
         let url = format!("https://localhost:{port}");
@@ -74,15 +77,18 @@ impl Side {
     /// Waits until the server is ready and has looked for each series of the configuration twice: then it has worked
     /// with all answers of the first time.
     pub(crate) async fn ready(&self, configuration: &Path) -> Result<()> {
-        let url = format!("{}/readyz", self.url);
-        self.process.until("the server is ready", UP, || testbed::http::answers(&self.front_proxy, &url)).await?;
+        // Once it knows whom to trust.
+        let apis = Read { path: "/apis".into(), ..Read::default() };
+        let answers = async || Ok(self.read(&apis).await?.answer.code == 200);
+        self.process.until("the server is ready", UP, answers).await?;
         let wanted = series_queries(&std::fs::read_to_string(configuration)?)?;
         let found = eventually("the second discovery", UP, async || {
             let mut seen = BTreeMap::new();
             for call in self.proxy.calls(0).iter().filter(|call| call.path == SERIES) {
                 *seen.entry(call.parameter("match[]").unwrap_or_default().to_owned()).or_insert(0) += 1;
             }
-            let missing = wanted.iter().find(|(query, lists)| seen.get(*query).unwrap_or(&0) < &(2 * **lists));
+            let missing =
+                wanted.iter().find(|(query, lists)| seen.get(*query).unwrap_or(&0) < &(2 * **lists));
             match missing {
                 Some((query, _)) => Err(anyhow::anyhow!("`{query}` was not asked twice: {seen:?}")),
                 None => Ok(Some(())),
@@ -112,8 +118,15 @@ impl Side {
         self.proxy.set(testbed::Fault::None);
         let response = response.with_context(|| format!("reading {}", read.path))?;
         let code = response.status().as_u16();
-        let answer = Answer::new(code, &response.text().await?);
-        let queries = self.proxy.calls(before).iter().filter_map(query).collect();
+        let content_type =
+            response.headers().get("content-type").and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let content_type = content_type.to_owned();
+        let answer = Answer::new(code, &content_type, response.text().await?);
+        let mut queries: Vec<String> = self.proxy.calls(before).iter().filter_map(query).collect();
+        if path.starts_with(RESOURCE_API) {
+            // The adapter takes the pods and nodes of this API from a map.
+            queries.iter_mut().for_each(|query| *query = sort_alternatives(query));
+        }
         Ok(Seen { answer, queries })
     }
 
@@ -138,15 +151,32 @@ fn query(call: &Call) -> Option<String> {
     (call.path == QUERY).then(|| call.parameter("query").unwrap_or_default().to_owned())
 }
 
+/// The query with the alternatives of each regular expression in order.
+fn sort_alternatives(query: &str) -> String {
+    let sorted = |text: &str| {
+        let mut alternatives: Vec<&str> = text.split('|').collect();
+        alternatives.sort_unstable();
+        alternatives.join("|")
+    };
+    let strings = query.split('"').enumerate();
+    strings
+        .map(|(number, text)| if number % 2 == 1 { sorted(text) } else { text.to_owned() })
+        .collect::<Vec<_>>()
+        .join("\"")
+}
+
 /// The series queries of a configuration, each with the number of lists that have it: `rules` and `externalRules` are
 /// discovered apart.
 fn series_queries(configuration: &str) -> Result<BTreeMap<String, usize>> {
     let configuration: Option<Value> = serde_saphyr::from_str(configuration)?;
     let mut queries = BTreeMap::new();
     for list in ["rules", "externalRules"] {
-        let rules = configuration.as_ref().and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default();
-        let mut own: Vec<&str> =
-            rules.iter().map(|rule| rule.get("seriesQuery").and_then(Value::as_str).unwrap_or_default()).collect();
+        let rules =
+            configuration.as_ref().and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default();
+        let mut own: Vec<&str> = rules
+            .iter()
+            .map(|rule| rule.get("seriesQuery").and_then(Value::as_str).unwrap_or_default())
+            .collect();
         own.sort_unstable();
         own.dedup();
         for query in own {
@@ -154,4 +184,19 @@ fn series_queries(configuration: &str) -> Result<BTreeMap<String, usize>> {
         }
     }
     Ok(queries)
+}
+
+#[test]
+fn the_alternatives_of_regular_expressions_are_put_in_order() {
+    let query = sort_alternatives("a{b=~\"y|x|z\",c=\"|\"} or d|e");
+    assert_eq!(query, "a{b=~\"x|y|z\",c=\"|\"} or d|e");
+}
+
+#[test]
+fn a_series_query_of_both_lists_counts_twice() {
+    let text =
+        "rules: [{seriesQuery: a}, {seriesQuery: a}, {seriesQuery: b}]\nexternalRules: [{seriesQuery: a}]\n";
+    let queries = series_queries(text).unwrap();
+    assert_eq!(queries.into_iter().collect::<Vec<_>>(), [("a".into(), 2), ("b".into(), 1)]);
+    assert!(series_queries("").unwrap().is_empty());
 }

@@ -102,10 +102,12 @@ async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut R
     for read in &case.reads {
         let seen = adapter.read(read).await?;
         let answer = seen.answer.summary();
-        transcript += &format!("> {}\n{} {}\n", read.path, seen.answer.code, seen.answer.text());
+        transcript += &format!("> {}\n{} {}\n", read.path, seen.answer.code, seen.answer.text.trim_end());
         transcript.extend(seen.queries.iter().map(|query| format!("? {query}\n")));
         if answer != read.answer {
-            report.problems.push(format!("> {}\nadapter answers\n< {answer}\ninstead of\n< {}", read.path, read.answer));
+            report
+                .problems
+                .push(format!("> {}\nadapter answers\n< {answer}\ninstead of\n< {}", read.path, read.answer));
         }
         answers.push(answer);
         if let Some(ours) = &ours {
