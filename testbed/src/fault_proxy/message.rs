@@ -72,7 +72,9 @@ impl Request {
         let mut parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
         url.set_query(Some(&String::from_utf8_lossy(&self.body)));
         parameters.extend(url.query_pairs().into_owned());
-        Ok(Call { path: self.path().to_owned(), parameters })
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(Call { method: self.method.to_string(), path: self.path().to_owned(), parameters, headers })
     }
 
     /// The real answer; if it is to be `plain`, the server is not offered compression.

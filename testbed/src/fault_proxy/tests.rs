@@ -126,11 +126,19 @@ async fn a_recording_proxy_keeps_the_decoded_parameters_of_url_and_body() {
     // Nobody answers behind the proxy.
     client().get(&url).send().await.unwrap_err();
     let series = format!("{}/api/v1/series", proxy.url());
-    client().post(series).form(&[("match[]", "{a!=\"\"}")]).send().await.unwrap_err();
+    client()
+        .post(series)
+        .header("X-Tenant", "shop")
+        .form(&[("match[]", "{a!=\"\"}")])
+        .send()
+        .await
+        .unwrap_err();
     let calls = proxy.calls(0);
     assert_eq!(calls[0].path, QUERY);
     assert_eq!(calls[0].parameter("query"), Some("up{a=\"b\"}"));
     assert_eq!(calls[1].parameter("match[]"), Some("{a!=\"\"}"));
+    assert_eq!((calls[0].method.as_str(), calls[0].header("x-tenant")), ("GET", None));
+    assert_eq!((calls[1].method.as_str(), calls[1].header("x-tenant")), ("POST", Some("shop")));
     assert_eq!(proxy.calls(1), calls[1..]);
     assert!(proxy.calls(3).is_empty());
 }

@@ -13,6 +13,8 @@ pub(crate) enum Affects {
     Answer,
     /// The queries that reach Prometheus.
     Queries,
+    /// Whether the server starts.
+    Start,
 }
 
 /// A difference that is wanted.
@@ -50,6 +52,11 @@ pub(crate) const KNOWN: &[Difference] = &[
         id: "resource-queries",
         affects: Affects::Queries,
         sentence: "metrics.k8s.io sends one query for each resource and all namespaces, not one for each namespace.",
+    },
+    Difference {
+        id: "unknown-resource",
+        affects: Affects::Start,
+        sentence: "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
     },
 ];
 

@@ -8,7 +8,12 @@ use crate::{
 use anyhow::{Context, Result};
 use reqwest::{Client, Identity};
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path, process::Command, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 use testbed::{Call, FaultProxy, Process, Server, User, eventually, ports};
 
 /// How long a server may take until it is ready and has looked for series twice, while others start as well.
@@ -27,6 +32,10 @@ const FLAGS: [&str; 5] = [
 const QUERY: &str = "/api/v1/query";
 const RESOURCE_API: &str = "/apis/metrics.k8s.io/";
 const SERIES: &str = "/api/v1/series";
+/// Headers for Prometheus that flags set.
+const HEADERS: [&str; 2] = ["authorization", "x-scope-orgid"];
+/// In flags it stands for the address of Prometheus.
+const PROMETHEUS: &str = "$PROMETHEUS";
 
 /// A running server. It ends with this value.
 pub(crate) struct Side {
@@ -54,8 +63,13 @@ impl Side {
         let dir = cluster.dir().subdir(name)?;
         let port = ports::free()?;
         let serving = Server::identity(cluster)?.write(&dir, "serving")?;
-        let mut command = command(world, program, &case.configuration, proxy.url());
-        command.arg(format!("--secure-port={port}")).args(&case.flags).current_dir(&dir);
+        let mut command = command(world, program, &case.configuration);
+        let address = proxy.url().trim_start_matches("http://");
+        let flags: Vec<String> = case.flags.iter().map(|flag| flag.replace(PROMETHEUS, address)).collect();
+        if !flags.iter().any(|flag| flag.starts_with("--prometheus-url=")) {
+            command.arg(format!("--prometheus-url={}", proxy.url()));
+        }
+        command.arg(format!("--secure-port={port}")).args(&flags).current_dir(&dir);
         command.arg("--tls-cert-file").arg(&serving.certificate);
         command.arg("--tls-private-key-file").arg(&serving.key);
         // Only the logs are looked at after its end.
@@ -130,16 +144,31 @@ impl Side {
         Ok(Seen { answer, queries })
     }
 
+    /// How Prometheus is called: method, path and headers, and for series the selectors.
+    pub(crate) fn calls_made(&self) -> BTreeSet<String> {
+        let describe = |call: &Call| {
+            let mut text = format!("{} {}", call.method, call.path);
+            for name in HEADERS {
+                text += &call.header(name).map(|value| format!(" {name}: {value}")).unwrap_or_default();
+            }
+            if call.path == SERIES {
+                text += &format!(" {}", call.parameter("match[]").unwrap_or_default());
+            }
+            text
+        };
+        self.proxy.calls(0).iter().map(describe).collect()
+    }
+
     fn calls(&self) -> usize {
         self.proxy.calls(0).len()
     }
 }
 
-/// The command that starts a server, without its port and certificate.
-pub(crate) fn command(world: &World, program: &Path, configuration: &Path, prometheus: &str) -> Command {
+/// The command that starts a server, without its port and certificate, and without Prometheus.
+pub(crate) fn command(world: &World, program: &Path, configuration: &Path) -> Command {
     let kubeconfig = world.cluster.kubeconfig(User::Admin);
     let mut command = Command::new(program);
-    command.args(FLAGS).arg(format!("--prometheus-url={prometheus}"));
+    command.args(FLAGS);
     for flag in ["--lister-kubeconfig", "--authentication-kubeconfig", "--authorization-kubeconfig"] {
         command.arg(flag).arg(kubeconfig);
     }

@@ -4,7 +4,7 @@ use crate::{
     OUR_SERVER_TAKES_PART,
     case::{self, Case},
     comparison::{self, Queries},
-    differences,
+    differences, refused,
     side::Side,
     world::World,
 };
@@ -25,11 +25,11 @@ const LISTS: [&str; 2] = ["/apis/custom.metrics.k8s.io/v1beta1", "/apis/external
 
 /// What came of a case.
 #[derive(Default)]
-struct Report {
+pub(crate) struct Report {
     /// What is wrong, for a person.
-    problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// Known differences that were seen.
-    seen: Vec<String>,
+    pub(crate) seen: Vec<String>,
 }
 
 /// The two programs.
@@ -55,11 +55,12 @@ async fn our_server_answers_and_asks_as_the_adapter_does() {
     let world = World::start().await.unwrap();
     let runs = cases.iter().map(|case| run(&world, &programs, case));
     let reports: Vec<Report> = stream::iter(runs).buffer_unordered(CASES_AT_ONCE).collect().await;
+    let refused = refused::check(&world, &programs).await.unwrap();
+    let reports: Vec<Report> = reports.into_iter().chain(refused).collect();
     let mut problems: Vec<String> = reports.iter().flat_map(|report| report.problems.clone()).collect();
     let seen: BTreeSet<&str> = reports.iter().flat_map(|report| &report.seen).map(String::as_str).collect();
     let unseen = differences::KNOWN.iter().filter(|known| OUR_SERVER_TAKES_PART && !seen.contains(known.id));
     problems.extend(unseen.map(|known| format!("the known difference `{}` was never seen", known.id)));
-    problems.extend(crate::refused::problems(&world, &programs).await.unwrap());
     let answers = answers_folder(&world);
     assert!(
         problems.is_empty(),
@@ -115,6 +116,14 @@ async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut R
             report.problems.extend(problems.iter().map(|problem| format!("> {}\n    {problem}", read.path)));
             report.seen.extend(known);
         }
+    }
+    for call in adapter.calls_made() {
+        transcript += &format!("! {call}\n");
+    }
+    if let Some(ours) = &ours {
+        let (theirs, ours) = (adapter.calls_made(), ours.calls_made());
+        let differ = theirs.symmetric_difference(&ours);
+        report.problems.extend(differ.map(|call| format!("only one server calls Prometheus so: {call}")));
     }
     write_answers(world, case, &answers, &transcript)
 }
