@@ -1,11 +1,13 @@
 //! A proxy between our server and a real Prometheus, which does on demand what a real Prometheus does by accident only.
 //!
-//! What it is not told to spoil is the real answer, byte for byte, and it counts the queries. A Prometheus that cannot
-//! be reached is passed on as a connection that ends without an answer.
+//! What it is not told to spoil is the real answer, byte for byte, and it counts the queries. If asked, it records all
+//! calls. A Prometheus that cannot be reached is passed on as a connection that ends without an answer.
 
+mod call;
 mod fault;
 mod message;
 
+pub use call::Call;
 pub use fault::Fault;
 
 use anyhow::{Context, Result};
@@ -13,7 +15,7 @@ use message::Request;
 use std::{
     net::Ipv4Addr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -44,12 +46,23 @@ struct Shared {
     client: reqwest::Client,
     fault: watch::Sender<Fault>,
     queries: AtomicU64,
+    /// The calls in the order in which they arrived, if they are recorded.
+    calls: Option<Mutex<Vec<Call>>>,
 }
 
 impl FaultProxy {
     /// Starts a proxy on a free port of 127.0.0.1 before the Prometheus at the URL `upstream`; it begins without a
     /// fault.
     pub async fn start(upstream: &str) -> Result<Self> {
+        Self::start_with(upstream, None).await
+    }
+
+    /// As [`Self::start`]; the proxy records all calls.
+    pub async fn recording(upstream: &str) -> Result<Self> {
+        Self::start_with(upstream, Some(Mutex::default())).await
+    }
+
+    async fn start_with(upstream: &str, calls: Option<Mutex<Vec<Call>>>) -> Result<Self> {
         crate::install_crypto();
         // No limit of its own, compressed answers stay so, and a restarted Prometheus finds no old connection.
         let client = reqwest::Client::builder().no_proxy().no_gzip().pool_max_idle_per_host(0);
@@ -58,7 +71,7 @@ impl FaultProxy {
         let url = format!("http://{}", listener.local_addr()?);
         let (fault, _) = watch::channel(Fault::None);
         let upstream = upstream.trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared { upstream, client, fault, queries: AtomicU64::new(0) });
+        let shared = Arc::new(Shared { upstream, client, fault, queries: AtomicU64::new(0), calls });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { url, shared, _tasks: tasks })
@@ -77,6 +90,13 @@ impl FaultProxy {
     /// How many queries have arrived, answered or not.
     pub fn queries(&self) -> u64 {
         self.shared.queries.load(Ordering::Relaxed)
+    }
+
+    /// The recorded calls since the `from`-th, in the order in which they arrived.
+    pub fn calls(&self, from: usize) -> Vec<Call> {
+        let calls =
+            self.shared.calls.as_ref().map(|calls| calls.lock().unwrap_or_else(PoisonError::into_inner));
+        calls.map(|calls| calls.get(from..).unwrap_or_default().to_vec()).unwrap_or_default()
     }
 }
 
@@ -109,6 +129,9 @@ impl Shared {
         let is_query = request.path() == QUERY;
         if is_query {
             self.queries.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(calls) = &self.calls {
+            calls.lock().unwrap_or_else(PoisonError::into_inner).push(request.call()?);
         }
         let fault = if is_query { *self.fault.borrow() } else { Fault::None };
         match fault {

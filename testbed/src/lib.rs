@@ -28,7 +28,7 @@ pub mod workspace;
 
 pub use balancer::Balancer;
 pub use cluster::{Cluster, Options, User};
-pub use fault_proxy::{Fault, FaultProxy};
+pub use fault_proxy::{Call, Fault, FaultProxy};
 pub use kubectl::Kubectl;
 pub use node::Node;
 pub use process::Process;

@@ -77,7 +77,7 @@ impl Tools {
     }
 }
 
-/// prometheus-adapter, which the benchmarks compare with; built first if need be, in about three minutes.
+/// prometheus-adapter, which tests and benchmarks compare with; built first if need be, in about three minutes.
 pub async fn prometheus_adapter() -> Result<PathBuf> {
     let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join("adapter"));
     match prebuilt.filter(|program| program.exists()) {

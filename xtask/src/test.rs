@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
 async fn clippy() -> Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await?;
     // cargo's "all" spares what a plain `cargo test` spares.
-    cargo(&["clippy", "--workspace", "--test", "e2e", "--", "-D", "warnings"]).await
+    cargo(&["clippy", "--workspace", "--test", "e2e", "--test", "adapter", "--", "-D", "warnings"]).await
 }
 
 async fn tests(is_fast: bool) -> Result<()> {
@@ -81,7 +81,7 @@ async fn tests(is_fast: bool) -> Result<()> {
 
 async fn end_to_end() -> Result<()> {
     workspace::build_binaries().await?;
-    cargo(&["test", "--workspace", "--test", "e2e", "--", E2E_THREADS]).await
+    cargo(&["test", "--workspace", "--test", "e2e", "--test", "adapter", "--", E2E_THREADS]).await
 }
 
 async fn stage(name: &'static str, work: impl Future<Output = Result<()>>) -> Stage {

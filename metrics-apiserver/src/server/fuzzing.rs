@@ -8,7 +8,7 @@ use hyper::Uri;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::routes::{Route, Target};
-use crate::answer::{CustomRequest, UsageTarget, WantedObjects};
+use crate::answer::{CustomRequest, UsageRequest, UsageTarget, WantedObjects};
 use crate::api::{self, Documents, GROUPS, Group, Parameters, RequestError};
 use crate::authz::{Attributes, attributes_of};
 use crate::metric::Namespace;
@@ -97,6 +97,7 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
             format!("namespaces/{}/{}", escaped(namespace.as_str()), escaped(metric.as_str()))
         }
         api::Request::Custom { request, .. } => path_of_custom(request),
+        api::Request::Usage { request, .. } => path_of_usage(request),
     };
     let again = format!("/apis/{group}/{version}/{path}");
     let reread = Target::parse(&DOCUMENTS, &again, query);
@@ -117,7 +118,7 @@ fn read_is_authorized(query: &str, request: &api::Request, rights: &Attributes, 
             let (expected, expected_subresource) = match (&request.namespace, &*request.resource) {
                 (None, "namespaces") => (("get", Some(object), "metrics", Some(metric)), None),
                 (served, of) => {
-                    let served = served.as_ref().map(crate::metric::Namespace::as_str);
+                    let served = served.as_ref().map(Namespace::as_str);
                     (("get", served, of, Some(object)), Some(metric))
                 }
             };
@@ -145,6 +146,15 @@ fn object_of(request: &CustomRequest) -> &str {
     match &request.objects {
         WantedObjects::Named(name) => name,
         WantedObjects::Selected(_) => "*",
+    }
+}
+
+fn path_of_usage(request: &UsageRequest) -> String {
+    let name = request.name.as_ref().map_or_else(String::new, |name| format!("/{}", escaped(name)));
+    match &request.target {
+        UsageTarget::Nodes => format!("nodes{name}"),
+        UsageTarget::Pods(None) => "pods".to_owned(),
+        UsageTarget::Pods(Some(namespace)) => format!("namespaces/{}/pods{name}", escaped(namespace.as_str())),
     }
 }
 

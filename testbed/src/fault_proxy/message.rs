@@ -1,9 +1,10 @@
 //! As much HTTP/1.1 as the client of a Prometheus speaks: a head, a body of a known length, one request after the
 //! other.
 
+use super::Call;
 use anyhow::{Context, Result, ensure};
 use reqwest::{
-    Method,
+    Method, Url,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -63,6 +64,17 @@ impl Request {
     /// The target without its parameters.
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// What is asked, with the parameters of the target and of the body decoded.
+    pub(super) fn call(&self) -> Result<Call> {
+        let mut url = Url::parse("http://prometheus")?.join(&self.target)?;
+        let mut parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        url.set_query(Some(&String::from_utf8_lossy(&self.body)));
+        parameters.extend(url.query_pairs().into_owned());
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        Ok(Call { method: self.method.to_string(), path: self.path().to_owned(), parameters, headers })
     }
 
     /// The real answer; if it is to be `plain`, the server is not offered compression.

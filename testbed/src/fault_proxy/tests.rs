@@ -118,3 +118,27 @@ async fn a_prometheus_that_is_down_is_no_answer() {
     let gone = crate::eventually("no answer", LIMIT, || async { Ok(ask(&proxy).await.err()) });
     assert!(gone.await.unwrap().is_request());
 }
+
+#[tokio::test]
+async fn a_recording_proxy_keeps_the_decoded_parameters_of_url_and_body() {
+    let proxy = FaultProxy::recording("http://127.0.0.1:1").await.unwrap();
+    let url = format!("{}{QUERY}?query=up%7Ba%3D%22b%22%7D", proxy.url());
+    // Nobody answers behind the proxy.
+    client().get(&url).send().await.unwrap_err();
+    let series = format!("{}/api/v1/series", proxy.url());
+    client()
+        .post(series)
+        .header("X-Tenant", "shop")
+        .form(&[("match[]", "{a!=\"\"}")])
+        .send()
+        .await
+        .unwrap_err();
+    let calls = proxy.calls(0);
+    assert_eq!(calls[0].path, QUERY);
+    assert_eq!(calls[0].parameter("query"), Some("up{a=\"b\"}"));
+    assert_eq!(calls[1].parameter("match[]"), Some("{a!=\"\"}"));
+    assert_eq!((calls[0].method.as_str(), calls[0].header("x-tenant")), ("GET", None));
+    assert_eq!((calls[1].method.as_str(), calls[1].header("x-tenant")), ("POST", Some("shop")));
+    assert_eq!(proxy.calls(1), calls[1..]);
+    assert!(proxy.calls(3).is_empty());
+}

@@ -50,7 +50,7 @@ pub(super) const TOOLS: Module = Module {
 /// prometheus-adapter, a module of its own: it needs older libraries of Kubernetes.
 pub(super) const PEER: Module = Module {
     name: "peer",
-    what: "prometheus-adapter for the benchmarks: once, about three minutes on two cores",
+    what: "prometheus-adapter to compare with: once, about three minutes on two cores",
     programs: &["adapter"],
     args: &["-ldflags", "-s -w", "tool"],
     renames: &[],

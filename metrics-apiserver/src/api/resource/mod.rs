@@ -11,7 +11,7 @@ mod tests;
 use crate::answer::{UsageRequest, UsageTarget};
 use crate::metric::Namespace;
 
-use super::group::{Group, Resource, Version};
+use super::group::{Group, Metrics, Resource, Version};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 
@@ -38,6 +38,7 @@ pub(super) static GROUP: Group = Group {
             parse: |segments, parameters| parse(UsageVersion::V1, segments, parameters),
         },
     ],
+    metrics: |catalog| catalog.resource().map(|_| -> Metrics<'_> { Box::new(std::iter::empty()) }),
 };
 
 const RESOURCES: &[Resource] = &[

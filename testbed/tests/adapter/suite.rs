@@ -1,0 +1,157 @@
+//! All cases against one world.
+
+use crate::{
+    OUR_SERVER_TAKES_PART,
+    case::{self, Case},
+    comparison::{self, Queries},
+    differences, refused,
+    side::Side,
+    world::World,
+};
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use testbed::{eventually, tools, workspace};
+
+/// Cases at once: starting a server takes a core for a second, the rest is waiting.
+const CASES_AT_ONCE: usize = 4;
+/// How long our server may need more than the adapter to list the same metrics.
+const LISTED: Duration = Duration::from_secs(10);
+const LISTS: [&str; 2] = ["/apis/custom.metrics.k8s.io/v1beta1", "/apis/external.metrics.k8s.io/v1beta1"];
+
+/// What came of a case.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// What is wrong, for a person.
+    pub(crate) problems: Vec<String>,
+    /// Known differences that were seen.
+    pub(crate) seen: Vec<String>,
+}
+
+/// The two programs.
+pub(crate) struct Programs {
+    pub(crate) adapter: PathBuf,
+    pub(crate) ours: Option<PathBuf>,
+}
+
+impl Programs {
+    pub(crate) async fn find() -> Result<Self> {
+        let ours = match OUR_SERVER_TAKES_PART {
+            true => Some(workspace::binary("metrics-apiserver").await?),
+            false => None,
+        };
+        Ok(Self { adapter: tools::prometheus_adapter().await?, ours })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_server_answers_and_asks_as_the_adapter_does() {
+    let cases = case::all().unwrap();
+    let programs = Programs::find().await.unwrap();
+    let world = World::start().await.unwrap();
+    let runs = cases.iter().map(|case| run(&world, &programs, case));
+    let reports: Vec<Report> = stream::iter(runs).buffer_unordered(CASES_AT_ONCE).collect().await;
+    let refused = refused::check(&world, &programs).await.unwrap();
+    let reports: Vec<Report> = reports.into_iter().chain(refused).collect();
+    let mut problems: Vec<String> = reports.iter().flat_map(|report| report.problems.clone()).collect();
+    let seen: BTreeSet<&str> = reports.iter().flat_map(|report| &report.seen).map(String::as_str).collect();
+    let unseen = differences::KNOWN.iter().filter(|known| OUR_SERVER_TAKES_PART && !seen.contains(known.id));
+    problems.extend(unseen.map(|known| format!("the known difference `{}` was never seen", known.id)));
+    let answers = answers_folder(&world);
+    assert!(
+        problems.is_empty(),
+        "{}\n{} problems; the files with the adapter's answers as they are now: {}",
+        problems.join("\n"),
+        problems.len(),
+        answers.display()
+    );
+}
+
+/// Where the `.reads` files are written with the answers as they are.
+fn answers_folder(world: &World) -> PathBuf {
+    world.cluster.dir().logs().join("answers")
+}
+
+async fn run(world: &World, programs: &Programs, case: &Case) -> Report {
+    let mut report = Report::default();
+    if let Err(error) = compare(world, programs, case, &mut report).await {
+        report.problems.push(format!("{error:#}"));
+    }
+    for problem in &mut report.problems {
+        *problem = format!("{}: {problem}", case.name);
+    }
+    report
+}
+
+async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut Report) -> Result<()> {
+    let (adapter, ours) = tokio::try_join!(
+        Side::start(world, &programs.adapter, "adapter", case),
+        start_ours(world, programs.ours.as_deref(), case),
+    )?;
+    adapter.ready(&case.configuration).await?;
+    if let Some(ours) = &ours {
+        ours.ready(&case.configuration).await.context("our server")?;
+        lists_agree(&adapter, ours).await;
+    }
+    let mut queries = Queries::default();
+    let mut answers = Vec::new();
+    let mut transcript = String::new();
+    for read in &case.reads {
+        let seen = adapter.read(read).await?;
+        let answer = seen.answer.summary();
+        transcript += &format!("> {}\n{} {}\n", read.path, seen.answer.code, seen.answer.text.trim_end());
+        transcript.extend(seen.queries.iter().map(|query| format!("? {query}\n")));
+        if answer != read.answer {
+            report
+                .problems
+                .push(format!("> {}\nadapter answers\n< {answer}\ninstead of\n< {}", read.path, read.answer));
+        }
+        answers.push(answer);
+        if let Some(ours) = &ours {
+            let (problems, known) = comparison::compare(read, &seen, &ours.read(read).await?, &mut queries);
+            report.problems.extend(problems.iter().map(|problem| format!("> {}\n    {problem}", read.path)));
+            report.seen.extend(known);
+        }
+    }
+    for call in adapter.calls_made() {
+        transcript += &format!("! {call}\n");
+    }
+    if let Some(ours) = &ours {
+        let (theirs, ours) = (adapter.calls_made(), ours.calls_made());
+        let differ = theirs.symmetric_difference(&ours);
+        report.problems.extend(differ.map(|call| format!("only one server calls Prometheus so: {call}")));
+    }
+    write_answers(world, case, &answers, &transcript)
+}
+
+async fn start_ours(world: &World, program: Option<&Path>, case: &Case) -> Result<Option<Side>> {
+    match program {
+        Some(program) => Side::start(world, program, "ours", case).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Waits until both list the same metrics. If they never do, the reads of the lists say so.
+async fn lists_agree(adapter: &Side, ours: &Side) {
+    for path in LISTS {
+        let read = case::Read { path: path.into(), ..case::Read::default() };
+        let agree = eventually("the same list", LISTED, async || {
+            let (adapter, ours) = (adapter.read(&read).await?, ours.read(&read).await?);
+            Ok((adapter.answer == ours.answer).then_some(()))
+        });
+        let _ = agree.await;
+    }
+}
+
+/// Keeps the answers with the logs: in short form as the `.reads` file would have them, and whole with the queries.
+fn write_answers(world: &World, case: &Case, answers: &[String], transcript: &str) -> Result<()> {
+    let folder = answers_folder(world);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(format!("{}.reads", case.name)), case.with_answers(answers))?;
+    std::fs::write(folder.join(format!("{}.transcript", case.name)), transcript)?;
+    Ok(())
+}
