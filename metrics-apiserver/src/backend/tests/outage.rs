@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
 use crate::backend::call::CALLS_MAX;
-use crate::backend::client::CALLS_PER_OWNER_MAX;
 use crate::testkit::Request;
 use crate::testkit::http::reply;
 
@@ -259,10 +258,10 @@ async fn a_slow_rule_leaves_permits_to_others() {
         })
         .collect();
     shows(&backends, "queries_in_flight{backend=\"default\"} 10").await;
-    arrived(&server, "slow", CALLS_PER_OWNER_MAX).await;
+    arrived(&server, "slow", CALLS_MAX / 2).await;
     server.play(Play::json(200, ANSWER));
     assert_value(query(&backends, "fast").await, 42.0);
-    assert_eq!(asked(&server, "slow"), CALLS_PER_OWNER_MAX, "the others still wait");
+    assert_eq!(asked(&server, "slow"), CALLS_MAX / 2, "the others still wait");
     for slow in slow {
         slow.abort();
     }
