@@ -2,5 +2,6 @@
 
 mod app;
 mod contract;
+mod fairness;
 mod hostile;
 mod stopping;
