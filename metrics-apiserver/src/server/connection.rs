@@ -124,7 +124,7 @@ impl Acceptor {
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
             () = peer.place.closed() => return,
-            stream = timeout(HANDSHAKE_TIMEOUT, self.handshake(stream)) => stream,
+            stream = timeout(HANDSHAKE_TIMEOUT, self.handshake(stream, &peer.place)) => stream,
         };
         let stream = match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => stream,
@@ -144,8 +144,9 @@ impl Acceptor {
     }
 
     /// The handshake. Nothing is allocated for it before the client has sent something.
-    async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    async fn handshake(&self, stream: TcpStream, place: &Place) -> io::Result<TlsStream<TcpStream>> {
         stream.readable().await?;
+        place.has_spoken();
         self.tls.accept(stream).await
     }
 

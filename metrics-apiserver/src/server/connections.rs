@@ -1,7 +1,8 @@
 //! The table of connections: who holds each, and which is closed when places are short.
 //!
 //! Accepting never stops. If all places are taken, a connection whose client has not said who it is makes room: of the
-//! address that has most of them, the oldest. If there is none, an idle connection of the user that has most, and then
+//! address that has most of them, the oldest. Those that have sent nothing and those that have are counted apart, so that
+//! a flood of either kind does not end a handshake of the other. If there is none, an idle connection of the user that has most, and then
 //! of the address that has most. One with a request in progress is never closed for another, and neither is one of the
 //! front proxy. Users who come without the front proxy have at most half of the places together, so that the rest stays
 //! for the front proxy, for probes, and for those who have not said yet who they are.
@@ -49,6 +50,8 @@ struct Connection {
     address: IpAddr,
     /// [`UNKNOWN`], [`FRONT_PROXY`], or a hash of the user's name.
     holder: AtomicU64,
+    /// Whether its client has sent anything.
+    has_spoken: AtomicBool,
     is_busy: AtomicBool,
     /// Milliseconds from the start of the table to the last answer, or to the beginning of the connection.
     idle_since: AtomicU64,
@@ -94,6 +97,7 @@ impl Connections {
         let connection = Arc::new(Connection {
             address: address.to_canonical(),
             holder: AtomicU64::new(UNKNOWN),
+            has_spoken: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
             idle_since: AtomicU64::new(self.now()),
             closed: Notify::new(),
@@ -121,19 +125,19 @@ impl Connections {
 
 impl Open {
     fn make_room(&mut self) -> bool {
-        let Some(number) = self.silent().or_else(|| self.idle()) else { return false };
+        let Some(number) = self.unknown().or_else(|| self.idle()) else { return false };
         if let Some(connection) = self.by_number.remove(&number) {
             connection.closed.notify_one();
         }
         true
     }
 
-    /// The oldest connection without a known client, of the address that has most of them.
-    fn silent(&self) -> Option<u64> {
-        let of_address = self.count(Connection::is_silent, |connection| connection.address);
-        let silent = self.by_number.iter().filter(|(_, connection)| connection.is_silent());
-        silent
-            .max_by_key(|(number, connection)| (of_address[&connection.address], u64::MAX - *number))
+    /// The oldest connection without a known client, of the address that has most of the kind.
+    fn unknown(&self) -> Option<u64> {
+        let of_kind = self.count(Connection::is_unknown, Connection::kind);
+        let unknown = self.by_number.iter().filter(|(_, connection)| connection.is_unknown());
+        unknown
+            .max_by_key(|(number, connection)| (of_kind[&connection.kind()], u64::MAX - *number))
             .map(|(number, _)| *number)
     }
 
@@ -182,8 +186,12 @@ impl Connection {
         self.holder() > FRONT_PROXY
     }
 
-    fn is_silent(&self) -> bool {
+    fn is_unknown(&self) -> bool {
         self.holder() == UNKNOWN && !self.is_busy()
+    }
+
+    fn kind(&self) -> (IpAddr, bool) {
+        (self.address, self.has_spoken.load(Ordering::Relaxed))
     }
 }
 
@@ -191,6 +199,11 @@ impl Place {
     /// Resolves when the connection is to be closed for another.
     pub(super) async fn closed(&self) {
         self.connection.closed.notified().await;
+    }
+
+    /// The client has sent something.
+    pub(super) fn has_spoken(&self) {
+        self.connection.has_spoken.store(true, Ordering::Relaxed);
     }
 
     /// Keeps the connection while a request is answered.
@@ -278,6 +291,27 @@ mod tests {
         let _last = [from(&table, 5), from(&table, 5)];
         assert!(is_closed(&newcomer) && !is_closed(&known));
         drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_silent_connections_ends_no_handshake_of_the_same_address_nor_the_reverse() {
+        for flood_speaks in [false, true] {
+            let table = Connections::with(10, 5);
+            let probe = from(&table, 1);
+            if !flood_speaks {
+                probe.has_spoken();
+            }
+            let mut flood = Vec::new();
+            for _ in 0..100 {
+                let one = from(&table, 1);
+                if flood_speaks {
+                    one.has_spoken();
+                }
+                flood.push(one);
+            }
+            assert!(!is_closed(&probe), "{flood_speaks}");
+            assert_eq!(flood.iter().filter(|place| is_closed(place)).count(), 91);
+        }
     }
 
     #[tokio::test(start_paused = true)]
