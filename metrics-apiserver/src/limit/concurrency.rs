@@ -140,6 +140,11 @@ impl<K: Eq + Hash + Clone> ConcurrencyLimiter<K> {
     }
 
     fn has_room(&self, state: &State<K>, key: &K) -> bool {
+        self.has_room_for(state, key, self.slow_have_half(state))
+    }
+
+    /// The same, where it is known whether slow keys have all that they can have.
+    fn has_room_for(&self, state: &State<K>, key: &K, slow_have_half: bool) -> bool {
         let free = self.max - state.in_use;
         if free == 0 || state.is_closed {
             return false;
@@ -148,11 +153,17 @@ impl<K: Eq + Hash + Clone> ConcurrencyLimiter<K> {
         if self.is_shared && of_key() >= free {
             return false;
         }
-        let Some(limit) = self.slow_after else { return true };
-        let is_slow = |(key, since): &&(K, Instant)| state.slow.contains(key) || since.elapsed() >= limit;
-        let is_of_slow_key = state.slow.contains(key)
-            || state.running.iter().filter(is_slow).any(|(running, _)| running == key);
-        !is_of_slow_key || state.running.iter().filter(is_slow).count() < self.max.div_ceil(2)
+        !slow_have_half || !(state.slow.contains(key) || self.slow(state).any(|(running, _)| running == key))
+    }
+
+    fn slow_have_half(&self, state: &State<K>) -> bool {
+        self.slow_after.is_some() && self.slow(state).count() >= self.max.div_ceil(2)
+    }
+
+    /// The permits in use of slow keys.
+    fn slow<'a>(&self, state: &'a State<K>) -> impl Iterator<Item = &'a (K, Instant)> {
+        let limit = self.slow_after.unwrap_or(Duration::MAX);
+        state.running.iter().filter(move |(key, since)| state.slow.contains(key) || since.elapsed() >= limit)
     }
 
     fn grant(self: &Arc<Self>, state: &mut State<K>, key: K) -> Permit<K> {
@@ -170,7 +181,9 @@ impl<K: Eq + Hash + Clone> ConcurrencyLimiter<K> {
         if state.in_use >= self.max || state.waiters.is_empty() {
             return None;
         }
-        let with_room = state.waiters.iter().filter(|(key, _)| self.has_room(&state, key));
+        let slow_have_half = self.slow_have_half(&state);
+        let with_room =
+            state.waiters.iter().filter(|(key, _)| self.has_room_for(&state, key, slow_have_half));
         let (key, _) = with_room.min_by_key(|(key, waiters)| {
             let in_use = state.in_use_by_key.get(key).copied().unwrap_or_default();
             (in_use, std::cmp::Reverse(waiters.last().map(|waiter| waiter.arrival)))
