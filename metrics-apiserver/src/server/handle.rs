@@ -68,7 +68,7 @@ async fn serve(shared: &Shared, request: &Request<'_>, user: &UserInfo) -> Resul
         Route::Document(document) => documents::serve(document, request),
         Route::Probe(endpoint, None) => Ok(health::all(readiness, *endpoint, request)),
         Route::Probe(endpoint, Some(check)) => health::one(readiness, *endpoint, check),
-        Route::Metrics => Ok(metrics::scrape(&shared.parts.registry, &shared.large).await),
+        Route::Metrics => Ok(metrics::scrape(&shared.parts.registry, &shared.large, &user.name).await),
     }
 }
 

@@ -26,8 +26,8 @@ const USER_BYTES: u32 = BUDGET_BYTES / 2;
 /// Requests of one user that wait for the budget.
 const WAITERS_MAX: usize = 64;
 
-/// Scrapes at once: with ten thousand rules each has ten megabytes. Separate from the budget, so that reads of metrics
-/// cannot delay scrapes, which alerts need.
+/// Scrapes at once, one of each user: with ten thousand rules each has ten megabytes. Separate from the budget, so that
+/// reads of metrics cannot delay scrapes, which alerts need.
 const SCRAPES_MAX: usize = 2;
 
 /// The memory that large answers share.
@@ -35,7 +35,7 @@ pub(super) struct LargeAnswers {
     budget: ByteBudget,
     /// The parts of users who have large answers, or wait for them, by name.
     users: Mutex<HashMap<String, Weak<ByteBudget>>>,
-    scrapes: Arc<ConcurrencyLimiter>,
+    scrapes: Arc<ConcurrencyLimiter<String>>,
 }
 
 /// The memory of one answer; given back when dropped. A small one has none.
@@ -49,7 +49,7 @@ impl Default for LargeAnswers {
         Self {
             budget: ByteBudget::new(BUDGET_BYTES, WAITERS_MAX),
             users: Mutex::default(),
-            scrapes: ConcurrencyLimiter::new(SCRAPES_MAX),
+            scrapes: ConcurrencyLimiter::fair(SCRAPES_MAX),
         }
     }
 }
@@ -77,8 +77,8 @@ impl LargeAnswers {
     }
 
     /// The memory for a scrape, which waits until the deadline of its request.
-    pub(super) async fn acquire_scrape(&self) -> Permit {
-        self.scrapes.acquire(()).await
+    pub(super) async fn acquire_scrape(&self, user: &str) -> Permit<String> {
+        self.scrapes.acquire(user.to_owned()).await
     }
 
     fn of_user(&self, user: &str) -> Arc<ByteBudget> {
@@ -154,14 +154,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scrapes_wait_for_each_other_alone() {
+    async fn scrapes_wait_for_each_other_alone_and_a_slow_user_keeps_no_other_waiting() {
         let large = LargeAnswers::default();
         let _taken = take(&large, "jane", 8 * MIB);
-        let scrapes: Vec<_> =
-            (0..SCRAPES_MAX).map(|_| large.acquire_scrape().now_or_never().unwrap()).collect();
-        assert!(large.acquire_scrape().now_or_never().is_none());
-        drop(scrapes);
-        assert!(large.acquire_scrape().now_or_never().is_some());
+        let scrape = |user: &'static str| large.acquire_scrape(user).now_or_never();
+        let slow = scrape("mallory").unwrap();
+        assert!(scrape("mallory").is_none());
+        let other = scrape("prometheus").unwrap();
+        assert!(scrape("kim").is_none());
+        drop((slow, other));
+        assert!(scrape("mallory").is_some());
     }
 
     #[tokio::test(start_paused = true)]
