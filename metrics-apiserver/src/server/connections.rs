@@ -7,6 +7,7 @@
 //! front proxy. Users who come without the front proxy have at most half of the places together, so that the rest stays
 //! for the front proxy, for probes, and for those who have not said yet who they are.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
@@ -23,6 +24,9 @@ pub(super) const CONNECTIONS_MAX: usize = if cfg!(test) { 128 } else { 1024 };
 
 /// Places of users who come without the front proxy.
 const DIRECT_MAX: usize = CONNECTIONS_MAX / 2;
+
+/// A flood of connections takes the places of this fraction of them at once.
+const BATCHES: usize = 32;
 
 /// The holders of which there is one each; users have greater numbers.
 const UNKNOWN: u64 = 0;
@@ -91,7 +95,7 @@ impl Connections {
     /// A place for a new connection from this address; none if every other connection is busy.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let mut open = self.open();
-        if open.by_number.len() >= self.max && !open.make_room() {
+        if open.by_number.len() >= self.max && !open.make_room(self.batch()) {
             return None;
         }
         let connection = Arc::new(Connection {
@@ -110,7 +114,13 @@ impl Connections {
 
     /// Closes one connection, for when the system has no room for more; whether there was one to close.
     pub(super) fn make_room(&self) -> bool {
-        self.open().make_room()
+        self.open().make_room(1)
+    }
+
+    /// How many connections without a known client are closed at once: finding them looks at all connections, which a
+    /// flood must not cause for each of its own.
+    fn batch(&self) -> usize {
+        (self.max / BATCHES).max(1)
     }
 
     fn now(&self) -> u64 {
@@ -124,21 +134,35 @@ impl Connections {
 }
 
 impl Open {
-    fn make_room(&mut self) -> bool {
-        let Some(number) = self.unknown().or_else(|| self.idle()) else { return false };
+    fn make_room(&mut self, unknown_max: usize) -> bool {
+        let mut closed = self.unknown(unknown_max);
+        if closed.is_empty() {
+            closed.extend(self.idle());
+        }
+        for number in &closed {
+            self.close(*number);
+        }
+        !closed.is_empty()
+    }
+
+    fn close(&mut self, number: u64) {
         if let Some(connection) = self.by_number.remove(&number) {
             connection.closed.notify_one();
         }
-        true
     }
 
-    /// The oldest connection without a known client, of the address that has most of the kind.
-    fn unknown(&self) -> Option<u64> {
-        let of_kind = self.count(Connection::is_unknown, Connection::kind);
-        let unknown = self.by_number.iter().filter(|(_, connection)| connection.is_unknown());
-        unknown
-            .max_by_key(|(number, connection)| (of_kind[&connection.kind()], u64::MAX - *number))
-            .map(|(number, _)| *number)
+    /// The oldest connections without a known client, of the address that has most of the kind; so many at most.
+    fn unknown(&self, max: usize) -> Vec<u64> {
+        let mut by_kind = HashMap::<_, Vec<u64>>::new();
+        for (number, connection) in self.by_number.iter().filter(|(_, connection)| connection.is_unknown()) {
+            by_kind.entry(connection.kind()).or_default().push(*number);
+        }
+        let oldest = |numbers: &[u64]| Reverse(numbers.iter().min().copied());
+        let most = by_kind.into_values().max_by_key(|numbers| (numbers.len(), oldest(numbers)));
+        let mut numbers = most.unwrap_or_default();
+        numbers.sort_unstable();
+        numbers.truncate(max);
+        numbers
     }
 
     /// The longest idle connection of the user that has most connections, and of those of the address that has most.
@@ -238,9 +262,7 @@ impl Place {
         let direct = open.by_number.values().filter(|connection| connection.is_direct()).count();
         if direct >= self.table.direct_max {
             let Some(number) = open.idle() else { return false };
-            if let Some(connection) = open.by_number.remove(&number) {
-                connection.closed.notify_one();
-            }
+            open.close(number);
         }
         self.connection.holder.store(user, Ordering::Relaxed);
         true
