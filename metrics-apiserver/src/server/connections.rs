@@ -1,11 +1,13 @@
 //! The table of connections: who holds each, and which is closed when places are short.
 //!
-//! Accepting never stops. If all places are taken, a connection whose client has not said who it is makes room: of the
-//! address that has most of them, the oldest. Those that have sent nothing and those that have are counted apart, so that
-//! a flood of either kind does not end a handshake of the other. If there is none, an idle connection of the user that has most, and then
-//! of the address that has most. One with a request in progress is never closed for another, and neither is one of the
-//! front proxy. Users who come without the front proxy have at most half of the places together, so that the rest stays
-//! for the front proxy, for probes, and for those who have not said yet who they are.
+//! Accepting never stops. If all places are taken, connections whose clients have not said who they are make room: of
+//! the address that has most of them, the oldest. Those that have sent nothing and those that have are counted apart,
+//! so that a flood of either kind does not end a handshake of the other. If there are none, an idle connection of the
+//! user that has most makes room, and then of the address that has most. One with a request in progress is never closed
+//! for another, and neither is one of the front proxy.
+//!
+//! Users who come without the front proxy have at most half of the places together, so that the rest stays for the
+//! front proxy, for probes, and for those who have not said yet who they are.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
