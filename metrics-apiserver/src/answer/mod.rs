@@ -117,7 +117,7 @@ impl Answers {
         let name = rule.name.as_str();
         // The cache sets `waited` if the read waits for a query.
         let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = namespace, waited = Empty);
-        let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries));
+        let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries)).in_namespace(namespace);
         let read = Read { cache: &self.cache, rule, subscriber: &subscriber, deadline };
         let explanation = async {
             let mut readings = Vec::new();

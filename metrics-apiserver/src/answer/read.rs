@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -27,23 +28,25 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// The answer of each group of each query's samples; the readings go into `readings`.
+    /// The answer of each group of each query's samples; the readings go into `readings`. The queries run at once, so
+    /// that a plan of several takes no longer than its slowest one.
     ///
     /// A reading is good if its groups were measured. What is held is the last good reading of the *query*: one
     /// that was prefetched and not read yet, or one that another rule found good. So this rule judges it anew, and
     /// does not hold it if it would not have served it fresh.
     pub(super) async fn answers(&self, plan: &Plan, readings: &mut Vec<UsedReading>) -> Vec<GroupAnswer> {
+        let read = |query| self.cache.reading(query, self.rule.max_age, self.subscriber, self.deadline);
+        let results = join_all(plan.queries.iter().map(read)).await;
         let mut answers = Vec::with_capacity(plan.queries.len());
-        for (index, query) in plan.queries.iter().enumerate() {
-            let reading =
-                match self.cache.reading(query, self.rule.max_age, self.subscriber, self.deadline).await {
-                    Ok(reading) => {
-                        let age = reading.asked.elapsed();
-                        readings.push(UsedReading { query: index, reading: Arc::clone(&reading), age });
-                        refused(self.rule, &plan.pick, &reading).map_or(Ok(reading), Err)
-                    }
-                    Err(error) => Err(Cause::Read(error)),
-                };
+        for (index, (query, result)) in plan.queries.iter().zip(results).enumerate() {
+            let reading = match result {
+                Ok(reading) => {
+                    let age = reading.asked.elapsed();
+                    readings.push(UsedReading { query: index, reading: Arc::clone(&reading), age });
+                    refused(self.rule, &plan.pick, &reading).map_or(Ok(reading), Err)
+                }
+                Err(error) => Err(Cause::Read(error)),
+            };
             let one = QueryRead { read: self, query, pick: &plan.pick, reading };
             let first = answers.len();
             answers.extend(one.groups());

@@ -52,7 +52,11 @@ impl Answers {
         let catalog = self.catalog.current();
         let Some(rules) = catalog.resource() else { return Err(AnswerError::NoResourceRules) };
         let objects = self.usage_objects(request, deadline).await?;
-        let subscriber = Subscriber::new(&rules.owner, Arc::clone(&stats.queries));
+        let namespace = match &request.target {
+            UsageTarget::Pods(Some(namespace)) => namespace.as_str(),
+            UsageTarget::Pods(None) | UsageTarget::Nodes => "",
+        };
+        let subscriber = Subscriber::new(&rules.owner, Arc::clone(&stats.queries)).in_namespace(namespace);
         let read = UsageRead { answers: self, rules, subscriber: &subscriber, deadline };
         let found = if objects.is_empty() { Found::default() } else { read.found(request, &objects).await? };
         let items: Vec<_> = objects.iter().filter_map(|object| found.usage_of(object)).collect();

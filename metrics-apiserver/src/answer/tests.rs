@@ -157,3 +157,21 @@ async fn on_failure_gives_its_value_for_a_failure_and_for_lateness() {
         assert!(answer.values[0].labels.is_empty());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_queries_of_a_plan_run_at_once() {
+    let fixture = Fixture::slow(Ok(vec![1.0]), Fallback::Error, Duration::from_millis(600));
+    let (namespace, name) = (Namespace::parse("shop").unwrap(), MetricName::parse("queue_length").unwrap());
+    let plan = |rule: &Rule| {
+        let plans = ["", "app=till"].map(|selector| rule.plan(&namespace, &selector.parse().unwrap()));
+        let [one, other] = plans.map(Result::unwrap);
+        Ok(Plan { queries: [one.queries, other.queries].concat(), pick: one.pick })
+    };
+    let began = Instant::now();
+    let (id, deadline) = (MetricId::external(&name), began + Duration::from_secs(1));
+    let explanation = fixture.answers.answer(&id, &name, &namespace, plan, deadline).await;
+    assert_eq!(began.elapsed().as_millis() / 10, 60);
+    let read: Vec<_> = explanation.readings.iter().map(|used| used.query).collect();
+    assert_eq!((read, fixture.backend.asked().len()), (vec![0, 1], 2));
+    assert_eq!(explanation.into_answer().unwrap().values.len(), 2);
+}

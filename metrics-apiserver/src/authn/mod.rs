@@ -13,11 +13,11 @@ pub(crate) mod fuzzing;
 mod headers;
 mod options;
 pub(crate) mod review;
+mod review_queue;
 mod reviews;
 mod store;
 mod token;
 mod trust;
-mod unauthenticated;
 mod user;
 
 use std::sync::Arc;
@@ -33,12 +33,12 @@ pub use store::TrustStore;
 pub use token::TokenReviewer;
 pub use user::UserInfo;
 
+pub(crate) use review_queue::{ReviewQueue, Wanted};
 pub(crate) use reviews::ReviewCounts;
-pub(crate) use unauthenticated::UnauthenticatedReviewLimiter;
 
 use ca::VerifyError;
 use chain::Chain;
-use trust::Trust;
+use trust::{FrontProxy, Trust};
 
 /// The credentials of a request, not verified.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +78,19 @@ impl Authenticator {
         }
     }
 
+    /// Whether the peer with these certificates is the front proxy, which speaks for many users.
+    pub async fn is_front_proxy(&self, certificates: &[CertificateDer<'static>]) -> bool {
+        let Some(chain) = Chain::new(certificates) else { return false };
+        let trust = self.trust.current();
+        // Where every user could be the front proxy, nobody is treated as such.
+        !trust.is_shared() && matches!(front_proxy(&trust, &chain).await, Ok(Some(_)))
+    }
+
+    /// Ends the reviews in flight, for when there are no more requests.
+    pub async fn shutdown(&self) {
+        self.tokens.shutdown().await;
+    }
+
     /// The user that the peer names as the front proxy, or else the user of the peer's own certificate.
     async fn by_certificate(&self, credentials: &Credentials<'_>) -> Result<Option<UserInfo>, AuthnError> {
         let Some(chain) = Chain::new(credentials.peer_certificates) else {
@@ -108,6 +121,12 @@ async fn by_front_proxy(
     chain: &Chain<'_>,
     credentials: &Credentials<'_>,
 ) -> Result<Option<UserInfo>, VerifyError> {
+    let proxy = front_proxy(trust, chain).await?;
+    Ok(proxy.and_then(|proxy| proxy.names.user(credentials.headers)))
+}
+
+/// The front proxy, if there is one; an error if the peer is not it.
+async fn front_proxy<'a>(trust: &'a Trust, chain: &Chain<'_>) -> Result<Option<&'a FrontProxy>, VerifyError> {
     let Some(proxy) = &trust.front_proxy else {
         return Ok(None);
     };
@@ -115,7 +134,7 @@ async fn by_front_proxy(
     if !proxy.names.allows(&subject.common_name) {
         return Err(VerifyError::NameNotAllowed(subject.common_name.clone()));
     }
-    Ok(proxy.names.user(credentials.headers))
+    Ok(Some(proxy))
 }
 
 /// The user of the client certificate.

@@ -16,7 +16,7 @@ use super::reviews::ReviewCounts;
 use crate::causes::causes;
 
 /// The deadline of a review, including retries.
-const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The maximum number of attempts.
 const ATTEMPTS_MAX: u32 = 5;
 /// The pause after the first attempt; it doubles with each further one. Shorter than Go's half a second, because a read
@@ -38,8 +38,11 @@ pub enum ReviewError {
     #[error("the Kubernetes API returned a review without a status")]
     NoStatus,
     /// The review was not sent.
-    #[error("too many reviews for unauthenticated clients")]
-    RateLimited,
+    #[error("too many reviews are in flight")]
+    TooMany,
+    /// The server is stopping, or the review panicked.
+    #[error("the review ended without an answer")]
+    Ended,
 }
 
 /// Sends a review and returns the answer. Failures that may be temporary (5xx, 429, network) are retried, so the

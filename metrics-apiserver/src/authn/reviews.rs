@@ -22,8 +22,8 @@ pub struct Reviews {
 pub(crate) struct ReviewCounts {
     pub(super) success: Counter,
     pub(super) failure: Counter,
-    /// Requests refused by the limit on reviews for unauthenticated clients.
-    pub(crate) refused: Counter,
+    /// Requests refused because too many reviews are in flight.
+    pub(super) refused: Counter,
     pub(super) durations: Histogram,
 }
 

@@ -1,6 +1,7 @@
 //! Bearer tokens, reviewed by the Kubernetes API.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -10,14 +11,14 @@ use sha2::{Digest, Sha256};
 
 use super::error::AuthnError;
 use super::review::{self, ReviewError};
+use super::review_queue::{ReviewQueue, Wanted};
 use super::reviews::{ReviewCounts, Reviews};
-use super::unauthenticated::UnauthenticatedReviewLimiter;
 use super::user::UserInfo;
 
 /// Cached reviews. With more clients than this, some are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
-/// How long a token is known after a review that found it valid. The limit on reviews for unauthenticated clients does
-/// not apply to known tokens, so a client that sends one request a minute is served while others send invalid tokens.
+/// How long a token is known after a review that found it valid. Its reviews do not wait for those
+/// of unknown tokens, so a client that sends one request a minute is served while others send invalid tokens.
 const KNOWN_TTL: Duration = Duration::from_secs(600);
 
 /// Reviews tokens and caches the results.
@@ -27,8 +28,8 @@ pub struct TokenReviewer {
     reviews: Cache<[u8; 32], Option<UserInfo>>,
     /// Tokens that were valid in their last review.
     known: Cache<[u8; 32], ()>,
-    /// Limits the reviews of all other tokens.
-    unauthenticated: UnauthenticatedReviewLimiter,
+    /// By token; all that are not known together count as one.
+    queue: Arc<ReviewQueue<Option<[u8; 32]>, Option<UserInfo>>>,
     secret: [u8; 32],
     counts: ReviewCounts,
 }
@@ -46,7 +47,7 @@ impl TokenReviewer {
             api: Api::all(client),
             reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(ttl).build(),
             known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_TTL).build(),
-            unauthenticated: UnauthenticatedReviewLimiter::new(),
+            queue: ReviewQueue::new(reviews.token.clone()),
             secret,
             counts: reviews.token.clone(),
         })
@@ -57,30 +58,46 @@ impl TokenReviewer {
         // Valid tokens are ASCII.
         let token = str::from_utf8(token).map_err(|_| AuthnError::InvalidToken)?;
         let key = self.key(token);
-        match self.reviews.try_get_with(key, self.review_now(key, token)).await {
+        if let Some(owner) = self.reviews.get(&key).await {
+            return owner.ok_or(AuthnError::InvalidToken);
+        }
+        let is_known = self.known.contains_key(&key);
+        let by = is_known.then_some(key);
+        let review = self.review_now(key, token);
+        let wanted = Wanted { key, by, is_doubtful: move || !is_known, review };
+        match self.queue.outcome(wanted).await {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
-            Err(source) if matches!(*source, ReviewError::RateLimited) => {
-                self.counts.refused.inc();
-                Err(AuthnError::TooManyReviews)
-            }
+            Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthnError::TooManyReviews),
             Err(source) => Err(AuthnError::ReviewFailed { source }),
         }
     }
 
-    async fn review_now(&self, key: [u8; 32], token: &str) -> Result<Option<UserInfo>, ReviewError> {
-        let is_known = self.known.contains_key(&key);
-        let _permit = if is_known { None } else { Some(self.unauthenticated.permit()?) };
+    /// Ends the reviews in flight.
+    pub(super) async fn shutdown(&self) {
+        self.queue.shutdown().await;
+    }
+
+    fn review_now(
+        &self,
+        key: [u8; 32],
+        token: &str,
+    ) -> impl Future<Output = Result<Option<UserInfo>, ReviewError>> + Send + use<> {
         let review = TokenReview {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
-        let answer = review::create(&self.api, &review, &self.counts).await?;
-        let owner = answer.status.map(owner).ok_or(ReviewError::NoStatus)?;
-        match owner {
-            Some(_) => self.known.insert(key, ()).await,
-            None => self.known.invalidate(&key).await,
+        let (api, counts) = (self.api.clone(), self.counts.clone());
+        let (reviews, known) = (self.reviews.clone(), self.known.clone());
+        async move {
+            let answer = review::create(&api, &review, &counts).await?;
+            let owner = answer.status.map(owner).ok_or(ReviewError::NoStatus)?;
+            match owner {
+                Some(_) => known.insert(key, ()).await,
+                None => known.invalidate(&key).await,
+            }
+            reviews.insert(key, owner.clone()).await;
+            Ok(owner)
         }
-        Ok(owner)
     }
 
     #[cfg(test)]

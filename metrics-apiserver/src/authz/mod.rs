@@ -21,7 +21,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 
 use crate::authn::review::{self, ReviewError};
-use crate::authn::{ReviewCounts, Reviews, UnauthenticatedReviewLimiter, UserInfo};
+use crate::authn::{ReviewCounts, ReviewQueue, Reviews, UserInfo, Wanted};
 
 use key::Key;
 use paths::OpenPaths;
@@ -34,6 +34,10 @@ pub use paths::InvalidPath;
 const MASTERS: &str = "system:masters";
 /// Cached decisions, as in every aggregated API server. A decision uses about 200 bytes.
 const MAX_DECISIONS: u64 = 8192;
+/// How long a user is in doubt after a denial: the rate of further reviews is limited then.
+const DOUBT: Duration = Duration::from_secs(60);
+/// Users in doubt. With more, some are in doubt for a shorter time.
+const MAX_DENIED: u64 = 4096;
 /// Bytes of a request's attributes above which its decision is not cached.
 const MAX_CACHED_LEN: usize = 10_000;
 /// Characters of the authorizer's reason that are passed on to the user.
@@ -48,8 +52,8 @@ pub enum AuthzError {
         /// The authorizer's reason, for the user; may be empty.
         reason: String,
     },
-    /// Too many reviews for anonymous users: 429.
-    #[error("too many requests from anonymous users, please try again later")]
+    /// Too many reviews of this user are in flight: 429.
+    #[error("too many reviews of this user's permissions, please try again later")]
     TooManyReviews,
     /// There is no decision, so the request is refused: 500.
     #[error("the user's permissions could not be reviewed")]
@@ -66,8 +70,10 @@ pub struct Authorizer {
     api: Api<SubjectAccessReview>,
     open_paths: OpenPaths,
     decisions: Cache<Key, Decision>,
-    /// Limits the reviews for anonymous users.
-    unauthenticated: UnauthenticatedReviewLimiter,
+    /// Users to whom something was denied a moment ago.
+    denied: Cache<String, ()>,
+    /// By user; all anonymous ones together count as one.
+    queue: Arc<ReviewQueue<Option<String>, Decision>>,
     reviews: ReviewCounts,
 }
 
@@ -83,7 +89,8 @@ impl Authorizer {
             api: Api::all(client),
             open_paths: OpenPaths::parse(&options.always_allow_paths)?,
             decisions,
-            unauthenticated: UnauthenticatedReviewLimiter::new(),
+            denied: Cache::builder().max_capacity(MAX_DENIED).time_to_live(DOUBT).build(),
+            queue: ReviewQueue::new(reviews.access.clone()),
             reviews: reviews.access.clone(),
         })
     }
@@ -93,30 +100,31 @@ impl Authorizer {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
             return Ok(());
         }
-        let decision = if wanted.len() <= MAX_CACHED_LEN {
-            self.cached(user, wanted).await
-        } else {
-            self.review(user, wanted).await.map_err(Arc::new)
-        };
-        match decision {
+        match self.decision(user, wanted).await {
             Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
-            Err(source) if matches!(*source, ReviewError::RateLimited) => {
-                self.reviews.refused.inc();
-                Err(AuthzError::TooManyReviews)
-            }
+            Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthzError::TooManyReviews),
             Err(source) => Err(AuthzError::ReviewFailed { source }),
         }
     }
 
-    /// The cached decision, or a new one.
-    async fn cached(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+    /// Ends the reviews in flight, for when there are no more requests.
+    pub async fn shutdown(&self) {
+        self.queue.shutdown().await;
+    }
+
+    /// The cached decision, or that of a review. Concurrent equal requests share one review.
+    async fn decision(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
         let key = key::of(user, wanted);
-        if let Some(decision) = self.decisions.get(&key).await {
+        let is_cached = wanted.len() <= MAX_CACHED_LEN;
+        if is_cached && let Some(decision) = self.decisions.get(&key).await {
             return Ok(decision);
         }
-        // Concurrent equal requests share one review.
-        self.decisions.try_get_with(key, self.review(user, wanted)).await
+        let by = (!user.is_anonymous()).then(|| user.name.clone());
+        let (denied, name) = (self.denied.clone(), by.clone());
+        let is_doubtful = move || name.is_none_or(|name| denied.contains_key(&name));
+        let review = self.review(user, wanted, is_cached.then_some(key));
+        self.queue.outcome(Wanted { key, by, is_doubtful, review }).await
     }
 
     fn is_open(&self, wanted: &Attributes) -> bool {
@@ -126,11 +134,27 @@ impl Authorizer {
         }
     }
 
-    async fn review(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, ReviewError> {
-        let _permit = if user.is_anonymous() { Some(self.unauthenticated.permit()?) } else { None };
+    /// Sends a review, and keeps its decision under `key`.
+    fn review(
+        &self,
+        user: &UserInfo,
+        wanted: &Attributes,
+        key: Option<Key>,
+    ) -> impl Future<Output = Result<Decision, ReviewError>> + Send + use<> {
         let review = SubjectAccessReview { spec: spec(user, wanted), ..SubjectAccessReview::default() };
-        let reviewed = review::create(&self.api, &review, &self.reviews).await?;
-        reviewed.status.map(Decision::from).ok_or(ReviewError::NoStatus)
+        let (api, counts, name) = (self.api.clone(), self.reviews.clone(), user.name.clone());
+        let (decisions, denied) = (self.decisions.clone(), self.denied.clone());
+        async move {
+            let reviewed = review::create(&api, &review, &counts).await?;
+            let decision = reviewed.status.map(Decision::from).ok_or(ReviewError::NoStatus)?;
+            if matches!(decision, Decision::Denied { .. }) {
+                denied.insert(name, ()).await;
+            }
+            if let Some(key) = key {
+                decisions.insert(key, decision.clone()).await;
+            }
+            Ok(decision)
+        }
     }
 }
 

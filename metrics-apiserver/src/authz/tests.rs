@@ -196,7 +196,7 @@ fn anonymous() -> UserInfo {
 }
 
 #[tokio::test]
-async fn reviews_for_anonymous_users_are_limited_and_do_not_delay_others() {
+async fn reviews_of_anonymous_users_are_limited_and_do_not_delay_others() {
     let api = Server::start(answer);
     let (authorizer, user) = (authorizer(&api), anonymous());
     let long = "m".repeat(MAX_CACHED_LEN);
@@ -212,9 +212,9 @@ async fn reviews_for_anonymous_users_are_limited_and_do_not_delay_others() {
         tokio::join!(futures_util::future::join_all(asked), authorizer.authorize(&somebody, &somewhere));
     assert!(known.is_ok(), "{known:?}");
     let denied = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::Denied { .. }))).count();
-    assert_eq!((denied, api.requests().len()), (32, 32 + 1));
+    assert_eq!((denied, api.requests().len()), (128, 128 + 1));
     let limited = outcomes.iter().filter(|one| matches!(one, Err(AuthzError::TooManyReviews))).count();
-    assert_eq!(limited, 150 - 32);
+    assert_eq!(limited, 150 - 128);
     // The limit applies no longer, and the refusal is not cached.
     assert_denied(&authorizer.authorize(&user, &page("/148")).await);
 }

@@ -21,8 +21,9 @@ use crate::limit::ConcurrencyLimiter;
 use crate::syntax::BaseUrl;
 use crate::telemetry;
 
-/// Calls at one server at once for one metric: a slow rule that is read in many namespaces leaves the rest to others.
-pub(super) const CALLS_PER_OWNER_MAX: usize = CALLS_MAX / 2;
+/// A call that takes longer than a read waits for it (`--read-deadline`, 1 s by default) serves no read that came
+/// before it ended. All owners of such calls together leave half of the permits to the others.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Longer parameters are sent as a form: proxies and logs cut URLs at 2 KiB and more.
 const URL_PARAMETERS_BYTES_MAX: usize = 1536;
@@ -220,7 +221,7 @@ impl Server {
         Ok(Self {
             breaker: Breaker::new(),
             url: Url::parse(url.as_str()).map_err(|_| SetupError::Url)?,
-            concurrency: ConcurrencyLimiter::new(CALLS_MAX, CALLS_PER_OWNER_MAX),
+            concurrency: ConcurrencyLimiter::fair_to_fast(CALLS_MAX, SLOW_AFTER),
             budget: budget.half(),
         })
     }

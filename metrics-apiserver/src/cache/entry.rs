@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::metrics::Size;
 use super::schedule::{Role, Schedule};
 use super::singleflight::{self, Leader, Outcome, Waiter};
 use super::subscriber::Subscribers;
-use super::{QueryError, Reading, Subscriber};
+use super::{Owner, QueryError, Reading, Subscriber};
+use crate::limit::ConcurrencyLimiter;
 use crate::rules::Query;
 
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// What a read finds; starts a query if it needs one.
-    pub(super) fn look(&mut self, read: &Read<'_>, slots: &Arc<Semaphore>) -> Lookup {
+    pub(super) fn look(&mut self, read: &Read<'_>, slots: &Arc<ConcurrencyLimiter<Owner>>) -> Lookup {
         // Zero always queries, even within one tick of the clock.
         let is_young = |last: &&Arc<Reading>| !read.max_age.is_zero() && age(last, read.now) <= read.max_age;
         if let Some(reading) = self.last.as_ref().filter(is_young) {
@@ -111,8 +111,8 @@ impl Entry {
         if let Some(error) = self.recent_failure(read) {
             return Lookup::Failed(error.clone());
         }
-        let Ok(slot) = Arc::clone(slots).try_acquire_owned() else { return Lookup::Refused };
-        let (leader, waiter) = singleflight::begin(slot, Arc::clone(&read.subscriber.counts));
+        let Some(slot) = slots.try_acquire(read.subscriber.sent_for) else { return Lookup::Refused };
+        let (leader, waiter) = singleflight::begin(slot, read.subscriber);
         self.start(read.now, waiter.clone());
         Lookup::Missed(leader, waiter)
     }
@@ -154,11 +154,12 @@ impl Entry {
         &mut self,
         now: Instant,
         spread: Duration,
-        slot: OwnedSemaphorePermit,
+        slots: &Arc<ConcurrencyLimiter<Owner>>,
     ) -> Option<Leader> {
         let next = self.next_miss(now, spread)?;
         let (subscriber, _) = self.strictest(now)?;
-        let (leader, waiter) = singleflight::begin(slot, Arc::clone(&subscriber.counts));
+        let slot = slots.try_acquire(subscriber.sent_for)?;
+        let (leader, waiter) = singleflight::begin(slot, subscriber);
         self.schedule.prefetched(next);
         self.start(now, waiter);
         Some(leader)

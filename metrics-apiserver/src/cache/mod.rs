@@ -183,7 +183,7 @@ impl Cache {
 
 async fn run(source: Arc<dyn QuerySource>, store: Arc<Store>, query: Query, leader: Leader) {
     let began = Instant::now();
-    let result = source.query(query.clone(), Owner::new(&leader.counts)).await;
+    let result = source.query(query.clone(), leader.owner).await;
     let span = Span::current();
     span.record("outcome", leader.counts.ended(&result, began.elapsed()));
     if let Err(error) = &result {

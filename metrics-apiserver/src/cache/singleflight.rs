@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::{QueryCounts, QueryError, ReadError, Reading};
+use super::{Owner, QueryCounts, QueryError, ReadError, Reading, Subscriber};
+use crate::limit::Permit;
 
 /// The result of a query, shared by all who waited.
 pub(super) type Outcome = Result<Arc<Reading>, QueryError>;
@@ -20,14 +21,17 @@ pub(super) struct Leader {
     outcome: watch::Sender<Option<Outcome>>,
     /// Where the query is counted.
     pub(super) counts: Arc<QueryCounts>,
+    /// What it is sent for.
+    pub(super) owner: Owner,
     /// Held while the query is in flight: bounds how many are.
-    _slot: OwnedSemaphorePermit,
+    _slot: Permit<Owner>,
 }
 
 /// Leader and first waiter of a new query.
-pub(super) fn begin(slot: OwnedSemaphorePermit, counts: Arc<QueryCounts>) -> (Leader, Waiter) {
+pub(super) fn begin(slot: Permit<Owner>, subscriber: &Subscriber) -> (Leader, Waiter) {
     let (outcome, waiter) = watch::channel(None);
-    (Leader { outcome, counts, _slot: slot }, Waiter(waiter))
+    let (counts, owner) = (Arc::clone(&subscriber.counts), subscriber.sent_for);
+    (Leader { outcome, counts, owner, _slot: slot }, Waiter(waiter))
 }
 
 impl Leader {

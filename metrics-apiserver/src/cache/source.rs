@@ -1,5 +1,6 @@
 //! The interface to a backend: the trait [`QuerySource`] and its result.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -17,18 +18,31 @@ const SAMPLE_BYTES: usize = size_of::<Sample>() + 2 * (16 + 16);
 pub trait QuerySource: Send + Sync + 'static {
     /// The backend's result for `query`; ends within the backend's own timeout.
     ///
-    /// `owner` is not part of the query: it lets the backend limit how much of it one metric uses.
+    /// `owner` is not part of the query: it lets the backend limit how much of it one metric of a namespace uses.
     fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>>;
 }
 
-/// The metric that a query is sent for, by the identity of something that it shares with no other metric.
+/// What a query is sent for: a metric, by the identity of something that it shares with no other metric, read in a
+/// namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Owner(usize);
+pub struct Owner {
+    metric: usize,
+    /// A hash: two namespaces with the same one would only share what each could have.
+    namespace: u64,
+}
 
 impl Owner {
     /// The metric that this is part of, such as its counts.
     pub fn new<T>(part: &Arc<T>) -> Self {
-        Self(Arc::as_ptr(part).addr())
+        Self { metric: Arc::as_ptr(part).addr(), namespace: 0 }
+    }
+
+    /// The same metric in one namespace.
+    #[must_use]
+    pub fn in_namespace(self, namespace: &str) -> Self {
+        let mut hasher = DefaultHasher::new();
+        namespace.hash(&mut hasher);
+        Self { namespace: hasher.finish(), ..self }
     }
 }
 

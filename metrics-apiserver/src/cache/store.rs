@@ -11,13 +11,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Lookup, Read};
 use super::metrics::{CacheStats, Size};
 use super::singleflight::{Leader, Outcome};
-use super::{Reading, Subscriber};
+use super::{Owner, Reading, Subscriber};
+use crate::limit::ConcurrencyLimiter;
 use crate::rules::{BackendName, Query};
 
 /// Locks: more than the threads that read at once on a large node, few enough that an even share of the queries
@@ -74,7 +75,8 @@ pub(super) struct Store {
     /// Queries in one shard at most.
     capacity: usize,
     bytes_max: u32,
-    slots: Arc<Semaphore>,
+    /// Handed round among the metrics of namespaces: one reader with ever new selectors leaves half of them.
+    slots: Arc<ConcurrencyLimiter<Owner>>,
     /// Slots that prefetches leave to reads.
     reserve: usize,
     pub(super) stats: CacheStats,
@@ -97,13 +99,12 @@ impl Store {
     }
 
     fn with_shards(limits: Limits, shards: usize) -> Self {
-        let slots = limits.in_flight.min(Semaphore::MAX_PERMITS);
         Self {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             capacity: limits.queries.div_ceil(shards).max(1),
             bytes_max: u32::try_from(limits.bytes).unwrap_or(u32::MAX),
-            slots: Arc::new(Semaphore::new(slots)),
-            reserve: slots / 2,
+            slots: ConcurrencyLimiter::fair(limits.in_flight),
+            reserve: limits.in_flight / 2,
             stats: CacheStats::default(),
             hasher: RandomState::new(),
             earlier: Notify::new(),
@@ -188,8 +189,10 @@ impl Store {
                     continue;
                 }
                 let is_due = entry.prefetch_at(now, self.spread()).is_some_and(|at| at <= now);
-                let slot = if is_due { self.spare_slot() } else { None };
-                if let Some(leader) = slot.and_then(|slot| entry.prefetch(now, self.spread(), slot)) {
+                if is_due
+                    && self.slots.free() > self.reserve
+                    && let Some(leader) = entry.prefetch(now, self.spread(), &self.slots)
+                {
                     prefetches.push((query.clone(), leader));
                 }
                 looked_at.push(query);
@@ -300,13 +303,6 @@ impl Store {
         let Some((least, _)) = least.last() else { return };
         let evicted = self.remove_all(|_, entry| entry.in_flight().is_none() && cost(entry) >= least);
         self.stats.evictions.inc_by(evicted);
-    }
-
-    fn spare_slot(&self) -> Option<OwnedSemaphorePermit> {
-        if self.slots.available_permits() <= self.reserve {
-            return None;
-        }
-        Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
     /// The time over which the prefetches of all queries are spread.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::QueryCounts;
+use super::{Owner, QueryCounts};
 
 /// Subscribers kept of one query. Few rules have the same query.
 const SUBSCRIBERS_MAX: usize = 4;
@@ -15,13 +15,21 @@ const SUBSCRIBERS_MAX: usize = 4;
 pub struct Subscriber {
     /// Where its queries are counted.
     pub(super) counts: Arc<QueryCounts>,
+    /// What its queries are sent for.
+    pub(super) sent_for: Owner,
     owner: Weak<()>,
 }
 
 impl Subscriber {
     /// A subscriber that exists as long as `owner` does.
     pub fn new(owner: &Arc<()>, counts: Arc<QueryCounts>) -> Self {
-        Self { counts, owner: Arc::downgrade(owner) }
+        Self { sent_for: Owner::new(&counts), counts, owner: Arc::downgrade(owner) }
+    }
+
+    /// The same rule, read in one namespace.
+    #[must_use]
+    pub fn in_namespace(self, namespace: &str) -> Self {
+        Self { sent_for: self.sent_for.in_namespace(namespace), ..self }
     }
 
     /// Whether it will not read again: a reload removed or changed its rule.

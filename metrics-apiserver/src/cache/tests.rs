@@ -207,6 +207,23 @@ async fn queries_in_flight_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_metric_that_is_read_with_ever_new_selectors_in_one_namespace_leaves_slots_to_others() {
+    let limits = Limits { in_flight: 4, ..Limits::default() };
+    let fixture = Fixture::with_limits(&[Play::Answer(SECOND / 2)], limits);
+    let (owner, counts) = (Arc::new(()), Arc::<QueryCounts>::default());
+    let read = |namespace: &str, promql: &str| {
+        let subscriber = Subscriber::new(&owner, Arc::clone(&counts)).in_namespace(namespace);
+        let (cache, query) = (Arc::clone(&fixture.cache), query(promql));
+        async move {
+            let deadline = Instant::now() + SECOND;
+            cache.reading(&query, MAX_AGE, &subscriber, deadline).await.map(drop)
+        }
+    };
+    let reads = [read("a", "1"), read("a", "2"), read("a", "3"), read("b", "4")];
+    assert_eq!(join_all(reads).await, [Ok(()), Ok(()), Err(ReadError::Busy), Ok(())]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_queries_in_flight() {
     let fixture = Fixture::new(&[Play::Answer(3600 * SECOND)]);
     assert_eq!(fixture.read(MAX_AGE).await, Err(ReadError::DeadlinePassed));

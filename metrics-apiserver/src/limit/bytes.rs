@@ -46,13 +46,19 @@ impl ByteBudget {
         Self { levels, waiters: Semaphore::new(self.waiters_max), waiters_max: self.waiters_max }
     }
 
+    /// Takes `bytes`, if they are free.
+    pub(crate) fn try_acquire(&self, bytes: usize) -> Option<BytePermit> {
+        let take = |level: &Level| Arc::clone(&level.free).try_acquire_many_owned(level.part(bytes)).ok();
+        Some(BytePermit { _levels: self.levels.iter().map(take).collect::<Option<_>>()? })
+    }
+
     /// Takes `bytes`, waiting for them until `deadline`. Cancel-safe.
     pub(crate) async fn acquire(&self, bytes: usize, deadline: Instant) -> Result<BytePermit, OutOfBudget> {
         let _waiter = self.waiters.try_acquire().map_err(|_| OutOfBudget)?;
         let mut permits = Vec::with_capacity(self.levels.len());
         for level in &self.levels {
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(level.bytes);
-            let acquired = timeout_at(deadline, Arc::clone(&level.free).acquire_many_owned(bytes)).await;
+            let acquired = Arc::clone(&level.free).acquire_many_owned(level.part(bytes));
+            let acquired = timeout_at(deadline, acquired).await;
             // No semaphore is ever closed.
             permits.extend(acquired.map_err(|_| OutOfBudget)?);
         }
@@ -63,6 +69,11 @@ impl ByteBudget {
 impl Level {
     fn new(bytes: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(bytes as usize)), bytes }
+    }
+
+    /// What a request for so many bytes takes: all there are, if it asks for more.
+    fn part(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes).unwrap_or(u32::MAX).min(self.bytes)
     }
 }
 
@@ -88,7 +99,9 @@ mod tests {
         assert!(five.is_some() && permit(&budget, 4).is_none());
         assert!(permit(&budget, 3).is_some(), "given back at once");
         drop(five);
+        assert!(budget.try_acquire(9).is_some() && budget.try_acquire(8).is_some());
         let all = permit(&budget, usize::MAX);
+        assert!(budget.try_acquire(1).is_none());
         assert!(all.is_some() && permit(&budget, 1).is_none());
         drop(all);
         assert!(permit(&budget, 8).is_some());
@@ -102,6 +115,7 @@ mod tests {
         assert!(permit(&one, 1).is_none());
         let of_other = permit(&other, 3).unwrap();
         assert!(permit(&budget, 2).is_none(), "both took from the whole");
+        assert!(one.try_acquire(1).is_none() && budget.try_acquire(1).is_some());
         drop(of_other);
         assert!(permit(&budget, 4).is_some());
     }

@@ -1,6 +1,6 @@
 //! Limits on what is used at once and per second: concurrency, rate and memory.
 //!
-//! - [`ConcurrencyLimiter`]: at most N at once, and fewer of each key;
+//! - [`ConcurrencyLimiter`]: at most N at once, handed round among keys;
 //! - [`TokenBucket`]: at most N per second, with a burst;
 //! - [`ByteBudget`]: at most N bytes in use at once;
 //! - [`backoff`]: ever longer pauses between retries.

@@ -49,6 +49,15 @@ impl TokenBucket {
             ready_at
         })
     }
+
+    /// Takes a token even if there is none yet, and returns when there is one.
+    pub(crate) fn reserve(&self) -> Instant {
+        let now = Instant::now();
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = full_at.checked_sub(self.interval * (self.burst - 1)).map_or(now, |at| at.max(now));
+        *full_at = (*full_at).max(now) + self.interval;
+        at
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +76,15 @@ mod tests {
         assert_eq!(taken(&bucket), 0);
         tokio::time::advance(Duration::from_millis(996)).await;
         assert_eq!(taken(&bucket), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_reserved_for_when_it_comes() {
+        let bucket = TokenBucket::new(Duration::from_millis(10), 3);
+        let now = Instant::now();
+        let reserved: Vec<_> = (0..5).map(|_| (bucket.reserve() - now).as_millis()).collect();
+        assert_eq!(reserved, [0, 0, 0, 10, 20]);
+        assert!(!bucket.try_take());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Connections: accepting them up to a limit, the TLS handshake, requests one after the other by hyper, and the close.
+//! Connections: accepting them, the TLS handshake, requests one after the other by hyper, and the close.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,49 +16,58 @@ use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::connections::{Connections, Peer, Place};
 use super::listen::canonical;
 use super::observe;
 use super::reply::{self, Response};
 use super::shared::Shared;
 use super::stream::{TimedOut, TimedStream};
 use crate::api::{Error, LimitError, RequestError, Status};
+use crate::limit::{ConcurrencyLimiter, TokenBucket};
 use crate::tls::HandshakeFailures;
 
-/// Each kube-apiserver keeps a few; the rest is for probes, scrapers and bursts. Each costs some 25 KB, and
-/// [`HEAD_BYTES_MAX`] more while a head comes in: all of them must fit into the manifests' memory limit.
-const CONNECTIONS_MAX: usize = 1024;
 /// The request line and the headers: enough for 250 groups with names of 170 characters, one header line each. hyper's
 /// buffer grows from 8 over 24 to 48 KiB, so it takes no more than this.
 pub(super) const HEAD_BYTES_MAX: usize = 48 << 10;
 /// Header lines: enough for a user of 500 groups. hyper allocates 64 bytes for each that is allowed, at every request.
 pub(super) const HEADERS_MAX: usize = 512;
+/// Heads above [`LARGE_HEAD_BYTES`](super::stream::LARGE_HEAD_BYTES) at once, but for the front proxy's: each takes up
+/// to 72 KiB while hyper's buffer grows.
+const LARGE_HEADS_MAX: usize = 64;
 /// kube-apiserver gives a handshake 10 s; ours takes milliseconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// For the close: the last bytes, and the client's own close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// After `accept` failed for a reason other than the connection: no file descriptors or memory are left.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// After `accept` failed for a reason other than the connection: no file descriptors or memory are left. Another
+/// connection is closed for the new one, if one can be.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// One log line about that in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all connections are served with.
 pub(super) struct Acceptor {
     tls: TlsAcceptor,
     handshake_failures: HandshakeFailures,
     shared: Shared,
+    /// Heads that have more than a few kilobytes, of connections that are not of the front proxy.
+    large_heads: Arc<ConcurrencyLimiter>,
     http: http1::Builder,
 }
 
 impl Acceptor {
     pub(super) fn new(tls: ServerConfig, handshake_failures: HandshakeFailures, shared: Shared) -> Self {
-        Self { tls: Arc::new(tls).into(), handshake_failures, shared, http: http() }
+        let large_heads = ConcurrencyLimiter::new(LARGE_HEADS_MAX);
+        Self { tls: Arc::new(tls).into(), handshake_failures, shared, large_heads, http: http() }
     }
 
-    /// Serves until `shutdown` resolves, then closes the listener and gives requests in flight `drain` to end.
+    /// Serves until `shutdown` resolves, then closes the listener and gives requests in flight `drain` to end. Reviews
+    /// end with them.
     pub(super) async fn serve(
         self,
         listener: TcpListener,
@@ -66,7 +75,7 @@ impl Acceptor {
         drain: Duration,
     ) {
         let acceptor = Arc::new(self);
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let (table, log) = (Connections::new(), TokenBucket::new(LOG_INTERVAL, 1));
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -75,8 +84,11 @@ impl Acceptor {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next() => report(ended),
-                (stream, peer, permit) = accept(&listener, &permits) => {
-                    connections.spawn(Arc::clone(&acceptor).connection(stream, peer, stopping.clone(), permit));
+                (stream, peer) = accept(&listener, &table, &log) => {
+                    // Without a place every other connection is busy, and this one is closed.
+                    if let Some(place) = table.admit(peer.ip()) {
+                        connections.spawn(Arc::clone(&acceptor).connection(stream, peer, stopping.clone(), place));
+                    }
                 }
             }
         }
@@ -94,32 +106,55 @@ impl Acceptor {
             );
             connections.shutdown().await;
         }
+        acceptor.shared.parts.authenticator.shutdown().await;
+        acceptor.shared.parts.authorizer.shutdown().await;
     }
 
-    /// A connection from its handshake to its end.
+    /// A connection from its handshake to its end, or until another takes its place.
     async fn connection(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        address: SocketAddr,
         mut stopping: watch::Receiver<bool>,
-        _permit: OwnedSemaphorePermit,
+        place: Place,
     ) {
         // An answer of several writes must not wait for acknowledgements. If this fails, the connection is only slower.
         let _ = stream.set_nodelay(true);
+        let mut peer = Peer { certificates: Vec::new(), place };
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
-            stream = timeout(HANDSHAKE_TIMEOUT, self.tls.accept(stream)) => stream,
+            () = peer.place.closed() => return,
+            stream = timeout(HANDSHAKE_TIMEOUT, self.handshake(stream, &peer.place)) => stream,
         };
         let stream = match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => stream,
-            Err(error) => return self.handshake_failures.record(canonical(peer), &error),
+            Err(error) => return self.handshake_failures.record(canonical(address), &error),
         };
         let (_, session) = stream.get_ref();
         // The handshake proves only that the client holds the key. Each request has the certificates verified, since
         // the CA bundles may change.
-        let certificates = session.peer_certificates().unwrap_or_default().to_vec();
-        let answer = |request| observe::serve(&self.shared, &certificates, request);
-        let (stream, refusal) = serve_requests(&self.http, stream, answer, &mut stopping).await;
+        peer.certificates = session.peer_certificates().unwrap_or_default().to_vec();
+        if self.shared.parts.authenticator.is_front_proxy(&peer.certificates).await {
+            peer.place.is_of_front_proxy();
+        }
+        tokio::select! {
+            () = peer.place.closed() => {}
+            () = self.requests(stream, &peer, stopping) => {}
+        }
+    }
+
+    /// The handshake. Nothing is allocated for it before the client has sent something.
+    async fn handshake(&self, stream: TcpStream, place: &Place) -> io::Result<TlsStream<TcpStream>> {
+        stream.readable().await?;
+        place.has_spoken();
+        self.tls.accept(stream).await
+    }
+
+    /// The requests of a connection, and its close.
+    async fn requests(&self, stream: TlsStream<TcpStream>, peer: &Peer, mut stopping: watch::Receiver<bool>) {
+        let answer = |request| observe::serve(&self.shared, peer, request);
+        let large_heads = (!peer.place.has_front_proxy()).then(|| Arc::clone(&self.large_heads));
+        let (stream, refusal) = serve_requests(&self.http, stream, large_heads, answer, &mut stopping).await;
         if let Some(status) = &refusal {
             self.shared.metrics.refused(status.code());
         }
@@ -137,6 +172,7 @@ impl Acceptor {
 async fn serve_requests<S, F>(
     http: &http1::Builder,
     stream: S,
+    large_heads: Option<Arc<ConcurrencyLimiter>>,
     answer: impl Fn(Request<Incoming>) -> F,
     stopping: &mut watch::Receiver<bool>,
 ) -> (TimedStream<S>, Option<Status>)
@@ -145,7 +181,7 @@ where
     F: Future<Output = Result<Response, Infallible>>,
 {
     let requested = Arc::<AtomicBool>::default();
-    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(&requested)));
+    let stream = TokioIo::new(TimedStream::new(stream, Arc::clone(&requested), large_heads));
     let service = service_fn(|request| {
         requested.store(true, Ordering::Relaxed);
         answer(request)
@@ -161,7 +197,11 @@ where
     };
     let http1::Parts { io, read_buf, .. } = http.into_parts();
     let stream = io.into_inner();
-    let refusal = refusal(ended, stream.timed_out(), !read_buf.is_empty());
+    let refusal = if stream.is_refused() {
+        Some(Status::from(&Error::from(LimitError::TooManyInFlight)))
+    } else {
+        refusal(ended, stream.timed_out(), !read_buf.is_empty())
+    };
     (stream, refusal)
 }
 
@@ -175,19 +215,17 @@ fn http() -> http1::Builder {
     http
 }
 
-/// The next connection, once the limit allows one more.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+/// The next connection.
+async fn accept(listener: &TcpListener, table: &Connections, log: &TokenBucket) -> (TcpStream, SocketAddr) {
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(permits).acquire_owned().await else { continue };
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
+            Ok(accepted) => return accepted,
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                let has_closed_another = table.make_room();
+                if log.try_take() {
+                    tracing::warn!(%error, has_closed_another, "cannot accept connections");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

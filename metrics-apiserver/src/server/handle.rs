@@ -1,4 +1,4 @@
-//! A request within its deadline: authentication, the limit on requests in flight, authorization, and then what its
+//! A request within its deadline: authentication, authorization, the limit on requests in flight, and then what its
 //! URL asks for. Every request is checked, since one connection carries requests of many users.
 
 use hyper::{HeaderMap, Method, header};
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
 
+use super::connections::Peer;
 use super::reply::{self, Response};
 use super::routes::{Request, Route};
 use super::shared::Shared;
@@ -14,31 +15,37 @@ use crate::api::{self, Error, LimitError, Offer, RequestError, pretty};
 use crate::authn::{Credentials, UserInfo};
 use crate::authz::attributes_of;
 
-/// Answers a request. Errors in the URL are reported after authorization. `is_known` is whether the client
-/// authenticated: it then keeps its connection whatever the answer is.
+/// An answer may grow by this fraction while it waits for memory: numbers change their length.
+const GROWTH: usize = 8;
+
+/// Answers a request. Errors in the URL are reported after authorization. `stays` is whether the connection does: that
+/// of an authenticated client, whatever the answer is, if there is a place for it.
 pub(super) async fn handle(
     shared: &Shared,
-    peer_certificates: &[CertificateDer<'static>],
+    peer: &Peer,
     request: &Request<'_>,
-    is_known: &mut bool,
+    stays: &mut bool,
 ) -> Result<Response, Error> {
     let Request { raw, target } = request;
     if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
     let handled = timeout(shared.limits.deadline(target.timeout()), async {
-        let user = authenticate(shared, peer_certificates, &raw.headers).await?;
-        *is_known = user.is_some();
+        let user = authenticate(shared, &peer.certificates, &raw.headers).await?;
+        *stays = user.as_ref().is_some_and(|user| peer.place.is_of_user(&user.name));
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let _permit = if target.is_probe() { None } else { shared.limits.admit(&user)? };
         let query = raw.uri.query().unwrap_or_default();
         let wanted = attributes_of(raw.method.as_str(), raw.uri.path(), query);
         let authorized = shared.parts.authorizer.authorize(&user, &wanted).await;
-        authorized.map_err(|source| Error::Authz { source, user: user.name, wanted: Box::new(wanted) })?;
+        if let Err(source) = authorized {
+            return Err(Error::Authz { source, user: user.name, wanted: Box::new(wanted) });
+        }
+        // Only now: a request that is refused takes no permit from one that is allowed.
+        let _permit = if target.is_probe() { None } else { shared.limits.admit(&user)? };
         if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        serve(shared, request).await
+        serve(shared, request, &user).await
     });
     handled.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
 }
@@ -54,24 +61,43 @@ async fn authenticate(
     Ok(shared.parts.authenticator.authenticate(&credentials).await?)
 }
 
-async fn serve(shared: &Shared, request: &Request<'_>) -> Result<Response, Error> {
+async fn serve(shared: &Shared, request: &Request<'_>, user: &UserInfo) -> Result<Response, Error> {
     let readiness = &shared.parts.readiness;
     match request.target.route.as_ref().map_err(Clone::clone)? {
-        Route::Read(wanted) => read(shared, request, wanted).await,
+        Route::Read(wanted) => read(shared, request, wanted, &user.name).await,
         Route::Document(document) => documents::serve(document, request),
         Route::Probe(endpoint, None) => Ok(health::all(readiness, *endpoint, request)),
         Route::Probe(endpoint, Some(check)) => health::one(readiness, *endpoint, check),
-        Route::Metrics => Ok(metrics::scrape(&shared.parts.registry, &shared.large).await),
+        Route::Metrics => Ok(metrics::scrape(&shared.parts.registry, &shared.large, &user.name).await),
     }
 }
 
-async fn read(shared: &Shared, request: &Request<'_>, wanted: &api::Request) -> Result<Response, Error> {
+async fn read(
+    shared: &Shared,
+    request: &Request<'_>,
+    wanted: &api::Request,
+    user: &str,
+) -> Result<Response, Error> {
     let media = request.media(Offer::Values)?;
     let deadline = Instant::now() + shared.limits.read_deadline(request.target.timeout());
-    let response = wanted.answer(&shared.parts.answers, deadline).await?;
     // An indented body is made from one that is not.
     let copies = if request.is_pretty() { 2 } else { 1 };
-    let permit = shared.large.acquire(copies * response.bytes(media), deadline).await?;
+    let mut response = wanted.answer(&shared.parts.answers, deadline).await?;
+    let bytes = copies * response.bytes(media);
+    let free = shared.large.try_acquire(user, bytes);
+    let permit = if let Some(permit) = free {
+        permit
+    } else {
+        // While it waits, it holds none of the values, which the cache may have dropped already.
+        drop(response);
+        let bytes = bytes + bytes / GROWTH;
+        let permit = shared.large.acquire(user, bytes, deadline).await?;
+        response = wanted.answer(&shared.parts.answers, deadline).await?;
+        if copies * response.bytes(media) > bytes {
+            return Err(LimitError::TooLarge.into());
+        }
+        permit
+    };
     let body = response.encode(media, Timestamp::now());
     let body = if request.is_pretty() { pretty(&body) } else { body };
     Ok(reply::json(large::hold(body, permit)))

@@ -1,5 +1,6 @@
-//! How many requests are answered at one time, and how long each may take.
+//! How many requests are answered at one time, of one user and of all, and how long each may take.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +15,17 @@ const MASTERS: &str = "system:masters";
 pub(super) struct Limits {
     request_timeout: Duration,
     read_deadline: Duration,
-    in_flight: Arc<ConcurrencyLimiter>,
+    /// By a hash of the user's name: two users with the same one would only share what each could have.
+    in_flight: Arc<ConcurrencyLimiter<u64>>,
+    hasher: RandomState,
 }
 
 impl Limits {
     /// `max_in_flight` 0 means no limit.
     pub(super) fn new(request_timeout: Duration, read_deadline: Duration, max_in_flight: usize) -> Self {
         let max = if max_in_flight == 0 { usize::MAX } else { max_in_flight };
-        Self { request_timeout, read_deadline, in_flight: ConcurrencyLimiter::new(max, max) }
+        let in_flight = ConcurrencyLimiter::fair(max);
+        Self { request_timeout, read_deadline, in_flight, hasher: RandomState::new() }
     }
 
     /// The deadline of a request: the client's own `timeout`, at most `--request-timeout`.
@@ -34,9 +38,10 @@ impl Limits {
         self.deadline(requested).min(self.read_deadline)
     }
 
-    /// A permit for a request of `user`, to be held until it is answered. If all are in use, masters need none.
-    pub(super) fn admit(&self, user: &UserInfo) -> Result<Option<Permit>, LimitError> {
-        let permit = self.in_flight.try_acquire(());
+    /// A permit for a request of `user`, to be held until it is answered; a user may have as many as are free. If all
+    /// are in use, masters need none.
+    pub(super) fn admit(&self, user: &UserInfo) -> Result<Option<Permit<u64>>, LimitError> {
+        let permit = self.in_flight.try_acquire(self.hasher.hash_one(&user.name));
         if permit.is_none() && !user.groups.iter().any(|group| group == MASTERS) {
             return Err(LimitError::TooManyInFlight);
         }
@@ -53,13 +58,27 @@ mod tests {
         let limits = Limits::new(Duration::from_secs(60), Duration::from_secs(1), 2);
         let user = UserInfo::default();
         let first = limits.admit(&user).ok();
-        let second = limits.admit(&user).ok();
+        let second = limits.admit(&UserInfo { name: "other".to_owned(), ..UserInfo::default() }).ok();
         assert!(first.is_some() && second.is_some());
         assert_eq!(limits.admit(&user).err(), Some(LimitError::TooManyInFlight));
         let master = UserInfo { groups: vec![MASTERS.to_owned()], ..UserInfo::default() };
         assert!(limits.admit(&master).is_ok());
         drop(first);
         assert!(limits.admit(&user).is_ok());
+    }
+
+    #[test]
+    fn one_user_leaves_permits_to_others() {
+        let limits = Limits::new(Duration::from_secs(60), Duration::from_secs(1), 400);
+        let permits = |name: &str| {
+            let user = UserInfo { name: name.to_owned(), ..UserInfo::default() };
+            std::iter::from_fn(|| limits.admit(&user).ok()).take(400).collect::<Vec<_>>()
+        };
+        let one = permits("one");
+        assert_eq!(one.len(), 200);
+        assert_eq!(permits("other").len(), 100, "and given back");
+        drop(one);
+        assert_eq!(permits("other").len(), 200);
     }
 
     #[test]

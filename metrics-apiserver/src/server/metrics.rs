@@ -97,8 +97,8 @@ pub(super) fn verb(method: &Method) -> &'static str {
 }
 
 /// Everything registered.
-pub(super) async fn scrape(registry: &Registry, large: &LargeAnswers) -> Response {
-    let permit = large.acquire_scrape().await;
+pub(super) async fn scrape(registry: &Registry, large: &LargeAnswers, user: &str) -> Response {
+    let permit = large.acquire_scrape(user).await;
     let mut body = String::new();
     match text::encode(&mut body, registry) {
         Ok(()) => reply::typed(StatusCode::OK, OPEN_METRICS, large::hold(body.into_bytes(), permit)),

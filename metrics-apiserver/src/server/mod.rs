@@ -1,14 +1,15 @@
 //! HTTP: the only room that names hyper.
 //!
-//! A connection is accepted and secured (`connection`), and read by hyper under time limits (`stream`). A request
-//! passes `observe` (id, span, log line, metrics) and `handle` (deadline, authentication, the limit on requests in
-//! flight, authorization), and then a handler. `routes` parses the raw path and decodes it once: two readings of one
-//! path would let a request bypass a check.
+//! A connection is accepted and secured (`connection`), has a place in the table of connections (`connections`), and
+//! is read by hyper under time limits (`stream`). A request passes `observe` (id, span, log line, metrics) and `handle`
+//! (deadline, authentication, authorization, the limit on requests in flight), and then a handler. `routes` parses the
+//! raw path and decodes it once: two readings of one path would let a request bypass a check.
 //!
 //! HTTP/1.1 only, so that connections spread over the replicas. Always TLS.
 
 mod body;
 mod connection;
+mod connections;
 mod documents;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

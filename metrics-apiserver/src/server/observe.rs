@@ -8,10 +8,10 @@ use futures_util::FutureExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
-use rustls::pki_types::CertificateDer;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+use super::connections::Peer;
 use super::handle::handle;
 use super::reply::{self, Response};
 use super::routes::Request;
@@ -26,7 +26,7 @@ const AUDIT_ID_CHARS_MAX: usize = 64;
 /// Answers one request, whatever it is. Its body is never read: after a request with one the connection closes.
 pub(super) async fn serve(
     shared: &Shared,
-    peer_certificates: &[CertificateDer<'static>],
+    peer: &Peer,
     request: hyper::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
@@ -39,18 +39,18 @@ pub(super) async fn serve(
     let request = Request::new(&raw, &documents);
     let resource = request.target.resource;
     let trace = trace::begin(&raw, resource, &audit_id);
-    let mut is_known = false;
-    let in_flight = shared.metrics.begin();
-    let handled = AssertUnwindSafe(handle(shared, peer_certificates, &request, &mut is_known)).catch_unwind();
+    let mut stays = false;
+    let in_progress = (shared.metrics.begin(), peer.place.busy());
+    let handled = AssertUnwindSafe(handle(shared, peer, &request, &mut stays)).catch_unwind();
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
-    drop(in_flight);
+    drop(in_progress);
     let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
     // While the listener is still open, clients make new connections to other replicas.
     let is_last = shared.parts.readiness.is_shutting_down();
     // An unauthenticated client keeps none of the limited number of connections.
-    if is_last || !is_known || has_body {
+    if is_last || !stays || has_body {
         reply::close(&mut response);
     }
     let (code, took) = (response.status().as_u16(), started.elapsed());

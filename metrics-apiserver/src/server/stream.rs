@@ -13,15 +13,21 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::limit::{ConcurrencyLimiter, Permit};
+
 /// For the head of a request: from its first byte, or from the start of the connection, to its end. kube-apiserver
 /// sends it in one go.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Heads up to this size fit into hyper's first buffer.
+pub(super) const LARGE_HEAD_BYTES: usize = 8 << 10;
 /// As in Go's servers. Longer than the 30 s between the aggregator's probes, so that these find the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// For any progress of an answer: a client that reads nothing for this long is considered gone.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// For the whole of an answer, from the first time that a write has to wait: a large one takes memory from others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a client has to read in each second, on average and after [`STALL_TIMEOUT`]: half a megabit.
+const BYTES_PER_SECOND_MIN: f64 = 65_536.0;
 
 /// A stream with its timers.
 pub(super) struct TimedStream<S> {
@@ -34,8 +40,17 @@ pub(super) struct TimedStream<S> {
     read_timer: Pin<Box<Sleep>>,
     /// Runs while the client reads nothing.
     write_timer: Option<Pin<Box<Sleep>>>,
-    /// When the client must have read the whole answer; set when a write has to wait.
-    write_deadline: Option<Instant>,
+    /// When a write of the answer had to wait for the first time, and the bytes written since.
+    waited: Option<(Instant, usize)>,
+    /// Whether the client has closed its side.
+    has_ended: bool,
+    /// Bytes of the head so far, and of what came with it.
+    head_bytes: usize,
+    /// Limits large heads.
+    large_heads: Option<Arc<ConcurrencyLimiter>>,
+    /// Held from the time that a head is large until its request is answered.
+    large_head: Option<Permit>,
+    is_refused: bool,
     timed_out: Option<TimedOut>,
 }
 
@@ -70,16 +85,25 @@ pub(super) enum TimedOut {
 
 impl<S> TimedStream<S> {
     /// A stream at its beginning. `requested` is to be set whenever a request has been read from it.
-    pub(super) fn new(stream: S, requested: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        requested: Arc<AtomicBool>,
+        large_heads: Option<Arc<ConcurrencyLimiter>>,
+    ) -> Self {
         let read_deadline = Instant::now() + HEAD_TIMEOUT;
         Self {
             stream,
             requested,
-            phase: Phase::Head,
+            phase: Phase::Idle,
             read_deadline,
             read_timer: Box::pin(sleep_until(read_deadline)),
             write_timer: None,
-            write_deadline: None,
+            waited: None,
+            has_ended: false,
+            head_bytes: 0,
+            large_heads,
+            large_head: None,
+            is_refused: false,
             timed_out: None,
         }
     }
@@ -89,7 +113,12 @@ impl<S> TimedStream<S> {
         self.timed_out
     }
 
-    /// Whether the last answer has left and nothing more has come.
+    /// Whether a head was not read to its end because too many are large.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Whether the last answer, if there was one, has left and nothing more has come.
     pub(super) fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
     }
@@ -102,6 +131,19 @@ impl<S> TimedStream<S> {
     fn await_request(&mut self, phase: Phase, timeout: Duration) {
         self.phase = phase;
         self.read_deadline = Instant::now() + timeout;
+    }
+
+    /// Counts bytes of a head; an error if it becomes large and too many are.
+    fn count_head(&mut self, bytes: usize) -> io::Result<()> {
+        self.head_bytes += bytes;
+        if self.head_bytes > LARGE_HEAD_BYTES
+            && self.large_head.is_none()
+            && let Some(limiter) = &self.large_heads
+        {
+            self.large_head = limiter.try_acquire(());
+            self.is_refused = self.large_head.is_none();
+        }
+        if self.is_refused { Err(io::ErrorKind::OutOfMemory.into()) } else { Ok(()) }
     }
 
     fn notice_request(&mut self) {
@@ -127,15 +169,17 @@ impl<S> TimedStream<S> {
         }
     }
 
-    /// `written`, or an error once the client has read nothing for too long.
+    /// `written`, or an error once the client has read nothing for too long, or too little.
     fn in_time<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.write_timer = None;
             return written;
         }
         let now = Instant::now();
-        let deadline = *self.write_deadline.get_or_insert(now + ANSWER_TIMEOUT);
-        let until = deadline.min(now + STALL_TIMEOUT);
+        let (began, bytes) = *self.waited.get_or_insert((now, 0));
+        #[allow(clippy::cast_precision_loss, reason = "no answer has 2^52 bytes")]
+        let earned = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND_MIN);
+        let until = (now + STALL_TIMEOUT).min(began + ANSWER_TIMEOUT).min(began + STALL_TIMEOUT + earned);
         let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
         ready!(timer.as_mut().poll(cx));
         self.timed_out = Some(TimedOut::Write);
@@ -152,15 +196,43 @@ impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
         let this = &mut *self;
         this.notice_request();
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        let has_come = buffer.filled().len() > before;
+        let read = if this.has_ended {
+            Poll::Ready(Ok(()))
+        } else {
+            Pin::new(&mut this.stream).poll_read(cx, buffer)
+        };
+        let bytes = buffer.filled().len() - before;
+        let has_come = bytes > 0;
+        if has_come {
+            this.count_head(bytes)?;
+        }
         match &mut this.phase {
-            Phase::Answering { has_next, .. } => *has_next = has_come,
-            Phase::Idle if has_come => this.await_request(Phase::Head, HEAD_TIMEOUT),
+            Phase::Answering { has_next, .. } => {
+                *has_next = has_come;
+                if is_end(&read, has_come) {
+                    // The client has sent its last request and waits for the answer: hyper would give that up.
+                    this.has_ended = true;
+                    return Poll::Pending;
+                }
+            }
+            Phase::Idle if has_come => {
+                // A new connection has to send all of its first head by the deadline that it has.
+                this.read_deadline = this.read_deadline.min(Instant::now() + HEAD_TIMEOUT);
+                this.phase = Phase::Head;
+            }
             Phase::Idle | Phase::Head if read.is_pending() => return this.poll_read_deadline(cx),
             Phase::Idle | Phase::Head => {}
         }
         read
+    }
+}
+
+/// Whether the client has closed its side, with TLS' close notification or without.
+fn is_end(read: &Poll<io::Result<()>>, has_come: bool) -> bool {
+    match read {
+        Poll::Ready(Ok(())) => !has_come,
+        Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::UnexpectedEof,
+        Poll::Pending => false,
     }
 }
 
@@ -176,7 +248,10 @@ impl<S: AsyncWrite + Unpin> TimedStream<S> {
         self.notice_request();
         let Phase::Answering { is_written, .. } = &mut self.phase else { return Poll::Ready(Ok(length)) };
         let written = write(Pin::new(&mut self.stream), cx);
-        *is_written |= matches!(written, Poll::Ready(Ok(1..)));
+        if let Poll::Ready(Ok(count)) = &written {
+            *is_written |= *count > 0;
+            self.waited = self.waited.map(|(began, bytes)| (began, bytes + count));
+        }
         self.in_time(cx, written)
     }
 }
@@ -204,11 +279,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if let (Phase::Answering { is_written: true, has_next }, Poll::Ready(Ok(()))) = (self.phase, &flushed)
         {
-            self.write_deadline = None;
+            self.waited = None;
+            (self.head_bytes, self.large_head) = (0, None);
             if has_next {
                 self.await_request(Phase::Head, HEAD_TIMEOUT);
             } else {
                 self.await_request(Phase::Idle, KEEP_ALIVE);
+            }
+            if self.has_ended {
+                // hyper has yet to see it.
+                cx.waker().wake_by_ref();
             }
             // Registers the timer: hyper may not read again before it is woken. The deadline cannot have passed yet.
             let _ = self.poll_read_deadline(cx);

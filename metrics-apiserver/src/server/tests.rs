@@ -3,5 +3,6 @@
 mod app;
 mod contract;
 mod custom;
+mod fairness;
 mod hostile;
 mod stopping;

@@ -169,14 +169,14 @@ async fn unauthenticated(authenticator: &Authenticator, count: usize) -> Vec<Res
 }
 
 #[tokio::test]
-async fn unknown_tokens_above_the_concurrency_limit_are_refused_with_too_many_reviews() {
+async fn unknown_tokens_above_the_limit_are_refused_with_too_many_reviews() {
     let api = Server::start(answer);
     let authenticator = rig(&api, TEN_SECONDS);
     let outcomes = unauthenticated(&authenticator, 150).await;
     let refused = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::InvalidToken))).count();
-    assert_eq!((refused, api.requests().len()), (32, 32));
+    assert_eq!((refused, api.requests().len()), (128, 128));
     let limited = outcomes.iter().filter(|one| matches!(one, Err(AuthnError::TooManyReviews))).count();
-    assert_eq!(limited, 150 - 32);
+    assert_eq!(limited, 150 - 128);
     // The limit applies no longer, and the refusal is not cached.
     let again = ask(&authenticator, &[], &[("authorization", b"Bearer invented-149")]).await;
     assert!(matches!(again, Err(AuthnError::InvalidToken)), "{again:?}");
@@ -192,7 +192,7 @@ async fn a_known_token_is_reviewed_while_unknown_tokens_use_up_the_limit() {
         tokio::join!(unauthenticated(&authenticator, 150), ask(&authenticator, &[], &[JANE]));
     assert!(outcomes.iter().any(|one| matches!(one, Err(AuthnError::TooManyReviews))));
     assert_eq!(known.unwrap().name, "jane");
-    assert_eq!(api.requests().len(), 1 + 32 + 1);
+    assert_eq!(api.requests().len(), 1 + 128 + 1);
 }
 
 #[tokio::test]

@@ -42,6 +42,16 @@ impl Rig {
     }
 
     fn with(body: usize, buffer: usize, waits: bool) -> Self {
+        Self::limited(body, buffer, waits, None)
+    }
+
+    /// With a limit on large heads.
+    fn limited(
+        body: usize,
+        buffer: usize,
+        waits: bool,
+        large_heads: Option<Arc<ConcurrencyLimiter>>,
+    ) -> Self {
         let (client, server) = duplex(buffer);
         let (stop, mut stopping) = watch::channel(false);
         let (requests, answer) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Notify>::default());
@@ -61,7 +71,7 @@ impl Rig {
                     Ok(response)
                 }
             };
-            let (_, refusal) = serve_requests(&http(), server, answer, &mut stopping).await;
+            let (_, refusal) = serve_requests(&http(), server, large_heads, answer, &mut stopping).await;
             refusal.map(|status| status.code())
         });
         Self { client, served, requests, answer, stop }
@@ -281,12 +291,46 @@ async fn what_is_not_http_1_1_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_is_noticed_while_it_is_answered() {
+async fn only_so_many_large_heads_are_read_at_once() {
+    let limiter = ConcurrencyLimiter::new(1);
+    let rig = || Rig::limited(2, 1 << 20, false, Some(Arc::clone(&limiter)));
+    let large = format!("GET /1 HTTP/1.1\r\nLarge: {}\r\n", "x".repeat(20_000));
+    let (mut first, mut second) = (rig(), rig());
+    first.send(large.as_bytes()).await;
+    settle().await;
+    second.send(large.as_bytes()).await;
+    let (text, refusal, took) = second.end().await;
+    assert_eq!((&*text, refusal, took), ("", Some(429), Duration::ZERO));
+    rig().exchange(FIRST).await;
+    first.exchange(b"\r\n").await;
+    let mut third = rig();
+    third.exchange(format!("{large}\r\n").as_bytes()).await;
+    first.exchange(FIRST).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_closes_its_side_after_a_request_is_answered() {
+    for waits in [true, false] {
+        let mut rig = Rig::with(2, 1 << 20, waits);
+        rig.send(FIRST).await;
+        rig.client.shutdown().await.unwrap();
+        settle().await;
+        assert_eq!(rig.requests(), 1);
+        rig.answer.notify_one();
+        let (text, refusal, took) = rig.end().await;
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\naa"), "{text}");
+        assert_eq!((refusal, took), (None, Duration::ZERO), "the connection ends with the answer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_is_noticed_when_it_is_answered() {
     let mut rig = Rig::waiting();
     rig.send(FIRST).await;
     settle().await;
-    assert_eq!(rig.requests(), 1);
     drop(rig.client);
+    settle().await;
+    rig.answer.notify_one();
     assert_eq!(rig.served.await.unwrap(), None);
 }
 
@@ -301,21 +345,27 @@ async fn a_client_that_reads_nothing_of_its_answer_is_considered_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_slowly_has_a_limited_time_for_the_whole_answer() {
-    let mut rig = Rig::new(10_000, 1_000);
-    let began = Instant::now();
-    rig.send(FIRST).await;
-    let reading = async {
-        loop {
-            sleep(STALL / 2).await;
-            rig.client.read_u8().await.unwrap();
-        }
-    };
-    let ended = tokio::select! {
-        ended = &mut rig.served => ended.unwrap(),
-        () = reading => unreachable!("it never ends"),
-    };
-    assert_eq!(ended, None);
-    assert!(about(ANSWER, began.elapsed()), "{:?}", began.elapsed());
+    // 16 KiB/s are too little, 100 KiB/s are enough but take too long.
+    for (kibibytes, limit) in [(16, STALL * 13 / 10), (100, ANSWER)] {
+        let mut rig = Rig::new(10 << 20, 1_000);
+        let began = Instant::now();
+        rig.send(FIRST).await;
+        let mut bytes = vec![0; kibibytes << 10];
+        let reading = async {
+            loop {
+                sleep(Duration::from_secs(1)).await;
+                if rig.client.read_exact(&mut bytes).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let ended = tokio::select! {
+            ended = &mut rig.served => ended.unwrap(),
+            () = reading => unreachable!("it never ends"),
+        };
+        assert_eq!(ended, None);
+        assert!(about(limit, began.elapsed()), "{kibibytes}: {:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -202,20 +202,33 @@ impl App {
         roots: RootCertStore,
         as_front_proxy: bool,
     ) -> StreamOwned<ClientConnection, TcpStream> {
+        self.connect_by(&self.client(roots, as_front_proxy))
+    }
+
+    /// What many connections without a certificate can share.
+    pub(super) fn anonymous(&self) -> Arc<ClientConfig> {
+        self.client(self.ca.roots(), false)
+    }
+
+    fn client(&self, roots: RootCertStore, as_front_proxy: bool) -> Arc<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let config = if as_front_proxy {
+        Arc::new(if as_front_proxy {
             let key = self.front_proxy.private_key();
             builder.with_client_auth_cert(self.front_proxy.chain.clone(), key).unwrap()
         } else {
             builder.with_no_client_auth()
-        };
+        })
+    }
+
+    /// A connection of such a client.
+    pub(super) fn connect_by(&self, config: &Arc<ClientConfig>) -> StreamOwned<ClientConnection, TcpStream> {
         let name = ServerName::try_from("localhost").unwrap();
         let socket = TcpStream::connect(self.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), socket)
+        StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), socket)
     }
 
     /// Asks the server to end, as the first signal's delay has passed.

@@ -1,0 +1,239 @@
+//! Reviews in flight. Each is a task of its own, which all requests that need it share, and whose answer is kept: a
+//! client that gives up causes no second review and no new connection.
+//!
+//! In Go's delegated clients all reviews share one rate limit, so one client can delay everybody. Here they are handed
+//! round among users ([`ConcurrencyLimiter`]), and reviews for those in doubt, who are unknown or were denied something
+//! a moment ago, have a rate limit besides.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tracing::Instrument as _;
+
+use super::review::{DEADLINE, ReviewError};
+use super::reviews::ReviewCounts;
+use crate::limit::{ConcurrencyLimiter, Permit, TokenBucket};
+
+/// Reviews of one kind at once, and so connections to kube-apiserver: both kinds and the watch of the `ConfigMap` have
+/// fewer than twenty. An idle kube-apiserver takes a millisecond or two for one.
+pub(crate) const RUNNING_MAX: usize = 8;
+
+/// Reviews that run or wait. One user can have half of them: each occupies a connection.
+pub(crate) const PENDING_MAX: usize = 256;
+
+/// Reviews per second for those in doubt, and the burst. Both kinds together stay below 200 per second, the limit of
+/// every aggregated API server.
+const DOUBTFUL_PER_SECOND: u32 = 80;
+const DOUBTFUL_BURST: u32 = 100;
+
+const INTERVAL: Duration = Duration::from_micros(1_000_000 / DOUBTFUL_PER_SECOND as u64);
+
+/// What a review is about: equal reviews are sent once.
+type Key = [u8; 32];
+
+type Outcome<T> = Result<T, Arc<ReviewError>>;
+type Waiter<T> = watch::Receiver<Option<Outcome<T>>>;
+
+/// The reviews of one kind in flight; `K` says who causes a review, `T` is what it decides.
+#[derive(Debug)]
+pub(crate) struct ReviewQueue<K: Eq + Hash + Clone, T> {
+    pending: Arc<ConcurrencyLimiter<K>>,
+    running: Arc<ConcurrencyLimiter<K>>,
+    doubtful: TokenBucket,
+    in_flight: Mutex<InFlight<T>>,
+    counts: ReviewCounts,
+}
+
+#[derive(Debug)]
+struct InFlight<T> {
+    waiters: HashMap<Key, Waiter<T>>,
+    tasks: JoinSet<()>,
+}
+
+/// A review to be sent.
+pub(crate) struct Wanted<K, D, R> {
+    pub(crate) key: Key,
+    /// Who causes it.
+    pub(crate) by: K,
+    /// Whether it is for somebody in doubt; asked when it is about to be sent.
+    pub(crate) is_doubtful: D,
+    /// Sends the review and keeps its answer.
+    pub(crate) review: R,
+}
+
+impl<K, T> ReviewQueue<K, T>
+where
+    K: Debug + Eq + Hash + Clone + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new(counts: ReviewCounts) -> Arc<Self> {
+        Arc::new(Self {
+            pending: ConcurrencyLimiter::fair(PENDING_MAX),
+            running: ConcurrencyLimiter::fair(RUNNING_MAX),
+            doubtful: TokenBucket::new(INTERVAL, DOUBTFUL_BURST),
+            in_flight: Mutex::new(InFlight { waiters: HashMap::new(), tasks: JoinSet::new() }),
+            counts,
+        })
+    }
+
+    /// The outcome of a review: of the one in flight, or of a new one. [`ReviewError::TooMany`] if too many wait for
+    /// whoever causes it.
+    pub(crate) async fn outcome<D, R>(self: &Arc<Self>, wanted: Wanted<K, D, R>) -> Outcome<T>
+    where
+        D: FnOnce() -> bool + Send + 'static,
+        R: Future<Output = Result<T, ReviewError>> + Send + 'static,
+    {
+        let mut waiter = self.join(wanted)?;
+        let outcome = waiter.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+        outcome.unwrap_or_else(|| Err(Arc::new(ReviewError::Ended)))
+    }
+
+    /// Ends the reviews in flight, for when nobody waits for them any more.
+    pub(crate) async fn shutdown(&self) {
+        let mut tasks = std::mem::take(&mut self.in_flight().tasks);
+        tasks.shutdown().await;
+    }
+
+    fn join<D, R>(self: &Arc<Self>, wanted: Wanted<K, D, R>) -> Result<Waiter<T>, Arc<ReviewError>>
+    where
+        D: FnOnce() -> bool + Send + 'static,
+        R: Future<Output = Result<T, ReviewError>> + Send + 'static,
+    {
+        let mut in_flight = self.in_flight();
+        while let Some(ended) = in_flight.tasks.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a review task panicked; please report this");
+            }
+        }
+        // One that is over without having been removed has panicked.
+        if let Some(waiter) = in_flight.waiters.get(&wanted.key).filter(|waiter| waiter.has_changed().is_ok())
+        {
+            return Ok(waiter.clone());
+        }
+        let Some(pending) = self.pending.try_acquire(wanted.by.clone()) else {
+            self.counts.refused.inc();
+            return Err(Arc::new(ReviewError::TooMany));
+        };
+        let (sender, waiter) = watch::channel(None);
+        in_flight.waiters.insert(wanted.key, waiter.clone());
+        in_flight.tasks.spawn(Arc::clone(self).run(wanted, pending, sender).in_current_span());
+        Ok(waiter)
+    }
+
+    async fn run<D, R>(
+        self: Arc<Self>,
+        wanted: Wanted<K, D, R>,
+        pending: Permit<K>,
+        waiters: watch::Sender<Option<Outcome<T>>>,
+    ) where
+        D: FnOnce() -> bool,
+        R: Future<Output = Result<T, ReviewError>>,
+    {
+        let Wanted { key, by, is_doubtful, review } = wanted;
+        let complete = |outcome: Result<T, ReviewError>| {
+            self.in_flight().waiters.remove(&key);
+            waiters.send_replace(Some(outcome.map_err(Arc::new)));
+        };
+        let Ok(permit) = timeout(DEADLINE, self.running.acquire(by)).await else {
+            self.counts.failure.inc();
+            return complete(Err(ReviewError::TimedOut(DEADLINE)));
+        };
+        let due = is_doubtful().then(|| self.doubtful.reserve());
+        complete(review.await);
+        drop(pending);
+        // The rate limit delays no answer: it keeps the permit, so that the next review begins no earlier.
+        if let Some(due) = due {
+            sleep_until(due).await;
+        }
+        drop(permit);
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, InFlight<T>> {
+        // Nothing that is done under the lock panics half-way.
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::authn::Reviews;
+
+    type Queue = Arc<ReviewQueue<&'static str, u8>>;
+
+    fn queue() -> Queue {
+        ReviewQueue::new(Reviews::default().access)
+    }
+
+    /// Waits for a review of some milliseconds.
+    async fn ask(
+        queue: &Queue,
+        number: usize,
+        by: &'static str,
+        is_doubtful: bool,
+        millis: u64,
+    ) -> Outcome<u8> {
+        let mut key = Key::default();
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        let review = async move {
+            sleep(Duration::from_millis(millis)).await;
+            Ok(7)
+        };
+        queue.outcome(Wanted { key, by, is_doubtful: move || is_doubtful, review }).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_review_goes_on_when_its_client_gives_up_and_the_next_one_joins_it() {
+        let queue = queue();
+        let began = Instant::now();
+        let hasty = timeout(Duration::from_millis(1), ask(&queue, 1, "jane", false, 100)).await;
+        assert!(hasty.is_err());
+        assert!(matches!(ask(&queue, 1, "jane", false, 100_000).await, Ok(7)));
+        assert_eq!(began.elapsed(), Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_user_has_half_of_what_may_wait_and_the_next_free_permit_is_for_another() {
+        let queue = queue();
+        let mut many: Vec<_> =
+            (0..PENDING_MAX).map(|n| Box::pin(ask(&queue, n, "many", false, 1_000))).collect();
+        let refused = many.iter_mut().filter_map(FutureExt::now_or_never).count();
+        assert_eq!(refused, PENDING_MAX / 2);
+        let began = Instant::now();
+        assert!(ask(&queue, 9_999, "jane", false, 10).await.is_ok());
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(queue.counts.refused.get(), (PENDING_MAX / 2) as u64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_in_doubt_have_a_burst_and_then_so_many_reviews_per_second() {
+        let queue = queue();
+        let began = Instant::now();
+        for number in 0..(DOUBTFUL_BURST + 2 * DOUBTFUL_PER_SECOND) as usize {
+            assert!(ask(&queue, number, "mallory", true, 0).await.is_ok());
+        }
+        let took = began.elapsed();
+        assert!((1_900..2_100).contains(&took.as_millis()), "{took:?}");
+        let began = Instant::now();
+        assert!(ask(&queue, 9_999, "jane", false, 0).await.is_ok());
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn a_review_that_panics_is_an_error_and_the_next_one_is_sent() {
+        let queue = queue();
+        let panics = async { panic!("on purpose") };
+        let wanted = Wanted { key: [0; 32], by: "jane", is_doubtful: || false, review: panics };
+        assert!(matches!(*queue.outcome(wanted).await.unwrap_err(), ReviewError::Ended));
+        assert!(ask(&queue, 0, "jane", false, 0).await.is_ok());
+    }
+}
