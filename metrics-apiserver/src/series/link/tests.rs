@@ -1,6 +1,7 @@
 use super::*;
 use crate::metric::{Resources, Scope};
 use crate::rules::BackendName;
+use crate::rules::adapter::Template;
 use crate::testkit::{adapter_rule, adapter_rule_with, cluster, resource};
 
 /// Series by name, each with sets of label names.
@@ -150,6 +151,27 @@ fn a_rule_whose_series_are_not_known_has_no_metrics() {
     let series = found(&[("m", &[&[]])]);
     let of_y = |rule: &AdapterRule| (*rule.series_query == *"y").then_some(&series);
     assert_eq!(shown(&link(&rules, of_y, &cluster(), &Catalog::default())), ["m of m"]);
+}
+
+#[test]
+fn an_external_metric_of_one_name_and_no_namespace_needs_no_series() {
+    let rule = |series_query: &str, name: &str, query: &str| AdapterRule {
+        namespaced: false,
+        query: Template::parse(query).unwrap(),
+        ..adapter_rule_with(series_query, "", name, &[])
+    };
+    let by_series = "sum(<<.Series>>{<<.LabelMatchers>>})";
+    let shown = |rule| shown(&link(&external(vec![rule]), |_| None, &cluster(), &Catalog::default()));
+    assert_eq!(shown(rule("backlog{queue!=\"\"}", "depth", by_series)), ["depth of backlog"]);
+    assert_eq!(shown(rule("{__name__=\"backlog\",queue!=\"\"}", "depth", by_series)), ["depth of backlog"]);
+    assert_eq!(shown(rule("{__name__=~\"back.*\"}", "depth", "sum(backlog)")), ["depth of "]);
+    for other in [
+        rule("{__name__=~\"back.*\"}", "depth", by_series),
+        rule("backlog", "$0", by_series),
+        AdapterRule { namespaced: true, ..rule("backlog", "depth", by_series) },
+    ] {
+        assert_eq!(shown(other), [""; 0]);
+    }
 }
 
 #[test]
