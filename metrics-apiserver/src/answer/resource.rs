@@ -83,7 +83,9 @@ impl Answers {
         });
         match &request.name {
             Some(name) if objects.is_empty() => {
-                Err(AnswerError::NoObject { resource: request.resource(), name: name.to_string() })
+                // metrics-server's own words for the two.
+                let resource = if request.target == UsageTarget::Nodes { "node" } else { PODS };
+                Err(AnswerError::NoObject { resource, name: name.to_string() })
             }
             _ => Ok(objects),
         }
@@ -339,8 +341,10 @@ impl FoundObject {
     }
 }
 
-/// Neither usage can be negative.
+/// Neither usage can be negative: what a query makes of measurements that are not quite of one time, such as `1 - idle`,
+/// is zero then, as in prometheus-adapter.
 fn quantity(is_cpu: bool, sample: &Sample) -> Option<Quantity> {
     let format = if is_cpu { Format::Milli } else { Format::Binary };
-    Quantity::of(sample.value, format).ok().filter(|quantity| !quantity.is_negative())
+    let quantity = Quantity::of(sample.value, format).ok()?;
+    Some(if quantity.is_negative() { Quantity::new(0, format) } else { quantity })
 }
