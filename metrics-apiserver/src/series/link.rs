@@ -161,8 +161,11 @@ impl Linking<'_> {
             let is_full = self.linked.metrics.len() >= METRICS_MAX;
             match self.linked.metrics.entry(metric) {
                 Entry::Vacant(_) if is_full => self.note_full(place),
-                entry => {
-                    entry.insert_entry(Arc::clone(&rule));
+                Entry::Vacant(free) => {
+                    free.insert(Arc::clone(&rule));
+                }
+                Entry::Occupied(mut taken) => {
+                    taken.insert(Arc::clone(&rule));
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::catalog::{Discovered, FilePart};
-use crate::metric::{Labels, Resources, Selector};
+use crate::metric::{FieldSelector, Labels, Resources, Selector};
 use crate::objects::{Object, Objects, ObjectsError, Selection};
 use crate::rules::adapter::{Override, ResourceLabels, ResourceRule, ResourceRules, Template};
 
@@ -91,7 +91,7 @@ fn request(target: UsageTarget, name: Option<&str>) -> UsageRequest {
         target,
         name: name.map(Into::into),
         labels: Selector::default(),
-        fields: Default::default(),
+        fields: FieldSelector::default(),
     }
 }
 

@@ -108,7 +108,7 @@ fn names_that_cannot_be_written_are_left_out_with_one_warning_for_each_rule() {
 
 #[test]
 fn a_series_whose_name_promql_cannot_write_is_served_if_the_query_does_not_name_it() {
-    let query = crate::rules::adapter::Template::parse("sum(rate(y{<<.LabelMatchers>>}[5m]))").unwrap();
+    let query = Template::parse("sum(rate(y{<<.LabelMatchers>>}[5m]))").unwrap();
     let rule = AdapterRule { query, ..adapter_rule_with("x", "", "lag", POD) };
     assert_eq!(shown(&linked(&external(vec![rule]), &found(&[("a.b", &[&[]])]), &cluster())), ["lag of a.b"]);
 }
