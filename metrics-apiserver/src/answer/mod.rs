@@ -7,6 +7,7 @@ mod custom;
 mod error;
 mod explanation;
 mod external;
+mod grouping;
 mod metrics;
 mod outcome;
 mod read;
@@ -32,9 +33,9 @@ pub use error::{AnswerError, Cause};
 pub use explanation::{Answer, Explanation, GroupAnswer, Step, UsedReading};
 pub use usage::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, UsageRequest, UsageTarget, Used};
 
+use grouping::FixedGrouping;
 use metrics::ReadMetrics;
 use read::Read;
-use resource::FixedGrouping;
 use stats::ReadStats;
 
 /// Answers requests from the current catalog.
@@ -116,7 +117,9 @@ impl Answers {
         let Served { rule, stats, began } = served;
         let name = rule.name.as_str();
         // The cache sets `waited` if the read waits for a query.
-        let span = info_span!(target: "traces", "read", metric.name = name, k8s.namespace.name = namespace, waited = Empty);
+        let span = info_span!(
+            target: "traces", "read", metric.name = name, k8s.namespace.name = namespace, waited = Empty,
+        );
         let subscriber = Subscriber::new(&rule.owner, Arc::clone(&stats.queries)).in_namespace(namespace);
         let read = Read { cache: &self.cache, rule, subscriber: &subscriber, deadline };
         let explanation = async {

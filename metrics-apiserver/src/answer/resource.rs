@@ -4,7 +4,7 @@
 //! for. If a query fails the whole read fails, since a list that lacks objects would look complete.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -87,7 +87,9 @@ impl Answers {
         });
         match &request.name {
             Some(name) if objects.is_empty() => {
-                Err(AnswerError::NoObject { resource: request.resource(), name: name.to_string() })
+                // metrics-server's own words for the two.
+                let resource = if request.target == UsageTarget::Nodes { "node" } else { PODS };
+                Err(AnswerError::NoObject { resource, name: name.to_string() })
             }
             _ => Ok(objects),
         }
@@ -240,21 +242,6 @@ fn length(names: &[&str]) -> usize {
     names.iter().map(|name| name.len() + 1).sum()
 }
 
-/// The rules whose templates group by a fixed list of labels that lacks the namespace: they are queried once per
-/// namespace.
-#[derive(Debug, Default)]
-pub(super) struct FixedGrouping(Mutex<Weak<()>>);
-
-impl FixedGrouping {
-    fn is_of(&self, owner: &Arc<()>) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).ptr_eq(&Arc::downgrade(owner))
-    }
-
-    fn remember(&self, owner: &Arc<()>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(owner);
-    }
-}
-
 /// What metrics and messages call the metric.
 fn usage_metric(resource: &str) -> MetricName {
     let [pods, nodes] = USAGE;
@@ -343,8 +330,10 @@ impl FoundObject {
     }
 }
 
-/// Neither usage can be negative.
+/// Neither usage can be negative: what a query such as `1 - idle` makes of measurements that are not quite of one time
+/// is zero, as in prometheus-adapter.
 fn quantity(is_cpu: bool, sample: &Sample) -> Option<Quantity> {
     let format = if is_cpu { Format::Milli } else { Format::Binary };
-    Quantity::of(sample.value, format).ok().filter(|quantity| !quantity.is_negative())
+    let quantity = Quantity::of(sample.value, format).ok()?;
+    Some(if quantity.is_negative() { Quantity::new(0, format) } else { quantity })
 }

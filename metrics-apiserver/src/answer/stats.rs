@@ -36,7 +36,7 @@ pub(super) struct ReadStats {
     /// Objects without a usable value.
     left_out: Episode,
     /// Samples of other objects only.
-    strangers: Episode,
+    of_others: Episode,
     /// Requests that the rule makes no query for.
     unplanned: Episode,
     missing: Episode,
@@ -54,7 +54,7 @@ impl ReadStats {
             replaced: Episode::default(),
             partial: Episode::default(),
             left_out: Episode::default(),
-            strangers: Episode::default(),
+            of_others: Episode::default(),
             unplanned: Episode::default(),
             missing: Episode::default(),
             made: Instant::now(),
@@ -105,7 +105,7 @@ impl ReadStats {
             tracing::warn!(metric.name = metric, left_out, %error, "objects without a usable value are left out");
         }
         let samples = explanation.readings.iter().map(|used| used.reading.samples.len()).sum::<usize>();
-        if samples > 0 && no_data.len() == objects.len() && self.strangers.goes_on(self.now()) {
+        if samples > 0 && no_data.len() == objects.len() && self.of_others.goes_on(self.now()) {
             tracing::warn!(
                 metric.name = metric,
                 series = samples,

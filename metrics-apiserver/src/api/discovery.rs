@@ -1,8 +1,8 @@
 //! Discovery: the groups, versions and resources that exist.
 //!
 //! The aggregated document lists one pseudo-resource for all metrics of a group: thousands of names would bloat every
-//! client's discovery and change its entity tag with each new series. The legacy list of a group has the metrics' names,
-//! which people look for after they added a rule.
+//! client's discovery and change its entity tag with each new series. The legacy list of a group has the metrics'
+//! names, which people look for after they added a rule.
 
 use serde::Serialize;
 

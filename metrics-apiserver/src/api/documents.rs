@@ -90,14 +90,14 @@ impl Documents {
     /// Writes the documents of these groups, without metrics.
     #[cfg(any(test, fuzzing))]
     pub fn new(groups: &[&'static Group]) -> Self {
-        let described = groups.iter().map(|group| Described::without_metrics(group, true)).collect();
-        Self::write(described, 0)
+        let described = groups.iter().map(|group| Described::without_metrics(group, true));
+        Self::write(&described.collect::<Vec<_>>(), 0)
     }
 
     /// Writes the documents of the groups that `catalog` serves; the list of a group has at most `metrics_max` metrics.
     ///
-    /// A group that was served `before` keeps its own documents, though no list has it any more: an APIService that is
-    /// still registered for it would become unavailable, and with it the deletion of namespaces.
+    /// A group that was served `before` keeps its own documents, though no list has it any more: an `APIService` that
+    /// is still registered for it would become unavailable, and with it the deletion of namespaces.
     pub fn of(
         groups: &[&'static Group],
         catalog: &Catalog,
@@ -111,7 +111,7 @@ impl Documents {
             let described = Described::new(group, catalog, metrics_max);
             described.or_else(|| had(group).then(|| Described::without_metrics(group, false)))
         });
-        Self::write(described.collect(), catalog.generation())
+        Self::write(&described.collect::<Vec<_>>(), catalog.generation())
     }
 
     /// The generation of the catalog that they describe.
@@ -119,7 +119,7 @@ impl Documents {
         self.generation
     }
 
-    fn write(described: Vec<Described>, generation: u64) -> Self {
+    fn write(described: &[Described], generation: u64) -> Self {
         use DocumentKind::{Discovery, Openapi};
         let listed: Vec<_> = described
             .iter()
@@ -131,7 +131,7 @@ impl Documents {
         aggregated.content_type = discovery::AGGREGATED_CONTENT_TYPE;
         apis.aggregated = Some(Box::new(aggregated));
         let mut all = vec![apis];
-        for Described { group, metrics, is_complete, .. } in &described {
+        for Described { group, metrics, is_complete, .. } in described {
             all.push(Document::new(Discovery, format!("/apis/{}", group.name), &discovery::group(group)));
             for version in group.versions {
                 let path = format!("apis/{}", group.api_version(version));

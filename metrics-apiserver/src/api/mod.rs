@@ -21,8 +21,8 @@ mod resource;
 mod response;
 mod status;
 mod table;
+mod version;
 
-pub use custom::CustomVersion;
 pub use documents::{Document, DocumentKind, Documents};
 pub use error::{Error, LimitError};
 pub use group::{Group, ListedMetric, Metrics, Resource, Version};
@@ -30,10 +30,10 @@ pub use negotiate::{Media, Offer, negotiate};
 pub use parameters::Parameters;
 pub use pretty::pretty;
 pub use request::{Request, RequestError};
-pub use resource::UsageVersion;
 pub use response::Response;
 pub use status::{Reason, Status};
 pub use table::TableVersion;
+pub use version::{CustomVersion, UsageVersion};
 
 /// The API groups served, in the order in which discovery lists them.
 pub static GROUPS: &[&Group] = &[&external::GROUP, &custom::GROUP, &resource::GROUP];

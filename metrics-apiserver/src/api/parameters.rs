@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn known_parameters_are_read_and_others_ignored() {
         let parsed = Parameters::parse(
-            "limit=500&labelSelector=a%3Db%2Cc+in+(d)&metricLabelSelector=e&fieldSelector=f%3Dg&timeout=32s&pretty=1&x=%ff",
+            "limit=500&labelSelector=a%3Db%2Cc+in+(d)&metricLabelSelector=e&fieldSelector=f%3Dg&timeout=32s&pretty=1\
+             &x=%ff",
         );
         assert_eq!((&*parsed.label_selector, &*parsed.metric_label_selector), ("a=b,c in (d)", "e"));
         assert_eq!(parsed.field_selector, "f=g");

@@ -1,7 +1,6 @@
 //! What a read asks for, parsed once from path and query, and what can be wrong with a request.
 
-use super::custom::CustomVersion;
-use super::resource::UsageVersion;
+use super::version::{CustomVersion, UsageVersion};
 use crate::answer::{CustomRequest, UsageRequest};
 use crate::metric::{
     MetricName, Namespace, ParseFieldSelectorError, ParseNameError, ParseSelectorError, Selector,

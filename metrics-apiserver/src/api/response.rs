@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::custom::CustomVersion;
 use super::negotiate::Media;
 use super::request::Request;
-use super::resource::UsageVersion;
+use super::version::{CustomVersion, UsageVersion};
 use super::{custom, external, resource};
 use crate::answer::{Answer, AnswerError, Answers, CustomAnswer, CustomRequest, UsageAnswer};
 use crate::metric::Namespace;

@@ -457,6 +457,8 @@ fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
     let inner = match error {
         AnswerError::Unknown { .. }
         | AnswerError::Pending { .. }
+        | AnswerError::UnknownResource { .. }
+        | AnswerError::NotFound { .. }
         | AnswerError::NoResourceRules
         | AnswerError::NoObject { .. } => vec![],
         AnswerError::Plan { source: PlanError::Adapter(query), .. } => {
@@ -469,7 +471,6 @@ fn variants_in_answer(error: &AnswerError) -> Vec<&'static str> {
         },
         AnswerError::Value { source, .. } => vec![source.variant()],
         AnswerError::Objects(error) => vec![error.variant()],
-        AnswerError::UnknownResource { .. } | AnswerError::NotFound { .. } => vec![],
         AnswerError::Custom { error } | AnswerError::HoldOver { error, .. } => variants_in_answer(error),
     };
     [vec![error.variant()], inner].concat()

@@ -2,9 +2,9 @@
 //!
 //! Every query ends within the backend's timeout, including the wait for a permit; a list of series has a timeout of
 //! its own. Calls at once, bytes (decompressed), series and labels are limited. No proxy is used and no redirect is
-//! followed (it would carry the credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for the log and contains no URL.
-//! A call to a backend that is down fails at once, and one that another server of the backend can answer is answered
-//! by that (`failover`, `breaker`).
+//! followed (it would carry the credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for
+//! the log and contains no URL. A call to a backend that is down fails at once, and one that another server of the
+//! backend can answer is answered by that (`failover`, `breaker`).
 
 mod annotation_log;
 mod annotations;

@@ -120,10 +120,12 @@ impl Splitter {
     }
 
     fn pass(&mut self, take: Take<'_>) -> Result<(), RequestError> {
-        if !self.piece.is_empty() {
+        // Go writes an empty list as null.
+        let is_empty_list = self.piece == b"null" && self.lists.contains(&self.key.as_str());
+        if !self.piece.is_empty() && !is_empty_list {
             take(&self.key, &self.piece)?;
-            self.piece.clear();
         }
+        self.piece.clear();
         Ok(())
     }
 }
@@ -164,6 +166,7 @@ mod tests {
             assert_eq!(pieces, expected, "{chunk}");
         }
         assert_eq!(split(r#"{"items":[]}"#, 4).unwrap(), []);
+        assert_eq!(split(r#"{"items":null}"#, 4).unwrap(), []);
     }
 
     #[test]

@@ -35,8 +35,8 @@ impl BackendSet {
         Self { backends, cache, known: configured.into_iter().map(Known::configured).collect() }
     }
 
-    /// Adds and changes backends, and retires those that are gone; if one cannot be used, nothing changes. Returns those
-    /// that have other data now.
+    /// Adds and changes backends, and retires those that are gone; if one cannot be used, nothing changes. Returns
+    /// those that have other data now.
     pub(super) fn replace(
         &mut self,
         new: Vec<Configured>,

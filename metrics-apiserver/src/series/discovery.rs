@@ -136,7 +136,8 @@ impl Series {
         let mut resources = self.parts.objects.changes();
         let random = RandomState::new();
         let mut calls = FuturesUnordered::<BoxFuture<'static, Ended>>::new();
-        let (mut linked, mut is_stale, mut ended) = (None::<Instant>, false, 0_u64);
+        // Some metrics are known before any series is.
+        let (mut linked, mut is_stale, mut ended) = (None::<Instant>, true, 0_u64);
         loop {
             while calls.len() < CALLS_MAX
                 && let Some(call) = self.start()

@@ -43,11 +43,11 @@ pub(super) fn link<'f>(
         [("rules", Kind::Custom, &rules.custom), ("externalRules", Kind::External, &rules.external)]
     {
         for (number, rule) in rules.iter().enumerate() {
-            let Some(found) = found(rule) else { continue };
             let place = format!("{section}[{number}]");
-            match kind {
-                Kind::Custom => linking.add_custom(&place, rule, found),
-                Kind::External => linking.add_external(&place, rule, found),
+            match (kind, found(rule)) {
+                (Kind::Custom, Some(found)) => linking.add_custom(&place, rule, found),
+                (Kind::Custom, None) => {}
+                (Kind::External, found) => linking.add_external(&place, rule, found),
             }
         }
     }
@@ -68,7 +68,12 @@ struct Linking<'a> {
 }
 
 impl Linking<'_> {
-    fn add_external(&mut self, place: &str, rule: &Arc<AdapterRule>, found: &SeriesSummary) {
+    fn add_external(&mut self, place: &str, rule: &Arc<AdapterRule>, found: Option<&Arc<SeriesSummary>>) {
+        if let Some((series, name)) = known_without_series(rule) {
+            let metric = MetricId::external(&name);
+            self.insert(place, rule, &series, &name, vec![metric]);
+        }
+        let Some(found) = found else { return };
         for (series, name) in self.names(place, rule, found) {
             let metric = MetricId::external(&name);
             self.insert(place, rule, series, &name, vec![metric]);
@@ -156,8 +161,11 @@ impl Linking<'_> {
             let is_full = self.linked.metrics.len() >= METRICS_MAX;
             match self.linked.metrics.entry(metric) {
                 Entry::Vacant(_) if is_full => self.note_full(place),
-                entry => {
-                    entry.insert_entry(Arc::clone(&rule));
+                Entry::Vacant(free) => {
+                    free.insert(Arc::clone(&rule));
+                }
+                Entry::Occupied(mut taken) => {
+                    taken.insert(Arc::clone(&rule));
                 }
             }
         }
@@ -177,6 +185,31 @@ impl Linking<'_> {
             self.linked.warnings.insert(warning);
         }
     }
+}
+
+/// The one metric of an external rule that does not depend on series: its name is constant, it belongs to no namespace,
+/// and its query names no series or the only one that `seriesQuery` selects. It is served whether or not Prometheus has
+/// such series now: what data is missing is for the query to say.
+fn known_without_series(rule: &AdapterRule) -> Option<(Arc<str>, MetricName)> {
+    let name = MetricName::parse(rule.naming.constant()?).ok()?;
+    let series = only_series(&rule.series_query);
+    let is_known = match series {
+        Some(series) => rule.metric_name(series).is_some(),
+        None => !rule.query.uses("Series"),
+    };
+    (is_known && !rule.namespaced).then(|| (series.unwrap_or_default().into(), name))
+}
+
+/// The name of the series that a selector such as `name{a="b"}` or `{__name__="name"}` selects, if it is one name.
+fn only_series(selector: &str) -> Option<&str> {
+    let selector = selector.trim();
+    let (name, matchers) = selector.split_once('{').unwrap_or((selector, ""));
+    if is_promql_name(name.trim_end()) {
+        return Some(name.trim_end());
+    }
+    let equal = matchers.trim_start().strip_prefix("__name__")?.trim_start().strip_prefix('=')?;
+    let (name, _) = equal.trim_start().strip_prefix('"')?.split_once('"')?;
+    is_promql_name(name).then_some(name)
 }
 
 /// Whether PromQL can write the name of a series without quotes.

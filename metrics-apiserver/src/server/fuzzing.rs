@@ -154,7 +154,9 @@ fn path_of_usage(request: &UsageRequest) -> String {
     match &request.target {
         UsageTarget::Nodes => format!("nodes{name}"),
         UsageTarget::Pods(None) => "pods".to_owned(),
-        UsageTarget::Pods(Some(namespace)) => format!("namespaces/{}/pods{name}", escaped(namespace.as_str())),
+        UsageTarget::Pods(Some(namespace)) => {
+            format!("namespaces/{}/pods{name}", escaped(namespace.as_str()))
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub fn format_duration(duration: Duration) -> String {
     };
     match nanos {
         0 => "0s".to_owned(),
-        ..1_000 => format!("{nanos}ns"),
+        1..1_000 => format!("{nanos}ns"),
         1_000..1_000_000 => decimal(nanos, 1_000) + "µs",
         1_000_000..1_000_000_000 => decimal(nanos, 1_000_000) + "ms",
         _ => {

@@ -173,7 +173,8 @@ fn adapter_config(cluster: &Cluster) -> Result<PathBuf> {
 
 /// What prometheus-adapter's manifests name besides the configuration file.
 fn adapter_flags(prometheus: &Prometheus) -> Vec<String> {
-    vec![format!("--prometheus-url={}", prometheus.url()), "--metrics-relist-interval=2s".into(), "--metrics-max-age=1m".into()]
+    let url = format!("--prometheus-url={}", prometheus.url());
+    vec![url, "--metrics-relist-interval=2s".into(), "--metrics-max-age=1m".into()]
 }
 
 fn overlay(options: Options) -> PathBuf {

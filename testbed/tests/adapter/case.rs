@@ -163,6 +163,7 @@ fn answers_are_put_below_their_reads() {
     assert_eq!((case.reads[0].user.as_deref(), case.reads[0].answer.as_str()), (Some("viewer"), "200 old"));
     assert_eq!(case.reads[1].ours.as_deref(), Some("500"));
     let new = case.with_answers(&["200 new".into(), "404".into()]);
-    let expected = "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 new\n> /y\n< 404\ndiffers: nan\n<< 500\n";
+    let expected = "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 new\n\
+                    > /y\n< 404\ndiffers: nan\n<< 500\n";
     assert_eq!(new, expected);
 }

@@ -56,7 +56,8 @@ pub(crate) const KNOWN: &[Difference] = &[
     Difference {
         id: "unknown-resource",
         affects: Affects::Start,
-        sentence: "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
+        sentence: "A rule that names a resource that the cluster does not have waits for it instead of ending the \
+                   process.",
     },
 ];
 

@@ -188,7 +188,7 @@ async fn a_discovered_metric_has_series_of_its_own_from_its_first_read_on() {
     };
     fixture.catalog.replace_discovered((0..OWN_SERIES_MAX + 10).map(entry).collect());
     fixture.hides("m0");
-    for number in (0..OWN_SERIES_MAX + 1).rev() {
+    for number in (0..=OWN_SERIES_MAX).rev() {
         fixture.ask(&format!("m{number:05}"), "").await.unwrap();
     }
     fixture.shows(&counted("m01000", "ok", 1));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::catalog::{Discovered, FilePart};
-use crate::metric::{Labels, Resources, Selector};
+use crate::metric::{FieldSelector, Labels, Resources, Selector};
 use crate::objects::{Object, Objects, ObjectsError, Selection};
 use crate::rules::adapter::{Override, ResourceLabels, ResourceRule, ResourceRules, Template};
 
@@ -91,7 +91,7 @@ fn request(target: UsageTarget, name: Option<&str>) -> UsageRequest {
         target,
         name: name.map(Into::into),
         labels: Selector::default(),
-        fields: Default::default(),
+        fields: FieldSelector::default(),
     }
 }
 
@@ -191,11 +191,11 @@ async fn too_many_names_are_not_named() {
 async fn nodes_have_the_first_sample_of_each_query() {
     let says: Says = |_| {
         let node: &[_] = &[("instance", "n1")];
-        Ok(vec![(node, 1.5), (node, 7.0), (&[("instance", "n3")], 1.0)])
+        Ok(vec![(node, 1.5), (node, 7.0), (&[("instance", "n2")], -0.002), (&[("instance", "n3")], 1.0)])
     };
     let world = World::new(CPU, &[], says);
     let answer = world.read(request(UsageTarget::Nodes, None)).await.unwrap();
-    assert_eq!(told(&answer), ["n1 1500m/1500m"]);
+    assert_eq!(told(&answer), ["n1 1500m/1500m", "n2 0/0"]);
     assert_eq!(world.asked()[0], r#"sum(rate(cpu{instance=~"n1|n2",id='/'}[5m])) by (instance)"#,);
 }
 
@@ -211,7 +211,7 @@ async fn one_object_is_found_or_an_error_with_kubernetes_sentence() {
         r#"podmetrics.metrics.k8s.io "shop/web-2" not found"#
     );
     assert_eq!(message(pods_of("shop", Some("gone"))).await, r#"pods "gone" not found"#);
-    assert_eq!(message(request(UsageTarget::Nodes, Some("n9"))).await, r#"nodes "n9" not found"#);
+    assert_eq!(message(request(UsageTarget::Nodes, Some("n9"))).await, r#"node "n9" not found"#);
     assert_eq!(
         message(request(UsageTarget::Nodes, Some("n1"))).await,
         r#"nodemetrics.metrics.k8s.io "n1" not found"#

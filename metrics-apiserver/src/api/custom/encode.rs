@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::{CustomVersion, LIST_KIND};
+use super::LIST_KIND;
 use crate::answer::{CustomAnswer, CustomRequest};
 use crate::api::json::{self, Empty, displayed, whole_seconds};
-use crate::metric::{Operator, Quantity, ResourceInfo, Selector};
+use crate::api::version::CustomVersion;
+use crate::metric::{Namespace, Operator, Quantity, ResourceInfo, Selector};
 
 /// What a list has besides its items, and an item besides its names.
 const LIST_BYTES: usize = 128;
@@ -77,7 +78,7 @@ impl Serialize for Items<'_> {
         serializer.collect_seq(self.answer.values.iter().map(|(object, value)| {
             let described_object = ObjectReference {
                 kind,
-                namespace: object.namespace.as_ref().map(|namespace| namespace.as_str()),
+                namespace: object.namespace.as_ref().map(Namespace::as_str),
                 name: &object.name,
                 api_version: &api_version,
             };
@@ -166,8 +167,8 @@ struct Expression<'a> {
 }
 
 impl<'a> LabelSelector<'a> {
-    /// None if the selector is empty. A LabelSelector has no `!=`, which is `NotIn` with one value: prometheus-adapter
-    /// fails there. It has no `>` and `<` either, for which no query can be made.
+    /// None if the selector is empty. A `LabelSelector` has no `!=`, which is `NotIn` with one value:
+    /// prometheus-adapter fails there. It has no `>` and `<` either, for which no query can be made.
     fn new(selector: &'a Selector) -> Option<Self> {
         let (mut match_labels, mut match_expressions) = (BTreeMap::new(), Vec::new());
         for requirement in selector.requirements() {

@@ -6,6 +6,7 @@ mod table;
 use super::group::{Group, ListedMetric, Metrics, Resource, Version};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
+use super::version::CustomVersion;
 use crate::answer::{CustomRequest, WantedObjects};
 use crate::catalog::Catalog;
 use crate::metric::{MetricName, Namespace, Scope};
@@ -18,16 +19,7 @@ const NAME: &str = "custom.metrics.k8s.io";
 const RESOURCE: &str = "custommetrics";
 const LIST_KIND: &str = "MetricValueList";
 
-/// The version of the group that a client reads. Only the form of the answer depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CustomVersion {
-    /// `v1beta1`.
-    V1Beta1,
-    /// `v1beta2`, which HPAs of today ask for where it is registered.
-    V1Beta2,
-}
-
-/// The API group. prometheus-adapter prefers `v1beta1` too; the HPA controller follows the registered APIServices.
+/// The API group. prometheus-adapter prefers `v1beta1` too; the HPA controller follows the registered `APIServices`.
 pub(super) static GROUP: Group = Group {
     name: NAME,
     label: RESOURCE,

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::UsageVersion;
 use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
 use crate::api::json::{self, Empty, displayed, whole_seconds};
+use crate::api::version::UsageVersion;
 use crate::metric::{Labels, Namespace, Quantity};
 use crate::syntax::format_duration;
 

@@ -14,6 +14,7 @@ use crate::metric::Namespace;
 use super::group::{Group, Metrics, Resource, Version};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
+use super::version::UsageVersion;
 
 pub(super) use encode::{usage, usage_bytes};
 pub(super) use table::table;
@@ -57,24 +58,6 @@ const RESOURCES: &[Resource] = &[
         verbs: &["get", "list"],
     },
 ];
-
-/// The version of the API that a client reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UsageVersion {
-    /// `metrics.k8s.io/v1beta1`.
-    V1Beta1,
-    /// `metrics.k8s.io/v1`, since Kubernetes 1.37.
-    V1,
-}
-
-impl UsageVersion {
-    const fn api_version(self) -> &'static str {
-        match self {
-            Self::V1Beta1 => "metrics.k8s.io/v1beta1",
-            Self::V1 => "metrics.k8s.io/v1",
-        }
-    }
-}
 
 /// `nodes`, `nodes/NODE`, `pods`, `namespaces/NAMESPACE/pods`, `namespaces/NAMESPACE/pods/POD`, with `labelSelector`
 /// and `fieldSelector`.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
 use crate::api::TableVersion;
-use crate::metric::{Format, Quantity};
+use crate::metric::{Format, Labels, Quantity};
 use crate::objects::Object;
 
 fn parsed(path: &str, query: &str) -> Result<Option<Request>, RequestError> {
@@ -62,7 +62,7 @@ fn amounts(cpu: i64, memory: i64) -> Usage {
 
 fn object(namespace: Option<&str>, name: &str, used: Used) -> ObjectUsage {
     let namespace = namespace.map(|namespace| Namespace::parse(namespace).unwrap());
-    let labels = if name == "web-1" { [("app", "web")].into_iter().collect() } else { Default::default() };
+    let labels = if name == "web-1" { [("app", "web")].into_iter().collect() } else { Labels::new() };
     let object = Arc::new(Object { namespace, name: name.into(), labels });
     ObjectUsage { object, timestamp: "2026-11-24T03:51:07.987Z".parse().unwrap(), used }
 }
@@ -87,7 +87,8 @@ fn written(version: UsageVersion, answer: &UsageAnswer) -> String {
 }
 
 const POD: &str = concat!(
-    r#""metadata":{"name":"web-1","namespace":"shop","creationTimestamp":"2026-11-24T03:51:19Z","labels":{"app":"web"}},"#,
+    r#""metadata":{"name":"web-1","namespace":"shop","creationTimestamp":"2026-11-24T03:51:19Z","#,
+    r#""labels":{"app":"web"}},"#,
     r#""timestamp":"2026-11-24T03:51:07Z","window":"5m0s","containers":["#,
     r#"{"name":"main","usage":{"cpu":"250m","memory":"64Mi"}},{"name":"side","usage":{"cpu":"1","memory":"3100"}}]}"#,
 );

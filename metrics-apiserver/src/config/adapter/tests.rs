@@ -72,7 +72,6 @@ fn each_file_has_the_problems_and_warnings_that_it_names() {
 }
 
 /// What prometheus-adapter's own loader makes of each file; none if it refuses it, or if Go is not wanted.
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn ask_go(files: &[(String, String)]) -> Option<Vec<Option<Value>>> {
     if std::env::var_os(FAST).is_some_and(|value| value == "1") {
         println!("skipped, because {FAST}=1: it compares with a Go program");

@@ -1,6 +1,7 @@
 use super::*;
 use crate::metric::{Resources, Scope};
 use crate::rules::BackendName;
+use crate::rules::adapter::Template;
 use crate::testkit::{adapter_rule, adapter_rule_with, cluster, resource};
 
 /// Series by name, each with sets of label names.
@@ -107,7 +108,7 @@ fn names_that_cannot_be_written_are_left_out_with_one_warning_for_each_rule() {
 
 #[test]
 fn a_series_whose_name_promql_cannot_write_is_served_if_the_query_does_not_name_it() {
-    let query = crate::rules::adapter::Template::parse("sum(rate(y{<<.LabelMatchers>>}[5m]))").unwrap();
+    let query = Template::parse("sum(rate(y{<<.LabelMatchers>>}[5m]))").unwrap();
     let rule = AdapterRule { query, ..adapter_rule_with("x", "", "lag", POD) };
     assert_eq!(shown(&linked(&external(vec![rule]), &found(&[("a.b", &[&[]])]), &cluster())), ["lag of a.b"]);
 }
@@ -150,6 +151,27 @@ fn a_rule_whose_series_are_not_known_has_no_metrics() {
     let series = found(&[("m", &[&[]])]);
     let of_y = |rule: &AdapterRule| (*rule.series_query == *"y").then_some(&series);
     assert_eq!(shown(&link(&rules, of_y, &cluster(), &Catalog::default())), ["m of m"]);
+}
+
+#[test]
+fn an_external_metric_of_one_name_and_no_namespace_needs_no_series() {
+    let rule = |series_query: &str, name: &str, query: &str| AdapterRule {
+        namespaced: false,
+        query: Template::parse(query).unwrap(),
+        ..adapter_rule_with(series_query, "", name, &[])
+    };
+    let by_series = "sum(<<.Series>>{<<.LabelMatchers>>})";
+    let shown = |rule| shown(&link(&external(vec![rule]), |_| None, &cluster(), &Catalog::default()));
+    assert_eq!(shown(rule("backlog{queue!=\"\"}", "depth", by_series)), ["depth of backlog"]);
+    assert_eq!(shown(rule("{__name__=\"backlog\",queue!=\"\"}", "depth", by_series)), ["depth of backlog"]);
+    assert_eq!(shown(rule("{__name__=~\"back.*\"}", "depth", "sum(backlog)")), ["depth of "]);
+    for other in [
+        rule("{__name__=~\"back.*\"}", "depth", by_series),
+        rule("backlog", "$0", by_series),
+        AdapterRule { namespaced: true, ..rule("backlog", "depth", by_series) },
+    ] {
+        assert_eq!(shown(other), [""; 0]);
+    }
 }
 
 #[test]
