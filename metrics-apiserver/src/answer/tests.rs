@@ -163,7 +163,9 @@ async fn the_queries_of_a_plan_run_at_once() {
     let fixture = Fixture::slow(Ok(vec![1.0]), Fallback::Error, Duration::from_millis(600));
     let (namespace, name) = (Namespace::parse("shop").unwrap(), MetricName::parse("queue_length").unwrap());
     let plan = |rule: &Rule| {
-        let plans = ["", "app=till"].map(|selector| rule.plan(&namespace, &selector.parse().unwrap()));
+        let plans = ["", "app=till"].map(|selector| {
+            rule.external_plan(&namespace, &selector.parse().unwrap(), &crate::metric::Resources::default())
+        });
         let [one, other] = plans.map(Result::unwrap);
         Ok(Plan { queries: [one.queries, other.queries].concat(), pick: one.pick })
     };

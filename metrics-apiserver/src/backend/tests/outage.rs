@@ -10,7 +10,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::*;
 use crate::backend::breaker::FAILURES_TO_OPEN;
 use crate::backend::call::CALLS_MAX;
-use crate::metric::Namespace;
 use crate::testkit::Request;
 use crate::testkit::http::reply;
 
@@ -273,7 +272,7 @@ async fn ever_new_queries_in_one_namespace_leave_permits_to_reads_of_another() {
     let server = Server::plain(Play::json(200, ANSWER).after(Duration::from_millis(50)));
     let backends = Arc::new(backends(options(&server)));
     let rule = Arc::new(());
-    let of = |namespace: &str| Owner::new(&rule).in_namespace(&Namespace::parse(namespace).unwrap());
+    let of = |namespace: &str| Owner::new(&rule).in_namespace(namespace);
     let (many, few) = (of("many"), of("few"));
     let mut flood = JoinSet::new();
     for number in 0..100 {
