@@ -27,7 +27,9 @@ fn every_metric_is_documented_and_every_documented_metric_is_exposed() {
         let (shown, written) = (names(&exposed), names(&documented));
         let undocumented: Vec<_> = shown.difference(&written).collect();
         assert!(undocumented.is_empty(), "these have no row in docs/metrics.md: {undocumented:?}");
-        let missing: Vec<_> = written.difference(&shown).collect();
+        // Native rules, which this server has, watch no objects.
+        let is_expected = |name: &&String| *name != "metrics_apiserver_objects_stored";
+        let missing: Vec<_> = written.difference(&shown).filter(is_expected).collect();
         assert!(missing.is_empty(), "docs/metrics.md has these, /metrics has not: {missing:?}");
         for (name, shown) in &exposed {
             let written = &documented[name];
