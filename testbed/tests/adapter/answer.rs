@@ -92,11 +92,11 @@ fn normalise(json: &mut Value) {
                 normalise(value);
                 match value {
                     Value::String(text) if TIMES.contains(&name.as_str()) && is_time(text) => {
-                        *text = "TIME".into()
+                        *text = "TIME".into();
                     }
                     Value::String(text) if name == ADDRESS => *text = "ADDRESS".into(),
                     Value::Array(items) if SETS.contains(&name.as_str()) => {
-                        items.sort_by_key(|item| text(&item["name"]))
+                        items.sort_by_key(|item| text(&item["name"]));
                     }
                     _ => {}
                 }

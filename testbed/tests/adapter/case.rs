@@ -106,7 +106,7 @@ impl Case {
             ("as:", user) => read.user = Some(user.to_owned()),
             ("accept:", accept) => read.accept = Some(accept.to_owned()),
             ("fault:", name) => read.fault = Some(fault(name)?),
-            ("<", answer) => read.answer = answer.trim_end().to_owned(),
+            ("<", answer) => answer.trim_end().clone_into(&mut read.answer),
             ("differs:", ids) => read.differs = ids.split(' ').map(str::to_owned).collect(),
             ("<<", ours) => read.ours = Some(ours.trim_end().to_owned()),
             (word, _) => bail!("unknown word `{word}`"),
@@ -125,7 +125,9 @@ impl Case {
             let is_read =
                 |line: &str| ["> ", "as: ", "accept: ", "fault: "].iter().any(|it| line.starts_with(it));
             if is_read(line) && !lines.peek().is_some_and(|next| is_read(next) && !next.starts_with("> ")) {
-                text += &format!("< {}\n", answers.next().map_or("", |answer| answer));
+                text += "< ";
+                text += answers.next().map_or("", |answer| answer);
+                text.push('\n');
             }
         }
         text

@@ -47,7 +47,7 @@ pub(crate) fn compare(
     let difference = queries.add(&adapter.queries, &ours.queries);
     match (difference.is_empty(), may(Affects::Queries)) {
         (false, false) => {
-            problems.push(format!("queries of one server only:\n    {}", difference.join("\n    ")))
+            problems.push(format!("queries of one server only:\n    {}", difference.join("\n    ")));
         }
         (true, true) => problems.push("the queries do not differ: remove the known difference".into()),
         _ => {}

@@ -39,7 +39,7 @@ async fn check_one(world: &World, programs: &Programs, configuration: &Path) -> 
     let serves = serves(world, ours, &format!("refused-{file}-ours"), configuration).await?;
     match (serves, difference) {
         (true, Some(id)) if known(id).is_some_and(|it| it.affects == Affects::Start) => {
-            report.seen.push(id.into())
+            report.seen.push(id.into());
         }
         (false, None) => {}
         (_, Some(id)) => report.problems.push(format!("{file}: the known difference `{id}` was not seen")),

@@ -139,7 +139,9 @@ impl Side {
         let mut queries: Vec<String> = self.proxy.calls(before).iter().filter_map(query).collect();
         if path.starts_with(RESOURCE_API) {
             // The adapter takes the pods and nodes of this API from a map.
-            queries.iter_mut().for_each(|query| *query = sort_alternatives(query));
+            for query in &mut queries {
+                *query = sort_alternatives(query);
+            }
         }
         Ok(Seen { answer, queries })
     }
@@ -152,7 +154,8 @@ impl Side {
                 text += &call.header(name).map(|value| format!(" {name}: {value}")).unwrap_or_default();
             }
             if call.path == SERIES {
-                text += &format!(" {}", call.parameter("match[]").unwrap_or_default());
+                text.push(' ');
+                text += call.parameter("match[]").unwrap_or_default();
             }
             text
         };

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use futures_util::{StreamExt, stream};
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,10 +41,8 @@ pub(crate) struct Programs {
 
 impl Programs {
     pub(crate) async fn find() -> Result<Self> {
-        let ours = match OUR_SERVER_TAKES_PART {
-            true => Some(workspace::binary("metrics-apiserver").await?),
-            false => None,
-        };
+        let ours =
+            if OUR_SERVER_TAKES_PART { Some(workspace::binary("metrics-apiserver").await?) } else { None };
         Ok(Self { adapter: tools::prometheus_adapter().await?, ours })
     }
 }
@@ -103,7 +102,9 @@ async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut R
     for read in &case.reads {
         let seen = adapter.read(read).await?;
         let answer = seen.answer.summary();
-        transcript += &format!("> {}\n{} {}\n", read.path, seen.answer.code, seen.answer.text.trim_end());
+        let (code, text) = (seen.answer.code, seen.answer.text.trim_end());
+        // Writing to a String cannot fail.
+        let _ = writeln!(transcript, "> {}\n{code} {text}", read.path);
         transcript.extend(seen.queries.iter().map(|query| format!("? {query}\n")));
         if answer != read.answer {
             report
@@ -118,7 +119,7 @@ async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut R
         }
     }
     for call in adapter.calls_made() {
-        transcript += &format!("! {call}\n");
+        let _ = writeln!(transcript, "! {call}");
     }
     if let Some(ours) = &ours {
         let (theirs, ours) = (adapter.calls_made(), ours.calls_made());
