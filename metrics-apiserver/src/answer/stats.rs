@@ -39,7 +39,6 @@ pub(super) struct ReadStats {
     of_others: Episode,
     /// Requests that the rule makes no query for.
     unplanned: Episode,
-    missing: Episode,
     made: Instant,
 }
 
@@ -56,7 +55,6 @@ impl ReadStats {
             left_out: Episode::default(),
             of_others: Episode::default(),
             unplanned: Episode::default(),
-            missing: Episode::default(),
             made: Instant::now(),
         }
     }
@@ -159,10 +157,10 @@ impl ReadStats {
     /// Notes how many of the objects that a list asked for have no usage.
     pub(super) fn note_missing(&self, resource: &str, missing: usize, of: usize) {
         if missing == 0 {
-            if self.missing.ends(self.now()) {
+            if self.left_out.ends(self.now()) {
                 tracing::info!(resource, "all objects have usage again");
             }
-        } else if self.missing.goes_on(self.now()) {
+        } else if self.left_out.goes_on(self.now()) {
             tracing::warn!(
                 resource,
                 missing,

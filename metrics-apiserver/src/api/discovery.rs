@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::group::{Group, ListedMetric, Resource, Version};
-use super::json::Empty;
+use super::json::{Empty, Object};
 
 /// The aggregator compares these parameters before it accepts the body.
 pub(super) const AGGREGATED_CONTENT_TYPE: &str =
@@ -52,15 +52,6 @@ pub(super) fn aggregated(groups: &[&Group]) -> impl Serialize + use<> {
         api_version: "apidiscovery.k8s.io/v2",
         content: DiscoveryList { metadata: Empty {}, items },
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Object<T> {
-    kind: &'static str,
-    api_version: &'static str,
-    #[serde(flatten)]
-    content: T,
 }
 
 #[derive(Serialize)]

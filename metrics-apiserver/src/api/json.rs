@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
+use crate::metric::Labels;
+
 /// Appends the JSON of `content` and a newline, as Go's encoder does.
 ///
 /// Writing to memory cannot fail, and none of our types has a key that is not a string or a number that JSON lacks. The
@@ -17,6 +19,24 @@ pub(super) fn write(body: &mut Vec<u8>, content: &impl Serialize) {
 /// `{}`.
 #[derive(Serialize)]
 pub(super) struct Empty {}
+
+/// An object of a kind.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Object<T> {
+    pub(super) kind: &'static str,
+    pub(super) api_version: &'static str,
+    #[serde(flatten)]
+    pub(super) content: T,
+}
+
+/// What a label has besides its text.
+const LABEL_BYTES: usize = 6;
+
+/// The length of the JSON of labels, without its braces, unless characters are escaped.
+pub(super) fn labels_bytes(labels: &Labels) -> usize {
+    labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum()
+}
 
 /// Writes a `metav1.Time`: RFC 3339 in UTC with whole seconds.
 pub(super) fn whole_seconds<S: Serializer>(timestamp: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,7 +1,7 @@
-//! The credentials of a kubeconfig, for a backend that is no Kubernetes API server.
+//! Reads the credentials of a kubeconfig, for a backend.
 //!
-//! The current context counts, as for kubectl. The URL of its cluster does not. The kubeconfig itself is read once; the
-//! files that it names are reloaded when they change.
+//! The current context counts, as for kubectl. The URL of its cluster is not used. The kubeconfig itself is read once;
+//! the files that it names are reloaded when they change.
 
 use std::path::{Path, PathBuf};
 

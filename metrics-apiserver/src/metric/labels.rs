@@ -24,7 +24,7 @@ impl Labels {
 
     /// Those of a scalar, which has none; a series can have an empty set of labels.
     pub fn of_scalar() -> Self {
-        // A single end is no label: each has two.
+        // A label has two ends, so a single one marks a scalar.
         Self { text: Arc::default(), ends: [0].into() }
     }
 

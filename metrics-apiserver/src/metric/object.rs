@@ -37,6 +37,29 @@ pub struct ResourceInfo {
     pub scope: Scope,
 }
 
+/// Resources that every cluster has.
+impl ResourceInfo {
+    /// Namespaces.
+    pub fn namespaces() -> Self {
+        Self::core("namespaces", "namespace", "Namespace", Scope::Cluster)
+    }
+
+    /// Nodes.
+    pub fn nodes() -> Self {
+        Self::core("nodes", "node", "Node", Scope::Cluster)
+    }
+
+    /// Pods.
+    pub fn pods() -> Self {
+        Self::core("pods", "pod", "Pod", Scope::Namespaced)
+    }
+
+    fn core(resource: &str, singular: &str, kind: &str, scope: Scope) -> Self {
+        let resource = GroupResource { resource: resource.into(), group: Arc::default() };
+        Self { resource, singular: singular.into(), kind: kind.into(), version: "v1".into(), scope }
+    }
+}
+
 /// Whether objects of a resource live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {

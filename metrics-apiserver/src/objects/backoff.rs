@@ -3,39 +3,42 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use crate::limit::backoff;
+
 /// Doubles from `first` to `longest`, each with ±25 % jitter so that replicas do not retry in lockstep.
 #[derive(Debug)]
 pub(super) struct Backoff {
     first: Duration,
     longest: Duration,
     failures: u32,
-    random: RandomState,
 }
 
 impl Backoff {
     pub(super) fn new(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, failures: 0, random: RandomState::new() }
+        Self { first, longest, failures: 0 }
     }
 
     /// The pause after one more failure.
     pub(super) fn pause(&mut self) -> Duration {
-        let pause = self.first.saturating_mul(2_u32.saturating_pow(self.failures)).min(self.longest);
+        let pause = backoff(self.first, self.longest, self.failures, random());
         self.failures = self.failures.saturating_add(1);
-        self.jitter(pause)
-    }
-
-    /// `pause` with jitter.
-    pub(super) fn jitter(&self, pause: Duration) -> Duration {
-        // A new state for each call differs in its keys.
-        let random = RandomState::new().hash_one(self.random.hash_one(pause)) % 1001;
-        let random = f64::from(u32::try_from(random).unwrap_or_default()) / 1000.0;
-        pause.mul_f64(0.75 + random / 2.0)
+        pause
     }
 
     /// After a success.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// `pause` with the same jitter.
+pub(super) fn with_jitter(pause: Duration) -> Duration {
+    backoff(pause, pause, 0, random())
+}
+
+/// Each state has other keys.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]

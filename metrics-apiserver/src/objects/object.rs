@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::metric::{GroupResource, Labels, Namespace, ResourceInfo, Scope, Selector};
+use crate::metric::{Labels, Namespace, ResourceInfo, Scope, Selector};
 
 /// The metadata of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,26 +36,12 @@ impl Selection {
 
     /// The pods that run, of one namespace or of all.
     pub fn running_pods(namespace: Option<Namespace>, selector: Selector) -> Self {
-        let pods = ResourceInfo {
-            resource: GroupResource { resource: "pods".into(), group: "".into() },
-            singular: "pod".into(),
-            kind: "Pod".into(),
-            version: "v1".into(),
-            scope: Scope::Namespaced,
-        };
-        Self { resource: Arc::new(pods), namespace, selector, running: true }
+        Self { running: true, ..Self::new(Arc::new(ResourceInfo::pods()), namespace, selector) }
     }
 
     /// The nodes.
     pub fn nodes(selector: Selector) -> Self {
-        let nodes = ResourceInfo {
-            resource: GroupResource { resource: "nodes".into(), group: "".into() },
-            singular: "node".into(),
-            kind: "Node".into(),
-            version: "v1".into(),
-            scope: Scope::Cluster,
-        };
-        Self::new(Arc::new(nodes), None, selector)
+        Self::new(Arc::new(ResourceInfo::nodes()), None, selector)
     }
 
     /// The namespace that objects must be in, if any.

@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, with_jitter};
 use super::discovery::Discovery;
 use super::metrics::Metrics;
 use crate::causes::causes;
@@ -54,7 +54,7 @@ impl Table {
                     }
                     has_failed = false;
                     backoff.reset();
-                    backoff.jitter(interval)
+                    with_jitter(interval)
                 }
                 Err(error) => {
                     metrics.discovery_failures.inc();

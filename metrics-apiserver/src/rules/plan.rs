@@ -7,6 +7,10 @@ use std::sync::Arc;
 use super::adapter::QueryError;
 use crate::metric::{ObjectRef, Sample};
 
+/// Longest query that is sent, in bytes: a native query repeats the matchers in every vector selector, and a template
+/// may name many objects.
+pub(super) const MAX_PROMQL: usize = 256 * 1024;
+
 /// The name of one Prometheus-compatible server in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendName(pub Arc<str>);

@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use super::adapter::{AdapterRule, Objects};
 use super::native::NativeQuery;
-use super::plan::{BackendName, Pick, Plan, PlanError, Query};
+use super::plan::{BackendName, MAX_PROMQL, Pick, Plan, PlanError, Query};
 use super::policy::Policies;
 use crate::metric::{MetricName, Namespace, ObjectRef, ResourceInfo, Resources, Selector};
 
 /// How old a reading may be by default: two thirds of the HPA's interval of 15 s.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(10);
-/// Longest query that is sent, in bytes: the matchers are repeated in every vector selector.
-const MAX_PROMQL: usize = 256 * 1024;
 
 /// How one metric is computed. Several metrics can share a rule: one for each resource that a series describes.
 #[derive(Debug, Clone)]

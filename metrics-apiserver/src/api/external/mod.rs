@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::group::{Group, ListedMetric, Metrics, Resource, Version};
-use super::json::{self, Empty, displayed, whole_seconds};
+use super::json::{self, Empty, displayed, labels_bytes, whole_seconds};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 use crate::catalog::Catalog;
@@ -64,15 +64,11 @@ fn parse(segments: &[&str], parameters: &Parameters<'_>) -> Result<Option<Reques
 /// What a list has besides its items, and an item besides its name and labels.
 const LIST_BYTES: usize = 128;
 const ITEM_BYTES: usize = 112;
-/// What a label has besides its text.
-const LABEL_BYTES: usize = 6;
 
 /// The expected length of [`value_list`]'s JSON; escaped characters make it a little longer.
 pub(super) fn value_list_bytes(metric: &str, values: &[Value]) -> usize {
-    let labels = |labels: &Labels| {
-        labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum::<usize>()
-    };
-    LIST_BYTES + values.iter().map(|value| ITEM_BYTES + metric.len() + labels(&value.labels)).sum::<usize>()
+    let item = |value: &Value| ITEM_BYTES + metric.len() + labels_bytes(&value.labels);
+    LIST_BYTES + values.iter().map(item).sum::<usize>()
 }
 
 /// The JSON of a list of `values` of `metric`.

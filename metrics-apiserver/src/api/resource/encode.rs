@@ -7,7 +7,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
-use crate::api::json::{self, Empty, displayed, whole_seconds};
+use crate::api::json::{self, Empty, Object, displayed, labels_bytes, whole_seconds};
 use crate::api::version::UsageVersion;
 use crate::metric::{Labels, Namespace, Quantity};
 use crate::syntax::format_duration;
@@ -16,20 +16,15 @@ use crate::syntax::format_duration;
 const OBJECT_BYTES: usize = 160;
 /// What a container has besides its name.
 const CONTAINER_BYTES: usize = 64;
-/// What a label has besides its text.
-const LABEL_BYTES: usize = 6;
 
 /// The expected length of [`usage`]'s JSON.
 pub(in crate::api) fn usage_bytes(answer: &UsageAnswer) -> usize {
-    let labels =
-        |labels: &Labels| labels.iter().map(|(name, value)| LABEL_BYTES + name.len() + value.len()).sum();
     let object = |usage: &ObjectUsage| {
-        let containers = match &usage.used {
+        let containers: usize = match &usage.used {
             Used::Node(_) => CONTAINER_BYTES,
             Used::Pod(containers) => containers.iter().map(|c| CONTAINER_BYTES + c.name.len()).sum(),
         };
-        let labels: usize = labels(&usage.object.labels);
-        OBJECT_BYTES + usage.object.name.len() + labels + containers
+        OBJECT_BYTES + usage.object.name.len() + labels_bytes(&usage.object.labels) + containers
     };
     OBJECT_BYTES + answer.items.iter().map(object).sum::<usize>()
 }
@@ -52,15 +47,6 @@ pub(in crate::api) fn usage(version: UsageVersion, answer: &UsageAnswer, now: Ti
         }
     }
     body
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Object<T> {
-    kind: &'static str,
-    api_version: &'static str,
-    #[serde(flatten)]
-    content: T,
 }
 
 #[derive(Serialize)]

@@ -10,12 +10,10 @@ use super::naming::Naming;
 use super::resources::{Meaning, ResourceLabels};
 use super::template::{Fields, QueryFields, Template};
 use crate::metric::{ResourceInfo, Resources, Selector};
-use crate::rules::plan::BackendName;
+use crate::rules::plan::{BackendName, MAX_PROMQL};
 use crate::rules::policy::Policies;
 
-/// Longest query that is sent, in bytes. The same as for native rules.
-pub(super) const MAX_PROMQL: usize = 256 * 1024;
-/// The label that has the name of a series. It is no label of the adapter's series.
+/// The label with the name of a series. It describes no object.
 const NAME: &str = "__name__";
 
 /// A rule for custom or external metrics.
