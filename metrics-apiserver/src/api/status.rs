@@ -197,7 +197,8 @@ const fn reason_of_objects(error: &ObjectsError) -> Reason {
 
 const fn reason_of_plan(error: &PlanError) -> Reason {
     match error {
-        PlanError::NotALabel { .. }
+        PlanError::AllNamespaces
+        | PlanError::NotALabel { .. }
         | PlanError::Comparison { .. }
         | PlanError::NotAllowed { .. }
         | PlanError::Parameter { .. }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 const MAX_METRIC_NAME: usize = 512;
 /// Longest DNS-1123 label, in bytes (RFC 1123).
 const MAX_DNS_LABEL: usize = 63;
+/// What clients of prometheus-adapter write for a metric that belongs to no namespace.
+const NO_NAMESPACE: &str = "*";
 
 /// The name of a metric as it was written; case counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +21,8 @@ pub struct MetricName(Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FoldedName(Arc<str>);
 
-/// The namespace a request is authorized for, which every query is bound to: a DNS-1123 label.
+/// The namespace a request is authorized for, which every query is bound to: a DNS-1123 label, or `*` as a client wrote
+/// it. No namespace has that name, so a query that is bound to it finds nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Namespace(Arc<str>);
 
@@ -43,7 +46,7 @@ pub enum ParseNameError {
     /// `.` or `..`, which clients and proxies remove from a path.
     #[error("{0:?} is not a valid metric name: it must not be \".\" or \"..\"")]
     Dots(String),
-    /// Not a DNS-1123 label.
+    /// Neither a DNS-1123 label nor `*`.
     #[error(
         "{0:?} is not a valid namespace (1 to {MAX_DNS_LABEL} lower-case letters, digits or '-'; \
          must start and end with a letter or digit)"
@@ -103,12 +106,21 @@ impl Namespace {
     /// Takes a decoded path segment.
     pub fn parse(text: &str) -> Result<Self, ParseNameError> {
         let valid = text.len() <= MAX_DNS_LABEL && is_dns_label(text);
-        if valid { Ok(Self(text.into())) } else { Err(ParseNameError::Namespace(text.to_owned())) }
+        if valid || text == NO_NAMESPACE {
+            Ok(Self(text.into()))
+        } else {
+            Err(ParseNameError::Namespace(text.to_owned()))
+        }
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is `*`, which no namespace is called.
+    pub fn is_wildcard(&self) -> bool {
+        self.as_str() == NO_NAMESPACE
     }
 }
 
@@ -173,11 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_a_dns_label() {
-        for good in ["a", "0", "kube-system", "a".repeat(63).as_str()] {
+    fn a_namespace_is_a_dns_label_or_an_asterisk() {
+        for good in ["a", "0", "kube-system", "*", "a".repeat(63).as_str()] {
             assert_eq!(Namespace::parse(good).unwrap().as_str(), good);
         }
-        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "a\"b", "é", "a\n", "a".repeat(64).as_str()] {
+        for bad in
+            ["", "**", "a*", "-a", "a-", "A", "a.b", "a_b", "a\"b", "é", "a\n", "a".repeat(64).as_str()]
+        {
             assert!(Namespace::parse(bad).is_err(), "{bad}");
         }
     }

@@ -100,6 +100,9 @@ impl NativeQuery {
         }
         let mut matchers = Vec::new();
         if let NamespaceMode::Label(label) = &self.namespace {
+            if namespace.is_wildcard() {
+                return Err(PlanError::AllNamespaces);
+            }
             matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().into())?);
         }
         for requirement in selector.requirements() {

@@ -93,6 +93,9 @@ impl Pick {
 /// Why a rule makes no query for a request. Mostly the client's selector is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// The namespace `*` for a metric whose query is bound to the namespace.
+    #[error("this metric is read in one namespace; give its name instead of \"*\"")]
+    AllNamespaces,
     /// A key that Prometheus cannot have as a label.
     #[error(
         "the selector's key {key:?} is not a valid label name (letters, digits, _; must not start with a digit)"

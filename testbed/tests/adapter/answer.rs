@@ -12,7 +12,9 @@ const PROTOBUF: &str = "k8s\0";
 /// The usual type of a body, which the short form leaves out.
 const JSON: &str = "application/json";
 /// Lists whose order means nothing, and the field that they are sorted by.
-const SETS: [&str; 2] = ["containers", "resources"];
+const SETS: [&str; 3] = ["containers", "resources", "groups"];
+/// A field that clients do not need, and that only the adapter writes.
+const ADDRESSES: &str = "serverAddressByClientCIDRs";
 
 /// What a server answered.
 #[derive(Clone, Debug)]
@@ -88,6 +90,7 @@ fn normalise(json: &mut Value) {
     match json {
         Value::Array(items) => items.iter_mut().for_each(normalise),
         Value::Object(fields) => {
+            fields.remove(ADDRESSES);
             for (name, value) in fields {
                 normalise(value);
                 match value {

@@ -13,7 +13,8 @@
 //!
 //! Values of parameters are written as they are, not encoded. Between the two lines may stand `as: USER` (else an
 //! administrator reads), `accept: TYPE`, and `fault: NAME`, which spoils Prometheus' answers. After them
-//! `differs: ID…` names known differences, and `<< ANSWER` is the answer of our server if that differs.
+//! `differs: ID…` names known differences, and `<< ANSWER` is the answer of our server if that differs. Before the first
+//! read, `differs:` is about the start of our server, or about how it calls Prometheus.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(crate) struct Case {
     /// The text of the `.reads` file.
     pub(crate) text: String,
     pub(crate) flags: Vec<String>,
+    /// The known differences of the whole case.
+    pub(crate) differs: Vec<String>,
     pub(crate) reads: Vec<Read>,
 }
 
@@ -101,37 +104,57 @@ impl Case {
             self.reads.push(Read { path: path.to_owned(), ..Read::default() });
             return Ok(());
         }
-        let read = self.reads.last_mut().context("a read begins with `> `")?;
+        let ids = |ids: &str| ids.split(' ').map(str::to_owned).collect();
+        let Some(read) = self.reads.last_mut() else {
+            self.differs = ids(line.strip_prefix("differs: ").context("a read begins with `> `")?);
+            return Ok(());
+        };
         match line.split_once(' ').context("a line is a word and its value")? {
             ("as:", user) => read.user = Some(user.to_owned()),
             ("accept:", accept) => read.accept = Some(accept.to_owned()),
             ("fault:", name) => read.fault = Some(fault(name)?),
             ("<", answer) => answer.trim_end().clone_into(&mut read.answer),
-            ("differs:", ids) => read.differs = ids.split(' ').map(str::to_owned).collect(),
+            ("differs:", text) => read.differs = ids(text),
             ("<<", ours) => read.ours = Some(ours.trim_end().to_owned()),
             (word, _) => bail!("unknown word `{word}`"),
         }
         Ok(())
     }
 
-    /// The text of the file with these answers of the adapter.
-    pub(crate) fn with_answers(&self, answers: &[String]) -> String {
-        let mut answers = answers.iter();
+    /// The text of the file with these answers: of the adapter, and of our server where they may differ.
+    pub(crate) fn with_answers(&self, adapter: &[String], ours: &[String]) -> String {
         let mut text = String::new();
-        let mut lines = self.text.lines().filter(|line| !line.starts_with("< ")).peekable();
+        let mut lines = self.text.lines().filter(|line| !is_answer(line)).peekable();
+        let mut read = None;
         while let Some(line) = lines.next() {
             text += line;
             text.push('\n');
-            let is_read =
-                |line: &str| ["> ", "as: ", "accept: ", "fault: "].iter().any(|it| line.starts_with(it));
-            if is_read(line) && !lines.peek().is_some_and(|next| is_read(next) && !next.starts_with("> ")) {
+            if line.starts_with("> ") {
+                read = Some(read.map_or(0, |number: usize| number + 1));
+            }
+            let Some(number) = read else { continue };
+            if is_request(line)
+                && !lines.peek().is_some_and(|next| is_request(next) && !next.starts_with("> "))
+            {
                 text += "< ";
-                text += answers.next().map_or("", |answer| answer);
+                text += adapter.get(number).map_or("", |answer| answer);
                 text.push('\n');
+            }
+            if let Some(ours) = ours.get(number).filter(|_| line.starts_with("differs: ")) {
+                let differs = adapter.get(number) != Some(ours);
+                text.extend(differs.then(|| format!("<< {ours}\n")));
             }
         }
         text
     }
+}
+
+fn is_answer(line: &str) -> bool {
+    line.starts_with("< ") || line.starts_with("<< ")
+}
+
+fn is_request(line: &str) -> bool {
+    ["> ", "as: ", "accept: ", "fault: "].iter().any(|it| line.starts_with(it))
 }
 
 impl Read {
@@ -164,8 +187,8 @@ fn answers_are_put_below_their_reads() {
     assert_eq!(case.reads[0].target(), ("/x", vec![("s", "a=b,c"), ("t", "d")]));
     assert_eq!((case.reads[0].user.as_deref(), case.reads[0].answer.as_str()), (Some("viewer"), "200 old"));
     assert_eq!(case.reads[1].ours.as_deref(), Some("500"));
-    let new = case.with_answers(&["200 new".into(), "404".into()]);
+    let new = case.with_answers(&["200 new".into(), "404".into()], &["200 new".into(), "503".into()]);
     let expected = "# About.\nflag: --a=b\n\n> /x?s=a=b,c&t=d\nas: viewer\n< 200 new\n\
-                    > /y\n< 404\ndiffers: nan\n<< 500\n";
+                    > /y\n< 404\ndiffers: nan\n<< 503\n";
     assert_eq!(new, expected);
 }

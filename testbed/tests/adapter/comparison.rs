@@ -1,11 +1,15 @@
 //! What differs between the two servers in one read, against what may differ.
 
 use crate::{
-    case::Read,
+    answer::Answer,
+    case::{Case, Read},
     differences::{Affects, known},
     side::Seen,
 };
 use std::collections::BTreeSet;
+
+/// The known difference of all errors, which is not declared for each read.
+const MESSAGES: &str = "messages";
 
 /// The queries of both servers up to now. Our server may answer from its cache and may ask ahead, so that only all
 /// queries up to a read can be compared.
@@ -32,7 +36,10 @@ pub(crate) fn compare(
     let may =
         |affects: Affects| declared.iter().any(|(_, known)| known.is_some_and(|it| it.affects == affects));
 
-    let answers_differ = adapter.answer != ours.answer;
+    let mut seen = read.differs.clone();
+    let same_error = same_error(&adapter.answer, &ours.answer);
+    seen.extend(same_error.then(|| MESSAGES.to_owned()));
+    let answers_differ = adapter.answer != ours.answer && !same_error;
     match (answers_differ, may(Affects::Answer)) {
         (true, false) => problems.push(format!("adapter: {}\n    ours:    {}", full(adapter), full(ours))),
         (false, true) => problems.push("the answers do not differ: remove the known difference".into()),
@@ -54,7 +61,32 @@ pub(crate) fn compare(
     }
     let query = |line: &String| line.split_once(": ").map_or_else(String::new, |it| it.1.to_owned());
     queries.explained.extend(difference.iter().map(query));
-    (problems, read.differs.clone())
+    (problems, seen)
+}
+
+/// Whether both answers are errors of one code, in other words.
+fn same_error(adapter: &Answer, ours: &Answer) -> bool {
+    adapter.code == ours.code && adapter.code >= 400 && adapter != ours
+}
+
+/// Compares how the servers called Prometheus; gives the problems and the known differences that were seen.
+pub(crate) fn compare_calls(
+    case: &Case,
+    adapter: &BTreeSet<String>,
+    ours: &BTreeSet<String>,
+) -> (Vec<String>, Vec<String>) {
+    let (calls, other): (Vec<_>, Vec<_>) =
+        case.differs.iter().cloned().partition(|id| known(id).is_some_and(|it| it.affects == Affects::Calls));
+    let unknown = other.iter().map(|id| format!("`{id}` is no known difference of calls"));
+    let problems = match (adapter == ours, calls.is_empty()) {
+        (false, true) => adapter
+            .symmetric_difference(ours)
+            .map(|call| format!("only one server calls Prometheus so: {call}"))
+            .collect(),
+        (true, false) => vec!["the calls do not differ: remove the known difference".into()],
+        _ => Vec::new(),
+    };
+    (unknown.chain(problems).collect(), calls)
 }
 
 fn full(seen: &Seen) -> String {
@@ -105,6 +137,33 @@ mod tests {
         assert_eq!(problems(&read(&["backend-failure"], ours_is), &adapter, &ours), 0);
         assert_eq!(problems(&read(&["backend-failure"], Some("504")), &adapter, &ours), 1);
         assert_eq!(problems(&read(&["escaped-names"], ours_is), &adapter, &ours), 2);
+    }
+
+    #[test]
+    fn an_error_may_have_other_words_but_no_other_code() {
+        let answer = |code, text: &str| Seen {
+            answer: Answer::new(code, "text/plain", text.into()),
+            queries: Vec::new(),
+        };
+        let (adapter, ours, other) = (answer(404, "a"), answer(404, "b"), answer(400, "a"));
+        let same = compare(&read(&[], None), &adapter, &ours, &mut Queries::default());
+        assert_eq!(same, (Vec::new(), vec![MESSAGES.to_owned()]));
+        assert_eq!(problems(&read(&[], None), &adapter, &other), 1);
+    }
+
+    #[test]
+    fn calls_differ_only_where_the_case_says_so() {
+        let calls = |text: &str| BTreeSet::from([text.to_owned()]);
+        let case = |id: Option<&str>| Case {
+            differs: id.map(str::to_owned).into_iter().collect(),
+            ..Case::default()
+        };
+        let compare = |id, ours| compare_calls(&case(id), &calls("GET"), &calls(ours)).0.len();
+        assert_eq!(compare(None, "GET"), 0);
+        assert_eq!(compare(None, "POST"), 2);
+        assert_eq!(compare(Some("long-queries"), "POST"), 0);
+        assert_eq!(compare(Some("long-queries"), "GET"), 1);
+        assert_eq!(compare(Some("not-finite"), "GET"), 1);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub(crate) enum Affects {
     Answer,
     /// The queries that reach Prometheus.
     Queries,
+    /// How Prometheus is called: method, path and headers.
+    Calls,
     /// Whether the server starts.
     Start,
 }
@@ -28,38 +30,79 @@ pub(crate) struct Difference {
 
 /// All of them. Each must be seen at least once.
 pub(crate) const KNOWN: &[Difference] = &[
-    Difference {
-        id: "not-finite",
-        affects: Affects::Answer,
-        sentence: "NaN, infinity and values that do not fit into a quantity are errors instead of numbers.",
-    },
-    Difference {
-        id: "backend-failure",
-        affects: Affects::Answer,
-        sentence: "A failure of Prometheus is answered with 503 or 504 and says what is wrong, instead of 500.",
-    },
-    Difference {
-        id: "escaped-names",
-        affects: Affects::Queries,
-        sentence: "Dots in object names are escaped where the query matches them with a regular expression.",
-    },
-    Difference {
-        id: "selector-operator",
-        affects: Affects::Answer,
-        sentence: "A selector operator that PromQL does not have is answered with 400 instead of 404 or 500.",
-    },
-    Difference {
-        id: "resource-queries",
-        affects: Affects::Queries,
-        sentence: "metrics.k8s.io sends one query for each resource and all namespaces, not one for each namespace.",
-    },
-    Difference {
-        id: "unknown-resource",
-        affects: Affects::Start,
-        sentence: "A rule that names a resource that the cluster does not have waits for it instead of ending the \
-                   process.",
-    },
+    difference(
+        "messages",
+        Affects::Answer,
+        "Error messages begin with the same sentence and go on with the cause.",
+    ),
+    difference(
+        "not-finite",
+        Affects::Answer,
+        "NaN, infinity and values that do not fit into a quantity are errors instead of numbers.",
+    ),
+    difference(
+        "resource-not-finite",
+        Affects::Answer,
+        "In `metrics.k8s.io`, a sample that is NaN or infinite counts as missing.",
+    ),
+    difference(
+        "backend-failure",
+        Affects::Answer,
+        "A failure of Prometheus is answered with 503 or 504 and says what is wrong, instead of 500.",
+    ),
+    difference("resource-failure", Affects::Answer, "`metrics.k8s.io` says when a query failed."),
+    difference(
+        "selector-operator",
+        Affects::Answer,
+        "A selector operator that PromQL does not have is answered with 400 instead of 404 or 500.",
+    ),
+    difference("not-equal", Affects::Answer, "`!=` in the metric selector of a custom metric works."),
+    difference(
+        "bad-metric-selector",
+        Affects::Answer,
+        "A `metricLabelSelector` that cannot be parsed is answered with 400 instead of 500.",
+    ),
+    difference(
+        "custom-watch",
+        Affects::Answer,
+        "`watch=true` on a custom metric is answered with 405 instead of a list.",
+    ),
+    difference(
+        "external-case",
+        Affects::Answer,
+        "Names of external metrics are compared without regard to case",
+    ),
+    difference("cluster-scoped", Affects::Answer, "Cluster-scoped resources are served at their own path"),
+    difference("isolated-rules", Affects::Answer, "One rule that fails does not stop the others."),
+    difference("unusable-names", Affects::Answer, "Names that cannot be in a path are not served."),
+    difference("versions", Affects::Answer, "All versions that are served are listed"),
+    difference("tables", Affects::Answer, "Custom and external metrics are available as tables"),
+    difference("formats", Affects::Answer, "YAML and protobuf are not served."),
+    difference("paths", Affects::Answer, "A path that is not served is answered with a `Status`."),
+    difference("aggregated", Affects::Answer, "The aggregated discovery document has every group."),
+    difference("missing-block", Affects::Answer, "`resourceRules` with `cpu` or `memory` only are served."),
+    difference(
+        "escaped-names",
+        Affects::Queries,
+        "Dots in object names are escaped where the query matches them with a regular expression.",
+    ),
+    difference(
+        "resource-queries",
+        Affects::Queries,
+        "metrics.k8s.io sends one query for each resource and all namespaces, not one for each namespace.",
+    ),
+    difference("long-queries", Affects::Calls, "Long queries are sent by POST"),
+    difference(
+        "unknown-resource",
+        Affects::Start,
+        "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
+    ),
+    difference("empty-file", Affects::Start, "An empty configuration file is refused"),
 ];
+
+const fn difference(id: &'static str, affects: Affects, sentence: &'static str) -> Difference {
+    Difference { id, affects, sentence }
+}
 
 pub(crate) fn known(id: &str) -> Option<&'static Difference> {
     KNOWN.iter().find(|difference| difference.id == id)

@@ -3,7 +3,7 @@
 //! A line `# differs: ID` in such a configuration names the known difference for which our server serves nevertheless.
 
 use crate::{
-    case,
+    case::{self, Case},
     differences::{Affects, known},
     side,
     suite::{Programs, Report},
@@ -25,6 +25,22 @@ pub(crate) async fn check(world: &World, programs: &Programs) -> Result<Vec<Repo
     let checks = configurations.iter().map(|configuration| check_one(world, programs, configuration));
     let reports: Vec<Result<Report>> = stream::iter(checks).buffer_unordered(AT_ONCE).collect().await;
     reports.into_iter().collect()
+}
+
+/// Whether our server may refuse what the adapter serves.
+pub(crate) fn may_refuse(case: &Case) -> bool {
+    case.differs.iter().any(|id| known(id).is_some_and(|it| it.affects == Affects::Start))
+}
+
+/// Our server refuses the configuration of such a case.
+pub(crate) async fn expect(world: &World, program: &Path, case: &Case, report: &mut Report) -> Result<()> {
+    let name = format!("{}-ours", case.name);
+    if serves(world, program, &name, &case.configuration).await? {
+        report.problems.push("our server does not refuse it".into());
+    } else {
+        report.seen.extend(case.differs.iter().cloned());
+    }
+    Ok(())
 }
 
 async fn check_one(world: &World, programs: &Programs, configuration: &Path) -> Result<Report> {

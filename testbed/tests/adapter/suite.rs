@@ -5,7 +5,7 @@ use crate::{
     case::{self, Case},
     comparison::{self, Queries},
     differences, refused,
-    side::Side,
+    side::{Seen, Side},
     world::World,
 };
 use anyhow::{Context, Result};
@@ -87,46 +87,49 @@ async fn run(world: &World, programs: &Programs, case: &Case) -> Report {
 }
 
 async fn compare(world: &World, programs: &Programs, case: &Case, report: &mut Report) -> Result<()> {
+    let ours = match &programs.ours {
+        Some(program) if refused::may_refuse(case) => {
+            refused::expect(world, program, case, report).await?;
+            None
+        }
+        program => program.as_deref(),
+    };
     let (adapter, ours) = tokio::try_join!(
         Side::start(world, &programs.adapter, "adapter", case),
-        start_ours(world, programs.ours.as_deref(), case),
+        start_ours(world, ours, case),
     )?;
     adapter.ready(&case.configuration).await?;
     if let Some(ours) = &ours {
         ours.ready(&case.configuration).await.context("our server")?;
         lists_agree(&adapter, ours).await;
     }
-    let mut queries = Queries::default();
-    let mut answers = Vec::new();
-    let mut transcript = String::new();
+    let (mut queries, mut written) = (Queries::default(), Written::default());
     for read in &case.reads {
         let seen = adapter.read(read).await?;
         let answer = seen.answer.summary();
-        let (code, text) = (seen.answer.code, seen.answer.text.trim_end());
-        // Writing to a String cannot fail.
-        let _ = writeln!(transcript, "> {}\n{code} {text}", read.path);
-        transcript.extend(seen.queries.iter().map(|query| format!("? {query}\n")));
         if answer != read.answer {
             report
                 .problems
                 .push(format!("> {}\nadapter answers\n< {answer}\ninstead of\n< {}", read.path, read.answer));
         }
-        answers.push(answer);
+        written.adapter(read, &seen);
         if let Some(ours) = &ours {
-            let (problems, known) = comparison::compare(read, &seen, &ours.read(read).await?, &mut queries);
+            let ours = ours.read(read).await?;
+            let (problems, known) = comparison::compare(read, &seen, &ours, &mut queries);
             report.problems.extend(problems.iter().map(|problem| format!("> {}\n    {problem}", read.path)));
             report.seen.extend(known);
+            written.ours(&ours);
         }
     }
     for call in adapter.calls_made() {
-        let _ = writeln!(transcript, "! {call}");
+        let _ = writeln!(written.transcript, "! {call}");
     }
     if let Some(ours) = &ours {
-        let (theirs, ours) = (adapter.calls_made(), ours.calls_made());
-        let differ = theirs.symmetric_difference(&ours);
-        report.problems.extend(differ.map(|call| format!("only one server calls Prometheus so: {call}")));
+        let (problems, known) = comparison::compare_calls(case, &adapter.calls_made(), &ours.calls_made());
+        report.problems.extend(problems);
+        report.seen.extend(known);
     }
-    write_answers(world, case, &answers, &transcript)
+    written.save(world, case)
 }
 
 async fn start_ours(world: &World, program: Option<&Path>, case: &Case) -> Result<Option<Side>> {
@@ -148,11 +151,39 @@ async fn lists_agree(adapter: &Side, ours: &Side) {
     }
 }
 
-/// Keeps the answers with the logs: in short form as the `.reads` file would have them, and whole with the queries.
-fn write_answers(world: &World, case: &Case, answers: &[String], transcript: &str) -> Result<()> {
-    let folder = answers_folder(world);
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join(format!("{}.reads", case.name)), case.with_answers(answers))?;
-    std::fs::write(folder.join(format!("{}.transcript", case.name)), transcript)?;
-    Ok(())
+/// What both servers answered, to be kept with the logs: in short form as the `.reads` file would have it, and whole with
+/// the queries.
+#[derive(Default)]
+struct Written {
+    adapter: Vec<String>,
+    ours: Vec<String>,
+    transcript: String,
+}
+
+impl Written {
+    fn adapter(&mut self, read: &case::Read, seen: &Seen) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.transcript, "> {}", read.path);
+        self.adapter.push(seen.answer.summary());
+        self.add("<", seen);
+    }
+
+    fn ours(&mut self, seen: &Seen) {
+        self.ours.push(seen.answer.summary());
+        self.add("<<", seen);
+    }
+
+    fn add(&mut self, who: &str, seen: &Seen) {
+        let _ = writeln!(self.transcript, "{who} {} {}", seen.answer.code, seen.answer.text.trim_end());
+        self.transcript.extend(seen.queries.iter().map(|query| format!("{who}? {query}\n")));
+    }
+
+    fn save(&self, world: &World, case: &Case) -> Result<()> {
+        let folder = answers_folder(world);
+        std::fs::create_dir_all(&folder)?;
+        let reads = case.with_answers(&self.adapter, &self.ours);
+        std::fs::write(folder.join(format!("{}.reads", case.name)), reads)?;
+        std::fs::write(folder.join(format!("{}.transcript", case.name)), &self.transcript)?;
+        Ok(())
+    }
 }
