@@ -4,7 +4,7 @@ use super::request::RequestError;
 use crate::answer::AnswerError;
 use crate::authn::AuthnError;
 use crate::authz::{Attributes, AuthzError};
-use crate::cache::{QueryError, ReadError};
+use crate::cache::ReadError;
 
 /// Why a request gets no answer.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +34,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the log has it already: an open circuit breaker is reported once, where it opens.
+    /// Whether the log has it already: the query that failed is logged, and so is a circuit breaker that opens.
     pub fn is_reported(&self) -> bool {
         let Self::Answer(answer) = self else { return false };
         let error = if let AnswerError::Custom { error } = answer { error } else { answer };
-        matches!(error, AnswerError::Read { source: ReadError::Query(QueryError::BreakerOpen { .. }), .. })
+        matches!(error, AnswerError::Read { source: ReadError::Query(_), .. })
     }
 }
 

@@ -50,3 +50,29 @@ pub(super) fn displayed<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
+
+/// The metadata of an object, with the fields in the order in which Go writes them; empty ones are left out.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ObjectMeta<'a> {
+    pub(super) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
+    pub(super) creation_timestamp: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "pairs")]
+    pub(super) labels: Option<&'a Labels>,
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => whole_seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn pairs<S: Serializer>(labels: &Option<&Labels>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().flat_map(|labels| labels.iter()))
+}

@@ -87,7 +87,7 @@ impl Response<'_> {
                 Media::Json | Media::Aggregated => custom::value_list(*version, request, answer, now),
             },
             Self::Usage { version, answer } => match media {
-                Media::Table(table) => resource::table(table, answer),
+                Media::Table(table) => resource::table(table, answer, now),
                 Media::Json | Media::Aggregated => resource::usage(*version, answer, now),
             },
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::json::{self, Empty};
+use super::json::{self, Empty, ObjectMeta};
 
 /// The version of the Table that a client asked for; the shape is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +59,8 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// kubectl takes the namespace column from `namespace`.
-    pub(super) fn new(version: TableVersion, name: &'a str, namespace: &'a str, cells: Vec<String>) -> Self {
-        let metadata = ObjectMeta { name, namespace };
+    /// kubectl takes the columns of namespace and labels from `metadata`.
+    pub(super) fn new(version: TableVersion, metadata: ObjectMeta<'a>, cells: Vec<String>) -> Self {
         let object = Object { kind: "PartialObjectMetadata", api_version: version.api_version(), metadata };
         Self { cells, object }
     }
@@ -106,10 +105,4 @@ struct Object<'a> {
     kind: &'static str,
     api_version: &'static str,
     metadata: ObjectMeta<'a>,
-}
-
-#[derive(Serialize)]
-struct ObjectMeta<'a> {
-    name: &'a str,
-    namespace: &'a str,
 }

@@ -313,6 +313,7 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
             404,
             "NotFound",
         ),
+        (query(PlanError::AllNamespaces), 400, "BadRequest"),
         (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
@@ -434,7 +435,7 @@ variants! {
         HoldOver,
     }
     ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
-    PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
+    PlanError { AllNamespaces, NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
     AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::{QueryError, Reading};
+use crate::limit::LogLimiter;
 
 /// Seconds. From a query of recent samples to the longest timeout that makes sense for an HPA.
 const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -15,16 +16,25 @@ const BUCKETS: [f64; 11] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 const OUTCOMES: [&str; 7] =
     ["success", "timeout", "unavailable", "refused", "malformed", "too_much", "breaker_open"];
 
+/// One log line per metric in this time: a client that asks ever new selectors makes each of them fail.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Completed queries by outcome, and the duration of those that were sent.
 #[derive(Debug)]
 pub struct QueryCounts {
+    /// The log of failed queries.
+    pub(super) failures: LogLimiter,
     outcomes: [Counter; OUTCOMES.len()],
     durations: Histogram,
 }
 
 impl Default for QueryCounts {
     fn default() -> Self {
-        Self { outcomes: Default::default(), durations: Histogram::new(BUCKETS) }
+        Self {
+            failures: LogLimiter::new(LOG_INTERVAL, 1),
+            outcomes: Default::default(),
+            durations: Histogram::new(BUCKETS),
+        }
     }
 }
 

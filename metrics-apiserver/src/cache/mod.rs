@@ -188,18 +188,24 @@ async fn run(source: Arc<dyn QuerySource>, store: Arc<Store>, query: Query, lead
     span.record("outcome", leader.counts.ended(&result, began.elapsed()));
     if let Err(error) = &result {
         span.record("otel.status_code", "ERROR");
-        let (backend, query, detail) = (&*query.backend.0, &*query.promql, error.detail());
-        // The breaker logs once that it is open; not once for each query that is not sent.
-        if matches!(error, QueryError::BreakerOpen { .. }) {
-            tracing::debug!(backend, query, %error, "query not sent");
-        } else {
-            tracing::warn!(backend, query, %error, detail, "query failed");
-        }
+        log(&query, error, &leader.counts);
     }
     let outcome = result.map(Arc::new);
     // First the store, then those who wait: a read in between finds the reading, not a query that is over.
     store.complete(&query, began, Instant::now(), &outcome);
     leader.complete(outcome);
+}
+
+/// A failure is logged once in a while for each metric, and its details each time at a higher verbosity. The circuit
+/// breaker logs by itself that it is open, so a query that it holds back needs no line.
+fn log(query: &Query, error: &QueryError, counts: &QueryCounts) {
+    let (backend, query, detail) = (&*query.backend.0, &*query.promql, error.detail());
+    let is_held_back = matches!(error, QueryError::BreakerOpen { .. });
+    let line = if is_held_back { None } else { counts.failures.next_line() };
+    match line {
+        Some(suppressed) => tracing::warn!(backend, query, %error, detail, suppressed, "query failed"),
+        None => tracing::debug!(backend, query, %error, detail, "query failed"),
+    }
 }
 
 #[cfg(test)]

@@ -191,6 +191,26 @@ async fn a_reader_that_goes_away_costs_the_others_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failed_queries_of_a_metric_make_one_log_line_a_minute() {
+    let fixture = Fixture::new(&[Play::Fail]);
+    let (log, _guard) = testkit::Log::listen();
+    let subscriber = Subscriber::new(&Arc::new(()), Arc::default());
+    let fail = async |number: usize| {
+        let query = query(&format!("up{{number=\"{number}\"}}"));
+        let deadline = Instant::now() + SECOND;
+        fixture.cache.reading(&query, MAX_AGE, &subscriber, deadline).await.unwrap_err();
+    };
+    for number in 0..50 {
+        fail(number).await;
+    }
+    assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
+    tokio::time::advance(60 * SECOND).await;
+    fail(50).await;
+    let lines = log.lines();
+    assert!(lines.len() == 2 && lines[1].contains("suppressed=49"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panicked_query_is_an_error_and_the_next_read_asks_again() {
     let fixture = Fixture::new(&[Play::Crash, Play::Answer(Duration::ZERO)]);
     assert!(matches!(fixture.read(MAX_AGE).await, Err(ReadError::Query(QueryError::Unavailable { .. }))));

@@ -114,12 +114,12 @@ impl Linking<'_> {
         rule: &AdapterRule,
         found: &'f SeriesSummary,
     ) -> Vec<(&'f Arc<str>, MetricName)> {
-        let needs_series = rule.query.uses("Series");
-        let (mut names, mut unquoted, mut invalid) = (Vec::new(), true, None);
+        let is_unquoted = rule.query.uses("Series") && !rule.quotes_series();
+        let (mut names, mut left_out, mut invalid) = (Vec::new(), false, None);
         for series in found.metrics.keys() {
             let Some(name) = rule.metric_name(series) else { continue };
-            if needs_series && !is_promql_name(series) {
-                unquoted = false;
+            if is_unquoted && !is_promql_name(series) {
+                left_out = true;
                 continue;
             }
             match MetricName::parse(&name) {
@@ -127,10 +127,10 @@ impl Linking<'_> {
                 Err(error) => invalid = invalid.or(Some(error)),
             }
         }
-        if !unquoted {
+        if left_out {
             self.warn(format!(
                 "{place}: series whose names PromQL cannot write without quotes are not served, because metricsQuery \
-                 names them"
+                 names them without quotes; write {{\"<<.Series>>\",<<.LabelMatchers>>}}"
             ));
         }
         if let Some(error) = invalid {

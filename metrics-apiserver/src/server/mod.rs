@@ -43,8 +43,12 @@ use limits::Limits;
 use metrics::Metrics;
 use shared::Shared;
 
+use crate::limit::LogLimiter;
 use crate::tls::HandshakeFailures;
 
+/// Log lines about failed requests: so many at once, then one in this time. One client can cause hundreds a second.
+const FAILURES_AT_ONCE: u32 = 10;
+const FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 /// For requests in flight at shutdown. Each has a deadline of its own besides.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
@@ -70,6 +74,7 @@ pub fn bind(mut parts: Parts, tls: rustls::ServerConfig, options: &Options) -> i
         limits: Limits::new(request_timeout, read_deadline, max_in_flight),
         large: LargeAnswers::default(),
         metrics,
+        failures: LogLimiter::new(FAILURE_INTERVAL, FAILURES_AT_ONCE),
     };
     let acceptor = Acceptor::new(tls, handshake_failures, shared);
     Ok(Bound { address, listener, acceptor, drain: request_timeout.min(DRAIN_MAX) })

@@ -45,7 +45,7 @@ pub(super) async fn serve(
     let handled = handled.instrument(span.clone()).instrument(trace.clone());
     let answered = handled.await.unwrap_or_else(|_| Err(LimitError::Panicked.into()));
     drop(in_progress);
-    let mut response = answered.unwrap_or_else(|error| refusal(&request, &error, &span));
+    let mut response = answered.unwrap_or_else(|error| refusal(shared, &request, &error, &span));
     reply::add_common_headers(&mut response, audit_id);
     // While the listener is still open, clients make new connections to other replicas.
     let is_last = shared.parts.readiness.is_shutting_down();
@@ -69,16 +69,19 @@ pub(super) async fn serve(
     Ok(response)
 }
 
-/// The response to an error, which is also logged.
-fn refusal(request: &Request<'_>, error: &Error, span: &tracing::Span) -> Response {
+/// The response to an error. A failure is logged now and then, and each one at a higher verbosity: clients can cause
+/// any number of them.
+fn refusal(shared: &Shared, request: &Request<'_>, error: &Error, span: &tracing::Span) -> Response {
     let status = Status::from(error);
     let (path, code) = (request.raw.uri.path(), status.code());
     span.in_scope(|| {
         let causes = causes(error);
-        if code >= 500 && !error.is_reported() {
-            tracing::warn!(http.path = path, http.code = code, error = %causes, "request failed");
-        } else {
-            tracing::debug!(http.code = code, error = %causes, "request refused");
+        let is_failure = code >= 500 && !error.is_reported();
+        match if is_failure { shared.failures.next_line() } else { None } {
+            Some(suppressed) => {
+                tracing::warn!(http.path = path, http.code = code, error = %causes, suppressed, "request failed");
+            }
+            None => tracing::debug!(http.code = code, error = %causes, "request refused"),
         }
     });
     reply::status(&status, request.is_pretty())

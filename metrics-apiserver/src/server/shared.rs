@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use crate::answer::Answers;
 use crate::authn::Authenticator;
 use crate::authz::Authorizer;
+use crate::limit::LogLimiter;
 use crate::readiness::Readiness;
 
 /// What the server is made of.
@@ -34,4 +35,6 @@ pub(super) struct Shared {
     pub(super) limits: Limits,
     pub(super) large: LargeAnswers,
     pub(super) metrics: Metrics,
+    /// The log of failed requests.
+    pub(super) failures: LogLimiter,
 }

@@ -13,6 +13,8 @@ const PROTOBUF: &str = "k8s\0";
 const JSON: &str = "application/json";
 /// Lists whose order means nothing, and the field that they are sorted by.
 const SETS: [&str; 3] = ["containers", "resources", "groups"];
+/// A field of what a server says about its own build.
+const BUILD: &str = "gitVersion";
 /// A field that clients do not need, and that only the adapter writes.
 const ADDRESSES: &str = "serverAddressByClientCIDRs";
 
@@ -89,6 +91,9 @@ impl Answer {
 fn normalise(json: &mut Value) {
     match json {
         Value::Array(items) => items.iter_mut().for_each(normalise),
+        Value::Object(fields) if fields.contains_key(BUILD) => {
+            fields.values_mut().for_each(|value| *value = Value::Null);
+        }
         Value::Object(fields) => {
             fields.remove(ADDRESSES);
             for (name, value) in fields {

@@ -3,7 +3,7 @@
 use crate::{
     answer::Answer,
     case::{Case, Read},
-    differences::{Affects, known},
+    differences::{Affects, Difference, known},
     side::Seen,
 };
 use std::collections::BTreeSet;
@@ -34,31 +34,29 @@ pub(crate) fn compare(
         declared.iter().filter(|it| it.1.is_none()).map(|(id, _)| format!("`{id}` is no known difference")),
     );
     let may =
-        |affects: Affects| declared.iter().any(|(_, known)| known.is_some_and(|it| it.affects == affects));
+        |affects: Affects| declared.iter().any(|(_, known)| known.is_some_and(|it| it.affects(affects)));
 
     let mut seen = read.differs.clone();
     let same_error = same_error(&adapter.answer, &ours.answer);
     seen.extend(same_error.then(|| MESSAGES.to_owned()));
     let answers_differ = adapter.answer != ours.answer && !same_error;
-    match (answers_differ, may(Affects::Answer)) {
-        (true, false) => problems.push(format!("adapter: {}\n    ours:    {}", full(adapter), full(ours))),
-        (false, true) => problems.push("the answers do not differ: remove the known difference".into()),
-        (true, true) => {
-            let (is, said) = (ours.answer.summary(), read.ours.as_deref().unwrap_or_default());
-            if is != said {
-                problems.push(format!("our answer is not the one in the file:\n<< {is}"));
-            }
-        }
-        (false, false) => {}
+    if answers_differ && !may(Affects::Answer) {
+        problems.push(format!("adapter: {}\n    ours:    {}", full(adapter), full(ours)));
+    }
+    let (is, said) = (ours.answer.summary(), read.ours.as_deref().unwrap_or(&read.answer));
+    if answers_differ && may(Affects::Answer) && is != said {
+        problems.push(format!("our answer is not the one in the file:\n<< {is}"));
     }
     let difference = queries.add(&adapter.queries, &ours.queries);
-    match (difference.is_empty(), may(Affects::Queries)) {
-        (false, false) => {
-            problems.push(format!("queries of one server only:\n    {}", difference.join("\n    ")));
-        }
-        (true, true) => problems.push("the queries do not differ: remove the known difference".into()),
-        _ => {}
+    let queries_differ = !difference.is_empty();
+    if queries_differ && !may(Affects::Queries) {
+        problems.push(format!("queries of one server only:\n    {}", difference.join("\n    ")));
     }
+    let is_seen = |known: &Difference| {
+        answers_differ && known.affects(Affects::Answer) || queries_differ && known.affects(Affects::Queries)
+    };
+    let unseen = declared.iter().filter(|(_, known)| known.is_some_and(|known| !is_seen(known)));
+    problems.extend(unseen.map(|(id, _)| format!("`{id}` is not seen: remove the known difference")));
     let query = |line: &String| line.split_once(": ").map_or_else(String::new, |it| it.1.to_owned());
     queries.explained.extend(difference.iter().map(query));
     (problems, seen)
@@ -76,7 +74,7 @@ pub(crate) fn compare_calls(
     ours: &BTreeSet<String>,
 ) -> (Vec<String>, Vec<String>) {
     let (calls, other): (Vec<_>, Vec<_>) =
-        case.differs.iter().cloned().partition(|id| known(id).is_some_and(|it| it.affects == Affects::Calls));
+        case.differs.iter().cloned().partition(|id| known(id).is_some_and(|it| it.affects(Affects::Calls)));
     let unknown = other.iter().map(|id| format!("`{id}` is no known difference of calls"));
     let problems = match (adapter == ours, calls.is_empty()) {
         (false, true) => adapter

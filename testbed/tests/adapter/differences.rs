@@ -23,7 +23,7 @@ pub(crate) enum Affects {
 #[derive(Debug)]
 pub(crate) struct Difference {
     pub(crate) id: &'static str,
-    pub(crate) affects: Affects,
+    pub(crate) affects: &'static [Affects],
     /// What our server does instead, as the guide says it.
     pub(crate) sentence: &'static str,
 }
@@ -32,76 +32,103 @@ pub(crate) struct Difference {
 pub(crate) const KNOWN: &[Difference] = &[
     difference(
         "messages",
-        Affects::Answer,
+        &[Affects::Answer],
         "Error messages begin with the same sentence and go on with the cause.",
     ),
     difference(
         "not-finite",
-        Affects::Answer,
+        &[Affects::Answer],
         "NaN, infinity and values that do not fit into a quantity are errors instead of numbers.",
     ),
     difference(
         "resource-not-finite",
-        Affects::Answer,
+        &[Affects::Answer],
         "In `metrics.k8s.io`, a sample that is NaN or infinite counts as missing.",
     ),
     difference(
         "backend-failure",
-        Affects::Answer,
+        &[Affects::Answer],
         "A failure of Prometheus is answered with 503 or 504 and says what is wrong, instead of 500.",
     ),
-    difference("resource-failure", Affects::Answer, "`metrics.k8s.io` says when a query failed."),
+    difference("resource-failure", &[Affects::Answer], "`metrics.k8s.io` says when a query failed."),
     difference(
         "selector-operator",
-        Affects::Answer,
+        &[Affects::Answer],
         "A selector operator that PromQL does not have is answered with 400 instead of 404 or 500.",
     ),
-    difference("not-equal", Affects::Answer, "`!=` in the metric selector of a custom metric works."),
+    difference("not-equal", &[Affects::Answer], "`!=` in the metric selector of a custom metric works."),
     difference(
         "bad-metric-selector",
-        Affects::Answer,
+        &[Affects::Answer],
         "A `metricLabelSelector` that cannot be parsed is answered with 400 instead of 500.",
     ),
     difference(
         "custom-watch",
-        Affects::Answer,
+        &[Affects::Answer],
         "`watch=true` on a custom metric is answered with 405 instead of a list.",
     ),
     difference(
         "external-case",
-        Affects::Answer,
+        &[Affects::Answer],
         "Names of external metrics are compared without regard to case",
     ),
-    difference("cluster-scoped", Affects::Answer, "Cluster-scoped resources are served at their own path"),
-    difference("isolated-rules", Affects::Answer, "One rule that fails does not stop the others."),
-    difference("unusable-names", Affects::Answer, "Names that cannot be in a path are not served."),
-    difference("versions", Affects::Answer, "All versions that are served are listed"),
-    difference("tables", Affects::Answer, "Custom and external metrics are available as tables"),
-    difference("formats", Affects::Answer, "YAML and protobuf are not served."),
-    difference("paths", Affects::Answer, "A path that is not served is answered with a `Status`."),
-    difference("aggregated", Affects::Answer, "The aggregated discovery document has every group."),
-    difference("missing-block", Affects::Answer, "`resourceRules` with `cpu` or `memory` only are served."),
+    difference(
+        "cluster-scoped",
+        &[Affects::Answer, Affects::Queries],
+        "Cluster-scoped resources are served at their own path",
+    ),
+    difference(
+        "isolated-rules",
+        &[Affects::Answer, Affects::Queries],
+        "One rule that fails does not stop the others.",
+    ),
+    difference(
+        "unusable-names",
+        &[Affects::Answer, Affects::Queries],
+        "Metrics that an HPA could never read are not served.",
+    ),
+    difference("versions", &[Affects::Answer], "All versions that are served are listed"),
+    difference(
+        "tables",
+        &[Affects::Answer, Affects::Queries],
+        "Custom and external metrics are available as tables",
+    ),
+    difference("formats", &[Affects::Answer, Affects::Queries], "YAML and protobuf are not served."),
+    difference("paths", &[Affects::Answer], "A path that is not served is answered with a `Status`."),
+    difference("aggregated", &[Affects::Answer], "The aggregated discovery document has every group."),
+    difference(
+        "missing-block",
+        &[Affects::Queries, Affects::Calls],
+        "`resourceRules` with `cpu` or `memory` only send no queries.",
+    ),
     difference(
         "escaped-names",
-        Affects::Queries,
+        &[Affects::Queries],
         "Dots in object names are escaped where the query matches them with a regular expression.",
     ),
     difference(
         "resource-queries",
-        Affects::Queries,
+        &[Affects::Queries],
         "metrics.k8s.io sends one query for each resource and all namespaces, not one for each namespace.",
     ),
-    difference("long-queries", Affects::Calls, "Long queries are sent by POST"),
+    difference("long-queries", &[Affects::Calls], "Long queries are sent by POST"),
     difference(
         "unknown-resource",
-        Affects::Start,
+        &[Affects::Start],
         "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
     ),
-    difference("empty-file", Affects::Start, "An empty configuration file is refused"),
+    difference("empty-file", &[Affects::Start], "An empty configuration file is refused"),
+    difference("placeholder", &[Affects::Answer], "A group without metrics lists one placeholder resource."),
 ];
 
-const fn difference(id: &'static str, affects: Affects, sentence: &'static str) -> Difference {
+const fn difference(id: &'static str, affects: &'static [Affects], sentence: &'static str) -> Difference {
     Difference { id, affects, sentence }
+}
+
+impl Difference {
+    pub(crate) fn affects(&self, what: Affects) -> bool {
+        self.affects.contains(&what)
+    }
 }
 
 pub(crate) fn known(id: &str) -> Option<&'static Difference> {

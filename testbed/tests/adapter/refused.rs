@@ -29,7 +29,7 @@ pub(crate) async fn check(world: &World, programs: &Programs) -> Result<Vec<Repo
 
 /// Whether our server may refuse what the adapter serves.
 pub(crate) fn may_refuse(case: &Case) -> bool {
-    case.differs.iter().any(|id| known(id).is_some_and(|it| it.affects == Affects::Start))
+    case.differs.iter().any(|id| known(id).is_some_and(|it| it.affects(Affects::Start)))
 }
 
 /// Our server refuses the configuration of such a case.
@@ -54,7 +54,7 @@ async fn check_one(world: &World, programs: &Programs, configuration: &Path) -> 
     let Some(ours) = &programs.ours else { return Ok(report) };
     let serves = serves(world, ours, &format!("refused-{file}-ours"), configuration).await?;
     match (serves, difference) {
-        (true, Some(id)) if known(id).is_some_and(|it| it.affects == Affects::Start) => {
+        (true, Some(id)) if known(id).is_some_and(|it| it.affects(Affects::Start)) => {
             report.seen.push(id.into());
         }
         (false, None) => {}

@@ -1,6 +1,7 @@
 //! Custom metrics as a Table.
 
 use crate::answer::{CustomAnswer, CustomRequest};
+use crate::api::json::ObjectMeta;
 use crate::api::table::{Column, Row, TableVersion, encode};
 use crate::metric::Namespace;
 
@@ -20,7 +21,8 @@ pub(in crate::api) fn table(
     let rows = answer.values.iter().map(|(object, value)| {
         let (kind, metric) = (answer.resource.kind.to_string(), request.metric.to_string());
         let cells = vec![object.name.to_string(), kind, metric, value.quantity.to_string()];
-        Row::new(version, &object.name, object.namespace.as_ref().map_or("", Namespace::as_str), cells)
+        let namespace = object.namespace.as_ref().map(Namespace::as_str);
+        Row::new(version, ObjectMeta { name: &object.name, namespace, ..ObjectMeta::default() }, cells)
     });
     encode(version, COLUMNS, rows.collect())
 }

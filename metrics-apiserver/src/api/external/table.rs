@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::api::json::ObjectMeta;
 use crate::api::table::{Column, Row, TableVersion, age, encode};
 use crate::metric::{Labels, Namespace, Value};
 
@@ -23,7 +24,9 @@ pub(in crate::api) fn table(
     let rows = values.iter().map(|value| {
         let (quantity, age) = (value.quantity.to_string(), age(value.timestamp, now));
         let cells = vec![metric.to_owned(), quantity, labels(&value.labels), age];
-        Row::new(version, metric, namespace.as_str(), cells)
+        let metadata =
+            ObjectMeta { name: metric, namespace: Some(namespace.as_str()), ..ObjectMeta::default() };
+        Row::new(version, metadata, cells)
     });
     encode(version, COLUMNS, rows.collect())
 }

@@ -7,9 +7,9 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
-use crate::api::json::{self, Empty, Object, displayed, labels_bytes, whole_seconds};
+use crate::api::json::{self, Empty, Object, ObjectMeta, displayed, labels_bytes, whole_seconds};
 use crate::api::version::UsageVersion;
-use crate::metric::{Labels, Namespace, Quantity};
+use crate::metric::{Namespace, Quantity};
 use crate::syntax::format_duration;
 
 /// What an object has besides its name, labels and containers.
@@ -29,7 +29,7 @@ pub(in crate::api) fn usage_bytes(answer: &UsageAnswer) -> usize {
     OBJECT_BYTES + answer.items.iter().map(object).sum::<usize>()
 }
 
-/// The JSON of an answer: one object, or a list. Objects count as created `now`, as in metrics-server.
+/// The JSON of an answer: one object, or a list.
 pub(in crate::api) fn usage(version: UsageVersion, answer: &UsageAnswer, now: Timestamp) -> Vec<u8> {
     let mut body = Vec::with_capacity(usage_bytes(answer));
     let kind = if answer.is_of_pods { "PodMetrics" } else { "NodeMetrics" };
@@ -49,6 +49,16 @@ pub(in crate::api) fn usage(version: UsageVersion, answer: &UsageAnswer, now: Ti
     body
 }
 
+/// An object counts as created `now`, as in metrics-server.
+pub(super) fn metadata(of: &ObjectUsage, now: Timestamp) -> ObjectMeta<'_> {
+    ObjectMeta {
+        name: &of.object.name,
+        namespace: of.object.namespace.as_ref().map(Namespace::as_str),
+        creation_timestamp: Some(now),
+        labels: Some(&of.object.labels).filter(|labels| !labels.is_empty()),
+    }
+}
+
 #[derive(Serialize)]
 struct List<'a> {
     metadata: Empty,
@@ -57,7 +67,7 @@ struct List<'a> {
 
 #[derive(Serialize)]
 struct Item<'a> {
-    metadata: Metadata<'a>,
+    metadata: ObjectMeta<'a>,
     #[serde(serialize_with = "whole_seconds")]
     timestamp: Timestamp,
     #[serde(serialize_with = "go_duration")]
@@ -70,39 +80,13 @@ struct Item<'a> {
 
 impl<'a> Item<'a> {
     fn new(of: &'a ObjectUsage, window: Duration, now: Timestamp) -> Self {
-        let metadata = Metadata {
-            name: &of.object.name,
-            namespace: of.object.namespace.as_ref().map(Namespace::as_str),
-            creation_timestamp: now,
-            labels: &of.object.labels,
-        };
+        let metadata = metadata(of, now);
         let (usage, containers) = match &of.used {
             Used::Node(usage) => (Some(usage.into()), None),
             Used::Pod(containers) => (None, Some(Containers(containers))),
         };
         Self { metadata, timestamp: of.timestamp, window, usage, containers }
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    namespace: Option<&'a str>,
-    #[serde(serialize_with = "whole_seconds")]
-    creation_timestamp: Timestamp,
-    #[serde(skip_serializing_if = "is_empty", serialize_with = "pairs")]
-    labels: &'a Labels,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_empty(labels: &&Labels) -> bool {
-    labels.is_empty()
-}
-
-fn pairs<S: Serializer>(labels: &Labels, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(labels.iter())
 }
 
 fn go_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,8 +1,10 @@
 //! Usage as a Table: what `kubectl get podmetrics` and `kubectl get nodemetrics` print.
 
+use jiff::Timestamp;
+
+use super::encode::metadata;
 use crate::answer::{ObjectUsage, Usage, UsageAnswer, Used};
 use crate::api::table::{Column, Row, TableVersion, encode};
-use crate::metric::Namespace;
 use crate::syntax::format_duration;
 
 /// The columns of metrics-server.
@@ -14,9 +16,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The JSON of an answer as a table. A pod's usage is that of its containers together.
-pub(in crate::api) fn table(version: TableVersion, answer: &UsageAnswer) -> Vec<u8> {
+pub(in crate::api) fn table(version: TableVersion, answer: &UsageAnswer, now: Timestamp) -> Vec<u8> {
     let window = format_duration(answer.window);
-    let rows = answer.items.iter().map(|ObjectUsage { object, used, .. }| {
+    let rows = answer.items.iter().map(|usage| {
+        let ObjectUsage { object, used, .. } = usage;
         let total = match used {
             Used::Node(usage) => *usage,
             Used::Pod(containers) => {
@@ -27,8 +30,7 @@ pub(in crate::api) fn table(version: TableVersion, answer: &UsageAnswer) -> Vec<
         };
         let cells =
             vec![object.name.to_string(), total.cpu.to_string(), total.memory.to_string(), window.clone()];
-        let namespace = object.namespace.as_ref().map_or("", Namespace::as_str);
-        Row::new(version, &object.name, namespace, cells)
+        Row::new(version, metadata(usage, now), cells)
     });
     encode(version, COLUMNS, rows.collect())
 }

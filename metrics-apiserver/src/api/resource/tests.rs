@@ -115,10 +115,13 @@ fn bodies_have_the_fields_in_go_s_order() {
 
 #[test]
 fn a_table_adds_up_the_containers_of_a_pod() {
-    let table = table(TableVersion::V1, &answer(false, vec![pod()]));
+    let now = "2026-11-24T03:51:19.5Z".parse().unwrap();
+    let table = table(TableVersion::V1, &answer(false, vec![pod()]), now);
     let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
     let names: Vec<_> = table["columnDefinitions"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["Name", "cpu", "memory", "Window"]);
     assert_eq!(table["rows"][0]["cells"], serde_json::json!(["web-1", "1250m", "67111964", "5m0s"]));
-    assert_eq!(table["rows"][0]["object"]["metadata"]["namespace"], "shop");
+    let metadata = &table["rows"][0]["object"]["metadata"];
+    assert_eq!((&metadata["namespace"], &metadata["labels"]["app"]), (&"shop".into(), &"web".into()));
+    assert_eq!(metadata["creationTimestamp"], "2026-11-24T03:51:19Z");
 }

@@ -120,6 +120,14 @@ impl AdapterRule {
         self.resources.need_label(resource, resources)
     }
 
+    /// Whether the query names the series nowhere but in strings, as in `{"<<.Series>>",<<.LabelMatchers>>}`. Only then
+    /// can it read series whose names PromQL cannot write without quotes.
+    pub fn quotes_series(&self) -> bool {
+        let grouped = vec![NAME.to_owned()];
+        let promql = render(&self.query, DOTTED, Matchers::default(), grouped).unwrap_or_default();
+        !promql.is_empty() && !outside_of_strings(&promql).contains(DOTTED)
+    }
+
     /// The query for an external metric in a namespace.
     pub fn external_query(
         &self,
@@ -134,6 +142,25 @@ impl AdapterRule {
         }
         render(&self.query, series, matchers, Vec::new())
     }
+}
+
+/// A name that PromQL cannot write without quotes, and that no query has in it.
+const DOTTED: &str = "series.name.of.a.sample.query";
+
+/// The query without its strings.
+fn outside_of_strings(promql: &str) -> String {
+    let (mut outside, mut quote, mut escaped) = (String::new(), None, false);
+    for character in promql.chars() {
+        match quote {
+            None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
+            None => outside.push(character),
+            Some(_) if escaped => escaped = false,
+            Some('"' | '\'') if character == '\\' => escaped = true,
+            Some(open) if open == character => quote = None,
+            Some(_) => {}
+        }
+    }
+    outside
 }
 
 /// The query with these matchers, grouped by these labels.

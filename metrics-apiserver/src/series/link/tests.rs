@@ -111,6 +111,10 @@ fn a_series_whose_name_promql_cannot_write_is_served_if_the_query_does_not_name_
     let query = Template::parse("sum(rate(y{<<.LabelMatchers>>}[5m]))").unwrap();
     let rule = AdapterRule { query, ..adapter_rule_with("x", "", "lag", POD) };
     assert_eq!(shown(&linked(&external(vec![rule]), &found(&[("a.b", &[&[]])]), &cluster())), ["lag of a.b"]);
+    let query = Template::parse("sum({\"<<.Series>>\",<<.LabelMatchers>>})").unwrap();
+    let rule = AdapterRule { query, ..adapter_rule_with("x", "", "lag", POD) };
+    let linked = linked(&external(vec![rule]), &found(&[("a.b", &[&[]])]), &cluster());
+    assert_eq!((shown(&linked), linked.warnings.len()), (vec!["lag of a.b".to_owned()], 0));
 }
 
 #[test]

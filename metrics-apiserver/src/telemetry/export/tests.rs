@@ -1,14 +1,13 @@
 //! The queue and its task on a paused clock, with collectors that fail.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
-use tracing::subscriber::DefaultGuard;
 
 use super::*;
+use crate::testkit::Log;
 
 /// What the collector does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,34 +74,6 @@ fn begin(play: Play) -> (Collector, Queue, Exporting) {
     let collector = Collector::new(play);
     let (queue, export) = export(collector.clone());
     (collector, queue, Exporting::start(Some(export)))
-}
-
-/// The log lines of this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn listen() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let to = log.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
-        (log, tracing::subscriber::set_default(lines))
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -143,3 +143,17 @@ fn rules_are_equal_by_what_was_configured() {
     other.query = Template::parse("x").unwrap();
     assert_ne!(one, other);
 }
+
+#[test]
+fn a_query_that_has_the_series_in_strings_only_can_read_any_name() {
+    for (query, expected) in [
+        ("sum({\"<<.Series>>\",<<.LabelMatchers>>}) by (<<.GroupBy>>)", true),
+        ("sum({__name__='<<.Series>>',a=\"\\\"\",<<.LabelMatchers>>})", true),
+        ("sum({<<printf \"%q\" .Series>>,<<.LabelMatchers>>})", true),
+        ("sum(<<.Series>>{<<.LabelMatchers>>})", false),
+        ("sum({\"<<.Series>>\"}) / sum(<<.Series>>)", false),
+        ("sum({a=\"\\\\\",<<.Series>>=\"\"})", false),
+    ] {
+        assert_eq!(rule(query, &[], "").quotes_series(), expected, "{query}");
+    }
+}
