@@ -32,3 +32,4 @@ pub mod telemetry;
 #[cfg(test)]
 mod testkit;
 pub mod tls;
+mod x509;

@@ -23,6 +23,7 @@ use crate::cache::BackendName;
 use crate::causes::causes;
 use crate::files::{self, CREDENTIAL_BYTES_MAX, WatchedFiles};
 use crate::syntax::BaseUrl;
+use crate::x509::Unsupported;
 
 /// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried
 /// must not make us read files for each of its queries.
@@ -77,7 +78,7 @@ struct Contents {
 impl Credentials {
     pub(super) fn new(backend: &BackendName, options: Options) -> Result<Self, SetupError> {
         // reqwest panics without one. Fails if there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (mut files, mut contents) = (options.files(), Contents::default());
         for kind in Kind::ALL {
             contents.set(kind, &[], &options);
@@ -85,7 +86,9 @@ impl Credentials {
         for (kind, files) in &mut files {
             contents.set(*kind, &files.read()?, &options);
         }
-        let current = ArcSwap::from_pointee(HttpSession::open(&options, contents, None)?);
+        let session = HttpSession::open(&options, contents, None)?;
+        session.warn_unsupported(backend);
+        let current = ArcSwap::from_pointee(session);
         let poll = PollState { files, polled_at: Instant::now(), refused_at: None, trial: None };
         Ok(Self { backend: backend.clone(), options, current, poll: Arc::new(Mutex::new(poll)) })
     }
@@ -150,7 +153,12 @@ impl Credentials {
         for (kind, files) in &mut state.files {
             let new = files.poll().map(|new| current.with(*kind, &new?, &self.options));
             match new {
-                Some(Ok(session)) => current = session,
+                Some(Ok(session)) => {
+                    if session.contents.ca != current.contents.ca {
+                        session.warn_unsupported(&self.backend);
+                    }
+                    current = session;
+                }
                 Some(Err(error)) => self.report(&error),
                 None => {}
             }
@@ -205,6 +213,11 @@ impl HttpSession {
         let http = http.map_or_else(|| http_client(options, &contents), Ok)?;
         let authorization = authorization(&options.auth, &contents.secret)?;
         Ok(Self { http, authorization, contents })
+    }
+
+    /// Logs which CAs of the bundle verify no certificates.
+    fn warn_unsupported(&self, backend: &BackendName) {
+        Unsupported::of_pem(&self.contents.ca).warn(&format!("backend {}", backend.0));
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn client_config(name: &str, ca: &[u8], identity: &[u8]) -> Result<Cl
     for certificate in CertificateDer::pem_slice_iter(ca) {
         roots.add(certificate.map_err(|error| general(&error))?)?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| general(&error))?;

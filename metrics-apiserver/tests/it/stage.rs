@@ -60,7 +60,7 @@ impl Stage {
         let certificate = write_files(directory.path(), &prometheus.url, &kubernetes.url);
         let process = Process::start(directory.path(), &[&[LOOPBACK], flags].concat(), log_lines_max);
         // reqwest panics without one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
         let address = process.address();
         Self { prometheus, is_down, address, http, process, _kubernetes: kubernetes, directory }
