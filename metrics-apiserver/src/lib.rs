@@ -18,6 +18,7 @@ mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod kubernetes;
 mod limit;
 pub mod metric;
 pub mod objects;

@@ -13,7 +13,9 @@ use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, redirect};
+use reqwest::redirect;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -231,15 +233,14 @@ fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client
     if options.insecure_skip_tls_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     } else if let Some(ca) = &options.ca {
-        let certs = Certificate::from_pem_bundle(&contents.ca).map_err(tls)?;
+        let certs =
+            CertificateDer::pem_slice_iter(&contents.ca).collect::<Result<Vec<_>, _>>().map_err(tls)?;
         if certs.is_empty() {
             return Err(SetupError::Content { origin: ca.clone(), problem: "contains no certificate" });
         }
-        builder = builder.tls_certs_only(certs);
-        if let Some(name) = &options.server_name {
-            let config = server_name::client_config(name, &contents.ca, &contents.identity).map_err(tls)?;
-            return builder.tls_backend_preconfigured(config).build().map_err(tls);
-        }
+        let name = options.server_name.as_deref();
+        let config = server_name::client_config(name, certs, &contents.identity).map_err(tls)?;
+        return builder.tls_backend_preconfigured(config).build().map_err(tls);
     } else if !options.urls.iter().any(BaseUrl::is_https) {
         // The system's CAs are not needed, and an image from scratch has none.
         builder = builder.tls_certs_only([]);

@@ -66,6 +66,12 @@ impl Ca {
         Self::with(name, |_| {})
     }
 
+    /// One that is itself the certificate of a server on localhost.
+    pub(crate) fn for_localhost(name: &str) -> Self {
+        let names = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().subject_alt_names;
+        Self::with(name, |params| params.subject_alt_names = names)
+    }
+
     /// The same with changes to the authority's own certificate.
     pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = ca_params(name);
@@ -99,7 +105,7 @@ impl Ca {
     }
 
     pub(crate) fn issue(&self, wanted: &Wanted) -> Issued {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "::1".to_owned()]).unwrap();
         let mut name = rcgen::DistinguishedName::new();
         if !wanted.cn.is_empty() {
             name.push(DnType::CommonName, wanted.cn);
@@ -142,6 +148,15 @@ impl Ca {
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).unwrap();
         roots
+    }
+
+    /// The configuration of a server that presents the authority's own certificate.
+    pub(crate) fn own_server_config(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let key = PrivateKeyDer::try_from(self.issuer.key().serialize_der()).unwrap();
+        Arc::new(builder.with_single_cert(vec![self.der()], key).unwrap())
     }
 
     /// The configuration of a server with a certificate of this authority. It requires a client certificate of

@@ -40,9 +40,14 @@ pub(crate) struct Unsupported {
 impl Unsupported {
     /// What cannot be verified with the certificates of a PEM bundle. One that cannot be parsed is not mentioned.
     pub(crate) fn of_pem(bundle: &[u8]) -> Self {
+        Self::of(&CertificateDer::pem_slice_iter(bundle).flatten().collect::<Vec<_>>())
+    }
+
+    /// What cannot be verified with the certificates of a bundle. One that cannot be parsed is not mentioned.
+    pub(crate) fn of(bundle: &[CertificateDer<'_>]) -> Self {
         let mut unsupported = Self::default();
-        for certificate in CertificateDer::pem_slice_iter(bundle).flatten() {
-            let Ok((_, certificate)) = X509Certificate::from_der(&certificate) else { continue };
+        for certificate in bundle {
+            let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { continue };
             if let Some(algorithm) = unsupported_key(&certificate) {
                 unsupported.keys.push(format!("{}: {algorithm}", certificate.subject()));
             } else {

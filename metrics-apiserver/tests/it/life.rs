@@ -53,6 +53,14 @@ async fn without_a_bind_address_both_address_families_are_served() {
     process.end();
 }
 
+/// Every process of these tests has such an environment.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_used_neither_for_kubernetes_nor_for_prometheus() {
+    let stage = Stage::start(&[], LOG_LINES_MAX);
+    assert_eq!(stage.read("queue_depth", "").await, 200);
+    stage.end();
+}
+
 #[test]
 fn a_start_without_a_kubeconfig_says_why_once() {
     let directory = tempfile::tempdir().unwrap();

@@ -99,6 +99,8 @@ impl Process {
             .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
             .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
             .args(flags)
+            // Nothing may use a proxy of the environment: nobody listens there.
+            .envs(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
