@@ -84,7 +84,8 @@ impl App {
         let mut background = JoinSet::new();
         let [authn, authz] = options.kubeconfigs();
         let lister = options.adapter.lister_kubeconfig.as_deref().or(options.kubeconfig.as_deref());
-        let [authn_client, authz_client, lister] = kubernetes::clients([authn, authz, lister]).await?;
+        let [authn_client, authz_client, lister] =
+            kubernetes::clients([authn, authz, lister], &mut background).await?;
         let objects = Arc::new(Objects::of_cluster(lister, objects_options(&options), &mut registry));
         let Answering { answers, cache, backends, series, reload } =
             answering(&options, default_backend, config, objects, &readiness, &mut registry)?;

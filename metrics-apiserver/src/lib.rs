@@ -18,6 +18,7 @@ mod files;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod kubernetes;
 mod limit;
 pub mod metric;
 pub mod objects;
@@ -32,3 +33,4 @@ pub mod telemetry;
 #[cfg(test)]
 mod testkit;
 pub mod tls;
+mod x509;

@@ -39,5 +39,5 @@ pub use wait::eventually;
 
 /// Names the one TLS provider of this process; harmless when it has been named before.
 pub fn install_crypto() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }

@@ -56,8 +56,8 @@ async fn build() -> Result<()> {
 
 /// cargo in the workspace, as if called from a shell.
 ///
-/// A program under `cargo run` inherits variables that describe its package. ring's build script watches some of them,
-/// and ring with all that uses it would be compiled anew at each change between the two.
+/// A program under `cargo run` inherits variables that describe its package. Build scripts watch some of them,
+/// and such a crate with all that uses it would be compiled anew at each change between the two.
 pub fn cargo() -> tokio::process::Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = tokio::process::Command::new(program);

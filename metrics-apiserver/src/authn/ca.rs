@@ -18,6 +18,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::chain::{Chain, Subject};
+use crate::x509::{Unsupported, unsupported_key};
 
 /// Cache TTL of a verdict: a client certificate that becomes valid is accepted within this time. One that expires is
 /// refused at once.
@@ -43,7 +44,7 @@ pub enum CaError {
 }
 
 /// Why a certificate cannot be used as a CA. Go refuses the same certificates as roots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Unusable {
     #[error("cannot be parsed")]
     Unreadable,
@@ -52,6 +53,9 @@ enum Unusable {
     NotCa,
     #[error("must not sign certificates (keyUsage)")]
     MayNotSign,
+    /// It would refuse every certificate that it signs, and nobody would know why.
+    #[error("has a key of an unsupported algorithm, {0}")]
+    Algorithm(String),
 }
 
 /// Why a certificate is not accepted.
@@ -79,6 +83,8 @@ pub(super) struct CaSet {
     authorities: Vec<Authority>,
     /// The certificates that cannot be used, each with the reason.
     unusable: Vec<String>,
+    /// Those that can be used, but are themselves signed in a way that cannot be verified.
+    unsupported: Unsupported,
     epoch: ArcSwapOption<Epoch>,
 }
 
@@ -90,8 +96,9 @@ impl CaSet {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| CaError::Pem(error.to_string()))?;
         let (mut authorities, mut unusable) = (Vec::new(), Vec::new());
+        let mut unsupported = Unsupported::default();
         for certificate in &certificates {
-            match Authority::parse(certificate) {
+            match Authority::parse(certificate, &mut unsupported) {
                 Ok(authority) => authorities.push(authority),
                 Err(reason) => unusable.push(format!("{} {reason}", name(certificate))),
             }
@@ -102,11 +109,13 @@ impl CaSet {
         if authorities.is_empty() {
             return Err(CaError::Unusable(first_of(&unusable)));
         }
-        Ok(Self { certificates, authorities, unusable, epoch: ArcSwapOption::empty() })
+        Ok(Self { certificates, authorities, unusable, unsupported, epoch: ArcSwapOption::empty() })
     }
 
-    /// Warns of certificates that are ignored. Separate from parsing, because bundles are parsed again all the time.
+    /// Warns of certificates that are ignored, and of algorithms that cannot be verified. Separate from parsing,
+    /// because bundles are parsed again all the time.
     pub(super) fn warn_unusable(&self) {
+        self.unsupported.warn("client certificates");
         if !self.unusable.is_empty() {
             tracing::warn!(
                 ignored = self.unusable.len(),
@@ -160,7 +169,7 @@ struct Authority {
 }
 
 impl Authority {
-    fn parse(certificate: &CertificateDer<'static>) -> Result<Self, Unusable> {
+    fn parse(certificate: &CertificateDer<'static>, unsupported: &mut Unsupported) -> Result<Self, Unusable> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| Unusable::Unreadable)?;
         match parsed.basic_constraints().map_err(|_| Unusable::Unreadable)? {
             Some(constraints) if constraints.value.ca => {}
@@ -172,6 +181,10 @@ impl Authority {
         if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
             return Err(Unusable::MayNotSign);
         }
+        if let Some(algorithm) = unsupported_key(&parsed) {
+            return Err(Unusable::Algorithm(algorithm));
+        }
+        unsupported.add_signature(&parsed);
         let mut store = RootCertStore::empty();
         store.add(certificate.clone()).map_err(|_| Unusable::Unreadable)?;
         let anchor = store.roots.pop().ok_or(Unusable::Unreadable)?;
@@ -217,7 +230,7 @@ impl Epoch {
                 "a CA bundle contains certificates that are expired or not valid yet"
             );
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         Self {
             first: changes().filter(|change| *change <= now).max().unwrap_or(0),
             last: changes().filter(|change| *change > now).min().map_or(u64::MAX, |change| change - 1),

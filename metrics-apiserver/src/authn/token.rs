@@ -39,7 +39,7 @@ impl TokenReviewer {
     /// no random numbers.
     pub fn new(client: Client, ttl: Duration, reviews: &Reviews) -> Result<Self, rustls::Error> {
         let mut secret = [0; 32];
-        rustls::crypto::ring::default_provider()
+        rustls::crypto::aws_lc_rs::default_provider()
             .secure_random
             .fill(&mut secret)
             .map_err(rustls::Error::from)?;

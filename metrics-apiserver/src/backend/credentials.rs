@@ -13,7 +13,9 @@ use arc_swap::ArcSwap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
-use reqwest::{Certificate, redirect};
+use reqwest::redirect;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -23,6 +25,7 @@ use crate::cache::BackendName;
 use crate::causes::causes;
 use crate::files::{self, CREDENTIAL_BYTES_MAX, WatchedFiles};
 use crate::syntax::BaseUrl;
+use crate::x509::Unsupported;
 
 /// A token that is replaced after it has become invalid is found by the refusal; a rule that may never be queried
 /// must not make us read files for each of its queries.
@@ -77,7 +80,7 @@ struct Contents {
 impl Credentials {
     pub(super) fn new(backend: &BackendName, options: Options) -> Result<Self, SetupError> {
         // reqwest panics without one. Fails if there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (mut files, mut contents) = (options.files(), Contents::default());
         for kind in Kind::ALL {
             contents.set(kind, &[], &options);
@@ -85,7 +88,9 @@ impl Credentials {
         for (kind, files) in &mut files {
             contents.set(*kind, &files.read()?, &options);
         }
-        let current = ArcSwap::from_pointee(HttpSession::open(&options, contents, None)?);
+        let session = HttpSession::open(&options, contents, None)?;
+        session.warn_unsupported(backend);
+        let current = ArcSwap::from_pointee(session);
         let poll = PollState { files, polled_at: Instant::now(), refused_at: None, trial: None };
         Ok(Self { backend: backend.clone(), options, current, poll: Arc::new(Mutex::new(poll)) })
     }
@@ -150,7 +155,12 @@ impl Credentials {
         for (kind, files) in &mut state.files {
             let new = files.poll().map(|new| current.with(*kind, &new?, &self.options));
             match new {
-                Some(Ok(session)) => current = session,
+                Some(Ok(session)) => {
+                    if session.contents.ca != current.contents.ca {
+                        session.warn_unsupported(&self.backend);
+                    }
+                    current = session;
+                }
                 Some(Err(error)) => self.report(&error),
                 None => {}
             }
@@ -206,6 +216,11 @@ impl HttpSession {
         let authorization = authorization(&options.auth, &contents.secret)?;
         Ok(Self { http, authorization, contents })
     }
+
+    /// Logs which CAs of the bundle verify no certificates.
+    fn warn_unsupported(&self, backend: &BackendName) {
+        Unsupported::of_pem(&self.contents.ca).warn(&format!("backend {}", backend.0));
+    }
 }
 
 fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client, SetupError> {
@@ -218,15 +233,14 @@ fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client
     if options.insecure_skip_tls_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     } else if let Some(ca) = &options.ca {
-        let certs = Certificate::from_pem_bundle(&contents.ca).map_err(tls)?;
+        let certs =
+            CertificateDer::pem_slice_iter(&contents.ca).collect::<Result<Vec<_>, _>>().map_err(tls)?;
         if certs.is_empty() {
             return Err(SetupError::Content { origin: ca.clone(), problem: "contains no certificate" });
         }
-        builder = builder.tls_certs_only(certs);
-        if let Some(name) = &options.server_name {
-            let config = server_name::client_config(name, &contents.ca, &contents.identity).map_err(tls)?;
-            return builder.tls_backend_preconfigured(config).build().map_err(tls);
-        }
+        let name = options.server_name.as_deref();
+        let config = server_name::client_config(name, certs, &contents.identity).map_err(tls)?;
+        return builder.tls_backend_preconfigured(config).build().map_err(tls);
     } else if !options.urls.iter().any(BaseUrl::is_https) {
         // The system's CAs are not needed, and an image from scratch has none.
         builder = builder.tls_certs_only([]);

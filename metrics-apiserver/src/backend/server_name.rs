@@ -1,36 +1,42 @@
-//! TLS to a server whose certificate has another name than the URL's host.
+//! TLS to a server that is trusted by a CA bundle, under the URL's host or under another name.
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+
+use crate::x509::ServerVerifier;
 
 /// Expects this name in the server certificate, whatever the URL's host. The host remains what the client sends as SNI.
 #[derive(Debug)]
 struct ExpectedName {
-    verifier: Arc<WebPkiServerVerifier>,
+    verifier: ServerVerifier,
     name: ServerName<'static>,
 }
 
-/// TLS with this server name, CA bundle and, if not empty, client certificate with its key; all PEM.
-pub(super) fn client_config(name: &str, ca: &[u8], identity: &[u8]) -> Result<ClientConfig, Error> {
+/// TLS with this CA bundle, server name (by default the URL's host) and, if not empty, client certificate with its key;
+/// all PEM.
+pub(super) fn client_config(
+    name: Option<&str>,
+    ca: Vec<CertificateDer<'static>>,
+    identity: &[u8],
+) -> Result<ClientConfig, Error> {
     let general = |error: &dyn std::fmt::Display| Error::General(error.to_string());
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| general(&error))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca) {
-        roots.add(certificate.map_err(|error| general(&error))?)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|error| general(&error))?;
-    let builder = ClientConfig::builder_with_provider(provider)
+    let verifier = ServerVerifier::new(ca)?;
+    let verifier: Arc<dyn ServerCertVerifier> = match name {
+        None => Arc::new(verifier),
+        Some(name) => {
+            let name = ServerName::try_from(name.to_owned()).map_err(|error| general(&error))?;
+            Arc::new(ExpectedName { verifier, name })
+        }
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ExpectedName { verifier, name }));
+        .with_custom_certificate_verifier(verifier);
     if identity.is_empty() {
         return Ok(builder.with_no_client_auth());
     }

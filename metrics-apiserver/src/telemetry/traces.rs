@@ -71,7 +71,7 @@ where
 
 fn http_client(endpoint: &BaseUrl) -> Result<reqwest::Client, reqwest::Error> {
     // reqwest panics without a default provider. The error means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let builder = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none());
     // Without TLS, the CAs of the system are not needed.
     if endpoint.is_https() { builder.build() } else { builder.tls_certs_only([]).build() }

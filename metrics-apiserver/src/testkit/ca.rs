@@ -6,14 +6,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 /// A certificate authority.
-pub(crate) struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// Of its own key, and of the keys that it signs.
+    algorithm: &'static SignatureAlgorithm,
+}
 
 /// The contents of a certificate.
 pub(crate) struct Wanted {
@@ -62,29 +66,46 @@ impl Ca {
         Self::with(name, |_| {})
     }
 
+    /// One that is itself the certificate of a server on localhost.
+    pub(crate) fn for_localhost(name: &str) -> Self {
+        let names = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().subject_alt_names;
+        Self::with(name, |params| params.subject_alt_names = names)
+    }
+
     /// The same with changes to the authority's own certificate.
     pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = ca_params(name);
         change(&mut params);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        Self::self_signed(params, &PKCS_ECDSA_P256_SHA256)
+    }
+
+    /// An authority with keys and signatures of this algorithm.
+    pub(crate) fn with_algorithm(name: &str, algorithm: &'static SignatureAlgorithm) -> Self {
+        Self::self_signed(ca_params(name), algorithm)
+    }
+
+    fn self_signed(params: CertificateParams, algorithm: &'static SignatureAlgorithm) -> Self {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap(), algorithm }
     }
 
     /// An authority below this one.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::signed_by(ca_params(name), key, &self.0).unwrap())
+        let key = KeyPair::generate_for(self.algorithm).unwrap();
+        let issuer = CertifiedIssuer::signed_by(ca_params(name), key, &self.issuer).unwrap();
+        Self { issuer, algorithm: self.algorithm }
     }
 
     pub(crate) fn pem(&self) -> String {
-        self.0.pem()
+        self.issuer.pem()
     }
 
     pub(crate) fn der(&self) -> CertificateDer<'static> {
-        self.0.der().clone()
+        self.issuer.der().clone()
     }
 
     pub(crate) fn issue(&self, wanted: &Wanted) -> Issued {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "::1".to_owned()]).unwrap();
         let mut name = rcgen::DistinguishedName::new();
         if !wanted.cn.is_empty() {
             name.push(DnType::CommonName, wanted.cn);
@@ -106,8 +127,8 @@ impl Ca {
         } else {
             now + Duration::from_secs(wanted.lifetime.unsigned_abs())
         };
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let key = KeyPair::generate_for(self.algorithm).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued { chain: vec![certificate.der().clone()], pem: certificate.pem(), key }
     }
 
@@ -129,10 +150,19 @@ impl Ca {
         roots
     }
 
+    /// The configuration of a server that presents the authority's own certificate.
+    pub(crate) fn own_server_config(&self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let key = PrivateKeyDer::try_from(self.issuer.key().serialize_der()).unwrap();
+        Arc::new(builder.with_single_cert(vec![self.der()], key).unwrap())
+    }
+
     /// The configuration of a server with a certificate of this authority. It requires a client certificate of
     /// `clients`, if given.
     pub(crate) fn server_config(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = match clients {

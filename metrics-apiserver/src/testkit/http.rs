@@ -122,7 +122,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(script: impl Fn(&Request) -> Play + Send + Sync + 'static) -> Self {
-        Self::with(Arc::new(script), None)
+        Self::with("127.0.0.1:0", Arc::new(script), None)
     }
 
     /// A server that does the same with each request.
@@ -132,15 +132,22 @@ impl Server {
 
     /// The same over TLS.
     pub(crate) fn tls(play: Play, config: Arc<ServerConfig>) -> Self {
-        Self::with(Arc::new(move |_: &Request| play.clone()), Some(config))
+        Self::with("127.0.0.1:0", Arc::new(move |_: &Request| play.clone()), Some(config))
     }
 
-    fn with(script: Arc<Script>, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// A server that does the same with each request, on IPv6 only; none on a machine without IPv6.
+    pub(crate) fn ipv6(play: Play, tls: Option<Arc<ServerConfig>>) -> Option<Self> {
+        TcpListener::bind("[::1]:0").ok()?;
+        Some(Self::with("[::1]:0", Arc::new(move |_: &Request| play.clone()), tls))
+    }
+
+    fn with(address: &str, script: Arc<Script>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
-        // Certificates name localhost.
+        // Certificates name localhost and ::1.
         let url = match tls {
-            Some(_) => format!("https://localhost:{}", address.port()),
+            Some(_) if address.is_ipv4() => format!("https://localhost:{}", address.port()),
+            Some(_) => format!("https://{address}"),
             None => format!("http://{address}"),
         };
         let state = Arc::new(State {

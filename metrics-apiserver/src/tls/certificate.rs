@@ -174,7 +174,7 @@ fn pair(certificate_path: &Path, key_path: &Path, contents: &[Vec<u8>]) -> Resul
         .ok_or_else(|| LoadError::NoCertificate { path: certificate_path.to_owned() })?;
     let key = PrivateKeyDer::from_pem_slice(content(1))
         .map_err(|_| LoadError::NoKey { path: key_path.to_owned() })?;
-    let provider = rustls::crypto::ring::default_provider();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain, key, &provider).map_err(|source| LoadError::Mismatch {
         certificate: certificate_path.to_owned(),
         key: key_path.to_owned(),

@@ -1,7 +1,7 @@
 //! Cipher suites by Go's names.
 
 use rustls::SupportedCipherSuite;
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 
 /// A name that is always supported, for messages.
 pub(super) const EXAMPLE: &str = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256";
@@ -39,7 +39,7 @@ impl CipherSuites {
     pub(super) fn parse(names: &[String]) -> Self {
         let mut suites = Self::default();
         for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-            if let Some(suite) = ring::ALL_CIPHER_SUITES.iter().find(|suite| has_name(suite, name)) {
+            if let Some(suite) = aws_lc_rs::ALL_CIPHER_SUITES.iter().find(|suite| has_name(suite, name)) {
                 suites.kept.push(*suite);
             } else if UNSUPPORTED.contains(&name) {
                 suites.skipped.push(name.to_owned());
@@ -55,7 +55,7 @@ impl CipherSuites {
         let is_chosen = |suite: &SupportedCipherSuite| {
             suite.tls13().is_some() || self.kept.is_empty() || self.kept.contains(suite)
         };
-        ring::ALL_CIPHER_SUITES.iter().copied().filter(is_chosen).collect()
+        aws_lc_rs::ALL_CIPHER_SUITES.iter().copied().filter(is_chosen).collect()
     }
 }
 
@@ -88,6 +88,6 @@ mod tests {
 
     #[test]
     fn without_names_everything_is_offered() {
-        assert_eq!(parse("").offered(), ring::ALL_CIPHER_SUITES);
+        assert_eq!(parse("").offered(), aws_lc_rs::ALL_CIPHER_SUITES);
     }
 }

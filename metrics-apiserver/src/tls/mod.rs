@@ -41,7 +41,8 @@ pub fn server_config(
     options: &Options,
 ) -> Result<ServerConfig, rustls::Error> {
     let cipher_suites = CipherSuites::parse(&options.cipher_suites).offered();
-    let provider = Arc::new(CryptoProvider { cipher_suites, ..rustls::crypto::ring::default_provider() });
+    let provider =
+        Arc::new(CryptoProvider { cipher_suites, ..rustls::crypto::aws_lc_rs::default_provider() });
     let peers = AnyPeer { algorithms: provider.signature_verification_algorithms };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(options.min_version.spoken())?

@@ -53,7 +53,7 @@ impl Rig {
 
     /// A client that presents `identity`, if any.
     fn client(&self, identity: Option<&Issued>) -> ClientConfig {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12, &TLS13])
             .unwrap()
@@ -119,6 +119,28 @@ fn a_client_certificate_of_any_ca_is_kept_and_none_is_needed() {
 }
 
 #[test]
+fn certificates_with_p_521_are_served_and_accepted() {
+    let algorithm = &rcgen::PKCS_ECDSA_P521_SHA512;
+    let rig = Rig { ca: Ca::with_algorithm("serving", algorithm), files: tempfile::tempdir().unwrap() };
+    rig.write(&rig.issue());
+    let certificate = rig.load().unwrap();
+    let jane = Ca::with_algorithm("cluster", algorithm).issue(&Wanted { cn: "jane", ..Wanted::default() });
+    for minimum in [MinVersion::Tls12, MinVersion::Tls13] {
+        let mut client = rig.client(Some(&jane));
+        if minimum == MinVersion::Tls12 {
+            client = ClientConfig::builder_with_provider(Arc::clone(client.crypto_provider()))
+                .with_protocol_versions(&[&TLS12])
+                .unwrap()
+                .with_root_certificates(rig.ca.roots())
+                .with_client_auth_cert(jane.chain.clone(), jane.private_key())
+                .unwrap();
+        }
+        let (server, _) = shake(serving(&certificate, minimum), client).unwrap();
+        assert_eq!(server.peer_certificates().unwrap(), jane.chain, "{minimum:?}");
+    }
+}
+
+#[test]
 fn a_chain_that_is_too_long_fails_the_handshake() {
     let rig = Rig::new();
     let certificate = rig.load().unwrap();
@@ -142,7 +164,7 @@ fn a_certificate_without_its_key_fails_the_handshake() {
     let mut stolen = ca.issue(&wanted);
     stolen.key = ca.issue(&wanted).key;
     for versions in [&[&TLS12], &[&TLS13]] {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let pair = rustls::sign::CertifiedKey::new(
             stolen.chain.clone(),
             provider.key_provider.load_private_key(stolen.private_key()).unwrap(),
@@ -166,7 +188,7 @@ fn the_minimum_version_is_enforced() {
     let certificate = rig.load().unwrap();
     for (minimum, works) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
         let server = serving(&certificate, minimum);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS12])
             .unwrap()
@@ -183,10 +205,10 @@ fn only_the_chosen_cipher_suites_are_offered() {
     let certificates = Arc::new(Certificates::of(rig.load().unwrap()));
     let cipher_suites = vec!["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256".to_owned()];
     let server = server_config(certificates, &Options { cipher_suites, ..Options::default() }).unwrap();
-    let chosen = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
-    let other = rustls::crypto::ring::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
+    let chosen = rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
+    let other = rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384;
     for (suite, expected) in [(chosen, None), (other, Some(Cause::NoSharedCipher))] {
-        let mut provider = rustls::crypto::ring::default_provider();
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         provider.cipher_suites = vec![suite];
         let client = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&TLS12])
@@ -211,12 +233,12 @@ fn the_cause_of_a_failed_handshake_follows_from_its_error() {
     assert_eq!(cause(server.process_new_packets().unwrap_err()), Cause::NotTls);
 
     let provider = |suites: &[rustls::SupportedCipherSuite]| {
-        let mut provider = rustls::crypto::ring::default_provider();
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
         provider.cipher_suites.retain(|suite| suites.contains(suite));
         Arc::new(provider)
     };
     let client = ClientConfig::builder_with_provider(provider(&[
-        rustls::crypto::ring::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
     ]))
     .with_protocol_versions(&[&TLS12])
     .unwrap()

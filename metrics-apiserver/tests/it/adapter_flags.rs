@@ -46,7 +46,7 @@ async fn the_chart_of_prometheus_adapter_starts_a_server_with_a_backend_that_sta
     let certificate = std::fs::read(directory.path().join("cert/apiserver.crt")).unwrap();
     let certificate = Certificate::from_pem(&certificate).unwrap();
     // reqwest panics without one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
     let answer = client.get(format!("https://{address}/livez")).timeout(PATIENCE).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "ok");

@@ -23,9 +23,9 @@ const MAX_COLUMNS: usize = 120;
 /// Files that a reader of the code passes with one read.
 const MAX_COLD_READ: usize = 14;
 /// Four of them are for traces (docs/adr/0011-traces-by-otlp-off-by-default.md), one for the self-signed certificate
-/// (docs/adr/0015-the-command-line-of-prometheus-adapter.md), and one for the regular expressions of
-/// prometheus-adapter's rules.
-const MAX_DEPENDENCIES: usize = 36;
+/// (docs/adr/0015-the-command-line-of-prometheus-adapter.md), one for the regular expressions of prometheus-adapter's
+/// rules, and two for the certificate of kube-apiserver, which kube itself verifies too strictly.
+const MAX_DEPENDENCIES: usize = 38;
 
 /// What is still to do, `kind name` in each line; a cycle goes by its first file. The list only shrinks.
 const OPEN: &str = include_str!("architecture/open.txt");

@@ -43,7 +43,7 @@ async fn without_a_bind_address_both_address_families_are_served() {
     let address = process.address();
     let (_, port) = address.rsplit_once(':').unwrap();
     // reqwest panics without one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let client = Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
     let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
     for host in ["127.0.0.1", "[::1]"].into_iter().take(if has_ipv6 { 2 } else { 1 }) {
@@ -51,6 +51,14 @@ async fn without_a_bind_address_both_address_families_are_served() {
         assert_eq!(answer.await.unwrap().text().await.unwrap(), "ok", "{host}");
     }
     process.end();
+}
+
+/// Every process of these tests has such an environment.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_used_neither_for_kubernetes_nor_for_prometheus() {
+    let stage = Stage::start(&[], LOG_LINES_MAX);
+    assert_eq!(stage.read("queue_depth", "").await, 200);
+    stage.end();
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Stage {
         let certificate = write_files(directory.path(), &prometheus.url, &kubernetes.url);
         let process = Process::start(directory.path(), &[&[LOOPBACK], flags].concat(), log_lines_max);
         // reqwest panics without one.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().unwrap();
         let address = process.address();
         Self { prometheus, is_down, address, http, process, _kubernetes: kubernetes, directory }
@@ -99,6 +99,8 @@ impl Process {
             .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
             .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
             .args(flags)
+            // Nothing may use a proxy of the environment: nobody listens there.
+            .envs(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -35,7 +35,7 @@ fn verify(bundle: &str, certificate: &str, name: &str, after: Duration) -> Resul
     for ca in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(ca.unwrap()).unwrap();
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let leaf = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();

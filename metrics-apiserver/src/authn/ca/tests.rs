@@ -100,6 +100,34 @@ async fn roots_and_intermediates_of_a_bundle_sign() {
     assert!(is_accepted(&set, &jane(&root), 0).await);
 }
 
+/// The names of CAs in `tests/certificates`, each with a client certificate that it signed.
+const VERIFIED: [&str; 5] =
+    ["ec-p256-sha512", "ec-p384-sha512", "ec-p521-sha256", "ec-p521-sha384", "ec-p521-sha512"];
+
+#[tokio::test]
+async fn certificates_with_p_521_and_with_ecdsa_and_sha_512_are_verified() {
+    for name in VERIFIED {
+        let set = CaSet::from_pem(stored(name).as_bytes()).unwrap();
+        let peer = [CertificateDer::from_pem_slice(stored(&format!("{name}-client")).as_bytes()).unwrap()];
+        assert!(is_accepted(&set, &peer, 60).await, "{name}");
+    }
+}
+
+#[test]
+fn a_ca_that_could_verify_nothing_is_named_with_its_algorithm() {
+    let Err(CaError::Unusable(reason)) = CaSet::from_pem(stored("ed448").as_bytes()) else {
+        panic!("nothing is signed with Ed448");
+    };
+    assert_eq!(reason, "CN=ed448 has a key of an unsupported algorithm, Ed448");
+    let both = CaSet::from_pem((stored("dsa") + &Ca::new("ca").pem()).as_bytes()).unwrap();
+    assert_eq!(both.unusable, ["CN=dsa has a key of an unsupported algorithm, DSA"]);
+}
+
+fn stored(name: &str) -> String {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates");
+    std::fs::read_to_string(folder.join(format!("{name}.pem"))).unwrap()
+}
+
 /// X.509 version 1 has no extensions. Valid until 2126.
 #[tokio::test]
 async fn an_old_root_without_extensions_signs() {

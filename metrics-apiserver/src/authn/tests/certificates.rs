@@ -23,6 +23,20 @@ async fn a_certificate_names_user_groups_uid_and_itself() {
 }
 
 #[tokio::test]
+async fn p_521_works_for_users_and_for_the_front_proxy_alike() {
+    for algorithm in [&rcgen::PKCS_ECDSA_P521_SHA512, &rcgen::PKCS_ECDSA_P521_SHA256] {
+        let rig = Rig::new();
+        let [users, proxies] = ["users", "proxies"].map(|name| Ca::with_algorithm(name, algorithm));
+        std::fs::write(rig.files.path().join("client.pem"), users.pem()).unwrap();
+        std::fs::write(rig.files.path().join("proxy.pem"), proxies.pem()).unwrap();
+        rig.trust.reload_files().unwrap();
+        assert_eq!(rig.ask(&users.client("jane"), &[]).await.unwrap().name, "jane");
+        let user = rig.ask(&proxies.client("aggregator"), &[("x-remote-user", b"jack")]).await.unwrap();
+        assert_eq!(user.name, "jack");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
     let rig = Rig::new();
     let expired = rig.client_ca.issue(&Wanted { cn: "jane", lifetime: -60, ..Wanted::default() });

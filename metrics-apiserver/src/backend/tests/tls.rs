@@ -133,6 +133,24 @@ async fn a_certificate_with_another_name_is_accepted_if_it_is_expected() {
     assert_value(query(&backends(named(Some("localhost"))), "up").await, 42.0);
 }
 
+/// `openssl req -x509` makes such a certificate.
+#[tokio::test]
+async fn a_self_signed_server_whose_certificate_is_the_ca_file_is_trusted() {
+    let server = answering(Ca::for_localhost("prometheus").own_server_config());
+    let files = Files::new(&authority());
+    let ca_only = Options { identity: None, ..files.options(&server) };
+    assert!(query(&backends(ca_only.clone()), "up").await.is_err());
+
+    let ours = Ca::for_localhost("prometheus");
+    files.write_ca(&ours);
+    let server = answering(ours.own_server_config());
+    let ca_only = Options { urls: vec![url(&server.url)], ..ca_only };
+    assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
+    let named = Options { server_name: Some("elsewhere.example".to_owned()), ..ca_only };
+    let error = query(&backends(named), "up").await.unwrap_err();
+    assert!(format!("{error:?}").contains("not valid for name"), "{error:?}");
+}
+
 #[tokio::test]
 async fn an_unknown_ca_is_accepted_if_verification_is_off() {
     let server = answering(authority().server_config(None));
@@ -140,6 +158,18 @@ async fn an_unknown_ca_is_accepted_if_verification_is_off() {
     assert!(query(&backends(strict.clone()), "up").await.is_err());
     let lax = Options { insecure_skip_tls_verify: true, ..strict };
     assert_value(query(&backends(lax), "up").await, 42.0);
+}
+
+#[tokio::test]
+async fn a_server_may_have_an_ipv6_address() {
+    let authority = authority();
+    let files = Files::new(&authority);
+    for tls in [None, Some(authority.server_config(None))] {
+        let Some(server) = Server::ipv6(Play::json(200, ANSWER), tls) else { return };
+        assert!(server.url.contains("://[::1]:"), "{}", server.url);
+        let options = Options { identity: None, ..files.options(&server) };
+        assert_value(query(&backends(options), "up").await, 42.0);
+    }
 }
 
 #[tokio::test]

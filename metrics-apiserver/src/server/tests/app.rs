@@ -211,10 +211,11 @@ impl App {
     }
 
     fn client(&self, roots: RootCertStore, as_front_proxy: bool) -> Arc<ClientConfig> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots);
         Arc::new(if as_front_proxy {
             let key = self.front_proxy.private_key();
             builder.with_client_auth_cert(self.front_proxy.chain.clone(), key).unwrap()
