@@ -180,6 +180,12 @@ impl PollState {
 }
 
 impl HttpSession {
+    /// The token or password, if there is one.
+    pub(super) fn password(&self) -> Option<String> {
+        let secret = str::from_utf8(&self.contents.secret).ok()?.trim();
+        (!secret.is_empty()).then(|| secret.to_owned())
+    }
+
     /// This session with other contents of one kind; the same one if they are the same.
     fn with(
         self: &Arc<Self>,
@@ -211,10 +217,14 @@ impl HttpSession {
 fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client, SetupError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
+        // No proxy of the environment.
         .no_proxy()
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(CALLS_MAX);
+    if let Some(proxy) = &options.proxy {
+        builder = builder.proxy(proxy.for_all().map_err(|_| SetupError::Proxy)?);
+    }
     if options.insecure_skip_tls_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     } else if let Some(ca) = &options.ca {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Auth, FileOrData, Identity, Options, Secret};
+use super::{Auth, FileOrData, Identity, Options, Secret, ServerName};
 use crate::files::{CREDENTIAL_BYTES_MAX, ReadError, read};
 
 /// Why a kubeconfig cannot be used. Contains nothing of its content but names.
@@ -169,7 +169,9 @@ impl Reader<'_> {
         }
         options.ca = self.source(cluster.certificate_authority, cluster.certificate_authority_data)?;
         options.insecure_skip_tls_verify = cluster.insecure_skip_tls_verify.unwrap_or_default();
-        options.server_name = given(cluster.tls_server_name);
+        let server_name = given(cluster.tls_server_name).map(|name| ServerName::parse(&name)).transpose();
+        options.server_name =
+            server_name.map_err(|_| self.unusable("tls-server-name is not a valid DNS name"))?;
         if options.insecure_skip_tls_verify {
             if options.ca.is_some() {
                 return Err(self

@@ -20,7 +20,7 @@ pub struct MetricName(Arc<str>);
 pub struct FoldedName(Arc<str>);
 
 /// The namespace a request is authorized for, which every query is bound to: a DNS-1123 label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(Arc<str>);
 
 /// Why a text is not a valid name.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    date_time_ymd,
+    SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -21,6 +21,8 @@ pub(crate) struct Wanted {
     /// At most two, as rcgen keeps one attribute per type.
     pub(crate) organizations: &'static [&'static str],
     pub(crate) uid: Option<&'static str>,
+    /// URIs in place of the name `localhost`.
+    pub(crate) uris: &'static [&'static str],
     pub(crate) usage: ExtendedKeyUsagePurpose,
     /// Seconds from now until it expires.
     pub(crate) lifetime: i64,
@@ -32,6 +34,7 @@ impl Default for Wanted {
             cn: "",
             organizations: &[],
             uid: None,
+            uris: &[],
             usage: ExtendedKeyUsagePurpose::ClientAuth,
             lifetime: 3600,
         }
@@ -85,6 +88,10 @@ impl Ca {
 
     pub(crate) fn issue(&self, wanted: &Wanted) -> Issued {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        if !wanted.uris.is_empty() {
+            let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
+            params.subject_alt_names = wanted.uris.iter().map(uri).collect();
+        }
         let mut name = rcgen::DistinguishedName::new();
         if !wanted.cn.is_empty() {
             name.push(DnType::CommonName, wanted.cn);
@@ -132,6 +139,13 @@ impl Ca {
     /// The configuration of a server with a certificate of this authority. It requires a client certificate of
     /// `clients`, if given.
     pub(crate) fn server_config(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
+        self.serving().server_config(clients)
+    }
+}
+
+impl Issued {
+    /// The configuration of a server with this certificate.
+    pub(crate) fn server_config(&self, clients: Option<&Ca>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -143,9 +157,7 @@ impl Ca {
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        let issued = self.serving();
-        let key = issued.private_key();
-        Arc::new(builder.with_single_cert(issued.chain, key).unwrap())
+        Arc::new(builder.with_single_cert(self.chain.clone(), self.private_key()).unwrap())
     }
 }
 

@@ -6,6 +6,7 @@ mod ca;
 pub(crate) mod http;
 mod kubernetes;
 mod prometheus;
+mod proxy;
 mod rules;
 pub(crate) mod series;
 
@@ -14,4 +15,5 @@ pub(crate) use ca::{Ca, Issued, Wanted};
 pub(crate) use http::{Play, Request, Server};
 pub(crate) use kubernetes::{client_of_nobody, discovery, failure, metadata, metadata_list, version};
 pub(crate) use prometheus::{FakeSource, query, reading, scrape};
+pub(crate) use proxy::Proxy;
 pub(crate) use rules::{rule, rule_with};
