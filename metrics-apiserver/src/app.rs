@@ -90,6 +90,7 @@ impl App {
         let Answering { answers, cache, backends, series, reload } =
             answering(&options, default_backend, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
+        background.spawn(Arc::clone(&backends).recognize_engines());
         readiness.configuration_loaded();
         background.spawn(Arc::clone(&series).follow_resources());
         background.spawn(series.run());

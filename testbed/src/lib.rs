@@ -23,6 +23,7 @@ pub mod rundir;
 pub mod server;
 pub mod serving_certificate;
 pub mod tools;
+pub mod victoria_metrics;
 pub mod wait;
 pub mod workspace;
 
@@ -35,6 +36,7 @@ pub use process::Process;
 pub use prometheus::Prometheus;
 pub use server::Server;
 pub use tools::Tools;
+pub use victoria_metrics::VictoriaMetrics;
 pub use wait::eventually;
 
 /// Names the one TLS provider of this process; harmless when it has been named before.

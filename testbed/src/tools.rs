@@ -86,6 +86,16 @@ pub async fn prometheus_adapter() -> Result<PathBuf> {
     }
 }
 
+/// `VictoriaMetrics`, single node, which a test asks as a backend; built first if need be, in about a minute.
+pub async fn victoria_metrics() -> Result<PathBuf> {
+    let name = "victoria-metrics";
+    let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join(name));
+    match prebuilt.filter(|program| program.exists()) {
+        Some(program) => Ok(program),
+        None => Ok(built(&build::VICTORIA_METRICS).await?.join(name)),
+    }
+}
+
 /// The folder with a module's programs.
 async fn built(module: &Module) -> Result<PathBuf> {
     let sources = workspace::root().join("testbed").join(module.name);

@@ -200,7 +200,7 @@ impl UsageRead<'_> {
         let (Some(cpu), Some(memory)) = (&self.rules.cpu, &self.rules.memory) else { return Ok(Vec::new()) };
         let queries = [(true, cpu), (false, memory)].into_iter().map(|(is_cpu, rule)| {
             let (promql, labels) = query(rule, &resources)?;
-            let query = Query { backend: self.rules.backend.clone(), promql: promql.into() };
+            let query = Query::new(self.rules.backend.clone(), promql);
             Ok(UsageQuery { query, is_cpu, labels })
         });
         let queries: Result<_, QueryError> = queries.collect();

@@ -1,11 +1,13 @@
-//! Annotations: what a backend says beside its data.
+//! Annotations: what a backend says beside its data, as `warnings` or `infos`.
 //!
-//! All of them come as `warnings` or `infos`. Annotations on the PromQL itself (a missing bucket label, a quantile
-//! out of range) begin with `PromQL warning` or `PromQL info`; they come with every response to the query, and the
-//! numbers are what the query means. Any other warning says that a part of the data was not reached: a remote read
-//! that failed, a store of Thanos or Mimir that did not answer. The numbers may then be too small. The same is
-//! assumed of the line that Prometheus adds after ten ("3 more warning annotations omitted"), because it may hide
-//! such a warning. `VictoriaMetrics` says `isPartial`.
+//! A *remark* is about the query, comes with every response to it, and leaves the numbers what the query means. A
+//! warning about *partial* data says that a part of it was not reached; the numbers may then be too small. The texts
+//! that are known are in [`KNOWN`]. A warning that is not known is taken for partial data: to hold a complete answer
+//! for partial costs a value, the opposite may scale a workload down.
+//!
+//! Prometheus omits annotations after the tenth of a list, in the random order of a Go map, and says how many. That
+//! line is a remark: a rule over eleven gauges has it in every response. Where a warning about partial data was among
+//! more than ten, it is shown in most responses, and each of those is partial.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,6 +21,65 @@ const ANNOTATIONS_MAX: usize = 10;
 /// What is kept of one annotation: enough for a sentence with a name in it.
 const ANNOTATION_CHARS_MAX: usize = 300;
 
+/// What an annotation means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// Something in the query may be wrong, or there is nothing to read.
+    Info,
+    /// Something in the query is probably wrong.
+    Warning,
+    /// A part of the data was not reached.
+    Partial,
+}
+
+/// A text, or how it begins.
+#[derive(Debug, Clone, Copy)]
+enum Text {
+    /// It begins so, in upper or lower case.
+    Begins(&'static str),
+    /// A number, and then this.
+    Counts(&'static str),
+}
+
+/// The texts of warnings that are known, what they mean, and who sends them.
+const KNOWN: [(Text, Meaning); 7] = [
+    // Prometheus 2.48 to 2.53 (later ones in `infos`), and all that use its engine: Thanos, Mimir, Cortex.
+    // (util/annotations/annotations.go)
+    (Text::Begins("PromQL info"), Meaning::Info),
+    // Prometheus from 2.48 on, and the same others.
+    (Text::Begins("PromQL warning"), Meaning::Warning),
+    // Prometheus 2.48 to 2.53.
+    (Text::Counts("more annotations omitted"), Meaning::Info),
+    // Prometheus from 2.54 on.
+    (Text::Counts("more warning annotations omitted"), Meaning::Warning),
+    // Thanos: no store can have such series at this time, so there is no data. (pkg/store/proxy.go)
+    (Text::Begins("No StoreAPIs matched for this query"), Meaning::Info),
+    // Prometheus from 2.53 on, for the parameter `limit`. (web/api/v1/api.go)
+    (Text::Begins("results truncated due to limit"), Meaning::Partial),
+    // Cortex from 1.20 on. (pkg/querier/partialdata)
+    (Text::Begins("query result may contain partial data"), Meaning::Partial),
+];
+
+impl Text {
+    fn matches(self, text: &str) -> bool {
+        match self {
+            Self::Begins(begin) => {
+                text.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
+            }
+            Self::Counts(what) => text
+                .strip_suffix(what)
+                .and_then(|number| number.strip_suffix(' '))
+                .is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit())),
+        }
+    }
+}
+
+/// What a warning means.
+fn meaning(text: &str) -> Meaning {
+    let known = KNOWN.iter().find(|(known, _)| known.matches(text));
+    known.map_or(Meaning::Partial, |(_, meaning)| *meaning)
+}
+
 /// The annotations of one response.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Annotations {
@@ -31,8 +92,11 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    pub(super) fn new(warnings: Warnings, infos: Infos, is_partial: bool) -> Self {
+    pub(super) fn new(warnings: Warnings, mut infos: Infos, is_partial: bool) -> Self {
         let marked = is_partial.then(|| "the response is marked as partial".to_owned());
+        for text in &warnings.infos {
+            keep(&mut infos.0, text);
+        }
         Self { partial: warnings.partial.or(marked), warnings: warnings.on_query, infos: infos.0 }
     }
 }
@@ -42,14 +106,17 @@ impl Annotations {
 pub(super) struct Warnings {
     partial: Option<String>,
     on_query: Vec<String>,
+    infos: Vec<String>,
 }
 
 impl Warnings {
     fn add(&mut self, text: &str) {
-        if text.starts_with("PromQL warning") || text.starts_with("PromQL info") {
-            keep(&mut self.on_query, text);
-        } else {
-            self.partial.get_or_insert_with(|| short(text));
+        match meaning(text) {
+            Meaning::Info => keep(&mut self.infos, text),
+            Meaning::Warning => keep(&mut self.on_query, text),
+            Meaning::Partial => {
+                self.partial.get_or_insert_with(|| short(text));
+            }
         }
     }
 }
@@ -104,4 +171,64 @@ fn keep(texts: &mut Vec<String>, text: &str) {
 
 fn short(text: &str) -> String {
     text.chars().take(ANNOTATION_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(warnings: &[&str]) -> Annotations {
+        let text = serde_json::to_string(warnings).unwrap();
+        Annotations::new(serde_json::from_str(&text).unwrap(), Infos::default(), false)
+    }
+
+    /// As Prometheus 2.53 answers `rate()` of eleven gauges.
+    #[test]
+    fn the_infos_of_a_query_over_eleven_gauges_in_prometheus_2_53_are_remarks() {
+        let info = |number: usize| {
+            format!(
+                "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \
+                 \"gauge_{number}\" (1:{number})"
+            )
+        };
+        let infos: Vec<String> = (0..10).map(info).chain(["1 more annotations omitted".to_owned()]).collect();
+        let read = read(&infos.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((read.partial, read.warnings.len(), read.infos.len()), (None, 0, 10));
+    }
+
+    #[test]
+    fn each_known_text_means_what_the_table_says() {
+        for (text, meaning) in [
+            ("PromQL info: ignored histogram in max aggregation (1:1)", Meaning::Info),
+            ("PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)", Meaning::Warning),
+            (
+                "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\"",
+                Meaning::Warning,
+            ),
+            ("12 more annotations omitted", Meaning::Info),
+            ("3 more warning annotations omitted", Meaning::Warning),
+            ("No StoreAPIs matched for this query", Meaning::Info),
+            ("results truncated due to limit", Meaning::Partial),
+            ("query result may contain partial data", Meaning::Partial),
+            ("Query result may contain partial data.", Meaning::Partial),
+        ] {
+            assert_eq!(super::meaning(text), meaning, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_warning_that_is_not_known_says_that_data_is_missing() {
+        for text in [
+            "remote_read: remote server http://10.0.0.1/read returned HTTP status 500",
+            // Thanos, pkg/store/proxy_merge.go
+            "receive series from Addr: 10.0.0.2:10901 LabelSets: {} Mint: 0 Maxt: 1: rpc error: code = Unavailable",
+            "fetch series for {cluster=\"a\"}: rpc error: code = DeadlineExceeded",
+            "more annotations omitted",
+            "x 3 more annotations omitted",
+            "not a PromQL info: anything",
+            "",
+        ] {
+            assert_eq!(read(&["PromQL warning: w", text]).partial.as_deref(), Some(text));
+        }
+    }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
 use super::decode::DecodeError;
+use super::excerpt::Beginning;
 use crate::cache::QueryError;
 use crate::causes::causes;
 use crate::limit::{ByteBudget, BytePermit};
@@ -93,22 +94,33 @@ pub(super) struct Body<'a> {
     pub(super) budget: &'a BodyBudget,
     /// How long the whole request may take; the caller keeps the time.
     pub(super) allowed: Duration,
+    /// Gets the beginning of what is read.
+    pub(super) beginning: &'a Beginning,
 }
 
 impl Body<'_> {
+    async fn chunk(&mut self) -> reqwest::Result<Option<impl AsRef<[u8]> + use<>>> {
+        let chunk = self.response.chunk().await?;
+        if let Some(chunk) = &chunk {
+            self.beginning.add(chunk);
+        }
+        Ok(chunk)
+    }
+
     /// Reads all of it, decompressed, and decodes it; one that is not small on a thread for blocking work.
     pub(super) async fn decode_whole<T: Send + 'static>(
         mut self,
         decode: fn(&[u8]) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
         let (mut bytes, mut permits) = (Vec::new(), Permits::default());
-        while let Some(chunk) = self.response.chunk().await.map_err(cut_off)? {
+        while let Some(chunk) = self.chunk().await.map_err(cut_off)? {
+            let chunk = chunk.as_ref();
             let length = bytes.len() + chunk.len();
             if length > BYTES_MAX {
                 return Err(DecodeError::TooMuch(LIMIT));
             }
             permits.grow(self.budget, length, self.allowed).await?;
-            bytes.extend_from_slice(&chunk);
+            bytes.extend_from_slice(chunk);
         }
         if permits.large.is_none() {
             return decode(&bytes);
@@ -138,8 +150,8 @@ impl Body<'_> {
             decoded
         });
         let mut length = 0;
-        while let Some(chunk) = self.response.chunk().await.map_err(cut_off)? {
-            length += chunk.len();
+        while let Some(chunk) = self.chunk().await.map_err(cut_off)? {
+            length += chunk.as_ref().len();
             if length > bytes_max {
                 return Err(DecodeError::TooMuch(limit));
             }
@@ -156,8 +168,8 @@ impl Body<'_> {
     /// The beginning of a failed request's body.
     pub(super) async fn failure(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Ok(Some(chunk)) = self.response.chunk().await {
-            bytes.extend_from_slice(&chunk);
+        while let Ok(Some(chunk)) = self.chunk().await {
+            bytes.extend_from_slice(chunk.as_ref());
             if bytes.len() > FAILURE_BYTES_MAX {
                 return Vec::new();
             }

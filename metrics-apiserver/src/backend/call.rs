@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::annotations::Annotations;
 use super::body::Body;
 use super::decode::{self, DecodeError, SeriesSummary};
-use crate::metric::Sample;
+use crate::metric::{Namespace, Sample};
 
 /// Calls at one server at once: with two replicas as many as Prometheus runs (`--query.max-concurrency` 20).
 pub(super) const CALLS_MAX: usize = 10;
@@ -33,6 +33,11 @@ pub(super) trait Call: Sync {
         configured
     }
 
+    /// The namespace that it is sent for, if it is sent for one.
+    fn namespace(&self) -> Option<&Namespace> {
+        None
+    }
+
     /// The parameters of a request that may take so long.
     fn parameters(&self, allowed: Duration) -> Vec<(&'static str, Cow<'_, str>)>;
 
@@ -47,6 +52,7 @@ pub(super) trait Call: Sync {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InstantQuery<'a> {
     pub(super) promql: &'a str,
+    pub(super) namespace: Option<&'a Namespace>,
 }
 
 impl Call for InstantQuery<'_> {
@@ -57,6 +63,10 @@ impl Call for InstantQuery<'_> {
     /// An HPA reads one sample, and compressing that costs Prometheus more than the rest of the query: 0.74 ms of CPU
     /// instead of 0.12 ms.
     const ACCEPT_ENCODING: &'static str = "identity";
+
+    fn namespace(&self) -> Option<&Namespace> {
+        self.namespace
+    }
 
     fn parameters(&self, allowed: Duration) -> Vec<(&'static str, Cow<'_, str>)> {
         let timeout = format!("{}ms", allowed.as_millis());

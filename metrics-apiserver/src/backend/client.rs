@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode, Url};
 use tokio::time::Instant;
 
@@ -15,9 +15,13 @@ use super::breaker::Breaker;
 use super::call::{CALLS_MAX, Call};
 use super::credentials::{Credentials, HttpSession};
 use super::decode::{self, DecodeError, Failure};
+use super::excerpt::{Beginning, Secrets, excerpt};
+use super::namespaced::NamespacedText;
+use super::proxy::ProxyUrl;
 use super::{Method, Options, SetupError};
 use crate::cache::{BackendName, Owner, QueryError};
 use crate::limit::ConcurrencyLimiter;
+use crate::metric::Namespace;
 use crate::syntax::BaseUrl;
 use crate::telemetry;
 
@@ -71,7 +75,9 @@ pub(super) struct Client {
     /// At least one.
     pub(super) servers: Vec<Server>,
     method: Method,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, NamespacedText)>,
+    parameters: Vec<(String, NamespacedText)>,
+    proxy: Option<ProxyUrl>,
     credentials: Arc<Credentials>,
 }
 
@@ -100,6 +106,8 @@ impl Client {
             servers: options.urls.iter().map(|url| Server::new(url, budget)).collect::<Result<_, _>>()?,
             method: options.method,
             headers: headers(&options.headers)?,
+            parameters: options.parameters.clone(),
+            proxy: options.proxy.clone(),
             credentials: Arc::new(Credentials::new(name, options)?),
         })
     }
@@ -138,13 +146,26 @@ impl Client {
             response = self.request(&other, server, call, allowed).await?;
         }
         let status = response.status();
-        let body = Body { response, budget: &server.budget, allowed };
+        let content_type = response.headers().get(CONTENT_TYPE).cloned();
+        let beginning = Beginning::default();
+        let body = Body { response, budget: &server.budget, allowed, beginning: &beginning };
+        let excerpt = |secrets: &Secrets| excerpt(status, content_type.as_ref(), &beginning.take(), secrets);
         if !status.is_success() {
-            return Err(failed(status, decode::failure(&body.failure().await), allowed));
+            let failure = decode::failure(&body.failure().await);
+            let secrets = self.secrets(&session);
+            let detail = failure.as_ref().map_or_else(|| excerpt(&secrets), |failure| said(status, failure));
+            return Err(failed(status, failure, &secrets.redact(&detail), allowed));
         }
         let (content, annotations) = call.decode(body).await.map_err(|error| match error {
-            DecodeError::Failure(failure) => failed(status, Some(failure), allowed),
-            DecodeError::Malformed(detail) => QueryError::Malformed { detail: short(&detail) }.into(),
+            DecodeError::Failure(failure) => {
+                let detail = said(status, &failure);
+                failed(status, Some(failure), &self.secrets(&session).redact(&detail), allowed)
+            }
+            DecodeError::Malformed(detail) => {
+                let secrets = self.secrets(&session);
+                let detail = format!("{} ({})", excerpt(&secrets), secrets.redact(&detail));
+                QueryError::Malformed { detail: short(&detail) }.into()
+            }
             DecodeError::Unfit(what) => QueryError::Unfit { what }.into(),
             DecodeError::TooMuch(limit) => QueryError::TooMuch { limit }.into(),
             DecodeError::Body(error) => error.into(),
@@ -162,7 +183,7 @@ impl Client {
         let parameters = call.parameters(allowed);
         let url = server.endpoint(C::PATH);
         let is_form = match self.method {
-            Method::ByLength => length(&parameters) > URL_PARAMETERS_BYTES_MAX,
+            Method::ByLength => length(&parameters) + self.own_length() > URL_PARAMETERS_BYTES_MAX,
             Method::Get => false,
             Method::Post => true,
         };
@@ -171,7 +192,10 @@ impl Client {
         } else {
             session.http.get(url).query(&parameters)
         };
-        let request = request.headers(self.headers.clone()).header(ACCEPT_ENCODING, C::ACCEPT_ENCODING);
+        // In the URL of a form as well: gateways look for them there.
+        let request = request.query(&self.own_parameters(call.namespace()));
+        let request = request.headers(self.own_headers(call.namespace())?);
+        let request = request.header(ACCEPT_ENCODING, C::ACCEPT_ENCODING);
         let request = match &session.authorization {
             Some(value) => request.header(AUTHORIZATION, value),
             None => request,
@@ -194,7 +218,50 @@ impl Client {
 }
 
 impl Client {
-    /// Logs a call with its parameters, which contain the query. The status is 0 if there was no response.
+    /// The configured headers, without those that need a namespace where there is none.
+    fn own_headers(&self, namespace: Option<&Namespace>) -> Result<HeaderMap, QueryError> {
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, text) in &self.headers {
+            let Some(text) = text.fill(namespace) else { continue };
+            headers.append(
+                name.clone(),
+                header_value(name, &text).map_err(|error| {
+                    let detail = error.to_string().into();
+                    QueryError::Refused { detail }
+                })?,
+            );
+        }
+        Ok(headers)
+    }
+
+    /// The configured parameters, without those that need a namespace where there is none.
+    fn own_parameters(&self, namespace: Option<&Namespace>) -> Vec<(&str, Cow<'_, str>)> {
+        self.parameters
+            .iter()
+            .filter_map(|(name, text)| Some((name.as_str(), text.fill(namespace)?)))
+            .collect()
+    }
+
+    /// About how long they are.
+    fn own_length(&self) -> usize {
+        let text = |text: &NamespacedText| text.parts().map(str::len).sum::<usize>();
+        self.parameters.iter().map(|(name, value)| name.len() + text(value)).sum()
+    }
+
+    /// What must not be shown if the server repeats it.
+    fn secrets(&self, session: &HttpSession) -> Secrets {
+        let authorization = session.authorization.iter().filter_map(|value| value.to_str().ok());
+        let authorization =
+            authorization.map(|value| value.rsplit(' ').next().unwrap_or_default().to_owned());
+        let own = self.headers.iter().map(|(_, text)| text);
+        let own = own.chain(self.parameters.iter().map(|(_, text)| text));
+        let own = own.flat_map(NamespacedText::parts).map(str::to_owned);
+        let proxy = self.proxy.iter().filter_map(ProxyUrl::password).map(str::to_owned);
+        Secrets::new(authorization.chain(session.password()).chain(own).chain(proxy))
+    }
+
+    /// Logs a call with its parameters, which contain the query; without the configured ones, which may be secrets. The
+    /// status is 0 if there was no response.
     fn log(
         &self,
         path: &str,
@@ -233,29 +300,42 @@ impl Server {
     }
 }
 
-fn headers(pairs: &[(String, String)]) -> Result<HeaderMap, SetupError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs {
-        let invalid = || SetupError::Header(name.clone());
-        let mut value = HeaderValue::from_str(value).map_err(|_| invalid())?;
-        value.set_sensitive(true);
-        headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
-    }
-    Ok(headers)
+fn headers(pairs: &[(String, NamespacedText)]) -> Result<Vec<(HeaderName, NamespacedText)>, SetupError> {
+    let header = |(written, text): &(String, NamespacedText)| {
+        let name =
+            HeaderName::from_bytes(written.as_bytes()).map_err(|_| SetupError::Header(written.clone()))?;
+        for part in text.parts() {
+            header_value(&name, part)?;
+        }
+        Ok((name, text.clone()))
+    };
+    pairs.iter().map(header).collect()
+}
+
+fn header_value(name: &HeaderName, text: &str) -> Result<HeaderValue, SetupError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| SetupError::Header(name.to_string()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn length(parameters: &[(&str, Cow<'_, str>)]) -> usize {
     parameters.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-fn failed(status: StatusCode, failure: Option<Failure>, allowed: Duration) -> Failed {
-    let Failure { kind, message } = failure.unwrap_or_default();
-    let detail = short(&if status.is_redirection() {
-        format!("{status}: redirects are not followed; set the backend's url to the final address")
+/// What a server says went wrong.
+fn said(status: StatusCode, Failure { kind, message }: &Failure) -> String {
+    let said = [kind, message].into_iter().filter(|text| !text.is_empty());
+    said.fold(status.to_string(), |detail, text| format!("{detail}: {text}"))
+}
+
+fn failed(status: StatusCode, failure: Option<Failure>, detail: &str, allowed: Duration) -> Failed {
+    let kind = failure.unwrap_or_default().kind;
+    let detail = if status.is_redirection() {
+        let what = "redirects are not followed; set the backend's url to the final address";
+        short(&format!("{status}: {what}"))
     } else {
-        let said = [&kind, &message].into_iter().filter(|text| !text.is_empty());
-        said.fold(status.to_string(), |detail, text| format!("{detail}: {text}"))
-    });
+        short(detail)
+    };
     match kind.as_str() {
         "timeout" => QueryError::TimedOut(allowed).into(),
         "canceled" | "internal" | "unavailable" => QueryError::Unavailable { detail }.into(),

@@ -190,6 +190,12 @@ impl PollState {
 }
 
 impl HttpSession {
+    /// The token or password, if there is one.
+    pub(super) fn password(&self) -> Option<String> {
+        let secret = str::from_utf8(&self.contents.secret).ok()?.trim();
+        (!secret.is_empty()).then(|| secret.to_owned())
+    }
+
     /// This session with other contents of one kind; the same one if they are the same.
     fn with(
         self: &Arc<Self>,
@@ -226,10 +232,14 @@ impl HttpSession {
 fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client, SetupError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
+        // No proxy of the environment.
         .no_proxy()
         .redirect(redirect::Policy::none())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(CALLS_MAX);
+    if let Some(proxy) = &options.proxy {
+        builder = builder.proxy(proxy.for_all().map_err(|_| SetupError::Proxy)?);
+    }
     if options.insecure_skip_tls_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     } else if let Some(ca) = &options.ca {
@@ -238,7 +248,7 @@ fn http_client(options: &Options, contents: &Contents) -> Result<reqwest::Client
         if certs.is_empty() {
             return Err(SetupError::Content { origin: ca.clone(), problem: "contains no certificate" });
         }
-        let name = options.server_name.as_deref();
+        let name = options.server_name.as_ref();
         let config = server_name::client_config(name, certs, &contents.identity).map_err(tls)?;
         return builder.tls_backend_preconfigured(config).build().map_err(tls);
     } else if !options.urls.iter().any(BaseUrl::is_https) {

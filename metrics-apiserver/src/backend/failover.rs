@@ -24,14 +24,15 @@ use super::call::{Call, InstantQuery};
 use super::client::{Answer, Client, Failed, Fault};
 use super::counts::Counts;
 use super::{Options, SeriesQuery, SeriesSummary, SetupError, probe};
-use crate::cache::{BackendName, Owner, QueryError, Reading};
+use crate::cache::{BackendName, Owner, Query, QueryError, Reading};
+use crate::metric::Namespace;
 
 /// One backend and its health.
 #[derive(Debug)]
 pub(super) struct Backend {
     pub(super) options: Options,
     pub(super) counts: Arc<Counts>,
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     /// The server that is called first.
     preferred: AtomicUsize,
     annotation_log: AnnotationLog,
@@ -75,10 +76,13 @@ impl Backend {
     }
 
     /// Runs an instant query for `owner`.
-    pub(super) async fn query(&self, promql: &str, owner: Owner) -> Result<Reading, QueryError> {
+    pub(super) async fn query(&self, query: &Query, owner: Owner) -> Result<Reading, QueryError> {
+        let Query { promql, namespace, .. } = query;
+        let namespace = namespace.as_ref();
+        self.check_namespace(namespace)?;
         let _in_flight = self.counts.begin();
         let began = Instant::now();
-        let answer = self.call(&InstantQuery { promql }, Some(owner)).await;
+        let answer = self.call(&InstantQuery { promql, namespace }, Some(owner)).await;
         let reading = answer.map(|Answer { asked, content: samples, annotations }| {
             self.note(promql, &annotations);
             Reading { samples, partial: annotations.partial.map(Into::into), asked }
@@ -89,9 +93,20 @@ impl Backend {
 
     /// Lists series.
     pub(super) async fn series(&self, query: &SeriesQuery) -> Result<SeriesSummary, QueryError> {
+        self.check_namespace(None)?;
         let Answer { content, annotations, .. } = self.call(query, None).await?;
         self.note(&query.matchers.join(" "), &annotations);
         Ok(SeriesSummary { partial: annotations.partial.map(Into::into), ..content })
+    }
+
+    /// A backend that is told the namespace is never called without one. The configuration check allows no rule that
+    /// would, but a query may have been made just before the backend was changed.
+    fn check_namespace(&self, namespace: Option<&Namespace>) -> Result<(), QueryError> {
+        if namespace.is_none() && self.options.needs_namespace() {
+            let what = "the backend needs a namespace (`$namespace`), and the query is for none; read again";
+            return Err(QueryError::Unfit { what });
+        }
+        Ok(())
     }
 
     /// Ends the probes.
@@ -258,7 +273,8 @@ mod tests {
         for _ in 0..FAILURES_TO_OPEN {
             second.failed(Instant::now(), "down");
         }
-        let mut query = pin!(backend.query("up", Owner::new(&Arc::new(()))));
+        let up = Query::new(BackendName("default".into()), "up");
+        let mut query = pin!(backend.query(&up, Owner::new(&Arc::new(()))));
         assert!(poll!(&mut query).is_pending(), "the first server has all the time while the second is down");
         second.probed();
         assert_eq!(query.await, Err(QueryError::TimedOut(Duration::from_secs(10))));

@@ -1,10 +1,10 @@
 //! Prometheus over HTTP: implements [`QuerySource`] for the configured backends, and lists series.
 //!
 //! Every query ends within the backend's timeout, including the wait for a permit; a list of series has a timeout of
-//! its own. Calls at once, bytes (decompressed), series and labels are limited. No proxy is used and no redirect is
-//! followed (it would carry the credentials elsewhere). A failed call ends with a [`QueryError`], whose detail is for
-//! the log and contains no URL. A call to a backend that is down fails at once, and one that another server of the
-//! backend can answer is answered by that (`failover`, `breaker`).
+//! its own. Calls at once, bytes (decompressed), series and labels are limited. No proxy of the environment is used and
+//! no redirect is followed (it would carry the credentials elsewhere). A failed call ends with a [`QueryError`], whose
+//! detail is for the log and contains no URL. A call to a backend that is down fails at once, and one that another
+//! server of the backend can answer is answered by that (`failover`, `breaker`).
 
 mod annotation_log;
 mod annotations;
@@ -16,13 +16,17 @@ mod clients;
 mod counts;
 mod credentials;
 mod decode;
+mod engine;
+mod excerpt;
 mod failover;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod kubeconfig;
 mod metrics;
+mod namespaced;
 mod options;
 mod probe;
+mod proxy;
 mod server_name;
 
 use std::sync::Arc;
@@ -37,9 +41,12 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 pub use call::SeriesQuery;
 pub use decode::{LabelNames, SeriesSummary};
 pub use kubeconfig::KubeconfigError;
+pub use namespaced::{NamespacedText, ParseNamespacedError};
 pub use options::{
     Auth, BuildError, DEFAULT_TIMEOUT, FileOrData, Identity, Method, Options, Secret, SetupError,
 };
+pub use proxy::{ParseProxyError, ProxyUrl};
+pub use server_name::{ParseServerNameError, ServerName};
 
 use body::BodyBudget;
 use clients::{Clients, clients};
@@ -79,6 +86,11 @@ impl Backends {
         self.backend(name)?.series(query).await
     }
 
+    /// Asks each server once what it is, and warns about engines that need a query parameter; never ends.
+    pub async fn recognize_engines(self: Arc<Self>) {
+        engine::recognize_all(&self.current).await;
+    }
+
     /// Ends the probes of backends that are down, for shutdown.
     pub async fn shutdown(&self) {
         let current = self.current.load_full();
@@ -95,7 +107,7 @@ impl Backends {
 impl QuerySource for Backends {
     fn query(&self, query: Query, owner: Owner) -> BoxFuture<'static, Result<Reading, QueryError>> {
         let backend = self.backend(&query.backend);
-        async move { backend?.query(&query.promql, owner).await }.boxed()
+        async move { backend?.query(&query, owner).await }.boxed()
     }
 }
 

@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::namespaced::NamespacedText;
+use super::proxy::ProxyUrl;
+use super::server_name::ServerName;
 use crate::files::ReadError;
 use crate::syntax::BaseUrl;
 
@@ -20,17 +23,21 @@ pub struct Options {
     /// The HTTP method of queries.
     pub method: Method,
     /// Headers sent with every query, such as a tenant; values may be secrets.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, NamespacedText)>,
+    /// Query parameters sent with every query; values may be secrets.
+    pub parameters: Vec<(String, NamespacedText)>,
     /// The credentials sent with every query.
     pub auth: Auth,
     /// CA bundle for the server certificate, PEM; the system's without it.
     pub ca: Option<FileOrData>,
     /// The name that the server certificate must have, instead of the URL's host; needs `ca`.
-    pub server_name: Option<String>,
+    pub server_name: Option<ServerName>,
     /// Do not verify the server certificate.
     pub insecure_skip_tls_verify: bool,
     /// The client certificate.
     pub identity: Option<Identity>,
+    /// The proxy through which it is reached.
+    pub proxy: Option<ProxyUrl>,
 }
 
 /// The HTTP method of queries.
@@ -124,12 +131,19 @@ impl Options {
             timeout: DEFAULT_TIMEOUT,
             method: Method::default(),
             headers: Vec::new(),
+            parameters: Vec::new(),
             auth: Auth::None,
             ca: None,
             server_name: None,
             insecure_skip_tls_verify: false,
             identity: None,
+            proxy: None,
         }
+    }
+
+    /// Whether the server is told the namespace of each request: it answers for one namespace at a time.
+    pub fn needs_namespace(&self) -> bool {
+        self.headers.iter().chain(&self.parameters).any(|(_, value)| value.needs_namespace())
     }
 
     /// Whether both reach the same data: the same servers, as the same user or tenant.
@@ -138,15 +152,23 @@ impl Options {
         let Self {
             urls,
             headers,
+            parameters,
             auth,
             identity,
+            // Another proxy may know another server by the same name.
+            proxy,
             timeout: _,
             method: _,
             ca: _,
             server_name: _,
             insecure_skip_tls_verify: _,
         } = self;
-        *urls == other.urls && *headers == other.headers && *auth == other.auth && *identity == other.identity
+        *urls == other.urls
+            && *headers == other.headers
+            && *parameters == other.parameters
+            && *auth == other.auth
+            && *identity == other.identity
+            && *proxy == other.proxy
     }
 
     /// Whether the connections are encrypted.
@@ -156,7 +178,8 @@ impl Options {
 
     /// Whether credentials are sent unencrypted.
     pub fn exposes_credentials(&self) -> bool {
-        let is_authorization = |(name, _): &(String, String)| name.eq_ignore_ascii_case("authorization");
+        let is_authorization =
+            |(name, _): &(String, NamespacedText)| name.eq_ignore_ascii_case("authorization");
         !self.is_https() && (self.auth != Auth::None || self.headers.iter().any(is_authorization))
     }
 
@@ -168,16 +191,17 @@ impl Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<_> = self.headers.iter().map(|(name, _)| (name, "[redacted]")).collect();
         f.debug_struct("Options")
             .field("timeout", &self.timeout)
             .field("method", &self.method)
-            .field("headers", &headers)
+            .field("headers", &self.headers)
+            .field("parameters", &self.parameters)
             .field("auth", &self.auth)
             .field("ca", &self.ca)
             .field("server_name", &self.server_name)
             .field("insecure_skip_tls_verify", &self.insecure_skip_tls_verify)
             .field("identity", &self.identity)
+            .field("proxy", &self.proxy)
             .finish_non_exhaustive()
     }
 }
@@ -202,6 +226,9 @@ pub enum SetupError {
     /// A name or value that HTTP does not allow.
     #[error("header `{0}` is not a valid HTTP header")]
     Header(String),
+    /// A proxy that the HTTP client does not accept.
+    #[error("the URL of the proxy is not accepted by the HTTP client")]
+    Proxy,
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] ReadError),

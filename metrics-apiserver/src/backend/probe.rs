@@ -22,8 +22,9 @@ use super::call::InstantQuery;
 use super::client::{Client, Fault};
 use crate::limit::backoff;
 
-/// Cheap, needs no data, and every server that speaks PromQL understands it.
-const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)" };
+/// Cheap, needs no data, and every server that speaks PromQL understands it. It is sent for no namespace: a gateway
+/// that needs one refuses it, which shows that it works.
+const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)", namespace: None };
 
 /// Far above what [`QUERY`] takes, far below the interval of an HPA's reads.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -77,7 +77,8 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(now: Instant, position: u8, query: &Query) -> Self {
-        let own_bytes = count(ENTRY_BYTES + query.promql.len());
+        let namespace = query.namespace.as_ref().map_or(0, |namespace| namespace.as_str().len());
+        let own_bytes = count(ENTRY_BYTES + query.promql.len() + namespace);
         Self {
             since: now,
             last_read: now,

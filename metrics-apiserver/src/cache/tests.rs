@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 
 use super::*;
+use crate::metric::Namespace;
 use crate::testkit::{self, FakeSource, query};
 
 mod prefetch;
@@ -241,6 +242,21 @@ async fn a_metric_that_is_read_with_ever_new_selectors_in_one_namespace_leaves_s
     };
     let reads = [read("a", "1"), read("a", "2"), read("a", "3"), read("b", "4")];
     assert_eq!(join_all(reads).await, [Ok(()), Ok(()), Err(ReadError::Busy), Ok(())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_query_of_one_namespace_never_answers_another() {
+    let fixture = Fixture::new(&[Play::Answer(Duration::ZERO)]);
+    let read = async |namespace: Option<&str>| {
+        let namespace = namespace.map(|name| Namespace::parse(name).unwrap());
+        let query = Query { namespace, ..query("up") };
+        let deadline = Instant::now() + SECOND;
+        let reading =
+            fixture.cache.reading(&query, MAX_AGE, &Subscriber::constant(), deadline).await.unwrap();
+        reading.samples[0].value
+    };
+    let values = [read(Some("a")).await, read(Some("b")).await, read(None).await, read(Some("a")).await];
+    assert_eq!(values.map(f64::to_bits), [0.0, 1.0, 2.0, 0.0].map(f64::to_bits));
 }
 
 #[tokio::test(start_paused = true)]

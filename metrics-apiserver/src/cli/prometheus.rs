@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgAction, Args};
 
 use super::prometheus_url::PrometheusUrl;
-use crate::backend::{self, Auth, FileOrData, Identity, KubeconfigError, Method, Secret};
+use crate::backend::{self, Auth, FileOrData, Identity, KubeconfigError, Method, NamespacedText, Secret};
 use crate::config::{DefaultBackend, RESERVED_HEADERS};
 use crate::syntax::{ParseUrlError, is_header_name, parse_bool};
 
@@ -156,7 +156,7 @@ impl PrometheusOptions {
             if name.eq_ignore_ascii_case("authorization") {
                 options.auth = Auth::None;
             }
-            options.headers.push((name.to_owned(), value.to_owned()));
+            options.headers.push((name.to_owned(), NamespacedText::literal(value)));
         }
         Ok(DefaultBackend { options, is_given: self.is_given() })
     }

@@ -1,15 +1,15 @@
 //! The check of one backend.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::keys::{BACKEND_KEYS, BASIC_AUTH_KEYS};
 use super::problem::{NamedFile, Problem};
 use super::section::{Field, Section};
-use crate::backend::{Auth, DEFAULT_TIMEOUT, FileOrData, Identity, Options};
+use super::values::{headers, parameters};
+use crate::backend::{Auth, DEFAULT_TIMEOUT, FileOrData, Identity, Options, ProxyUrl, ServerName};
 use crate::rules::BackendName;
-use crate::syntax::{BaseUrl, ParseUrlError, is_header_name};
+use crate::syntax::{BaseUrl, ParseUrlError};
 
 /// The path of Prometheus' HTTP API, below the base URL.
 pub(super) const API_PATH: &str = "/api/v1";
@@ -21,33 +21,12 @@ const MAX_URLS: usize = 5;
 /// Prometheus' own `--query.timeout` is 2 min; nothing that scales a workload waits longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// More headers than any proxy in front of Prometheus needs.
-const MAX_HEADERS: usize = 32;
-
-/// Set by the HTTP client or by another key.
-pub const RESERVED_HEADERS: [&str; 16] = [
-    "host",
-    "content-length",
-    "content-type",
-    "content-encoding",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "proxy-authorization",
-    "trailer",
-    "expect",
-    "traceparent",
-    "tracestate",
-    "accept",
-    "accept-encoding",
-    "te",
-    "upgrade",
-];
-
-/// Checks one entry of `backends`, and lists the files it names; none if anything is wrong with it.
-pub(super) fn check_backend(
+/// Checks one entry of `backends`, and lists the files it names; none if anything is wrong with it. `source` is the
+/// text of the file.
+pub(super) fn check_backend<'a>(
     name: &str,
-    field: &Field<'_>,
+    field: &Field<'a>,
+    source: &'a str,
     files: &mut Vec<NamedFile>,
     problems: &mut Vec<Problem>,
 ) -> Option<(BackendName, Options)> {
@@ -57,17 +36,54 @@ pub(super) fn check_backend(
     let urls = urls(&section, problems);
     let timeout = section.get("timeout").and_then(|field| timeout(&field, problems));
     let headers = section.get("headers").map(|field| headers(&field, problems)).unwrap_or_default();
+    let parameters = section.get("queryParameters").map(|field| parameters(&field, source, problems));
     let auth = auth(&section, files, problems);
     let ca = section.get("caFile").and_then(|field| file(&field, files, problems));
+    let server_name = section.get("serverName").and_then(|field| field.parsed(problems, ServerName::parse));
+    let insecure = section.get("insecureSkipTLSVerify").and_then(|field| field.boolean(problems));
     let identity = identity(&section, files, problems);
-    let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let options = Options { timeout, headers, auth, ca, identity, ..Options::new(urls?) };
-    let tls_key = ["caFile", "certFile"].iter().find_map(|key| section.get(key));
-    if let (false, Some(field)) = (options.is_https(), tls_key) {
-        let problem = field.problem("has no effect: the URL begins with http://");
-        problems.push(problem.help("use https:// or remove the file"));
-    }
+    let proxy = section.get("proxyUrl").and_then(|field| field.parsed(problems, ProxyUrl::parse));
+    let options = Options {
+        timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
+        headers,
+        parameters: parameters.unwrap_or_default(),
+        auth,
+        ca,
+        server_name,
+        insecure_skip_tls_verify: insecure.unwrap_or_default(),
+        identity,
+        proxy,
+        ..Options::new(urls?)
+    };
+    check_together(&section, &options, problems);
     (problems.len() == before).then_some((name?, options))
+}
+
+/// Keys that have no effect, or contradict each other.
+fn check_together(section: &Section<'_>, options: &Options, problems: &mut Vec<Problem>) {
+    let insecure = section.get("insecureSkipTLSVerify").filter(|_| options.insecure_skip_tls_verify);
+    let tls_key = ["caFile", "certFile", "serverName"].iter().find_map(|key| section.get(key));
+    if let (false, Some(field)) = (options.is_https(), tls_key.or_else(|| insecure.clone())) {
+        let problem = field.problem("has no effect: the URL begins with http://");
+        problems.push(problem.help("use https:// or remove it"));
+        return;
+    }
+    let verified = ["caFile", "serverName"].iter().find_map(|key| section.get(key));
+    if let (Some(field), Some(insecure)) = (verified, insecure) {
+        let message = "has no effect: `insecureSkipTLSVerify` accepts every server certificate";
+        problems.push(field.excludes(&insecure, message));
+        return;
+    }
+    if let (None, None, Some(field)) = (&options.ca, section.get("caFile"), section.get("serverName")) {
+        let problem = field.key_problem("`caFile` is missing");
+        problems.push(problem.help("add the CA of this server's certificate: a name is no proof without it"));
+    }
+    let https_proxy =
+        section.get("proxyUrl").filter(|_| options.proxy.as_ref().is_some_and(ProxyUrl::is_https));
+    if let (Some(_), Some(field)) = (&options.server_name, https_proxy) {
+        let problem = field.problem("`serverName` is expected of every certificate, the proxy's included");
+        problems.push(problem.help("use a proxy with http:// or socks5://, or remove `serverName`"));
+    }
 }
 
 fn backend_name(name: &str, field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<BackendName> {
@@ -141,50 +157,6 @@ fn timeout(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<Duration> {
         problems.push(field.problem("the timeout must be from 1ms to 5m"));
     }
     ok.then_some(timeout)
-}
-
-fn headers(field: &Field<'_>, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
-    let Some(section) = Section::open_free(field, problems) else { return Vec::new() };
-    report_same_headers(&section, problems);
-    let headers: Vec<_> =
-        section.fields().filter_map(|(name, field)| header(name, &field, problems)).collect();
-    if headers.len() > MAX_HEADERS {
-        problems.push(field.problem(format!("more than {MAX_HEADERS} headers")));
-    }
-    headers
-}
-
-/// Reports names that differ only in case: both headers would be sent.
-fn report_same_headers(section: &Section<'_>, problems: &mut Vec<Problem>) {
-    let mut seen = HashMap::new();
-    for (written, field) in section.fields() {
-        let name = written.to_ascii_lowercase();
-        let message = format!("duplicate header `{name}`: header names are case-insensitive");
-        let (first, place) = *seen.entry(name).or_insert((written, field.key_place));
-        // An identical key is reported as any duplicate key is.
-        if first != written {
-            let problem = field.key_problem(message).related(place, "first given here");
-            problems.push(problem.help("keep one of them"));
-        }
-    }
-}
-
-fn header(name: &str, field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<(String, String)> {
-    let value = field.text(problems)?;
-    let name = name.to_ascii_lowercase();
-    problems.push(if !is_header_name(&name) {
-        field.key_problem("not a valid header name")
-    } else if name == "authorization" {
-        let problem = field.key_problem("credentials are read from files only");
-        problem.help("use `bearerTokenFile` or `basicAuth`")
-    } else if RESERVED_HEADERS.contains(&name.as_str()) {
-        field.key_problem(format!("header `{name}` is reserved: the server sets it")).help("remove it")
-    } else if !value.chars().all(|c| c == ' ' || c.is_ascii_graphic()) || value.trim() != value {
-        field.problem("a header value must be visible ASCII without surrounding spaces")
-    } else {
-        return Some((name, value.to_owned()));
-    });
-    None
 }
 
 fn auth(section: &Section<'_>, files: &mut Vec<NamedFile>, problems: &mut Vec<Problem>) -> Auth {

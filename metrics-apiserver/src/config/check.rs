@@ -90,11 +90,11 @@ pub fn check_with(source: Source, default: Option<&DefaultBackend>) -> Result<Ch
     let Some(root) = Section::open(&Field::root(&node), ROOT_KEYS, &mut problems) else {
         return Err(Problems::new(source, problems, files));
     };
-    let (mut names, mut backends) = check_backends(&root, &mut files, &mut problems);
+    let (mut names, mut backends) = check_backends(&root, text, &mut files, &mut problems);
     if let Some(default) = default {
         default.add(&root, names.as_mut(), &mut backends, &mut problems);
     }
-    let mut names = BackendNames::new(names);
+    let mut names = BackendNames::new(names, &backends);
     let rules = check_metrics(&root, &mut names, text, &mut problems);
     let adapter = check_adapter(&root, &mut names, text, &mut warnings, &mut problems);
     if !problems.is_empty() {
@@ -116,6 +116,7 @@ pub fn check_with(source: Source, default: Option<&DefaultBackend>) -> Result<Ch
 /// they are unknown. And the valid backends.
 fn check_backends<'a>(
     root: &Section<'a>,
+    source: &'a str,
     files: &mut Vec<NamedFile>,
     problems: &mut Vec<Problem>,
 ) -> (Option<Vec<&'a str>>, Vec<(BackendName, backend::Options)>) {
@@ -125,7 +126,7 @@ fn check_backends<'a>(
     if names.len() > MAX_BACKENDS {
         problems.push(field.problem(format!("more than {MAX_BACKENDS} backends")));
     }
-    let check = |(name, field)| check_backend(name, &field, files, problems);
+    let check = |(name, field)| check_backend(name, &field, source, files, problems);
     let backends = section.fields().filter_map(check).collect();
     (Some(names), backends)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::problem::{Problem, nearest};
 use super::section::{Field, Section};
+use crate::backend::Options;
 use crate::rules::BackendName;
 
 /// The backend of rules that name none.
@@ -17,13 +18,41 @@ const MAX_AGE_LIMIT: Duration = Duration::from_secs(3600);
 pub(super) struct BackendNames<'a> {
     /// Invalid ones included, so that a rule that names one is not reported as well; none if they are unknown.
     pub(super) names: Option<Vec<&'a str>>,
+    /// Those that are told the namespace of each request.
+    namespaced: Vec<BackendName>,
     /// A missing default backend is reported once, however many rules need it.
     is_default_reported: bool,
 }
 
 impl<'a> BackendNames<'a> {
-    pub(super) fn new(names: Option<Vec<&'a str>>) -> Self {
-        Self { names, is_default_reported: false }
+    pub(super) fn new(names: Option<Vec<&'a str>>, backends: &[(BackendName, Options)]) -> Self {
+        let namespaced = backends.iter().filter(|(_, options)| options.needs_namespace());
+        let namespaced = namespaced.map(|(name, _)| name.clone()).collect();
+        Self { names, namespaced, is_default_reported: false }
+    }
+
+    /// Whether a backend is told the namespace of each request.
+    pub(super) fn is_told_namespace(&self, backend: &BackendName) -> bool {
+        self.namespaced.contains(backend)
+    }
+
+    /// The backend of rules whose queries are not of one namespace, such as a list of series; `why` says so.
+    pub(super) fn of_all_namespaces(
+        &mut self,
+        section: &Section<'_>,
+        why: &str,
+        problems: &mut Vec<Problem>,
+    ) -> BackendName {
+        let backend = self.of(section, problems);
+        if self.is_told_namespace(&backend) {
+            let message =
+                format!("backend `{}` answers for one namespace (`$namespace`), but {why}", backend.0);
+            let problem = section
+                .get("backend")
+                .map_or_else(|| section.problem(message.clone()), |field| field.problem(message.clone()));
+            problems.push(problem.help("use a backend without `$namespace`, or `metrics` instead"));
+        }
+        backend
     }
 
     /// The backend of a rule.

@@ -29,11 +29,15 @@ pub const BACKEND_KEYS: &[Key] = &[
     key("urls", "the base URLs of an HA pair"),
     key("timeout", "the timeout of a query"),
     key("headers", "headers sent with every query"),
+    key("queryParameters", "parameters sent with every query"),
     key("bearerTokenFile", "the file with the bearer token"),
     key("basicAuth", "the credentials of HTTP basic authentication"),
     key("caFile", "the CA bundle for the server certificate"),
+    key("serverName", "the name that the server certificate must have"),
+    key("insecureSkipTLSVerify", "whether any server certificate is accepted"),
     key("certFile", "the client certificate"),
     key("keyFile", "the key of the client certificate"),
+    key("proxyUrl", "the URL of the proxy"),
 ];
 
 /// The keys of `basicAuth`.

@@ -17,13 +17,13 @@ mod problem;
 mod rules;
 mod section;
 mod source;
+mod values;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
 pub use adapter::AdapterRules;
-pub use backend::RESERVED_HEADERS;
 pub use check::{Checked, Config, Groups, check, check_with};
 pub use default_backend::DefaultBackend;
 pub use keys::{
@@ -33,3 +33,4 @@ pub use keys::{
 pub use link::{link, load, read, read_once};
 pub use problem::{Place, Problem, Problems};
 pub use source::{Fingerprint, Source};
+pub use values::RESERVED_HEADERS;

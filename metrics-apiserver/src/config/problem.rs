@@ -241,11 +241,21 @@ fn only_key(line: &str, column: usize) -> String {
 /// Whether a line has a word that a secret usually follows.
 fn has_word_of_secrets(line: &str, path: &str) -> bool {
     let line = line.to_ascii_lowercase();
-    path.contains(".headers")
+    [".headers", ".queryParameters", ".proxyUrl"].iter().any(|key| path.contains(key))
         || line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
-        || ["authorization", "bearer ", "basic ", "password:", "token:", "secret:", "headers"]
-            .iter()
-            .any(|word| line.contains(word))
+        || [
+            "authorization",
+            "bearer ",
+            "basic ",
+            "password:",
+            "token:",
+            "secret:",
+            "headers",
+            "queryparameters",
+            "proxyurl",
+        ]
+        .iter()
+        .any(|word| line.contains(word))
 }
 
 /// The candidate that is closest to `word`, if one is close enough.
@@ -303,6 +313,9 @@ mod tests {
             ("url: http://u:hunter2@host", "backends.a.url"),
             ("  password: hunter2", "backends.a.basicAuth.password"),
             ("  X-Api-Key: hunter2", "backends.a.headers.X-Api-Key"),
+            ("  api_key: hunter2", "backends.a.queryParameters.api_key"),
+            ("  - hunter2", "backends.a.queryParameters.api_key[0]"),
+            ("  proxyUrl: hunter2", "backends.a.proxyUrl"),
             ("Authorization: hunter2", ""),
         ] {
             let errors =

@@ -90,11 +90,13 @@ fn check_rule(item: &Field<'_>, around: &mut Around<'_, '_>, problems: &mut Vec<
     let selector = section.get("selector").and_then(|field| selector(&field, problems)).unwrap_or_default();
     let policies = policies(&section, Policies::default(), problems);
     let max_age = max_age(&section, problems);
+    let tells_namespace = around.backends.is_told_namespace(&backend);
     let (name, query) = (name?, query?);
     let query = NativeQuery::new(query, namespace, selector);
     let note = |error| problems.push(no_rule(&error, &section, text.as_ref(), around.source));
     let mut rule = Rule::native(name, backend, query.map_err(note).ok()?);
     rule.policies = policies;
+    rule.tells_namespace = tells_namespace;
     rule.max_age = max_age.unwrap_or(rule.max_age);
     Some(rule)
 }

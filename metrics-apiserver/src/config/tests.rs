@@ -1,5 +1,6 @@
 //! Whole files, good and bad.
 
+mod backends;
 mod default_backend;
 mod mistakes;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::yaml::MAX_FILE_BYTES;
 use super::*;
-use crate::backend::Auth;
+use crate::backend::{Auth, NamespacedText};
 use crate::metric::{Namespace, Resources, Selector};
 use crate::rules::{Combine, Fallback, NamespaceMode, Partial, SelectorMode, Situation};
 use crate::syntax::BaseUrl;
@@ -62,8 +63,10 @@ fn every_key_is_parsed() {
         (backend.urls[0].as_str(), backend.timeout),
         ("https://thanos.example:9090/prom", Duration::from_secs(5))
     );
-    assert_eq!(backend.headers[0], ("x-scope-orgid".to_owned(), "team-a".to_owned()));
+    assert_eq!(backend.headers[0], ("x-scope-orgid".to_owned(), NamespacedText::literal("team-a")));
     assert!(!format!("{backend:?}").contains("team-a"));
+    assert_eq!(backend.parameters, [("dedup".to_owned(), NamespacedText::literal("true"))]);
+    assert!(backend.server_name.is_some() && backend.proxy.is_some());
     let basic =
         Auth::Basic { username: "reader".into(), password: PathBuf::from("/secrets/password").into() };
     assert_eq!(backend.auth, basic);

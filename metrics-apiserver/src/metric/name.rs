@@ -23,7 +23,7 @@ pub struct FoldedName(Arc<str>);
 
 /// The namespace a request is authorized for, which every query is bound to: a DNS-1123 label, or `*` as a client wrote
 /// it. No namespace has that name, so a query that is bound to it finds nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace(Arc<str>);
 
 /// Why a text is not a valid name.

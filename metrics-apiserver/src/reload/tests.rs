@@ -159,7 +159,7 @@ impl Scene {
 
     /// Whether a backend has this name: one that exists fails in another way, because nobody listens.
     async fn has_backend(&self, name: &str) -> bool {
-        let query = Query { backend: BackendName(name.into()), promql: "up".into() };
+        let query = Query::new(BackendName(name.into()), "up");
         let error = self.backends.query(query, Owner::new(&Arc::new(()))).await.unwrap_err();
         !error.detail().contains("there is no backend")
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::adapter::QueryError;
-use crate::metric::{ObjectRef, Sample};
+use crate::metric::{Namespace, ObjectRef, Sample};
 
 /// Longest query that is sent, in bytes: a native query repeats the matchers in every vector selector, and a template
 /// may name many objects.
@@ -15,13 +15,23 @@ pub(super) const MAX_PROMQL: usize = 256 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendName(pub Arc<str>);
 
-/// One query: the backend, and the PromQL text with namespace and selector in it.
+/// One query: the backend, the PromQL text with namespace and selector in it, and for some backends the namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Query {
     /// Where it is sent.
     pub backend: BackendName,
     /// The text.
     pub promql: Arc<str>,
+    /// The namespace of the request, if the backend is told it. Then a result is that of one namespace, and answers no
+    /// other one, even where the text is the same.
+    pub namespace: Option<Namespace>,
+}
+
+impl Query {
+    /// A query for a backend that is not told the namespace.
+    pub fn new(backend: BackendName, promql: impl Into<Arc<str>>) -> Self {
+        Self { backend, promql: promql.into(), namespace: None }
+    }
 }
 
 /// How one request is answered.

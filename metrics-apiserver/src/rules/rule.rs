@@ -19,6 +19,9 @@ pub struct Rule {
     pub name: MetricName,
     /// Where its queries are sent.
     pub backend: BackendName,
+    /// Whether the backend is told the namespace of each request. Only for native rules: the series of others are
+    /// discovered in all namespaces at once.
+    pub tells_namespace: bool,
     /// What to answer when a query returns no usable number.
     pub policies: Policies,
     /// The greatest age of a reading that answers a read.
@@ -55,7 +58,8 @@ impl Rule {
 
     fn new(name: MetricName, backend: BackendName, source: Source) -> Self {
         let policies = Policies::default();
-        Self { name, backend, policies, max_age: DEFAULT_MAX_AGE, owner: Arc::default(), source }
+        let (tells_namespace, owner) = (false, Arc::default());
+        Self { name, backend, tells_namespace, policies, max_age: DEFAULT_MAX_AGE, owner, source }
     }
 
     /// The metric `name` of a series that a rule of prometheus-adapter takes.
@@ -63,6 +67,7 @@ impl Rule {
         Self {
             name,
             backend: rule.backend.clone(),
+            tells_namespace: false,
             policies: rule.policies,
             max_age: rule.max_age,
             owner: Arc::clone(&rule.owner),
@@ -96,6 +101,7 @@ impl Rule {
     pub fn replace(&mut self, before: &Self) {
         if let (Source::Native(query), Source::Native(known)) = (&self.source, &before.source)
             && self.backend == before.backend
+            && self.tells_namespace == before.tells_namespace
             && query == known
         {
             self.owner = Arc::clone(&before.owner);
@@ -116,7 +122,8 @@ impl Rule {
                 rule.external_query(series, namespace.as_str(), selector, resources)?
             }
         };
-        Ok(Plan { queries: vec![self.query(promql)?], pick: Pick::All })
+        let told = self.tells_namespace.then(|| namespace.clone());
+        Ok(Plan { queries: vec![Query { namespace: told, ..self.query(promql)? }], pick: Pick::All })
     }
 
     /// How a read of this custom metric for these objects is answered, in a cluster with these resources. `selector` is
@@ -147,7 +154,7 @@ impl Rule {
         if promql.len() > MAX_PROMQL {
             return Err(PlanError::TooLong { limit: MAX_PROMQL });
         }
-        Ok(Query { backend: self.backend.clone(), promql: promql.into() })
+        Ok(Query::new(self.backend.clone(), promql))
     }
 }
 

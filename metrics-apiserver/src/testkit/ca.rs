@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    PKCS_ECDSA_P256_SHA256, SignatureAlgorithm, date_time_ymd,
+    PKCS_ECDSA_P256_SHA256, SanType, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -25,6 +25,8 @@ pub(crate) struct Wanted {
     /// At most two, as rcgen keeps one attribute per type.
     pub(crate) organizations: &'static [&'static str],
     pub(crate) uid: Option<&'static str>,
+    /// URIs in place of the name `localhost`.
+    pub(crate) uris: &'static [&'static str],
     pub(crate) usage: ExtendedKeyUsagePurpose,
     /// Seconds from now until it expires.
     pub(crate) lifetime: i64,
@@ -36,6 +38,7 @@ impl Default for Wanted {
             cn: "",
             organizations: &[],
             uid: None,
+            uris: &[],
             usage: ExtendedKeyUsagePurpose::ClientAuth,
             lifetime: 3600,
         }
@@ -106,6 +109,10 @@ impl Ca {
 
     pub(crate) fn issue(&self, wanted: &Wanted) -> Issued {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "::1".to_owned()]).unwrap();
+        if !wanted.uris.is_empty() {
+            let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
+            params.subject_alt_names = wanted.uris.iter().map(uri).collect();
+        }
         let mut name = rcgen::DistinguishedName::new();
         if !wanted.cn.is_empty() {
             name.push(DnType::CommonName, wanted.cn);
@@ -162,6 +169,13 @@ impl Ca {
     /// The configuration of a server with a certificate of this authority. It requires a client certificate of
     /// `clients`, if given.
     pub(crate) fn server_config(&self, clients: Option<&Self>) -> Arc<ServerConfig> {
+        self.serving().server_config(clients)
+    }
+}
+
+impl Issued {
+    /// The configuration of a server with this certificate.
+    pub(crate) fn server_config(&self, clients: Option<&Ca>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -173,9 +187,7 @@ impl Ca {
                 builder.with_client_cert_verifier(verifier.build().unwrap())
             }
         };
-        let issued = self.serving();
-        let key = issued.private_key();
-        Arc::new(builder.with_single_cert(issued.chain, key).unwrap())
+        Arc::new(builder.with_single_cert(self.chain.clone(), self.private_key()).unwrap())
     }
 }
 

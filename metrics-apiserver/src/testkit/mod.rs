@@ -7,6 +7,7 @@ pub(crate) mod http;
 mod kubernetes;
 mod log;
 mod prometheus;
+mod proxy;
 mod rules;
 pub(crate) mod series;
 
@@ -16,4 +17,5 @@ pub(crate) use http::{Play, Request, Server};
 pub(crate) use kubernetes::{client_of_nobody, discovery, failure, metadata, metadata_list, version};
 pub(crate) use log::Log;
 pub(crate) use prometheus::{FakeSource, query, reading, scrape};
+pub(crate) use proxy::Proxy;
 pub(crate) use rules::{rule, rule_with};

@@ -48,7 +48,7 @@ impl QuerySource for FakeSource {
 
 /// A query for the backend `default`.
 pub(crate) fn query(promql: &str) -> Query {
-    Query { backend: BackendName("default".into()), promql: promql.into() }
+    Query::new(BackendName("default".into()), promql)
 }
 
 /// A reading that was just fetched, with one sample without labels for each value.

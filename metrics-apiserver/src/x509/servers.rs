@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -17,6 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// Verifies servers by a CA bundle.
 #[derive(Debug)]
 pub(crate) struct ServerVerifier {
+    roots: Arc<RootCertStore>,
     by_ca: Arc<WebPkiServerVerifier>,
     bundle: Vec<CertificateDer<'static>>,
 }
@@ -28,11 +29,33 @@ impl ServerVerifier {
         for certificate in &bundle {
             roots.add(certificate.clone())?;
         }
-        let by_ca =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?;
-        Ok(Self { by_ca, bundle })
+        let roots = Arc::new(roots);
+        let provider = Arc::new(default_provider());
+        let by_ca = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), provider)
+            .build()
+            .map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self { roots, by_ca, bundle })
+    }
+
+    /// Verifies everything but the server's name.
+    pub(crate) fn verify_chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        // Refuses what rustls does not understand, such as unknown critical extensions.
+        let parsed = ParsedCertificate::try_from(end_entity)?;
+        if self.has(end_entity) {
+            return Ok(check_use(end_entity, now)?);
+        }
+        let algorithms = default_provider().signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)
+    }
+
+    /// Whether the bundle has the certificate itself.
+    fn has(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.bundle.iter().any(|trusted| trusted.as_ref() == certificate.as_ref())
     }
 }
 
@@ -45,13 +68,11 @@ impl ServerCertVerifier for ServerVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if !self.bundle.iter().any(|trusted| trusted.as_ref() == end_entity.as_ref()) {
+        if !self.has(end_entity) {
             return self.by_ca.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         }
-        // Refuses what rustls does not understand, such as unknown critical extensions.
-        let parsed = ParsedCertificate::try_from(end_entity)?;
-        check_use(end_entity, now)?;
-        verify_server_name(&parsed, server_name)?;
+        self.verify_chain(end_entity, intermediates, now)?;
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -55,6 +55,15 @@ pub(super) const PEER: Module = Module {
     args: &["-ldflags", "-s -w", "tool"],
     renames: &[],
 };
+
+/// `VictoriaMetrics`, a module of its own: one test needs it.
+pub(super) const VICTORIA_METRICS: Module = Module {
+    name: "victoriametrics",
+    what: "VictoriaMetrics to query: once, about a minute on two cores",
+    programs: &["victoria-metrics"],
+    args: &["-ldflags", "-s -w", "tool"],
+    renames: &[],
+};
 /// How often a line of progress is printed.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// How many of Go's last error lines an error quotes.

@@ -30,4 +30,5 @@ mod reload;
 mod rights;
 mod shared;
 mod trust;
+mod victoria_metrics;
 mod workload;

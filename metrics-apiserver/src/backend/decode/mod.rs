@@ -1,11 +1,13 @@
 //! Decodes responses of the Prometheus HTTP API, within limits.
 
+mod build;
 mod envelope;
 mod error;
 mod labels;
 mod series;
 mod vector;
 
+pub(super) use build::{Engine, engine};
 pub(super) use envelope::failure;
 pub(super) use error::{DecodeError, Failure};
 #[cfg(test)]

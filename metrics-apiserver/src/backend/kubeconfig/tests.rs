@@ -40,7 +40,7 @@ fn files_are_relative_to_the_kubeconfig() {
     let file = |name: &str| FileOrData::File(dir.join(name));
     assert_eq!(options.urls[0].as_str(), "https://prometheus", "the URL of the kubeconfig does not count");
     assert_eq!(options.ca, Some(file("ca.crt")));
-    assert_eq!(options.server_name.as_deref(), Some("prometheus.example"));
+    assert_eq!(options.server_name, ServerName::parse("prometheus.example").ok());
     assert_eq!(options.identity, Some(Identity { cert: file("tls.crt"), key: file("/tls.key") }));
     assert_eq!(options.auth, Auth::Bearer(file("token")), "the file is newer than the token beside it");
 }
@@ -67,16 +67,27 @@ fn verification_can_be_off_and_basic_authentication_used() {
 }
 
 #[test]
+fn a_proxy_is_used() {
+    let options = used(&with("proxy-url: 'socks5://proxy:1080'", "")).0.unwrap();
+    assert_eq!(options.proxy, ProxyUrl::parse("socks5://proxy:1080").ok());
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     for (text, expected) in [
         (with("", "exec: {command: aws, args: [a], apiVersion: v1}"), "exec plugins"),
         (with("", "auth-provider: {name: gcp}"), "auth providers"),
         (with("", "as: jane"), "impersonation"),
-        (with("proxy-url: 'http://proxy'", ""), "proxy-url"),
+        (with("proxy-url: 'ftp://user:hunter2@proxy'", ""), "proxy-url is not an http"),
+        (
+            with("certificate-authority: c, tls-server-name: n, proxy-url: 'https://proxy'", ""),
+            "do not go together",
+        ),
         (with("", "token: a, username: b"), "remove one of them"),
         (with("", "client-certificate: c"), "both client-certificate and client-key"),
         (with("certificate-authority-data: '%'", ""), "not base64"),
         (with("tls-server-name: n", ""), "needs a certificate-authority"),
+        (with("tls-server-name: n/", ""), "tls-server-name is not a valid DNS name"),
         (with("insecure-skip-tls-verify: true, certificate-authority: c", ""), "remove one"),
         (with("", "").replace("user: reader", "user: writer"), "has no user \"writer\""),
         (with("", "").replace("cluster: prometheus,", "cluster: p,"), "has no cluster \"p\""),

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::backend::call::CALLS_MAX;
-use crate::backend::{FileOrData, Method, Secret};
+use crate::backend::{FileOrData, Method, NamespacedText, Secret};
 use crate::testkit::http::{ok, reply};
 
 fn json(text: &str) -> Play {
@@ -134,7 +134,7 @@ async fn giant_answers_that_do_not_end_leave_room_for_smaller_ones_and_those_of_
     let backend = |name: &str, server| (BackendName(name.into()), options(server));
     let backends = Backends::build(vec![backend("endless", &endless), backend("other", &other)]).unwrap();
     let ask = |backend: &str, promql: &str| {
-        let query = Query { backend: BackendName(backend.into()), promql: promql.into() };
+        let query = Query::new(BackendName(backend.into()), promql);
         backends.query(query, Owner::new(&Arc::new(())))
     };
     let waiting: Vec<_> = ["a", "b", "c"].map(|promql| tokio::spawn(ask("endless", promql))).into();
@@ -294,7 +294,7 @@ async fn headers_and_basic_auth_arrive() {
     let password_file = dir.path().join("password");
     std::fs::write(&password_file, "open sesame \n").unwrap();
     let options = Options {
-        headers: vec![("X-Scope-OrgID".to_owned(), "tenant-1".to_owned())],
+        headers: vec![("X-Scope-OrgID".to_owned(), NamespacedText::literal("tenant-1"))],
         auth: Auth::Basic { username: "ali".to_owned(), password: password_file.into() },
         ..options(&server)
     };
@@ -400,7 +400,10 @@ async fn what_cannot_work_is_refused_at_build() {
     };
     let base = || options(&server);
     check(Options { urls: Vec::new(), ..base() }, "the URL is not accepted");
-    check(Options { headers: vec![("a b".to_owned(), String::new())], ..base() }, "header `a b`");
+    check(
+        Options { headers: vec![("a b".to_owned(), NamespacedText::literal(""))], ..base() },
+        "header `a b`",
+    );
     check(Options { auth: Auth::Bearer(dir.path().join("none").into()), ..base() }, "cannot read");
     check(Options { auth: Auth::Bearer(empty.clone().into()), ..base() }, "is empty");
     check(Options { ca: Some(empty.into()), ..base() }, "contains no certificate");

@@ -1,7 +1,9 @@
 //! The client against a server on loopback that replays and misbehaves.
 
+mod engines;
 mod http;
 mod outage;
+mod proxy;
 mod series;
 mod tls;
 

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use rcgen::ExtendedKeyUsagePurpose;
 use rustls::ServerConfig;
 use tempfile::TempDir;
 
 use super::*;
-use crate::backend::{FileOrData, Identity, Secret};
+use crate::backend::{FileOrData, Identity, Secret, ServerName};
 use crate::testkit::{Ca, Wanted};
 
 fn authority() -> Ca {
@@ -124,7 +125,7 @@ async fn a_certificate_with_another_name_is_accepted_if_it_is_expected() {
     let urls = vec![url(&server.url.replace("localhost", "127.0.0.1"))];
     let named = |name: Option<&str>| Options {
         urls: urls.clone(),
-        server_name: name.map(str::to_owned),
+        server_name: name.map(|name| ServerName::parse(name).unwrap()),
         ..files.options(&server)
     };
     for name in [None, Some("elsewhere.example")] {
@@ -149,6 +150,46 @@ async fn a_self_signed_server_whose_certificate_is_the_ca_file_is_trusted() {
     let named = Options { server_name: Some("elsewhere.example".to_owned()), ..ca_only };
     let error = query(&backends(named), "up").await.unwrap_err();
     assert!(format!("{error:?}").contains("not valid for name"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_spiffe_id_is_the_only_uri_of_the_certificate_of_a_known_ca() {
+    const ID: &str = "spiffe://cluster.local/ns/monitoring/sa/prometheus";
+    const OTHER: &str = "spiffe://cluster.local/ns/shop/sa/default";
+    let (ours, other) = (authority(), authority());
+    let files = Files::new(&ours);
+    let wanted = |uris| Wanted { uris, usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
+    for (ca, uris, is_accepted) in [
+        (&ours, &[ID][..], true),
+        (&ours, &[OTHER], false),
+        (&ours, &[ID, OTHER], false),
+        (&ours, &[], false),
+        (&other, &[ID], false),
+    ] {
+        let server = answering(ca.issue(&wanted(uris)).server_config(None));
+        let server_name = ServerName::parse(ID).ok();
+        let options = Options { identity: None, server_name, ..files.options(&server) };
+        match query(&backends(options), "up").await {
+            Ok(reading) => assert!(is_accepted, "{uris:?} {reading:?}"),
+            Err(error) => assert!(!is_accepted, "{uris:?} {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_for_any_expected_name() {
+    const ID: &str = "spiffe://cluster.local/ns/monitoring/sa/prometheus";
+    let authority = authority();
+    let files = Files::new(&authority);
+    for (uris, name) in [(&[ID][..], ID), (&[], "localhost")] {
+        let usage = ExtendedKeyUsagePurpose::ServerAuth;
+        let expired = authority.issue(&Wanted { uris, usage, lifetime: -60, ..Wanted::default() });
+        let server = answering(expired.server_config(None));
+        let server_name = ServerName::parse(name).ok();
+        let options = Options { identity: None, server_name, ..files.options(&server) };
+        let error = query(&backends(options), "up").await.unwrap_err();
+        assert!(error.detail().contains("xpired"), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Command, EXIT_USAGE, Options, REQUIRED, command, options, refusal};
+use crate::backend::NamespacedText;
 use crate::cli::ignored;
 use crate::telemetry::Verbosity;
 use crate::tls::{MinVersion, SniFiles};
@@ -170,7 +171,7 @@ fn a_flag_takes_its_value_as_pflag_does() {
     assert_eq!(found.adapter.client_qps.to_string(), "-1");
     assert_eq!(found.adapter.max_age(), Duration::from_secs(5400));
     let backend = found.prometheus.default_backend().unwrap().options;
-    assert_eq!(backend.headers, [("--a".to_owned(), "b=c".to_owned())]);
+    assert_eq!(backend.headers, [("--a".to_owned(), NamespacedText::literal("b=c"))]);
 
     let after_end = options(&["--", "--secure-port=1", "--profiling"]);
     assert_eq!((after_end.server.secure_port, after_end.warnings().len()), (6443, 2));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{options, refusal};
-use crate::backend::{Auth, FileOrData, Identity, Method, Options, Secret};
+use crate::backend::{Auth, FileOrData, Identity, Method, NamespacedText, Options, Secret};
 
 fn backend(args: &[&str]) -> Options {
     options(args).prometheus.default_backend().unwrap().options
@@ -32,7 +32,10 @@ fn every_connection_flag_reaches_the_backend() {
     assert_eq!(backend.urls[0].as_str(), "https://h:9091/prefix");
     assert_eq!(backend.method, Method::Post);
     let headers = [("X-Scope-OrgID", "a=b"), ("X-Empty", "")];
-    assert_eq!(backend.headers, headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        backend.headers,
+        headers.map(|(name, value)| (name.to_owned(), NamespacedText::literal(value)))
+    );
     assert_eq!(backend.ca, Some(file("/ca.crt")));
     assert_eq!(backend.identity, Some(Identity { cert: file("/tls.crt"), key: file("/tls.key") }));
     assert_eq!(backend.auth, Auth::Bearer(file("/token")));

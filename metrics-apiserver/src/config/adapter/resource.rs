@@ -18,7 +18,7 @@ impl<'a> Check<'a, '_, '_> {
         let [cpu, memory] = ["cpu", "memory"].map(|key| self.usage(&section, key));
         let window = self.window(&section);
         let problems = &mut *self.reader.problems;
-        let backend = self.backends.of(&section, problems);
+        let backend = self.backends.of_all_namespaces(&section, "nodes are in none", problems);
         let max_age = max_age(&section, problems).unwrap_or(DEFAULT_MAX_AGE);
         let rules = ResourceRules { cpu, memory, window, backend, max_age, owner: Arc::default() };
         (self.reader.problems.len() == before).then_some(rules)

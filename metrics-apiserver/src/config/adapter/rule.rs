@@ -20,7 +20,7 @@ impl Check<'_, '_, '_> {
         let resources = self.resource_labels(&written.resources);
         let query = self.template(&written.metrics_query);
         let (section, problems) = (&written.section, &mut *self.reader.problems);
-        let backend = self.backends.of(section, problems);
+        let backend = self.backends.of_all_namespaces(section, "series are discovered in all", problems);
         let defaults = match api {
             Api::Custom => Policies::adapter(),
             Api::External => Policies::adapter_external(),

@@ -35,6 +35,26 @@ fn the_namespace_goes_into_every_selector_beside_what_the_author_wrote() {
 }
 
 #[test]
+fn a_backend_that_is_told_the_namespace_has_a_query_for_each_one() {
+    let mut whole = rule("up", NamespaceMode::None, SelectorMode::Inject).unwrap();
+    let query = |rule: &Rule, namespace: &str| {
+        let namespace = Namespace::parse(namespace).unwrap();
+        rule.external_plan(&namespace, &Selector::default(), &Resources::default()).unwrap().queries.remove(0)
+    };
+    assert_eq!(query(&whole, "shop"), query(&whole, "other"), "one reading for all namespaces");
+    let before = whole.clone();
+    whole.tells_namespace = true;
+    assert_ne!(query(&whole, "shop"), query(&whole, "other"), "never a reading of another namespace");
+    assert_eq!(query(&whole, "shop").namespace, Namespace::parse("shop").ok());
+    let mut after = rule("up", NamespaceMode::None, SelectorMode::Inject).unwrap();
+    after.tells_namespace = true;
+    after.replace(&before);
+    assert!(!Arc::ptr_eq(&after.owner, &before.owner), "other queries have another owner");
+    after.replace(&whole);
+    assert!(Arc::ptr_eq(&after.owner, &whole.owner));
+}
+
+#[test]
 fn the_namespace_goes_into_the_second_argument_of_info_which_stays_a_list_of_matchers() {
     let bound = "a{namespace=\"ns\",x=\"y\"}";
     for (second, expected) in [
@@ -210,7 +230,7 @@ mod series {
         let plan = metric(&adapter_rule(QUERY));
         let plan = plan.custom_plan(&target(&["a", "b"]), &"verb=GET".parse().unwrap(), &cluster()).unwrap();
         let promql = r#"sum(rate(http_requests_total{verb="GET",namespace="shop",pod=~"a|b"}[2m])) by (pod)"#;
-        assert_eq!(plan.queries, [Query { backend: BackendName("b".into()), promql: promql.into() }]);
+        assert_eq!(plan.queries, [Query::new(BackendName("b".into()), promql)]);
         let Pick::ByLabel { label, objects } = plan.pick else { panic!("the samples are told apart") };
         let names: Vec<_> =
             objects.iter().map(|object| (&*object.resource.resource, &*object.name)).collect();
