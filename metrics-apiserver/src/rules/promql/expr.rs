@@ -4,10 +4,12 @@ use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
 use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, TokenId};
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, VectorSelector};
+use promql_parser::util::unquote_string;
 
 use super::error::PromqlError;
 use super::limits;
 use super::outline::{Outline, ResultLabels};
+use super::standin;
 use crate::rules::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
@@ -27,7 +29,8 @@ impl Expr {
 
     /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
     pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let mut query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
+        let parsed = parser::parse(&standin::hide(text, unquote_string));
+        let mut query = parsed.map_err(|reason| PromqlError::not_understood(text, &reason))?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
@@ -111,7 +114,7 @@ impl Expr {
 
     /// The query as text, which may not mean the same.
     pub(in crate::rules) fn unchecked(&self) -> String {
-        self.0.to_string()
+        standin::show(&self.0.to_string())
     }
 
     /// The query as text; fails if the text would not mean the same as the tree.
@@ -239,24 +242,23 @@ fn each_selector(node: &mut parser::Expr, visit: &mut impl FnMut(&mut VectorSele
 }
 
 fn read(matcher: &TreeMatcher) -> Matcher<'static> {
-    let operator = match matcher.op {
-        MatchOp::Equal => Comparison::Equal,
-        MatchOp::NotEqual => Comparison::NotEqual,
-        MatchOp::Re(_) => Comparison::Regex,
-        MatchOp::NotRe(_) => Comparison::NotRegex,
+    let (operator, value) = match matcher.op {
+        MatchOp::Equal => (Comparison::Equal, matcher.value.clone()),
+        MatchOp::NotEqual => (Comparison::NotEqual, matcher.value.clone()),
+        MatchOp::Re(_) => (Comparison::Regex, standin::original(&matcher.value)),
+        MatchOp::NotRe(_) => (Comparison::NotRegex, standin::original(&matcher.value)),
     };
-    Matcher { label: matcher.name.clone().into(), operator, value: matcher.value.clone().into() }
+    Matcher { label: matcher.name.clone().into(), operator, value: value.into() }
 }
 
 fn write(matcher: &Matcher<'_>) -> Result<TreeMatcher, PromqlError> {
-    let token: TokenId = match matcher.operator {
-        Comparison::Equal => T_EQL,
-        Comparison::NotEqual => T_NEQ,
-        Comparison::Regex => T_EQL_REGEX,
-        Comparison::NotRegex => T_NEQ_REGEX,
+    let (token, value): (TokenId, String) = match matcher.operator {
+        Comparison::Equal => (T_EQL, matcher.value.to_string()),
+        Comparison::NotEqual => (T_NEQ, matcher.value.to_string()),
+        Comparison::Regex => (T_EQL_REGEX, standin::stand_in(&matcher.value, false)),
+        Comparison::NotRegex => (T_NEQ_REGEX, standin::stand_in(&matcher.value, true)),
     };
-    TreeMatcher::new_matcher(token, matcher.label.to_string(), matcher.value.to_string())
-        .map_err(PromqlError::somewhere)
+    TreeMatcher::new_matcher(token, matcher.label.to_string(), value).map_err(PromqlError::somewhere)
 }
 
 /// Visits every node of a copy.

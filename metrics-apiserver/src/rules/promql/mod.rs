@@ -4,8 +4,10 @@ mod error;
 mod expr;
 mod inject;
 mod large_stack;
+mod lex;
 mod limits;
 mod outline;
+mod standin;
 
 use std::panic::catch_unwind;
 

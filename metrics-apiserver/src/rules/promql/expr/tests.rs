@@ -58,6 +58,8 @@ const QUERIES: &[&str] = &[
     "avg_over_time((a / b)[5m:1m])",
     "a atan2 b",
     "sort_by_label(a, \"pod\")",
+    "a{x=~\"[\\\\w-.]+\", y!~'\\\\Q.\\\\E(', z=~`\\pN{1000}`, v=~\"\"}",
+    "info(a, {x=~\".*\", y!~\".*\"})",
 ];
 
 fn matcher(operator: Comparison, label: &str, value: &str) -> Matcher<'static> {
@@ -81,6 +83,20 @@ fn every_selector_of_every_query_carries_what_was_added() {
         carries(query, &[], "plain");
         carries(query, std::slice::from_ref(&namespace), "plain");
         carries(query, &[namespace.clone(), regex.clone()], "pl\"ain");
+    }
+}
+
+#[test]
+fn regular_expressions_are_left_to_prometheus() {
+    for (query, printed) in [
+        ("a{b=~\"[\\\\w-.]+\"}", "a{b=~\"[\\\\w-.]+\"}"),
+        ("a{b=~`[\\w-.]+`,c!~'\\\\C(?i)x{2}'}", "a{b=~\"[\\\\w-.]+\",c!~\"\\\\C(?i)x{2}\"}"),
+        ("{b!~\".*\"}", "{b!~\".*\"}"),
+        ("a{b=~\"(\"}", "a{b=~\"(\"}"),
+        ("a{b=~\"x62\", c=\"x62\"} # =~ \"x\"", "a{b=~\"x62\",c=\"x62\"}"),
+    ] {
+        let template = QueryTemplate::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), printed);
     }
 }
 
@@ -121,7 +137,6 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
 fn valid_promql_that_the_server_cannot_parse_or_print_is_not_called_invalid() {
     for (query, hint) in [
         ("a - ignoring() group_left c", "cannot reproduce this query exactly"),
-        ("info(a, {x=~\".*\"})", "not understood by the server's PromQL parser: "),
         ("a offset 0s", "not understood by the server's PromQL parser: "),
         ("rate(a[0.0001])", "cannot reproduce this query exactly"),
         ("a{or =\"x\"}", "not understood by the server's PromQL parser: "),
