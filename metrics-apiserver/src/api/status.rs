@@ -197,8 +197,7 @@ const fn reason_of_objects(error: &ObjectsError) -> Reason {
 
 const fn reason_of_plan(error: &PlanError) -> Reason {
     match error {
-        PlanError::NotALabel { .. }
-        | PlanError::Comparison { .. }
+        PlanError::Comparison { .. }
         | PlanError::NotAllowed { .. }
         | PlanError::Parameter { .. }
         | PlanError::TooLong { .. }

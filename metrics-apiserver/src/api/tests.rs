@@ -313,7 +313,6 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
             404,
             "NotFound",
         ),
-        (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
         (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
@@ -434,7 +433,7 @@ variants! {
         HoldOver,
     }
     ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
-    PlanError { NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
+    PlanError { Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
     AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }

@@ -93,14 +93,6 @@ impl Pick {
 /// Why a rule makes no query for a request. Mostly the client's selector is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A key that Prometheus cannot have as a label.
-    #[error(
-        "the selector's key {key:?} is not a valid label name (letters, digits, _; must not start with a digit)"
-    )]
-    NotALabel {
-        /// The key.
-        key: String,
-    },
     /// `>` and `<`, which Prometheus has no matcher for.
     #[error(
         "the selector compares {key:?} with '>' or '<', which Prometheus does not support for labels; use =, !=, in or \

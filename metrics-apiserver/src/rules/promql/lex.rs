@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::rules::matcher::Comparison;
+
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -11,8 +13,8 @@ pub(super) enum Kind {
     String,
     /// A name, a keyword, a number or a duration.
     Word,
-    /// `=~` or `!~`.
-    Regex,
+    /// What can be the operator of a matcher.
+    Operator(Comparison),
     /// Any other character.
     Other(char),
 }
@@ -46,7 +48,10 @@ fn first(text: &str) -> Option<(Kind, usize)> {
         c if c.is_ascii_whitespace() => (Kind::Blank, run(|c| c.is_ascii_whitespace())),
         '"' | '\'' => (Kind::String, string(text, character)),
         '`' => (Kind::String, text.get(1..).and_then(|raw| raw.find('`')).map_or(text.len(), |end| end + 2)),
-        '=' | '!' if text.get(1..).is_some_and(|rest| rest.starts_with('~')) => (Kind::Regex, 2),
+        _ if text.starts_with("=~") => (Kind::Operator(Comparison::Regex), 2),
+        _ if text.starts_with("!~") => (Kind::Operator(Comparison::NotRegex), 2),
+        _ if text.starts_with("!=") => (Kind::Operator(Comparison::NotEqual), 2),
+        '=' => (Kind::Operator(Comparison::Equal), 1),
         c if is_word(c) => (Kind::Word, run(is_word)),
         c => (Kind::Other(c), c.len_utf8()),
     })
@@ -78,9 +83,11 @@ mod tests {
         let text = "sum(a:b{x=~\"q\\\"}\\\\\",y!~`\\`}) # c \"\n / 'it''s' é";
         let found: Vec<_> = tokens(text).map(|token| (token.kind, &text[token.range])).collect();
         assert_eq!(found.iter().map(|(_, text)| *text).collect::<String>(), text);
-        let strings: Vec<_> = found.iter().filter(|(kind, _)| *kind == Kind::String).map(|(_, s)| *s).collect();
+        let strings: Vec<_> =
+            found.iter().filter(|(kind, _)| *kind == Kind::String).map(|(_, s)| *s).collect();
         assert_eq!(strings, ["\"q\\\"}\\\\\"", "`\\`", "'it'", "'s'"]);
-        assert_eq!(found.iter().filter(|(kind, _)| *kind == Kind::Regex).count(), 2);
+        let operators: Vec<_> = found.iter().filter(|(kind, _)| matches!(kind, Kind::Operator(_))).collect();
+        assert_eq!(operators.iter().map(|(_, text)| *text).collect::<Vec<_>>(), ["=~", "!~"]);
         assert_eq!(tokens("\"open").map(|token| token.range).collect::<Vec<_>>(), [0..5]);
     }
 }

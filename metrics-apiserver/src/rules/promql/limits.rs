@@ -225,4 +225,4 @@ fn not_closed(start: usize) -> PromqlError {
 
 /// The message about a `$` where no parameter can be.
 pub(super) const STRAY_PARAMETER: &str =
-    "a parameter must be the whole value of a matcher with = or !=, such as {app=\"$app\"}";
+    "a parameter can only stand in the value of a matcher, in quotes: {app=\"$app\"}";
