@@ -198,7 +198,6 @@ const fn reason_of_objects(error: &ObjectsError) -> Reason {
 const fn reason_of_plan(error: &PlanError) -> Reason {
     match error {
         PlanError::AllNamespaces
-        | PlanError::NotALabel { .. }
         | PlanError::Comparison { .. }
         | PlanError::NotAllowed { .. }
         | PlanError::Parameter { .. }

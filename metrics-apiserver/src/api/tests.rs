@@ -314,7 +314,6 @@ fn table_of_answer_errors() -> Vec<(Error, u16, &'static str)> {
             "NotFound",
         ),
         (query(PlanError::AllNamespaces), 400, "BadRequest"),
-        (query(PlanError::NotALabel { key: "a/b".into() }), 400, "BadRequest"),
         (query(PlanError::Comparison { key: "a".into() }), 400, "BadRequest"),
         (query(PlanError::NotAllowed { key: "a".into(), allowed: "b".into() }), 400, "BadRequest"),
         (query(PlanError::Parameter { name: "app".into() }), 400, "BadRequest"),
@@ -435,7 +434,7 @@ variants! {
         HoldOver,
     }
     ObjectsError { Forbidden, Unavailable, Deadline, TooMany }
-    PlanError { AllNamespaces, NotALabel, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
+    PlanError { AllNamespaces, Comparison, NotAllowed, Parameter, Adapter, NotCustom, TooLong }
     AdapterError { Comparison, NoLabel, Template, Empty, TooLong }
     ReadError { Query, DeadlinePassed, TooOld, Busy }
     QueryError { TimedOut, Unavailable, Refused, Malformed, Unfit, TooMuch, BreakerOpen }

@@ -61,6 +61,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
     for rule in &config.rules {
         show_rule(rule, args, out)?;
     }
+    show_role(&config.rules, args, out)?;
     let request = adapter::Request { namespace: &args.namespace, selector: &args.selector, all: args.all };
     adapter::show(&config.adapter, &request, out)?;
     for warning in &config.warnings {
@@ -84,6 +85,33 @@ fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<(
         }
         Err(error) => writeln!(out, "    the sample request would be refused: {error}\n"),
     }
+}
+
+/// The Role for people who read metrics with upper-case letters in their names, if there are any. kube-apiserver
+/// reviews the name as it is typed: `kubectl get --raw` sends it so, the clients of HPAs in lower case.
+fn show_role(rules: &[Rule], args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
+    let names = rules.iter().map(|rule| (rule.name.as_str(), rule.name.folded()));
+    let names: Vec<_> = names.filter(|(name, folded)| folded.as_str() != *name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "# Names of external metrics are reviewed as they are typed: HPAs send them in lower case,"
+    )?;
+    writeln!(out, "# `kubectl get --raw` does not. A Role for people has both.")?;
+    writeln!(out, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role")?;
+    writeln!(out, "metadata: {{name: external-metrics-reader, namespace: {}}}", args.namespace.as_str())?;
+    writeln!(out, "rules:\n- apiGroups: [external.metrics.k8s.io]\n  verbs: [list]\n  resources:")?;
+    for (name, folded) in names {
+        writeln!(out, "  - {}\n  - {}", yaml(name), yaml(folded.as_str()))?;
+    }
+    writeln!(out)
+}
+
+/// A string in YAML.
+fn yaml(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -2,6 +2,8 @@
 //!
 //! Pure: whether the files that it names can be read is for [`link`](super::link) to find out.
 
+use std::collections::BTreeMap;
+
 use super::adapter::{AdapterRules, check_adapter};
 use super::backend::check_backend;
 use super::common::BackendNames;
@@ -13,7 +15,7 @@ use super::section::{Field, Section};
 use super::source::{Fingerprint, Source};
 use super::yaml::{self, MAX_FILE_BYTES, Value};
 use crate::backend;
-use crate::rules::{BackendName, Rule};
+use crate::rules::{BackendName, NativeQuery, Rule};
 
 /// A configuration that can be served.
 #[derive(Debug, Clone)]
@@ -138,18 +140,34 @@ const NAMES_SHOWN: usize = 3;
 fn holds(rules: &[Rule]) -> Option<String> {
     let names: Vec<&str> =
         rules.iter().filter(|rule| rule.policies.hold()).map(|rule| rule.name.as_str()).collect();
-    let shown = names.iter().take(NAMES_SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let more = match names.len().saturating_sub(NAMES_SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
     (!names.is_empty()).then(|| {
         format!(
-            "`hold` serves old values for {shown}{more}: an HPA with a target of type Value applies the same old ratio \
+            "`hold` serves old values for {}: an HPA with a target of type Value applies the same old ratio \
              at every sync and scales to its maximum or minimum; use targets of type AverageValue, or `error`, which \
-             keeps the number of replicas"
+             keeps the number of replicas",
+            named(&names)
         )
     })
+}
+
+/// The first of these metrics, and how many there are besides.
+fn named(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Functions that only some backends have, with the metrics whose queries call them.
+fn functions(rules: &[Rule]) -> impl Iterator<Item = String> {
+    let mut notes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for rule in rules {
+        for note in rule.native_query().into_iter().flat_map(NativeQuery::notes) {
+            notes.entry(note).or_default().push(rule.name.as_str());
+        }
+    }
+    notes.into_iter().map(|(note, names)| format!("{}: {note}", named(&names)))
 }
 
 fn general_warnings(config: &Config) -> Vec<String> {
@@ -159,6 +177,7 @@ fn general_warnings(config: &Config) -> Vec<String> {
         warnings.push("no metrics are configured: every read is answered with 404".to_owned());
     }
     warnings.extend(holds(rules));
+    warnings.extend(functions(rules));
     for (name, options) in backends {
         if options.exposes_credentials() {
             warnings.push(format!("backend `{}` sends credentials over unencrypted http: use https", name.0));

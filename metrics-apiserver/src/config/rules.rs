@@ -1,5 +1,6 @@
 //! The check of `metrics`, which become rules.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use super::adapter::ADAPTER_SECTIONS;
@@ -118,7 +119,7 @@ fn name(field: &Field<'_>, seen: &mut Seen, problems: &mut Vec<Problem>) -> Opti
 fn query(field: &Field<'_>, source: &str, problems: &mut Vec<Problem>) -> Option<QueryTemplate> {
     let text = field.text(problems)?;
     let note = |error: PromqlError| {
-        let help = error.help.map(str::to_owned);
+        let help = error.help.map(Cow::into_owned);
         problems.push(Problem { help, ..in_text(field, source, error.message, error.position) });
     };
     QueryTemplate::parse(text).map_err(note).ok()
@@ -177,17 +178,10 @@ fn selector(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<SelectorMo
     }
 }
 
-/// The name of a label that a request can be restricted to: not one with `__`, such as the name of the metric.
+/// The name of a label that a request can be restricted to.
 fn label(field: &Field<'_>, problems: &mut Vec<Problem>) -> Option<String> {
     field.parsed(problems, |name| {
-        let ok = is_label_name(name) && !name.starts_with("__");
-        if ok {
-            Ok(name.to_owned())
-        } else {
-            Err(format!(
-                "{name:?} is not a valid label name (letters, digits, `_`; must not start with a digit or `__`)"
-            ))
-        }
+        if is_label_name(name) { Ok(name.to_owned()) } else { Err(RuleError::Label(name.to_owned())) }
     })
 }
 

@@ -241,6 +241,26 @@ fn one_warning_names_the_metrics_that_hold() {
 }
 
 #[test]
+fn one_warning_for_each_function_of_other_servers_names_the_metrics() {
+    let rules = [0, 1, 2, 3].map(|i| format!("- {{name: m{i}, query: 'xrate(a[5m]) + lag(a[5m])'}}"));
+    let config =
+        good(&format!("backends: {{default: {{url: 'http://p'}}}}\nmetrics:\n{}\n", rules.join("\n")));
+    let [lag, xrate] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(lag.starts_with("`m0`, `m1`, `m2` and 1 more: `lag` is MetricsQL"), "{lag}");
+    assert!(xrate.ends_with("`xrate` is one of Thanos' extended functions"), "{xrate}");
+}
+
+#[test]
+fn labels_of_opentelemetry_are_valid() {
+    let config = good(
+        "backends: {default: {url: 'http://p'}}\nmetrics:\n- name: m\n  query: a\n  namespace: {label: \
+         k8s.namespace.name}\n  selector: {allow: [service.name, app.kubernetes.io/name]}\n",
+    );
+    let query = config.rules[0].native_query().unwrap();
+    assert_eq!(query.namespace(), &NamespaceMode::Label("k8s.namespace.name".to_owned()));
+}
+
+#[test]
 fn files_that_cannot_be_read_are_problems_of_their_keys() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");

@@ -91,6 +91,13 @@ impl MetricName {
     }
 }
 
+impl FoldedName {
+    /// The name in lower case, as client-go sends it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for MetricName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

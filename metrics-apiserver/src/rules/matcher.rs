@@ -40,12 +40,9 @@ impl Comparison {
 }
 
 impl<'a> Matcher<'a> {
-    /// A matcher on a label whose name PromQL can write without quotes.
-    pub(super) fn new(label: &'a str, operator: Comparison, value: Cow<'a, str>) -> Result<Self, PlanError> {
-        if !is_label_name(label) {
-            return Err(PlanError::NotALabel { key: label.to_owned() });
-        }
-        Ok(Self { label: label.into(), operator, value })
+    /// A matcher on a label.
+    pub(super) fn new(label: &'a str, operator: Comparison, value: Cow<'a, str>) -> Self {
+        Self { label: label.into(), operator, value }
     }
 
     /// The matcher that selects the same series as a requirement.
@@ -65,27 +62,40 @@ impl<'a> Matcher<'a> {
                 return Err(PlanError::Comparison { key: key.to_owned() });
             }
         };
-        Self::new(key, operator, value)
+        Ok(Self::new(key, operator, value))
     }
 
     /// The length of the matcher in PromQL, with a comma, if nothing in its value is escaped.
     pub(super) fn bytes(&self) -> usize {
-        self.label.len() + 2 + self.value.len() + QUOTES + 1
+        self.label.len() + QUOTES + 2 + self.value.len() + QUOTES + 1
     }
 
     /// Writes the matcher as PromQL.
     pub(super) fn write(&self, out: &mut String) {
-        out.push_str(&self.label);
+        if is_plain_name(&self.label) {
+            out.push_str(&self.label);
+        } else {
+            // Prometheus 3 reads a quoted name.
+            write_quoted(&self.label, out);
+        }
         out.push_str(self.operator.as_str());
         write_quoted(&self.value, out);
     }
 }
 
 /// Whether PromQL can write this label name without quotes.
-pub fn is_label_name(text: &str) -> bool {
+fn is_plain_name(text: &str) -> bool {
     !text.starts_with(|c: char| c.is_ascii_digit())
         && !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether a rule can restrict requests to a label of this name. Prometheus 3 takes any text; those with `__` are its
+/// own, such as the name of the metric, and one with a blank is a mistake.
+pub fn is_label_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with("__")
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == char::REPLACEMENT_CHARACTER)
 }
 
 /// The value of a set that has exactly one.
@@ -103,22 +113,33 @@ fn alternatives(values: &BTreeSet<String>) -> String {
         if index > 0 {
             regex.push('|');
         }
-        for character in value.chars() {
-            if matches!(
-                character,
-                '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
-            ) {
-                regex.push('\\');
-            }
-            regex.push(character);
-        }
+        write_literal_regex(value, &mut regex);
     }
     regex
 }
 
-/// Writes a string literal. Quotes, backslashes and control characters are escaped.
+/// Writes a regular expression that matches exactly this text, as Go's `regexp.QuoteMeta`.
+pub(super) fn write_literal_regex(text: &str, out: &mut String) {
+    for character in text.chars() {
+        if matches!(
+            character,
+            '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$'
+        ) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}
+
+/// Writes a string literal.
 pub(super) fn write_quoted(value: &str, out: &mut String) {
     out.push('"');
+    write_escaped(value, out);
+    out.push('"');
+}
+
+/// Writes a part of a string literal. Quotes, backslashes and control characters are escaped.
+pub(super) fn write_escaped(value: &str, out: &mut String) {
     for character in value.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
@@ -133,5 +154,4 @@ pub(super) fn write_quoted(value: &str, out: &mut String) {
             c => out.push(c),
         }
     }
-    out.push('"');
 }

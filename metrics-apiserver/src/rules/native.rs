@@ -1,10 +1,11 @@
 //! A native rule: a PromQL query into which the namespace and the selector of a request are injected.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::matcher::{Comparison, Matcher, is_label_name, only};
 use super::plan::PlanError;
-use super::promql::QueryTemplate;
+use super::promql::{NAMESPACE, QueryTemplate};
 use crate::metric::{Namespace, Operator, Requirement, Selector};
 
 /// How the request's namespace is bound into the query.
@@ -39,7 +40,7 @@ pub enum SelectorMode {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// The namespace label, or one of the allowed labels.
-    #[error("{0:?} is not a valid label name (letters, digits, _; must not start with a digit)")]
+    #[error("{0:?} is not a valid label name (it must not be empty, start with `__` or contain blanks)")]
     Label(String),
     /// The query reads series without a selector, so that the namespace cannot be added.
     #[error("`info` reads target_info of every namespace unless its second argument is a selector")]
@@ -92,25 +93,32 @@ impl NativeQuery {
         &self.selector
     }
 
+    /// What to know about functions that only some backends have.
+    pub fn notes(&self) -> &BTreeSet<Cow<'static, str>> {
+        self.query.notes()
+    }
+
     /// The PromQL text of a read in `namespace` with `selector`.
     pub(super) fn promql(&self, namespace: &Namespace, selector: &Selector) -> Result<String, PlanError> {
         let mut values = BTreeMap::new();
         for name in self.query.parameters() {
             values.insert(name.clone(), parameter_value(name, selector)?.to_owned());
         }
-        let mut matchers = Vec::new();
-        if let NamespaceMode::Label(label) = &self.namespace {
-            if namespace.is_wildcard() {
-                return Err(PlanError::AllNamespaces);
+        values.insert(NAMESPACE.to_owned(), namespace.as_str().to_owned());
+        let binding = match &self.namespace {
+            NamespaceMode::Label(_) if namespace.is_wildcard() => return Err(PlanError::AllNamespaces),
+            NamespaceMode::Label(label) => {
+                Some(Matcher::new(label, Comparison::Equal, namespace.as_str().into()))
             }
-            matchers.push(Matcher::new(label, Comparison::Equal, namespace.as_str().into())?);
-        }
+            NamespaceMode::None => None,
+        };
+        let mut matchers = Vec::new();
         for requirement in selector.requirements() {
-            if !values.contains_key(&requirement.key) && self.injects(requirement)? {
+            if !self.query.parameters().contains(&requirement.key) && self.injects(requirement)? {
                 matchers.push(Matcher::for_requirement(requirement)?);
             }
         }
-        self.query.render(&matchers, &values)
+        self.query.render(binding.as_ref(), &matchers, &values)
     }
 
     fn injects(&self, requirement: &Requirement) -> Result<bool, PlanError> {

@@ -106,14 +106,6 @@ pub enum PlanError {
     /// The namespace `*` for a metric whose query is bound to the namespace.
     #[error("this metric is read in one namespace; give its name instead of \"*\"")]
     AllNamespaces,
-    /// A key that Prometheus cannot have as a label.
-    #[error(
-        "the selector's key {key:?} is not a valid label name (letters, digits, _; must not start with a digit)"
-    )]
-    NotALabel {
-        /// The key.
-        key: String,
-    },
     /// `>` and `<`, which Prometheus has no matcher for.
     #[error(
         "the selector compares {key:?} with '>' or '<', which Prometheus does not support for labels; use =, !=, in or \

@@ -1,8 +1,9 @@
 //! Comparisons with programs in Go, which need Go. `cargo xtask test --fast` skips them by setting
 //! `METRICS_APISERVER_TEST_FAST=1`.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Set to 1 by a run that must not need Go.
@@ -32,21 +33,45 @@ impl Cases {
     }
 }
 
-/// The answers of the program in a folder of `testbed`, one for each query; none if the run must not need Go.
+/// Whether the run must not need Go.
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn is_fast() -> bool {
+    let is_fast = std::env::var_os(FAST).is_some_and(|value| value == "1");
+    if is_fast {
+        println!("skipped, because {FAST}=1: it needs Go");
+    }
+    is_fast
+}
+
+/// What `go` prints in a folder of `testbed`.
+fn go(folder: &str, args: &[&OsStr]) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed").join(folder);
+    let run = Command::new("go").args(args).current_dir(source).output();
+    let run = run.unwrap_or_else(|error| {
+        panic!("cannot run `go` ({error}); install Go (https://go.dev/dl), or set {FAST}=1 to skip this test")
+    });
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+/// The sources of a Go module at the version that a folder of `testbed` pins; none if the run must not need Go.
+pub(super) fn module_dir(folder: &str, module: &str) -> Option<PathBuf> {
+    if is_fast() {
+        return None;
+    }
+    go(folder, &["mod", "download", module].map(OsStr::new));
+    let dir = go(folder, &["list", "-m", "-f", "{{.Dir}}", module].map(OsStr::new));
+    Some(PathBuf::from(dir.trim()))
+}
+
+/// The answers of the program in a folder of `testbed`, one for each query; none if the run must not need Go.
 pub(super) fn ask(folder: &str, queries: &[String]) -> Option<Vec<String>> {
-    if std::env::var_os(FAST).is_some_and(|value| value == "1") {
-        println!("skipped, because {FAST}=1: it compares with a Go program");
+    if is_fast() {
         return None;
     }
     let temporary = tempfile::tempdir().unwrap();
     let (program, input) = (temporary.path().join("program"), temporary.path().join("queries"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testbed").join(folder);
-    let build = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(source).output();
-    let build = build.unwrap_or_else(|error| {
-        panic!("cannot run `go` ({error}); install Go (https://go.dev/dl), or set {FAST}=1 to skip this test")
-    });
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    go(folder, &["build".as_ref(), "-o".as_ref(), program.as_os_str(), ".".as_ref()]);
     fs::write(&input, queries.join("\n") + "\n").unwrap();
     let run = Command::new(&program).stdin(File::open(&input).unwrap()).output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));

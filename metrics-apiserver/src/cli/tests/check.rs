@@ -50,6 +50,18 @@ fn each_rule_is_shown_with_the_query_of_a_sample_request() {
 }
 
 #[test]
+fn the_role_for_metrics_with_upper_case_letters_has_both_spellings() {
+    let file = "backends: {default: {url: 'http://p'}}\nmetrics:\n- {name: QueueDepth, query: a}\n\
+                - {name: 'a:B-c', query: a}\n- {name: plain, query: a}\n";
+    let text = good(file, &["--namespace=shop"]);
+    let role = "kind: Role\nmetadata: {name: external-metrics-reader, namespace: shop}\nrules:\n\
+                - apiGroups: [external.metrics.k8s.io]\n  verbs: [list]\n  resources:\n  - 'QueueDepth'\n\
+                \x20 - 'queuedepth'\n  - 'a:B-c'\n  - 'a:b-c'\n\n";
+    assert!(text.contains(role), "{text}");
+    assert!(!good(&file.replace("QueueDepth", "q").replace("a:B-c", "b"), &[]).contains("Role"));
+}
+
+#[test]
 fn objects_of_any_resource_are_shown_as_they_are_requested() {
     for (resources, expected) in [
         ("{node: {resource: nodes}}", "nodes/m\n    series  m\n    query   sum(m{node=\"example\"})"),

@@ -27,7 +27,7 @@ metrics:
 - name: third
   query: up
   onNoData: {hold: 2h}
-  selector: {allow: [a-b]}
+  selector: {allow: [a b]}
   result: 5
 externalRules: x
 ";
@@ -44,7 +44,7 @@ externalRules: x
         "19:3 metrics[2]: `name` is missing",
         "20:12 metrics[2].backend: there is no backend `othr`",
         "23:20 metrics[3].onNoData.hold: `hold` must be from 1s to 1h",
-        "24:22 metrics[3].selector.allow[0]: \"a-b\" is not a valid label name",
+        "24:22 metrics[3].selector.allow[0]: \"a b\" is not a valid label name",
         "25:11 metrics[3].result: expected a string, found a number",
         "26:16 externalRules: expected a list, found a string",
     ] {

@@ -1,5 +1,9 @@
 //! What is wrong with a rule's query.
 
+use std::borrow::Cow;
+
+use super::dialect::advice;
+
 const TEMPLATE: &str = "write the query as for Prometheus, without `<<…>>`: the server adds namespace and selector to \
                         every series selector (docs/configuration.md, \"From prometheus-adapter\")";
 const NOT_UNDERSTOOD: &str = "paste the query into Prometheus to find a mistake in it; docs/configuration.md, \"The \
@@ -14,7 +18,7 @@ pub struct PromqlError {
     /// Where, as a byte offset into the query, if that is known.
     pub position: Option<usize>,
     /// What to do, if the message does not say it.
-    pub help: Option<&'static str>,
+    pub help: Option<Cow<'static, str>>,
 }
 
 impl PromqlError {
@@ -29,7 +33,11 @@ impl PromqlError {
     /// The parser refuses the query. It knows less than Prometheus does, and does not say where it stopped.
     pub(super) fn not_understood(text: &str, reason: &str) -> Self {
         // PromQL never has `<<`, and the templates of prometheus-adapter have it around their fields.
-        let help = if text.contains("<<") { TEMPLATE } else { NOT_UNDERSTOOD };
+        let help = match advice(text, reason) {
+            _ if text.contains("<<") => TEMPLATE.into(),
+            Some(advice) => advice,
+            None => NOT_UNDERSTOOD.into(),
+        };
         let message = format!("not understood by the server's PromQL parser: {reason}");
         Self { help: Some(help), ..Self::somewhere(message) }
     }

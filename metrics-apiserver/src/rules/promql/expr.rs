@@ -1,13 +1,22 @@
 //! PromQL as a syntax tree. The only file that names promql-parser.
 
-use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
-use promql_parser::parser::token::{T_EQL, T_EQL_REGEX, T_NEQ, T_NEQ_REGEX, TokenId};
-use promql_parser::parser::value::ValueType;
-use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, VectorSelector};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
+use promql_parser::label::{MatchOp, Matcher as TreeMatcher};
+use promql_parser::parser::value::ValueType;
+use promql_parser::parser::{self, AggregateExpr, BinModifier, BinaryExpr, Function, VectorSelector};
+use promql_parser::util::unquote_string;
+
+use super::calls::{self, CALL, MATRIX, SCALAR, STRING};
+use super::dialect::note;
 use super::error::PromqlError;
 use super::limits;
+use super::modifiers::{self, ANCHORED, SMOOTHED};
 use super::outline::{Outline, ResultLabels};
+use super::parameter::binds_namespace;
+use super::standin;
 use crate::rules::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
@@ -22,12 +31,24 @@ pub(in crate::rules) struct Expr(parser::Expr);
 impl Expr {
     /// Parses a query. Deep nesting is refused before it can overflow the stack.
     pub(in crate::rules) fn parse(text: &str) -> Result<Self, PromqlError> {
-        Self::parse_printed(&limits::check(text)?)
+        let query = Self::parse_printed(&limits::check(text)?)?;
+        let mut selects_all = false;
+        each_selector(&mut query.0.clone(), &mut |selector| {
+            let matchers = &selector.matchers.matchers;
+            selects_all |= selector.name.is_none() && matchers.iter().map(read).all(matches_empty);
+        });
+        if selects_all {
+            return Err(PromqlError::somewhere(
+                "a selector without a name needs a matcher that does not match the empty string",
+            ));
+        }
+        Ok(query)
     }
 
     /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
     pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let mut query = parser::parse(text).map_err(|reason| PromqlError::not_understood(text, &reason))?;
+        let mut query =
+            parse(&calls::hide(&modifiers::hide(text), |function| note(function).is_some(), wrapper)?)?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
@@ -72,6 +93,20 @@ impl Expr {
         found
     }
 
+    /// What to know about the functions that Prometheus 3 does not have.
+    pub(in crate::rules) fn notes(&self) -> BTreeSet<Cow<'static, str>> {
+        let mut notes = BTreeSet::new();
+        each(&self.0, &mut |node| {
+            if let parser::Expr::Call(call) = node
+                && call.func.name == CALL
+                && let Some(parser::Expr::StringLiteral(name)) = call.args.args.first().map(AsRef::as_ref)
+            {
+                notes.extend(note(&name.val));
+            }
+        });
+        notes
+    }
+
     /// Where in `text`, the source of the query, `info` is called without a selector: it then joins `target_info` of
     /// all namespaces, whatever matchers the rest of the query has.
     pub(in crate::rules) fn hidden_selector(&self, text: &str) -> Option<usize> {
@@ -89,29 +124,29 @@ impl Expr {
         Some(limits::calls(text, INFO).get(number).copied().unwrap_or_default())
     }
 
-    /// The query with every matcher passed through `change` and `added` put into every vector selector. The matchers
-    /// that the rule's author wrote stay: another matcher can only narrow a selector.
+    /// The query with every matcher passed through `change`, `added` put into every vector selector, and `namespace`
+    /// into each that none of its own matchers binds to the namespace. The matchers that the rule's author wrote stay:
+    /// another matcher can only narrow a selector.
     pub(in crate::rules) fn with(
         &self,
+        namespace: Option<&Matcher<'static>>,
         added: &[Matcher<'static>],
         change: impl Fn(Matcher<'static>) -> Matcher<'static>,
-    ) -> Result<Self, PromqlError> {
+    ) -> Self {
         let mut query = self.0.clone();
-        let mut outcome = Ok(());
         each_selector(&mut query, &mut |selector| {
             let matchers = &mut selector.matchers.matchers;
-            let kept = matchers.iter().map(read).map(&change);
-            match kept.chain(added.iter().cloned()).map(|matcher| write(&matcher)).collect() {
-                Ok(changed) => *matchers = changed,
-                Err(error) => outcome = Err(error),
-            }
+            let own: Vec<_> = matchers.iter().map(read).collect();
+            let namespace = namespace.filter(|_| !own.iter().any(binds_namespace));
+            let new = namespace.into_iter().chain(added).cloned();
+            *matchers = own.into_iter().map(&change).chain(new).map(|matcher| write(&matcher)).collect();
         });
-        outcome.map(|()| Self(query))
+        Self(query)
     }
 
     /// The query as text, which may not mean the same.
     pub(in crate::rules) fn unchecked(&self) -> String {
-        self.0.to_string()
+        calls::show(&standin::show(&self.0.to_string(), unquote_string))
     }
 
     /// The query as text; fails if the text would not mean the same as the tree.
@@ -141,13 +176,54 @@ impl Expr {
             });
             each_mut(&mut query, &mut |node| match node {
                 parser::Expr::Aggregate(aggregate) => without_empty_by(aggregate),
-                parser::Expr::Binary(binary) => without_empty_ignoring(binary),
+                parser::Expr::Binary(binary) => {
+                    without_empty_ignoring(binary);
+                    comparable_fill(binary);
+                }
                 _ => {}
             });
             query
         };
         normal(self) == normal(other)
     }
+}
+
+/// Makes the stand-ins for unknown calls known to the parser.
+static STAND_INS: LazyLock<Result<(), String>> = LazyLock::new(|| {
+    use ValueType::{Matrix, Scalar, String, Vector};
+    let function = |name, from, to| Function::new(name, vec![from], 0, to, false);
+    let [anchored, anchored_range] = ANCHORED;
+    let [smoothed, smoothed_range] = SMOOTHED;
+    parser::register_extra_functions(vec![
+        Function::new(CALL, vec![String, Vector], -1, Vector, false),
+        function(MATRIX, Matrix, Vector),
+        function(SCALAR, Scalar, Vector),
+        function(STRING, String, Vector),
+        function(anchored, Vector, Vector),
+        function(anchored_range, Matrix, Matrix),
+        function(smoothed, Vector, Vector),
+        function(smoothed_range, Matrix, Matrix),
+    ])
+});
+
+/// Parses a text that may have stand-ins for calls.
+fn parse(text: &str) -> Result<parser::Expr, PromqlError> {
+    let parsed = STAND_INS.clone().and_then(|()| parser::parse(&standin::hide(text, unquote_string)));
+    parsed.map_err(|reason| {
+        // The only reason with the value of a matcher in it.
+        let reason = reason.replace("' or 'e", "' or '");
+        PromqlError::not_understood(&calls::show(text), &reason)
+    })
+}
+
+/// What stands around an argument of an unknown call.
+fn wrapper(argument: &str) -> Result<Option<&'static str>, PromqlError> {
+    Ok(match parse(argument)?.value_type() {
+        ValueType::Vector => None,
+        ValueType::Matrix => Some(MATRIX),
+        ValueType::Scalar => Some(SCALAR),
+        ValueType::String => Some(STRING),
+    })
 }
 
 /// Functions that keep the labels of their last argument.
@@ -212,6 +288,16 @@ fn without_empty_by(aggregate: &mut AggregateExpr) {
     aggregate.modifier.take_if(|modifier| modifier.is_include() && modifier.labels().is_empty());
 }
 
+/// NaN is not equal to itself, but a text with NaN is.
+fn comparable_fill(binary: &mut BinaryExpr) {
+    let fill = binary.modifier.as_mut().map(|modifier| &mut modifier.fill_values);
+    for value in fill.into_iter().flat_map(|fill| [&mut fill.lhs, &mut fill.rhs]).flatten() {
+        if value.is_nan() {
+            *value = f64::MIN_POSITIVE;
+        }
+    }
+}
+
 /// `ignoring ()` is the default and is not printed; `on ()` matches everything.
 fn without_empty_ignoring(binary: &mut BinaryExpr) {
     if let Some(modifier) = &mut binary.modifier {
@@ -223,7 +309,8 @@ fn without_empty_ignoring(binary: &mut BinaryExpr) {
 /// `{"a"}` may be printed as `a` and the other way round: both are the same matcher.
 fn name_as_matcher(selector: &mut VectorSelector) {
     if let Some(name) = selector.name.take() {
-        selector.matchers.matchers.push(TreeMatcher::new(MatchOp::Equal, "__name__", &name));
+        let matcher = Matcher::new("__name__", Comparison::Equal, name.into());
+        selector.matchers.matchers.push(write(&matcher));
     }
 }
 
@@ -238,25 +325,25 @@ fn each_selector(node: &mut parser::Expr, visit: &mut impl FnMut(&mut VectorSele
     });
 }
 
-fn read(matcher: &TreeMatcher) -> Matcher<'static> {
-    let operator = match matcher.op {
-        MatchOp::Equal => Comparison::Equal,
-        MatchOp::NotEqual => Comparison::NotEqual,
-        MatchOp::Re(_) => Comparison::Regex,
-        MatchOp::NotRe(_) => Comparison::NotRegex,
-    };
-    Matcher { label: matcher.name.clone().into(), operator, value: matcher.value.clone().into() }
+/// Whether the matcher is known to match series without its label. What a regular expression matches is for Prometheus
+/// to say.
+fn matches_empty(matcher: Matcher<'_>) -> bool {
+    match matcher.operator {
+        Comparison::Equal => matcher.value.is_empty(),
+        Comparison::NotEqual => !matcher.value.is_empty(),
+        Comparison::Regex | Comparison::NotRegex => false,
+    }
 }
 
-fn write(matcher: &Matcher<'_>) -> Result<TreeMatcher, PromqlError> {
-    let token: TokenId = match matcher.operator {
-        Comparison::Equal => T_EQL,
-        Comparison::NotEqual => T_NEQ,
-        Comparison::Regex => T_EQL_REGEX,
-        Comparison::NotRegex => T_NEQ_REGEX,
-    };
-    TreeMatcher::new_matcher(token, matcher.label.to_string(), matcher.value.to_string())
-        .map_err(PromqlError::somewhere)
+/// What a matcher of the tree stands for.
+fn read(matcher: &TreeMatcher) -> Matcher<'static> {
+    let (operator, value) = standin::original(&matcher.value);
+    Matcher { label: matcher.name.clone().into(), operator, value: value.to_owned().into() }
+}
+
+/// What stands for a matcher in the tree.
+fn write(matcher: &Matcher<'_>) -> TreeMatcher {
+    TreeMatcher::new(MatchOp::Equal, &matcher.label, &standin::stand_in(matcher.operator, &matcher.value))
 }
 
 /// Visits every node of a copy.

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::error::PromqlError;
+use super::lex::is_word;
 use crate::rules::matcher::write_quoted;
 
 /// Longest query, in bytes: about a hundred times a usual one.
@@ -224,8 +225,4 @@ fn not_closed(start: usize) -> PromqlError {
 
 /// The message about a `$` where no parameter can be.
 pub(super) const STRAY_PARAMETER: &str =
-    "a parameter must be the whole value of a matcher with = or !=, such as {app=\"$app\"}";
-
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '_' | ':' | '.')
-}
+    "a parameter can only stand in the value of a matcher, in quotes: {app=\"$app\"}";

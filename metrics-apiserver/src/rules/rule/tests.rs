@@ -114,10 +114,54 @@ fn a_requirement_that_prometheus_cannot_match_is_the_client_s_error() {
     for selector in ["a>1", "a<1"] {
         assert_eq!(ask(&plain("up"), selector), Err(PlanError::Comparison { key: "a".to_owned() }));
     }
-    for key in ["app.kubernetes.io/name", "a-b", "1a"] {
-        let error = ask(&plain("up"), &format!("{key}=x"));
-        assert_eq!(error, Err(PlanError::NotALabel { key: key.to_owned() }));
+}
+
+#[test]
+fn names_that_promql_cannot_write_plainly_are_quoted() {
+    for key in ["app.kubernetes.io/name", "service.name", "a-b", "1a"] {
+        let query = ask(&plain("up"), &format!("{key} in (x,y)")).unwrap();
+        assert_eq!(query, format!("up{{namespace=\"ns\",\"{key}\"=~\"x|y\"}}"));
     }
+    let label = NamespaceMode::Label("k8s.namespace.name".to_owned());
+    let allow = SelectorMode::Allow(BTreeSet::from(["service.name".to_owned()]));
+    let rule = rule("{\"gen_ai.client.token.usage_sum\"}", label, allow).unwrap();
+    assert_eq!(
+        ask(&rule, "service.name=web").unwrap(),
+        "{__name__=\"gen_ai.client.token.usage_sum\",\"k8s.namespace.name\"=\"ns\",\"service.name\"=\"web\"}"
+    );
+    assert!(ask(&rule, "service=web").is_err());
+}
+
+#[test]
+fn a_selector_that_its_author_binds_to_the_namespace_gets_no_other_matcher_for_it() {
+    let query = "a{exported_namespace=\"$namespace\"} / ignoring (exported_namespace) b";
+    let bound = "a{exported_namespace=\"ns\"} / ignoring (exported_namespace) b{namespace=\"ns\"}";
+    assert_eq!(ask(&plain(query), "").unwrap(), bound);
+    assert_eq!(
+        ask(&plain(query), "namespace=x").unwrap(),
+        "a{exported_namespace=\"ns\",namespace=\"x\"} / ignoring (exported_namespace) \
+         b{namespace=\"ns\",namespace=\"x\"}",
+        "the parameter is not filled from the selector"
+    );
+    let whole = rule(query, NamespaceMode::None, SelectorMode::Ignore).unwrap();
+    assert_eq!(ask(&whole, "").unwrap(), bound.replace("b{namespace=\"ns\"}", "b"));
+    for matcher in ["x!=\"$namespace\"", "x=~\"$namespace\"", "x=\"$namespace-y\"", "__name__=\"$namespace\""]
+    {
+        let query = ask(&plain(&format!("{{a=\"b\",{matcher}}}")), "").unwrap();
+        assert!(query.contains("namespace=\"ns\""), "{query}");
+        assert!(query.contains(&matcher.replace("$namespace", "ns")), "{query}");
+    }
+}
+
+#[test]
+fn a_parameter_is_a_literal_part_of_a_value() {
+    let rule = plain("a{service=~\"$service@.*\",model=\"meta-llama/$model\",x!~\".*/${model}\"}");
+    assert_eq!(
+        ask(&rule, "service=a.b,model=Llama-3.1-8B").unwrap(),
+        "a{model=\"meta-llama/Llama-3.1-8B\",service=~\"a\\\\.b@.*\",namespace=\"ns\",\
+         x!~\".*/Llama-3\\\\.1-8B\"}"
+    );
+    assert!(ask(&rule, "service=a").is_err());
 }
 
 #[test]
@@ -148,7 +192,7 @@ fn a_parameter_takes_the_selector_s_value_which_is_then_not_injected() {
 
 #[test]
 fn a_rule_with_invalid_label_names_is_refused() {
-    for label in ["", "a-b", "a\"", "1a", "é"] {
+    for label in ["", "a b", "a\n", "__name__", "\u{fffd}"] {
         let namespace = NamespaceMode::Label(label.to_owned());
         assert!(rule("up", namespace, SelectorMode::Inject).is_err(), "{label}");
         let allow = SelectorMode::Allow(BTreeSet::from([label.to_owned()]));

@@ -58,6 +58,16 @@ const QUERIES: &[&str] = &[
     "avg_over_time((a / b)[5m:1m])",
     "a atan2 b",
     "sort_by_label(a, \"pod\")",
+    "a{x=~\"[\\\\w-.]+\", y!~'\\\\Q.\\\\E(', z=~`\\pN{1000}`, v=~\"\"}",
+    "info(a, {x=~\".*\", y!~\".*\"})",
+    "a{x=\"$namespace\"} / b{x!=\"$namespace\", y=~\"$namespace\", z=\"${namespace}-x\"}",
+    "rate(a{x=\"y\"}[5m] anchored offset 1m) / ignoring (x) (b smoothed)",
+    "a + fill (NaN) b - on (x) group_left () fill_left (1) c",
+    "xrate(increase(a[5m] smoothed)[5m:1m])",
+    "xrate(a{x=~\"y\"}[5m]) + holt_winters(a[5m], 0.5, 0.1)",
+    "sum(keep_last_value(union(a, scalar(b), label_set(c, \"x\", \"y\"), rand()))) by (x)",
+    "median_over_time(rate(a[1m])[10m:30s] offset 5m)",
+    "{__name__=\"$namespace\"} + b{\"k8s.x\"=\"${namespace}\", y=\"$a-$b\", z=~\"$a@.*|($ab)+\"}",
 ];
 
 fn matcher(operator: Comparison, label: &str, value: &str) -> Matcher<'static> {
@@ -70,7 +80,9 @@ static TEMPLATES: LazyLock<Vec<QueryTemplate>> = LazyLock::new(|| {
 });
 
 fn carries(index: usize, added: &[Matcher<'static>], value: &str) {
-    fuzzing::carries(QUERIES[index], &TEMPLATES[index], added, value);
+    let namespace = matcher(Comparison::Equal, "k8s.namespace.name", value);
+    fuzzing::carries(QUERIES[index], &TEMPLATES[index], None, added, value);
+    fuzzing::carries(QUERIES[index], &TEMPLATES[index], Some(&namespace), added, value);
 }
 
 #[test]
@@ -85,12 +97,80 @@ fn every_selector_of_every_query_carries_what_was_added() {
 }
 
 #[test]
+fn regular_expressions_are_left_to_prometheus() {
+    for (query, printed) in [
+        ("a{b=~\"[\\\\w-.]+\"}", "a{b=~\"[\\\\w-.]+\"}"),
+        ("a{b=~`[\\w-.]+`,c!~'\\\\C(?i)x{2}'}", "a{b=~\"[\\\\w-.]+\",c!~\"\\\\C(?i)x{2}\"}"),
+        ("{b!~\".*\"}", "{b!~\".*\"}"),
+        ("a{b=~\"(\"}", "a{b=~\"(\"}"),
+        ("a{b=~\"x62\", c=\"x62\"} # =~ \"x\"", "a{b=~\"x62\",c=\"x62\"}"),
+    ] {
+        let template = QueryTemplate::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), printed);
+    }
+}
+
+#[test]
+fn functions_of_other_servers_are_passed_on_with_a_note() {
+    for (query, notes) in [
+        ("rate(a[5m])", vec![]),
+        ("xrate(a[5m])", vec!["Thanos"]),
+        ("holt_winters(a[5m], 0.5, 0.1)", vec!["double_exponential_smoothing"]),
+        ("keep_last_value(sum(union(a, b)))", vec!["`last_over_time(a[5m])`", "`a or b`"]),
+        ("now()", vec!["`time()`"]),
+    ] {
+        let template = QueryTemplate::parse(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), query);
+        assert_eq!(template.notes().len(), notes.len(), "{query}");
+        for (note, expected) in template.notes().iter().zip(notes) {
+            assert!(note.contains(expected), "{query}: {note}");
+        }
+    }
+    for query in [
+        "label_replace(alias, \"a\", \"$1\", \"any\", \"(.*)\")",
+        "sum by (lag) (any)",
+        "__call(\"rate\", a)",
+    ] {
+        assert!(
+            QueryTemplate::parse(query).is_ok_and(|query| query.notes().is_empty())
+                || query.starts_with("__")
+        );
+    }
+}
+
+#[test]
+fn forms_of_metricsql_are_told_apart_with_the_form_of_promql() {
+    for (query, advice) in [
+        ("rate(a)", "write `rate(a[5m])`"),
+        ("sum(increase(a)) by (b)", "write `increase(a[5m])`"),
+        ("with (x = a) x / 2", "recording rules"),
+        ("WITH (x = a) x", "recording rules"),
+        ("sum(a) default 0", "`a or b`"),
+        ("a if b", "`a and b`"),
+        ("a ifnot b", "`a unless b`"),
+        ("rate(a[5m]) keep_metric_names", "leave it out"),
+        ("sum(a) by (b) limit 5", "`limitk(5, a)`"),
+        ("rate(a[5i])", "write a time"),
+        ("median(a) by (b)", "`quantile(0.5, a)`"),
+        ("xrat(a[5m])", "any other could read series"),
+        ("http.requests", "in quotes"),
+        ("a{service.name=\"x\"}", "in quotes"),
+        ("sum(", "docs/configuration.md"),
+        ("sum(default", "docs/configuration.md"),
+    ] {
+        let error = QueryTemplate::parse(query).unwrap_err();
+        assert!(error.help.as_ref().is_some_and(|help| help.contains(advice)), "{query}: {error:?}");
+    }
+}
+
+#[test]
 fn every_selector_is_found() {
     for (query, count) in [
         ("topk(scalar(b), a)", 2),
         ("max_over_time(rate(a[1m])[10m:30s])", 1),
         ("-a ^ -(b)", 2),
         ("info(a, {x=\"y\"})", 2),
+        ("union(a, xrate(b[5m]), scalar(c))", 3),
         ("vector(1)", 0),
     ] {
         assert_eq!(Expr::parse(query).unwrap().selectors().len(), count, "{query}");
@@ -108,6 +188,7 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
         ("", "not understood by the server's PromQL parser: "),
         ("a @ -5", "reproduce"),
         ("{}", "not understood by the server's PromQL parser: "),
+        ("{a=\"\",b!=\"x\"}", "a selector without a name"),
         ("a{x=\"\\xff\"}", "escapes"),
         ("a{x=\"\\377\"}", "escapes"),
         ("a{x=\"open}", "not closed"),
@@ -121,7 +202,6 @@ fn a_query_that_is_not_promql_or_returns_no_numbers_is_refused() {
 fn valid_promql_that_the_server_cannot_parse_or_print_is_not_called_invalid() {
     for (query, hint) in [
         ("a - ignoring() group_left c", "cannot reproduce this query exactly"),
-        ("info(a, {x=~\".*\"})", "not understood by the server's PromQL parser: "),
         ("a offset 0s", "not understood by the server's PromQL parser: "),
         ("rate(a[0.0001])", "cannot reproduce this query exactly"),
         ("a{or =\"x\"}", "not understood by the server's PromQL parser: "),
@@ -135,15 +215,15 @@ fn valid_promql_that_the_server_cannot_parse_or_print_is_not_called_invalid() {
 #[test]
 fn an_empty_grouping_is_dropped_where_it_means_nothing() {
     let template = QueryTemplate::parse("sum by () (a)").unwrap();
-    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "sum(a)");
+    assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), "sum(a)");
     let template = QueryTemplate::parse("sum without () (a)").unwrap();
-    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "sum without () (a)");
+    assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), "sum without () (a)");
     for (query, printed) in [("a + ignoring () b", "a + b"), ("a and ignoring () b", "a and b")] {
         let template = QueryTemplate::parse(query).unwrap();
-        assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), printed);
+        assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), printed);
     }
     let template = QueryTemplate::parse("a + on () b").unwrap();
-    assert_eq!(template.render(&[], &BTreeMap::new()).unwrap(), "a + on () b");
+    assert_eq!(template.render(None, &[], &BTreeMap::new()).unwrap(), "a + on () b");
 }
 
 #[test]
@@ -180,20 +260,13 @@ fn a_number_that_the_parser_would_misread_is_refused_where_it_stands() {
 }
 
 #[test]
-fn a_parameter_is_a_matcher_s_whole_value_and_nothing_else() {
-    let template =
-        QueryTemplate::parse("a{x=\"$app\", y!=\"$other_1\", z=~\"^b$\", w=\"5$\", v=\"$5\"}").unwrap();
-    assert_eq!(template.parameters().iter().collect::<Vec<_>>(), ["app", "other_1"]);
-    for query in [
-        "a{x=~\"$app\"}",
-        "a{x!~\"$app\"}",
-        "a{x=\"pre-$app\"}",
-        "a{x=\"$app-post\"}",
-        "a{x=\"${app}\"}",
-        "a{x=$app}",
-        "$app",
-        "count_values(\"$app\", a)",
-    ] {
+fn a_parameter_stands_in_the_value_of_a_matcher_and_nowhere_else() {
+    let template = QueryTemplate::parse(
+        "a{x=\"$app\", y!=\"pre-$other_1\", z=~\"^b$|$c.*\", w=\"5$\", v=\"$5\", u=\"${a.b/c}\", t=\"$namespace\"}",
+    );
+    let template = template.unwrap();
+    assert_eq!(template.parameters().iter().collect::<Vec<_>>(), ["a.b/c", "app", "c", "other_1"]);
+    for query in ["a{x=$app}", "$app", "count_values(\"$app\", a)", "a{x=~\"a{$n}\"}", "a{$app=\"x\"}"] {
         assert!(QueryTemplate::parse(query).is_err(), "{query}");
     }
     let error = QueryTemplate::parse("a + $app").unwrap_err();
