@@ -21,6 +21,7 @@ use crate::cli::{AdapterOptions, Options};
 use crate::config::{self, Config, DefaultBackend};
 use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
+use crate::registration::{self, Registration};
 use crate::reload::{self, Reload, Sighup};
 use crate::series::{self, Series};
 use crate::server;
@@ -85,8 +86,8 @@ impl App {
         let [authn, authz] = options.kubeconfigs();
         let lister = options.adapter.lister_kubeconfig.as_deref().or(options.kubeconfig.as_deref());
         let [authn_client, authz_client, lister] = kubernetes::clients([authn, authz, lister]).await?;
-        let objects = Arc::new(Objects::of_cluster(lister, objects_options(&options), &mut registry));
-        let Answering { answers, cache, backends, series, reload } =
+        let objects = Arc::new(Objects::of_cluster(lister.clone(), objects_options(&options), &mut registry));
+        let Answering { answers, cache, backends, catalog, series, reload } =
             answering(&options, default_backend, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         readiness.configuration_loaded();
@@ -98,7 +99,16 @@ impl App {
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
-        let tls = serving_tls(&options.tls, &mut registry, &mut background)?;
+        let certificates = certificates(&options.tls, &mut registry, &mut background)?;
+        let parts = registration::Parts {
+            catalog,
+            certificates: Arc::clone(&certificates),
+            readiness: readiness.clone(),
+        };
+        if let Some(registration) = Registration::new(&options.registration, parts, &mut registry) {
+            background.spawn(registration.run(lister));
+        }
+        let tls = tls::server_config(certificates, &options.tls).context("cannot set up TLS")?;
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, tls, &options.server)
@@ -157,6 +167,7 @@ struct Answering {
     answers: Arc<Answers>,
     cache: Arc<Cache>,
     backends: Arc<Backends>,
+    catalog: Arc<ServedCatalog>,
     series: Arc<Series>,
     reload: Reload,
 }
@@ -193,7 +204,7 @@ fn answering(
     let parts = reload::Parts {
         file: options.config.clone(),
         default_backend: Some(default_backend),
-        catalog,
+        catalog: Arc::clone(&catalog),
         series: Arc::clone(&series),
         backends: Arc::clone(&backends),
         cache: Arc::clone(&cache),
@@ -202,7 +213,7 @@ fn answering(
         metrics: reload::Metrics::register(registry),
     };
     let reload = Reload::new(parts, fingerprint, configured, adapter);
-    Ok(Answering { answers, cache, backends, series, reload })
+    Ok(Answering { answers, cache, backends, catalog, series, reload })
 }
 
 async fn authenticator(
@@ -220,14 +231,14 @@ async fn authenticator(
     Ok(Arc::new(Authenticator::new(trust, tokens)))
 }
 
-fn serving_tls(
+fn certificates(
     options: &tls::Options,
     registry: &mut Registry,
     background: &mut JoinSet<()>,
-) -> anyhow::Result<rustls::ServerConfig> {
+) -> anyhow::Result<Arc<tls::Certificates>> {
     let certificates = tls::Certificates::load(options).context("cannot load the serving certificate")?;
     let certificates = Arc::new(certificates);
     certificates.register(registry);
     background.spawn(Arc::clone(&certificates).poll_files());
-    tls::server_config(certificates, options).context("cannot set up TLS")
+    Ok(certificates)
 }
