@@ -2,6 +2,7 @@
 
 mod kubernetes;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, Discovered, ServedCatalog};
-use crate::cli::{AdapterOptions, Options};
+use crate::cli::{self, AdapterOptions, CheckArgs, Options, Verdict};
 use crate::config::{self, Config, DefaultBackend};
 use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
@@ -66,6 +67,17 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
     let ending = app.run(signals, shutdown_delay, exporting).await;
     drop(log); // Writes the last lines.
     ending
+}
+
+/// Runs `check --online`: asks the cluster of the kubeconfig, or the one that the process runs in.
+pub async fn check_online(args: &CheckArgs, out: &mut dyn io::Write) -> io::Result<Verdict> {
+    let is_in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let client = match args.kubeconfig() {
+        None if !is_in_cluster => None,
+        kubeconfig => Some(kubernetes::clients([kubeconfig]).await),
+    };
+    let client = client.map(|made| made.map(|[client]| client).map_err(|error| format!("{error:#}")));
+    cli::check_online(args, client, out).await
 }
 
 impl App {

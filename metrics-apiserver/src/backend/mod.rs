@@ -11,11 +11,13 @@ mod annotations;
 mod body;
 mod breaker;
 mod call;
+mod certificate;
 mod client;
 mod clients;
 mod counts;
 mod credentials;
 mod decode;
+mod diagnosis;
 mod failover;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -35,7 +37,9 @@ use prometheus_client::registry::Registry;
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
+pub use certificate::ServerCertificate;
 pub use decode::{LabelNames, SeriesSummary};
+pub use diagnosis::{Diagnosis, Engine, HttpAnswer};
 pub use kubeconfig::KubeconfigError;
 pub use options::{
     Auth, BuildError, DEFAULT_TIMEOUT, FileOrData, Identity, Method, Options, Secret, SetupError,
@@ -77,6 +81,11 @@ impl Backends {
     /// Lists the series of a backend, without label values.
     pub async fn series(&self, name: &BackendName, query: &SeriesQuery) -> Result<SeriesSummary, QueryError> {
         self.backend(name)?.series(query).await
+    }
+
+    /// What each URL of a backend answers, for people; asks whether its breaker is open or not.
+    pub async fn diagnose(&self, name: &BackendName) -> Result<Vec<Diagnosis>, QueryError> {
+        Ok(self.backend(name)?.diagnose().await)
     }
 
     /// Ends the probes of backends that are down, for shutdown.

@@ -90,7 +90,7 @@ impl Registration {
         let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         registered.retain(|name, _| groups.iter().any(|group| group.name == *name));
         for (group, findings) in groups.iter().zip(found) {
-            let is_ours = is_registered(findings.iter().map(|(_, finding)| finding));
+            let is_ours = is_registered(&findings.iter().map(|(_, finding)| finding).collect::<Vec<_>>());
             // A group that cannot be read now stays as it was.
             if let Some(is_ours) = is_ours {
                 registered.insert(group.name, is_ours);
@@ -144,8 +144,8 @@ impl Registration {
 /// Whether the versions of a group lead to this server; `None` if that is not known of one.
 ///
 /// Not every version has to exist: kube-apiserver 1.37 is the first to read `metrics.k8s.io/v1`.
-fn is_registered<'a>(findings: impl Iterator<Item = &'a Finding> + Clone) -> Option<bool> {
-    let has = |wanted: fn(&Finding) -> bool| findings.clone().any(wanted);
+fn is_registered(findings: &[&Finding]) -> Option<bool> {
+    let has = |wanted: fn(&Finding) -> bool| findings.iter().any(|finding| wanted(finding));
     if has(|finding| matches!(finding, Finding::Foreign { .. } | Finding::ForeignCa)) {
         Some(false)
     } else if has(|finding| matches!(finding, Finding::Unreadable(_))) {

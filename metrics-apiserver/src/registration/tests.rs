@@ -169,6 +169,6 @@ fn a_group_is_registered_if_a_version_is_ours_and_none_is_anybody_elses() {
         (vec![Finding::Unreadable(String::new()), Finding::Ours], None),
         (vec![Finding::Unreadable(String::new()), foreign()], Some(false)),
     ] {
-        assert_eq!(is_registered(findings.iter()), expected, "{findings:?}");
+        assert_eq!(is_registered(&findings.iter().collect::<Vec<_>>()), expected, "{findings:?}");
     }
 }

@@ -121,8 +121,8 @@ fn a_configuration_file_that_becomes_a_pipe_is_told_and_delays_no_end() {
     stage.end();
 }
 
-/// OpenShift chooses a user that the image does not know, in group 0. The files of Secrets belong to root:root, and have
-/// the mode 0440.
+// OpenShift chooses a user that the image does not know, in group 0. The files of Secrets belong to root:root, and have
+// the mode 0440.
 #[test]
 fn any_user_in_group_0_can_serve_with_a_key_that_only_its_group_may_read() {
     let directory = tempfile::tempdir().unwrap();

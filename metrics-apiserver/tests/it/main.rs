@@ -17,6 +17,7 @@ mod language_go;
 mod life;
 mod log;
 mod manifests;
+mod online;
 mod quantity_go;
 mod stage;
 mod traces;
