@@ -62,6 +62,16 @@ impl Applied {
         Self { server, options, _prometheus: prometheus, cluster }
     }
 
+    /// Exit code and report of `check --online` with the server's own account.
+    async fn check_online(&self) -> (Option<i32>, String) {
+        let program = workspace::binary("metrics-apiserver").await.unwrap();
+        let mut command = tokio::process::Command::new(program);
+        command.args(["check", "--online"]).args(service_flag());
+        command.arg("--config").arg(&self.options.config).arg("--kubeconfig").arg(&self.options.kubeconfig);
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// What an account may do, as kubectl lists it: beyond what anybody may who is known.
     async fn rights(&self, namespace: &str) -> BTreeSet<String> {
         let list = async |account: &str| {
@@ -114,6 +124,17 @@ fn the_manifests_give_the_server_what_it_needs_and_no_more() {
         in_kube_system.insert("configmaps [] [extension-apiserver-authentication] [get list watch]".into());
         assert_eq!(applied.rights("kube-system").await, in_kube_system);
 
+        let (code, report) = applied.check_online().await;
+        assert_eq!(code, Some(0), "{report}");
+        for part in [
+            "ok       backends.default.engine: Prometheus, ",
+            "ok       metrics.steady_everywhere.query: answered, 1 series",
+            "ok       kubernetes: reached as system:serviceaccount:metrics-apiserver:metrics-apiserver",
+            "ok       rbac.extension-apiserver-authentication: may get, list, watch",
+            "leads to metrics-apiserver/metrics-apiserver, available",
+        ] {
+            assert!(report.contains(part), "{part}\nnot in\n{report}");
+        }
         another_provider_is_reported(&applied).await;
         shipped_roles_let_through(&applied).await;
         without_its_rights(&applied).await;
@@ -193,6 +214,12 @@ async fn without_its_rights(applied: &Applied) {
         Ok(refused.stderr.contains("could not be reviewed").then_some(()))
     });
     unreviewed.await.unwrap();
+    let (code, report) = applied.check_online().await;
+    assert_eq!(code, Some(1), "{report}");
+    for refused in ["tokenreviews", "subjectaccessreviews"] {
+        let line = format!("FAILED   rbac.{refused}: may not create\n         fix: bind ClusterRole");
+        assert!(report.contains(&line), "{report}");
+    }
     let late = direct(applied, "late").await;
     assert!(matches!(late.get(&path("default")).await.code, 401 | 403));
 

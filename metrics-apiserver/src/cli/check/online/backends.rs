@@ -65,6 +65,8 @@ fn of_url(path: &str, diagnosis: &Diagnosis, options: &Options, report: &mut Rep
     }
     let name = format!("{path}.engine");
     match engine {
+        // A build without its release's flags has no version.
+        Ok(engine) if engine.version.is_empty() => report.ok(&name, &format!("{}, no version", engine.name)),
         Ok(engine) => report.ok(&name, &format!("{}, version {}", engine.name, engine.version)),
         Err(why) => report.skipped(&name, why),
     }
