@@ -2,6 +2,7 @@
 
 mod kubernetes;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
 use crate::catalog::{Catalog, Discovered, ServedCatalog};
-use crate::cli::{AdapterOptions, Options};
+use crate::cli::{self, AdapterOptions, CheckArgs, Options, Verdict};
 use crate::config::{self, Config, DefaultBackend};
 use crate::objects::{self, Objects};
 use crate::readiness::Readiness;
+use crate::registration::{self, Registration};
 use crate::reload::{self, Reload, Sighup};
 use crate::series::{self, Series};
 use crate::server;
@@ -67,6 +69,17 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
     ending
 }
 
+/// Runs `check --online`: asks the cluster of the kubeconfig, or the one that the process runs in.
+pub async fn check_online(args: &CheckArgs, out: &mut dyn io::Write) -> io::Result<Verdict> {
+    let is_in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let client = match args.kubeconfig() {
+        None if !is_in_cluster => None,
+        kubeconfig => Some(kubernetes::clients([kubeconfig]).await),
+    };
+    let client = client.map(|made| made.map(|[client]| client).map_err(|error| format!("{error:#}")));
+    cli::check_online(args, client, out).await
+}
+
 impl App {
     /// Creates every part and binds the port. Files are read and kube-apiserver is asked for its CA bundles before, so
     /// a server that cannot work never listens.
@@ -86,8 +99,8 @@ impl App {
         let lister = options.adapter.lister_kubeconfig.as_deref().or(options.kubeconfig.as_deref());
         let [authn_client, authz_client, lister] =
             kubernetes::clients([authn, authz, lister], &mut background).await?;
-        let objects = Arc::new(Objects::of_cluster(lister, objects_options(&options), &mut registry));
-        let Answering { answers, cache, backends, series, reload } =
+        let objects = Arc::new(Objects::of_cluster(lister.clone(), objects_options(&options), &mut registry));
+        let Answering { answers, cache, backends, catalog, series, reload } =
             answering(&options, default_backend, config, objects, &readiness, &mut registry)?;
         background.spawn(Arc::clone(&cache).run_prefetch());
         background.spawn(Arc::clone(&backends).recognize_engines());
@@ -100,7 +113,16 @@ impl App {
             authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
-        let tls = serving_tls(&options.tls, &mut registry, &mut background)?;
+        let certificates = certificates(&options.tls, &mut registry, &mut background)?;
+        let parts = registration::Parts {
+            catalog,
+            certificates: Arc::clone(&certificates),
+            readiness: readiness.clone(),
+        };
+        if let Some(registration) = Registration::new(&options.registration, parts, &mut registry) {
+            background.spawn(registration.run(lister));
+        }
+        let tls = tls::server_config(certificates, &options.tls).context("cannot set up TLS")?;
         let parts =
             server::Parts { answers, authenticator, authorizer, readiness: readiness.clone(), registry };
         let bound = server::bind(parts, tls, &options.server)
@@ -159,6 +181,7 @@ struct Answering {
     answers: Arc<Answers>,
     cache: Arc<Cache>,
     backends: Arc<Backends>,
+    catalog: Arc<ServedCatalog>,
     series: Arc<Series>,
     reload: Reload,
 }
@@ -195,7 +218,7 @@ fn answering(
     let parts = reload::Parts {
         file: options.config.clone(),
         default_backend: Some(default_backend),
-        catalog,
+        catalog: Arc::clone(&catalog),
         series: Arc::clone(&series),
         backends: Arc::clone(&backends),
         cache: Arc::clone(&cache),
@@ -204,7 +227,7 @@ fn answering(
         metrics: reload::Metrics::register(registry),
     };
     let reload = Reload::new(parts, fingerprint, configured, adapter);
-    Ok(Answering { answers, cache, backends, series, reload })
+    Ok(Answering { answers, cache, backends, catalog, series, reload })
 }
 
 async fn authenticator(
@@ -222,14 +245,14 @@ async fn authenticator(
     Ok(Arc::new(Authenticator::new(trust, tokens)))
 }
 
-fn serving_tls(
+fn certificates(
     options: &tls::Options,
     registry: &mut Registry,
     background: &mut JoinSet<()>,
-) -> anyhow::Result<rustls::ServerConfig> {
+) -> anyhow::Result<Arc<tls::Certificates>> {
     let certificates = tls::Certificates::load(options).context("cannot load the serving certificate")?;
     let certificates = Arc::new(certificates);
     certificates.register(registry);
     background.spawn(Arc::clone(&certificates).poll_files());
-    tls::server_config(certificates, options).context("cannot set up TLS")
+    Ok(certificates)
 }

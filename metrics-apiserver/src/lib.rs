@@ -23,6 +23,7 @@ mod limit;
 pub mod metric;
 pub mod objects;
 pub mod readiness;
+pub mod registration;
 pub mod reload;
 pub mod rules;
 pub mod series;

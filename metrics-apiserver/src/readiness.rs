@@ -56,6 +56,7 @@ struct Latches {
     configuration: AtomicBool,
     configuration_note: RwLock<Option<Arc<str>>>,
     series_note: RwLock<Option<Arc<str>>>,
+    registration_note: RwLock<Option<Arc<str>>>,
     shutting_down: AtomicBool,
 }
 
@@ -81,6 +82,11 @@ impl Readiness {
         *self.0.series_note.write().unwrap_or_else(PoisonError::into_inner) = note.map(Into::into);
     }
 
+    /// Describes whether the `APIService`s lead to this server, for `?verbose`; without a note it is not known.
+    pub fn note_registration(&self, note: &str) {
+        *self.0.registration_note.write().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
+    }
+
     /// Shutdown has begun: the pod must get no new requests.
     pub fn shutting_down(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
@@ -103,6 +109,7 @@ impl Readiness {
                 configuration,
                 configuration_note,
                 series_note,
+                registration_note,
                 shutting_down,
             } = &*self.0;
             let synced =
@@ -113,9 +120,11 @@ impl Readiness {
                 Check::new("authentication-config", synced),
                 Check { note, ..Check::new("configuration", loaded) },
             ]);
-            // Passes always: replicas that are not ready would break discovery for the whole cluster.
-            let note = series_note.read().unwrap_or_else(PoisonError::into_inner).clone();
-            checks.extend(note.map(|note| Check { note: Some(note), ..Check::new("series", Ok(())) }));
+            // Pass always: replicas that are not ready would break discovery for the whole cluster.
+            for (name, note) in [("series", series_note), ("registration", registration_note)] {
+                let note = note.read().unwrap_or_else(PoisonError::into_inner).clone();
+                checks.extend(note.map(|note| Check { note: Some(note), ..Check::new(name, Ok(())) }));
+            }
             checks.extend([Check::new("shutdown", when(shutting_down, false, "process is shutting down"))]);
         }
         checks

@@ -34,8 +34,9 @@ pub(super) async fn read(client: &Client) -> Result<Option<Data>, TrustError> {
     let api = Api::<ConfigMap>::namespaced(client.clone(), NAMESPACE);
     match tokio::time::timeout(READ_DEADLINE, api.get_opt(NAME)).await {
         Ok(Ok(found)) => Ok(found.map(data)),
-        Ok(Err(error)) => Err(TrustError::Lookup { source: Some(Box::new(error)) }),
-        Err(_) => Err(TrustError::Lookup { source: None }),
+        Ok(Err(error @ kube::Error::Api(_))) => Err(TrustError::Lookup { source: Box::new(error) }),
+        Ok(Err(error)) => Err(TrustError::Unreachable { source: Some(Box::new(error)) }),
+        Err(_) => Err(TrustError::Unreachable { source: None }),
     }
 }
 

@@ -153,14 +153,24 @@ pub enum TrustError {
         #[source]
         source: CaError,
     },
-    /// The `ConfigMap` could not be read.
+    /// kube-apiserver refuses to let us read the `ConfigMap`, or fails.
     #[error(
         "cannot read ConfigMap kube-system/extension-apiserver-authentication; bind Role \
          extension-apiserver-authentication-reader in kube-system to the service account, or start with \
          --authentication-tolerate-lookup-failure or --authentication-skip-lookup"
     )]
     Lookup {
-        /// The error of the Kubernetes API; `None` after a timeout.
+        /// The error of the Kubernetes API.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// kube-apiserver was not reached.
+    #[error(
+        "kube-apiserver cannot be reached; check the network between the pod and the control plane: a NetworkPolicy \
+         may forbid egress to its port (443, 6443 or another one: see the endpoints of the Service default/kubernetes)"
+    )]
+    Unreachable {
+        /// The error of the connection; `None` if nothing answered in time.
         #[source]
         source: Option<Box<kube::Error>>,
     },

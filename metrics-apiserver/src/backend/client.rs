@@ -173,6 +173,17 @@ impl Client {
         Ok(Answer { asked, content, annotations })
     }
 
+    /// Sends a call now, and gives the response as it came, whatever it is.
+    pub(super) async fn response<C: Call>(
+        &self,
+        server: &Server,
+        call: &C,
+        allowed: Duration,
+    ) -> Result<Response, QueryError> {
+        let session = self.credentials.current().await;
+        self.request(&session, server, call, allowed).await
+    }
+
     async fn request<C: Call>(
         &self,
         session: &HttpSession,
@@ -291,6 +302,11 @@ impl Server {
             concurrency: ConcurrencyLimiter::fair_to_fast(CALLS_MAX, SLOW_AFTER),
             budget: budget.half(),
         })
+    }
+
+    /// The base of every call.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
     }
 
     fn endpoint(&self, path: &str) -> Url {

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
@@ -23,6 +24,7 @@ use super::breaker::{FAILURES_TO_OPEN, Verdict};
 use super::call::{Call, InstantQuery};
 use super::client::{Answer, Client, Failed, Fault};
 use super::counts::Counts;
+use super::diagnosis::{self, Diagnosis};
 use super::{Options, SeriesQuery, SeriesSummary, SetupError, probe};
 use crate::cache::{BackendName, Owner, Query, QueryError, Reading};
 use crate::metric::Namespace;
@@ -73,6 +75,11 @@ impl Backend {
     /// How many of them have a closed breaker.
     pub(super) fn closed(&self) -> usize {
         self.client.servers.iter().filter(|server| server.breaker.cause().is_none()).count()
+    }
+
+    /// What each server answers, healthy or not.
+    pub(super) async fn diagnose(&self) -> Vec<Diagnosis> {
+        join_all(self.client.servers.iter().map(|server| diagnosis::diagnose(&self.client, server))).await
     }
 
     /// Runs an instant query for `owner`.

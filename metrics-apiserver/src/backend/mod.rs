@@ -11,11 +11,13 @@ mod annotations;
 mod body;
 mod breaker;
 mod call;
+mod certificate;
 mod client;
 mod clients;
 mod counts;
 mod credentials;
 mod decode;
+mod diagnosis;
 mod engine;
 mod excerpt;
 mod failover;
@@ -39,7 +41,9 @@ use prometheus_client::registry::Registry;
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
+pub use certificate::ServerCertificate;
 pub use decode::{LabelNames, SeriesSummary};
+pub use diagnosis::{Diagnosis, Engine, HttpAnswer};
 pub use kubeconfig::KubeconfigError;
 pub use namespaced::{NamespacedText, ParseNamespacedError};
 pub use options::{
@@ -89,6 +93,11 @@ impl Backends {
     /// Asks each server once what it is, and warns about engines that need a query parameter; never ends.
     pub async fn recognize_engines(self: Arc<Self>) {
         engine::recognize_all(&self.current).await;
+    }
+
+    /// What each URL of a backend answers, for people; asks whether its breaker is open or not.
+    pub async fn diagnose(&self, name: &BackendName) -> Result<Vec<Diagnosis>, QueryError> {
+        Ok(self.backend(name)?.diagnose().await)
     }
 
     /// Ends the probes of backends that are down, for shutdown.

@@ -1,21 +1,25 @@
 //! `metrics-apiserver check`: checks a configuration file without serving it.
 
 mod adapter;
+mod online;
 mod resources;
 mod series;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use kube::Client;
 
 use super::prometheus::PrometheusOptions;
 use crate::causes::causes;
 use crate::config::{self, Config, DefaultBackend, Problems};
 use crate::metric::{Namespace, Resources, Selector};
+use crate::registration::ServiceName;
 use crate::rules::Rule;
+use online::Format;
 
-/// Check a configuration file: list every problem, or print its queries.
+/// Check a configuration file: list every problem, or print its queries; with --online also what it needs.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
 #[command(term_width = 100, args_override_self = true)]
@@ -35,20 +39,86 @@ pub struct CheckArgs {
     /// Show the sample request of every rule of prometheus-adapter, also of a file with many
     #[arg(long)]
     all: bool,
+    /// Also ask the backends and the cluster: certificates, engines, the first query of each rule, the rights of the
+    /// account, the APIServices
+    #[arg(long)]
+    online: bool,
+    /// Kubeconfig for --online; without it, the in-cluster configuration is used where there is one
+    #[arg(long, value_name = "FILE", requires = "online")]
+    kubeconfig: Option<PathBuf>,
+    /// Service of the server, to which the APIServices should lead, for --online
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "online")]
+    service: Option<ServiceName>,
+    /// Output of --online [default: text]
+    #[arg(short, long, value_name = "FORMAT", requires = "online")]
+    output: Option<Format>,
     /// The backend `default`.
     #[command(flatten)]
     prometheus: PrometheusOptions,
 }
 
-/// Checks a file; prints its problems, or its rules with their queries. Whether the configuration is valid.
-pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<bool> {
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is wrong.
+    Passed,
+    /// The configuration is invalid.
+    Invalid,
+    /// The configuration is valid, but what it needs does not work.
+    Failed,
+}
+
+impl CheckArgs {
+    /// Whether backends and cluster are asked, by [`check_online`].
+    pub fn is_online(&self) -> bool {
+        self.online
+    }
+
+    /// The kubeconfig of the cluster.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
+    }
+}
+
+/// Checks a file, and then the backends and the cluster that it needs; prints a report.
+///
+/// `client` is the cluster's: the error if it cannot be made, and `None` outside a cluster without a kubeconfig.
+pub async fn check_online(
+    args: &CheckArgs,
+    client: Option<Result<Client, String>>,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
+    let format = args.output.unwrap_or_default();
+    let config = match args.prometheus.default_backend() {
+        Ok(default) => load(args, &default).map_err(|problems| problems.to_string()),
+        Err(error) => Err(causes(&error).to_string()),
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(problems) => {
+            return online::invalid(&problems, format, out).map(|()| Verdict::Invalid);
+        }
+    };
+    let subject = online::Subject {
+        config: &config,
+        namespace: &args.namespace,
+        selector: &args.selector,
+        service: args.service.as_ref(),
+        client,
+    };
+    let passed = online::run(subject, format, out).await?;
+    Ok(if passed { Verdict::Passed } else { Verdict::Failed })
+}
+
+/// Checks a file; prints its problems, or its rules with their queries.
+pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<Verdict> {
     let default = match args.prometheus.default_backend() {
         Ok(default) => default,
-        Err(error) => return writeln!(out, "error: {}", causes(&error)).map(|()| false),
+        Err(error) => return writeln!(out, "error: {}", causes(&error)).map(|()| Verdict::Invalid),
     };
     match load(args, &default) {
-        Ok(config) => summary(&config, args, out).map(|()| true),
-        Err(problems) => writeln!(out, "{problems}").map(|()| false),
+        Ok(config) => summary(&config, args, out).map(|()| Verdict::Passed),
+        Err(problems) => writeln!(out, "{problems}").map(|()| Verdict::Invalid),
     }
 }
 

@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 pub use adapter::AdapterOptions;
-pub use check::{CheckArgs, check};
+pub use check::{CheckArgs, Verdict, check, check_online};
 pub use options::Options;
 pub use prometheus::{DefaultBackendError, PrometheusOptions};
 
@@ -31,10 +31,21 @@ const EXIT_UNKNOWN_FLAG: u8 = 2;
 pub enum Command {
     /// Serve until stopped.
     Serve(Box<Options>),
-    /// Check a configuration file, with [`check`].
+    /// Check a configuration file, with [`check`] or [`check_online`].
     Check(Box<CheckArgs>),
     /// Print this text, help or version, on standard output and exit.
     Print(String),
+}
+
+impl Verdict {
+    /// The exit code of the process.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Passed => 0,
+            Self::Failed => 1,
+            Self::Invalid => EXIT_USAGE,
+        }
+    }
 }
 
 /// Why a command line is invalid, for standard error.

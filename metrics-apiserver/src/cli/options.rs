@@ -10,14 +10,14 @@ use super::adapter::AdapterOptions;
 use super::ignored::{self, Ignored};
 use super::prometheus::PrometheusOptions;
 use crate::syntax::parse_duration;
-use crate::{authn, authz, server, telemetry, tls};
+use crate::{authn, authz, registration, server, telemetry, tls};
 
 /// The endpoints of a Service are updated within seconds; a higher value is a mistake.
 const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 
 const AFTER_HELP: &str = "\
 Commands (as the first argument):
-  check    check a configuration file and print its queries
+  check    check a configuration file and print its queries; --online also asks backends and cluster
   version  print the version
 
 Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.
@@ -59,6 +59,9 @@ pub struct Options {
     /// The backend `default`.
     #[command(flatten)]
     pub prometheus: PrometheusOptions,
+    /// Where the `APIService`s should lead.
+    #[command(flatten)]
+    pub registration: registration::Options,
     /// How adapter rules discover series and objects.
     #[command(flatten)]
     pub adapter: AdapterOptions,

@@ -4,6 +4,7 @@ mod adapter;
 mod prometheus;
 
 mod check;
+mod online;
 
 use std::path::Path;
 use std::time::Duration;
@@ -239,7 +240,7 @@ fn checked(config: &str, args: &[&str]) -> (bool, String) {
     let file = format!("--config={}", path.display());
     let Ok(Command::Check(args)) = command(&[&["check", &file], args].concat()) else { panic!("{args:?}") };
     let mut out = Vec::new();
-    let is_valid = check(&args, &mut out).unwrap();
+    let is_valid = check(&args, &mut out).unwrap() == Verdict::Passed;
     (is_valid, String::from_utf8(out).unwrap())
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use prometheus_client::registry::Registry;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -48,6 +49,11 @@ impl Certificates {
     /// Registers the expiration time of the default certificate.
     pub fn register(&self, registry: &mut Registry) {
         self.default.register(registry);
+    }
+
+    /// What a client that asks for this name gets: the certificate, followed by its intermediates.
+    pub fn chain(&self, name: &str) -> Vec<CertificateDer<'static>> {
+        self.for_name(name).current().cert.clone()
     }
 
     /// Follows all files until dropped.

@@ -1,7 +1,7 @@
 //! How the real executable starts and ends.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -127,4 +127,21 @@ fn a_configuration_file_that_becomes_a_pipe_is_told_and_delays_no_end() {
     stage.process.signal(Signal::SIGHUP);
     while !stage.process.log.recv_timeout(PATIENCE).unwrap().contains("not a regular file") {}
     stage.end();
+}
+
+// OpenShift chooses a user that the image does not know, in group 0. The files of Secrets belong to root:root, and have
+// the mode 0440.
+#[test]
+fn any_user_in_group_0_can_serve_with_a_key_that_only_its_group_may_read() {
+    let directory = tempfile::tempdir().unwrap();
+    // Only root may become another user. Another developer runs this as the user that is there.
+    let is_root = std::fs::metadata(directory.path()).unwrap().uid() == 0;
+    write_files(directory.path(), "http://127.0.0.1:1", "http://127.0.0.1:1");
+    let key = directory.path().join("tls.key");
+    std::fs::set_permissions(&key, Permissions::from_mode(0o440)).unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+    let process =
+        Process::start_as(is_root.then_some(1_000_680_000), directory.path(), &[LOOPBACK], LOG_LINES_MAX);
+    process.address();
+    process.end();
 }

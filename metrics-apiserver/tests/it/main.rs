@@ -17,6 +17,7 @@ mod language_go;
 mod life;
 mod log;
 mod manifests;
+mod online;
 mod promql_go;
 mod quantity_go;
 mod stage;

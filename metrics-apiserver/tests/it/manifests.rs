@@ -16,6 +16,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+/// Its tables are compared with the manifests.
+const OPERATIONS: &str = include_str!("../../../docs/operations.md");
+
 /// One YAML document and where it stands.
 struct Document {
     file: PathBuf,
@@ -199,7 +202,11 @@ fn the_server_may_delegate_and_a_component_lets_it_watch_objects() {
     for (file, expected) in [
         (
             "base/rbac.yaml",
-            &["everywhere system:auth-delegator", "kube-system extension-apiserver-authentication-reader"][..],
+            &[
+                "everywhere metrics-apiserver-registration",
+                "everywhere system:auth-delegator",
+                "kube-system extension-apiserver-authentication-reader",
+            ][..],
         ),
         ("components/custom-metrics/rbac.yaml", &["everywhere metrics-apiserver-custom-metrics"]),
         ("components/resource-metrics/rbac.yaml", &["everywhere metrics-apiserver-resource-metrics"]),
@@ -208,7 +215,7 @@ fn the_server_may_delegate_and_a_component_lets_it_watch_objects() {
         assert_eq!(granted(&parse(&root().join(file))), expected, "{file}");
     }
     let all = granted(&objects());
-    assert_eq!(all.len(), 4, "nothing else grants it anything: {all:?}");
+    assert_eq!(all.len(), 5, "nothing else grants it anything: {all:?}");
 }
 
 #[test]
@@ -220,6 +227,32 @@ fn the_roles_shipped_only_read() {
         let is_core = rule.api_groups.iter().flatten().any(String::is_empty);
         let is_secret = |resource: &String| ["*", "secrets", "configmaps"].contains(&resource.as_str());
         assert!(!is_core || !rule.resources.iter().flatten().any(is_secret), "{rule:?}");
+    }
+}
+
+#[test]
+fn the_server_may_get_exactly_the_api_services_that_are_registered_beside_the_right() {
+    for folder in ["base", "components/custom-metrics", "components/resource-metrics"] {
+        let roles = parse(&root().join(folder).join("rbac.yaml"));
+        let roles = roles.into_iter().filter(|document| document.text("kind") == "ClusterRole");
+        let rules = roles.flat_map(|document| {
+            serde_json::from_value::<ClusterRole>(document.value).unwrap().rules.unwrap()
+        });
+        let is_registration = |group: &String| group == "apiregistration.k8s.io";
+        let mut rules = rules.filter(|rule| rule.api_groups.iter().flatten().any(is_registration));
+        let rule = rules.next().unwrap();
+        assert_eq!(rule.verbs, ["get"], "{folder}");
+        let granted: BTreeSet<String> = rule.resource_names.unwrap().into_iter().collect();
+        let mut files = Vec::new();
+        yaml_files(&root().join(folder), &mut files);
+        let registered =
+            files.iter().filter(|file| !file.ends_with("config.yaml")).flat_map(|file| parse(file));
+        let registered = registered.filter(|document| document.text("kind") == "APIService");
+        let registered: BTreeSet<String> = registered
+            .map(|document| document.value["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(granted, registered, "{folder}");
+        assert!(rules.next().is_none(), "{folder}");
     }
 }
 
@@ -242,11 +275,13 @@ fn locked_down(deployment: Deployment) -> (Container, i64) {
     let mut pod = deployment.spec.unwrap().template.spec.unwrap();
     let pod_context = pod.security_context.unwrap();
     assert_eq!(pod_context.run_as_non_root, Some(true));
-    assert!(pod_context.run_as_user > Some(0));
+    // OpenShift's restricted-v2 refuses ids that are not of the namespace's range.
+    assert_eq!((pod_context.run_as_user, pod_context.run_as_group, pod_context.fs_group), (None, None, None));
     assert_eq!(pod_context.seccomp_profile.unwrap().type_, "RuntimeDefault");
     let container = pod.containers.remove(0);
     assert!(pod.containers.is_empty());
     let context = container.security_context.clone().unwrap();
+    assert_eq!((context.run_as_user, context.run_as_group), (None, None));
     assert_eq!(context.read_only_root_filesystem, Some(true));
     assert_eq!(context.allow_privilege_escalation, Some(false));
     assert_eq!(context.capabilities.unwrap().drop.unwrap(), ["ALL"]);
@@ -309,6 +344,72 @@ fn the_inference_service_runs_locked_down_and_finishes_its_queue() {
     assert_eq!(probed(container.readiness_probe.as_ref()), "HTTP /readyz");
 }
 
+/// `USER` of an image.
+fn user(dockerfile: &str) -> String {
+    let text = fs::read_to_string(root().join("..").join(dockerfile)).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("USER ")).unwrap().to_owned()
+}
+
+#[test]
+fn the_images_users_are_numeric_and_the_servers_group_may_read_mounted_secrets() {
+    for dockerfile in ["Dockerfile.apiserver", "Dockerfile.inference"] {
+        let user = user(dockerfile);
+        let (uid, gid) = user.split_once(':').unwrap();
+        assert!(uid.parse::<u32>().unwrap() > 0, "{dockerfile}: the kubelet compares it for runAsNonRoot");
+        gid.parse::<u32>().unwrap();
+    }
+    // Without fsGroup the kubelet leaves the files of Secrets to root:root.
+    assert!(user("Dockerfile.apiserver").ends_with(":0"));
+    let pod = only::<Deployment>("base/deployment.yaml").spec.unwrap().template.spec.unwrap();
+    let mut secrets = pod.volumes.unwrap().into_iter().filter_map(|volume| volume.secret);
+    assert_eq!(secrets.next().unwrap().default_mode, Some(0o440));
+}
+
+#[test]
+fn the_pods_opt_out_of_every_mesh_that_the_documentation_names() {
+    let deployment: Deployment = only("base/deployment.yaml");
+    let metadata = deployment.spec.unwrap().template.metadata.unwrap();
+    let pairs: Vec<_> = metadata.labels.into_iter().chain(metadata.annotations).flatten().collect();
+    for (key, value) in [
+        ("sidecar.istio.io/inject", "false"),
+        ("istio.io/dataplane-mode", "none"),
+        ("kuma.io/sidecar-injection", "disabled"),
+        ("linkerd.io/inject", "disabled"),
+        ("consul.hashicorp.com/connect-inject", "false"),
+    ] {
+        assert!(pairs.contains(&(key.to_owned(), value.to_owned())), "{key}");
+        assert!(OPERATIONS.contains(&format!("`{key}")), "{key} is not documented");
+    }
+}
+
+#[test]
+fn only_the_component_restricts_egress_and_to_the_ports_in_the_documentation() {
+    let base: NetworkPolicy = only("base/network-policy.yaml");
+    let spec = base.spec.unwrap();
+    assert_eq!(spec.policy_types.unwrap(), ["Ingress"]);
+    assert_eq!(spec.egress, None);
+    let strict: NetworkPolicy = only("components/strict-egress/network-policy.yaml");
+    let spec = strict.spec.unwrap();
+    assert_eq!(spec.policy_types.unwrap(), ["Egress"]);
+    let ports = spec.egress.unwrap().into_iter().flat_map(|rule| rule.ports.unwrap());
+    let allowed: BTreeSet<String> = ports
+        .map(|port| {
+            let number = serde_json::to_value(port.port.unwrap()).unwrap();
+            format!("{} {number}", port.protocol.unwrap())
+        })
+        .collect();
+    let (_, table) = OPERATIONS.split_once("| egress to | port | where |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let documented: BTreeSet<String> = rows
+        .flat_map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let protocols: &[&str] = if cells[1] == "DNS" { &["UDP", "TCP"] } else { &["TCP"] };
+            protocols.iter().map(|protocol| format!("{protocol} {}", cells[2])).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(allowed, documented);
+}
+
 #[test]
 fn every_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
     let service: Service = only("base/service.yaml");
@@ -317,8 +418,8 @@ fn every_api_service_leads_to_the_service_and_trusts_nobody_unverified() {
     for registration in registrations {
         let (name, spec) = (registration.metadata.name.unwrap(), registration.spec.unwrap());
         assert_eq!(name, format!("{}.{}", spec.version.unwrap(), spec.group.unwrap()));
-        // Not left out: what another provider's registration said would stay.
-        assert_eq!(spec.insecure_skip_tls_verify, Some(false), "{name}");
+        // Not even `false`: kube-apiserver drops it, and GitOps tools would see a difference forever.
+        assert_eq!(spec.insecure_skip_tls_verify, None, "{name}");
         let target = spec.service.unwrap();
         assert_eq!(target.name, service.metadata.name, "{name}");
         assert_eq!(target.namespace, service.metadata.namespace, "{name}");

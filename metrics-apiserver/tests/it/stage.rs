@@ -1,6 +1,7 @@
 //! The real executable between a Prometheus and a Kubernetes of this process.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -93,7 +94,29 @@ impl Stage {
 impl Process {
     /// With the files of [`write_files`] in this folder.
     pub(crate) fn start(directory: &Path, flags: &[&str], log_lines_max: usize) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_metrics-apiserver"))
+        Self::start_as(None, directory, flags, log_lines_max)
+    }
+
+    /// The same as this user, in group 0. Only root may do this.
+    pub(crate) fn start_as(
+        user: Option<u32>,
+        directory: &Path,
+        flags: &[&str],
+        log_lines_max: usize,
+    ) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_metrics-apiserver"));
+        let mut command = match user {
+            None => Command::new(program),
+            Some(user) => {
+                // The folders above the program may be closed to others.
+                let copy = directory.join("metrics-apiserver");
+                std::fs::copy(program, &copy).unwrap();
+                let mut command = Command::new(copy);
+                command.uid(user).gid(0);
+                command
+            }
+        };
+        let mut child = command
             .current_dir(directory)
             .args(["--secure-port=0", "--config=config.yaml"])
             .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
+use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -96,14 +97,14 @@ impl Place {
     }
 
     /// The serving certificate with the kustomization that installs it and this overlay.
-    fn certified(&self, overlay: &str) -> PathBuf {
+    fn certified(&self, overlay: &Path) -> PathBuf {
         let out_dir = self.cluster.dir().subdir("generated").unwrap();
         let request = Request {
             service: server::NAME,
             namespace: server::NAME,
             validity: Duration::from_secs(24 * 3600),
             out_dir: &out_dir,
-            overlay: Some(Overlay { directory: &manifests(overlay), api_service_port: None }),
+            overlay: Some(Overlay { directory: overlay, api_service_port: None }),
             force: false,
         };
         generate(&request).unwrap();
@@ -160,13 +161,15 @@ fn every_kustomization_is_applied_and_deleted_again() {
 fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_again() {
     crate::shared::runtime().block_on(async {
         let place = Place::new().await;
-        place.comes_and_goes(&place.certified("overlays/minikube")).await;
+        place.comes_and_goes(&place.certified(&manifests("overlays/minikube"))).await;
 
         let define = place.kubectl.run_with_input(&["apply", "-f", "-"], DEFINITIONS).await.unwrap();
         define.success().unwrap();
         place.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await;
         let cert_manager = [("resources", "base"), ("components", "components/cert-manager")];
         place.comes_and_goes(&place.kustomization("cert-manager", &cert_manager)).await;
+        let strict = [("resources", "base"), ("components", "components/strict-egress")];
+        place.comes_and_goes(&place.kustomization("strict-egress", &strict)).await;
         // Both ways that its comment names.
         place.comes_and_goes(&manifests("components/pod-monitor")).await;
         let pod_monitor = [("resources", "inference"), ("components", "components/pod-monitor")];
@@ -177,18 +180,103 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
     });
 }
 
+/// Creating and applying, as tools do it: kubectl and Argo CD on the client's side, Flux and Helm 4 on the server's.
+const CLIENT_SIDE: &[&str] = &["apply"];
+const SERVER_SIDE: &[&str] = &["apply", "--server-side", "--force-conflicts", "--field-manager=gitops"];
+const BY_HELM: [&[&str]; 3] = [&["create"], &["apply"], &["apply", "--server-side", "--field-manager=helm"]];
+
 #[test]
-fn the_registration_is_taken_over_from_prometheus_adapter_and_verified_from_then_on() {
+fn the_registration_is_taken_over_by_every_kind_of_apply_and_shows_no_difference_afterwards() {
+    crate::shared::runtime().block_on(async {
+        let place = Place::new().await;
+        let base = manifests("base");
+        let parts = [("resources", "base"), ("components", "components/take-over")];
+        let take_over = place.kustomization("take-over", &parts);
+        for (created, apply) in BY_HELM.iter().flat_map(|by| [(by, CLIENT_SIDE), (by, SERVER_SIDE)]) {
+            let create = [created, &["-f", "-"][..]].concat();
+            let create = place.kubectl.run_with_input(&create, ADAPTERS_REGISTRATION).await;
+            create.unwrap().success().unwrap();
+            for overlay in [&take_over, &base] {
+                let what = format!("{created:?}, then {apply:?} of {}", overlay.display());
+                let directory = place.certified(overlay);
+                place.kubectl(&[apply, &["-k", directory.to_str().unwrap()]].concat()).await;
+                let registered = place.kubectl(&REGISTERED).await;
+                let bundle = registered.strip_prefix("metrics-apiserver  ");
+                assert!(bundle.is_some_and(|bundle| !bundle.is_empty()), "{what}: {registered}");
+                place.shows_no_difference(&directory, apply, &what).await;
+            }
+            place.kubectl(&["delete", "apiservice", "v1beta1.external.metrics.k8s.io"]).await;
+        }
+    });
+}
+
+/// What Helm leaves behind says nothing of what was applied last, so nothing removes its fields.
+#[test]
+fn without_the_component_the_registration_of_another_provider_refuses_the_ca_bundle() {
     crate::shared::runtime().block_on(async {
         let place = Place::new().await;
         let create = place.kubectl.run_with_input(&["create", "-f", "-"], ADAPTERS_REGISTRATION).await;
         create.unwrap().success().unwrap();
-        let out_dir = place.certified("base");
-        place.kubectl(&["apply", "-k", out_dir.to_str().unwrap()]).await;
-        let spec = "jsonpath={.spec.service.name} {.spec.insecureSkipTLSVerify} {.spec.caBundle}";
-        let get = ["get", "apiservice", "v1beta1.external.metrics.k8s.io", "-o", spec];
-        let registered = place.kubectl(&get).await;
-        let bundle = registered.strip_prefix("metrics-apiserver  ");
-        assert!(bundle.is_some_and(|bundle| !bundle.is_empty()), "{registered}");
+        let directory = place.certified(&manifests("base"));
+        let refused = place.kubectl.run(&["apply", "-k", directory.to_str().unwrap()]).await.unwrap();
+        assert!(refused.stderr.contains("may not be true if caBundle is present"), "{refused:?}");
     });
+}
+
+/// Name of the Service, whether nothing is verified, and the CA bundle.
+const REGISTERED: [&str; 5] = [
+    "get",
+    "apiservice",
+    "v1beta1.external.metrics.k8s.io",
+    "-o",
+    "jsonpath={.spec.service.name} {.spec.insecureSkipTLSVerify} {.spec.caBundle}",
+];
+
+impl Place {
+    /// Neither what kubectl would change, as Flux asks it, nor a field that the manifests have and the cluster has not,
+    /// as Argo CD compares them.
+    async fn shows_no_difference(&self, directory: &Path, apply: &[&str], what: &str) {
+        let directory = directory.to_str().unwrap();
+        let diff = [&["diff"], &apply[1..], &["-k", directory]].concat();
+        let diff = self.kubectl.run(&diff).await.unwrap();
+        assert!(diff.status.success(), "{what}: {diff:?}");
+        let rendered = self.kubectl(&["kustomize", directory]).await;
+        for document in rendered.split("\n---\n") {
+            let wanted: Value = serde_saphyr::from_str(document).unwrap();
+            let text = |path: &str| wanted.pointer(path).and_then(Value::as_str).unwrap_or_default();
+            let (kind, name, namespace) =
+                (text("/kind"), text("/metadata/name"), text("/metadata/namespace"));
+            if kind == "Secret" {
+                // kustomize breaks the lines of base64, which says nothing; kubectl has compared the values.
+                continue;
+            }
+            let mut get = vec!["get", kind, name, "-o", "json"];
+            if !namespace.is_empty() {
+                get.extend(["-n", namespace]);
+            }
+            let found: Value = serde_json::from_str(&self.kubectl(&get).await).unwrap();
+            let mut differences = Vec::new();
+            differs(&wanted, &found, String::new(), &mut differences);
+            assert!(differences.is_empty(), "{what}: {kind} {name}: {differences:?}");
+        }
+    }
+}
+
+/// The paths of fields that are wanted and are otherwise in the cluster. Null is no field.
+fn differs(wanted: &Value, found: &Value, path: String, differences: &mut Vec<String>) {
+    match (wanted, found) {
+        (Value::Null, _) if *found == Value::Null => {}
+        (Value::Object(wanted), Value::Object(found)) => {
+            for (key, value) in wanted {
+                differs(value, found.get(key).unwrap_or(&Value::Null), format!("{path}.{key}"), differences);
+            }
+        }
+        (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
+            for (index, (wanted, found)) in wanted.iter().zip(found).enumerate() {
+                differs(wanted, found, format!("{path}[{index}]"), differences);
+            }
+        }
+        _ if wanted == found => {}
+        _ => differences.push(format!("{path}: {wanted} is wanted, {found} found")),
+    }
 }

@@ -14,6 +14,8 @@ use testbed::{
 
 /// Verdicts are remembered for 10 s; the rest is room for a busy machine.
 const VERDICT_GONE: Duration = Duration::from_secs(40);
+/// A change of the registration is reported within a minute.
+const REPORTED: Duration = Duration::from_secs(60);
 /// The server's account, as kube-apiserver calls it.
 const ACCOUNT: &str = "system:serviceaccount:metrics-apiserver:metrics-apiserver";
 
@@ -52,12 +54,22 @@ impl Applied {
         );
         std::fs::write(&config, text).unwrap();
         let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await.unwrap();
-        let options = server::Options { config, kubeconfig, args: Vec::new() };
+        let options = server::Options { config, kubeconfig, args: service_flag() };
         let files = pki::IdentityFiles { certificate: made.certificate_file, key: made.key_file };
         let serving = Serving { files, ca: std::fs::read_to_string(made.ca_file).unwrap(), port };
         let server = Server::start_with(&cluster, server::NAME, &options, serving).await.unwrap();
         available(&cluster).await.unwrap();
         Self { server, options, _prometheus: prometheus, cluster }
+    }
+
+    /// Exit code and report of `check --online` with the server's own account.
+    async fn check_online(&self) -> (Option<i32>, String) {
+        let program = workspace::binary("metrics-apiserver").await.unwrap();
+        let mut command = tokio::process::Command::new(program);
+        command.args(["check", "--online"]).args(service_flag());
+        command.arg("--config").arg(&self.options.config).arg("--kubeconfig").arg(&self.options.kubeconfig);
+        let output = command.output().await.unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// What an account may do, as kubectl lists it: beyond what anybody may who is known.
@@ -79,6 +91,11 @@ impl Applied {
     }
 }
 
+/// As the base's Deployment has it.
+fn service_flag() -> Vec<String> {
+    vec![format!("--service={0}/{0}", server::NAME)]
+}
+
 async fn run(cluster: &Cluster, args: &[&str]) -> String {
     cluster.kubectl().run(args).await.unwrap().success().unwrap_or_else(|error| panic!("{args:?}: {error:#}"))
 }
@@ -95,20 +112,61 @@ fn the_manifests_give_the_server_what_it_needs_and_no_more() {
         let answer = run(cluster, &["get", "--raw", &path("default")]).await;
         assert!(answer.contains("\"value\":\"42\""), "{answer}");
 
-        let reviews = [
+        let granted = [
+            "apiservices.apiregistration.k8s.io [] [v1beta1.external.metrics.k8s.io] [get]",
             "subjectaccessreviews.authorization.k8s.io [] [] [create]",
             "tokenreviews.authentication.k8s.io [] [] [create]",
         ];
-        let everywhere = BTreeSet::from(reviews.map(String::from));
+        let everywhere = BTreeSet::from(granted.map(String::from));
         assert_eq!(applied.rights("default").await, everywhere);
         assert_eq!(applied.rights(server::NAME).await, everywhere);
         let mut in_kube_system = everywhere;
         in_kube_system.insert("configmaps [] [extension-apiserver-authentication] [get list watch]".into());
         assert_eq!(applied.rights("kube-system").await, in_kube_system);
 
+        let (code, report) = applied.check_online().await;
+        assert_eq!(code, Some(0), "{report}");
+        for part in [
+            "ok       backends.default.engine: Prometheus, ",
+            "ok       metrics.steady_everywhere.query: answered, 1 series",
+            "ok       kubernetes: reached as system:serviceaccount:metrics-apiserver:metrics-apiserver",
+            "ok       rbac.extension-apiserver-authentication: may get, list, watch",
+            "leads to metrics-apiserver/metrics-apiserver, available",
+        ] {
+            assert!(report.contains(part), "{part}\nnot in\n{report}");
+        }
+        another_provider_is_reported(&applied).await;
         shipped_roles_let_through(&applied).await;
         without_its_rights(&applied).await;
     });
+}
+
+/// Somebody leads the `APIService` to another Service, and gives it back.
+async fn another_provider_is_reported(applied: &Applied) {
+    let lead_to = async |name: &str| {
+        let patch = format!("{{\"spec\": {{\"service\": {{\"name\": \"{name}\"}}}}}}");
+        let args = ["patch", "apiservice", "v1beta1.external.metrics.k8s.io", "--type=merge", "-p", &patch];
+        run(&applied.cluster, &args).await;
+    };
+    let shown = async |what: &str| {
+        let caller = direct(applied, "default").await;
+        let shown = eventually(what, REPORTED, || async {
+            let page = caller.try_get("/readyz?verbose").await?;
+            anyhow::ensure!(page.code == 200, "it stays ready: {}", page.body);
+            Ok(page.body.contains(what).then_some(()))
+        });
+        shown.await.unwrap();
+    };
+    shown("[+]registration ok: no problem known").await;
+    lead_to("keda-operator-metrics-apiserver").await;
+    shown("[+]registration ok: the registration of external.metrics.k8s.io does not lead to this server")
+        .await;
+    let log = std::fs::read_to_string(applied.server.log()).unwrap();
+    let line = "leads to metrics-apiserver/keda-operator-metrics-apiserver, not to metrics-apiserver/metrics-apiserver";
+    assert_eq!(log.matches(line).count(), 1, "{log}");
+    lead_to(server::NAME).await;
+    shown("[+]registration ok: no problem known").await;
+    available(&applied.cluster).await.unwrap();
 }
 
 /// The two roles that are there to be bound, bound.
@@ -156,6 +214,12 @@ async fn without_its_rights(applied: &Applied) {
         Ok(refused.stderr.contains("could not be reviewed").then_some(()))
     });
     unreviewed.await.unwrap();
+    let (code, report) = applied.check_online().await;
+    assert_eq!(code, Some(1), "{report}");
+    for refused in ["tokenreviews", "subjectaccessreviews"] {
+        let line = format!("FAILED   rbac.{refused}: may not create\n         fix: bind ClusterRole");
+        assert!(report.contains(&line), "{report}");
+    }
     let late = direct(applied, "late").await;
     assert!(matches!(late.get(&path("default")).await.code, 401 | 403));
 

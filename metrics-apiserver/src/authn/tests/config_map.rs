@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::authn::TrustError;
-use crate::testkit::{Play, Request, Server, failure};
+use crate::causes::causes;
+use crate::testkit::{Play, Request, Server, client_of_nobody, failure};
 
 const ADMIN: [Header<'static>; 1] = [("x-remote-user", b"admin")];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -254,7 +255,8 @@ async fn flags_override_the_config_map() {
 async fn a_failed_lookup_stops_the_start_unless_it_is_tolerated_or_skipped() {
     let api = Server::plain(failure(403, "Forbidden"));
     let error = store().look_up(&api.client()).await.unwrap_err();
-    assert!(matches!(error, TrustError::Lookup { source: Some(_) }));
+    assert!(matches!(error, TrustError::Lookup { .. }));
+    assert!(!causes(&error).to_string().contains("NetworkPolicy"), "{error}");
 
     let tolerant = TrustStore::new(Options { tolerate_lookup_failure: true, ..Options::default() });
     let tolerant = tolerant.unwrap();
@@ -271,4 +273,22 @@ async fn a_failed_lookup_stops_the_start_unless_it_is_tolerated_or_skipped() {
     let absent = ConfigMapApi::start(None);
     let store = store();
     store.look_up(&absent.api.client()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_reach_kube_apiserver_names_network_policies() {
+    let error = store().look_up(&client_of_nobody()).await.unwrap_err();
+    assert!(matches!(error, TrustError::Unreachable { source: Some(_) }), "{error:?}");
+    let text = causes(&error).to_string();
+    assert!(text.contains("NetworkPolicy may forbid egress"), "{text}");
+    assert!(text.contains("refused"), "and the error of the connection: {text}");
+}
+
+/// Packets that a NetworkPolicy drops are answered by nobody.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_kube_apiserver_does_not_answer_names_network_policies() {
+    let api = Server::plain(Play::Hang);
+    let error = store().look_up(&api.client()).await.unwrap_err();
+    assert!(matches!(error, TrustError::Unreachable { source: None }), "{error:?}");
+    assert!(error.to_string().contains("NetworkPolicy"), "{error}");
 }

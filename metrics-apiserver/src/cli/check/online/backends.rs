@@ -1,0 +1,140 @@
+//! The backends: whether each URL answers, its certificate, and what it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::report::Report;
+use crate::backend::{Backends, Diagnosis, HttpAnswer, Options, ServerCertificate};
+use crate::config::Config;
+use crate::rules::BackendName;
+
+/// How rustls begins to say that a certificate is not trusted.
+const NOT_TRUSTED: &str = "invalid peer certificate";
+
+/// Checks each URL of each backend; those with a URL that answers queries.
+pub(super) async fn check(
+    config: &Config,
+    backends: &Backends,
+    report: &mut Report,
+) -> BTreeSet<BackendName> {
+    let mut working = BTreeSet::new();
+    for (name, options) in &config.backends {
+        let path = format!("backends.{}", name.0);
+        match backends.diagnose(name).await {
+            Ok(diagnoses) => {
+                let several = diagnoses.len() > 1;
+                for (index, diagnosis) in diagnoses.iter().enumerate() {
+                    let path = if several { format!("{path}.urls[{index}]") } else { path.clone() };
+                    if of_url(&path, diagnosis, options, report) {
+                        working.insert(name.clone());
+                    }
+                }
+            }
+            Err(error) => report.failed(&path, &error.to_string(), "report this as a bug"),
+        }
+    }
+    working
+}
+
+/// Reports on one URL; whether it answers queries.
+fn of_url(path: &str, diagnosis: &Diagnosis, options: &Options, report: &mut Report) -> bool {
+    let Diagnosis { url, certificate, answer, engine } = diagnosis;
+    let reachable = format!("{path}.reachable");
+    let is_working = match answer {
+        Ok(HttpAnswer { status, content_type, is_prometheus: true, .. }) => {
+            report.ok(&reachable, &format!("{url} answers a query with {status}, {}", kind(content_type)));
+            true
+        }
+        Ok(answer) => {
+            let HttpAnswer { status, content_type, words, .. } = answer;
+            let detail =
+                format!("{url} answers a query with {status}, {}, beginning {words:?}", kind(content_type));
+            report.failed(&reachable, &detail, fix_of_answer(*status));
+            false
+        }
+        Err(error) => {
+            report.failed(&reachable, &format!("{url}: {error}"), fix_of_error(error));
+            false
+        }
+    };
+    if let Some(certificate) = certificate {
+        let refused = answer.as_ref().err().filter(|error| error.contains(NOT_TRUSTED));
+        of_certificate(&format!("{path}.certificate"), certificate.as_ref(), refused, options, report);
+    }
+    let name = format!("{path}.engine");
+    match engine {
+        // A build without its release's flags has no version.
+        Ok(engine) if engine.version.is_empty() => report.ok(&name, &format!("{}, no version", engine.name)),
+        Ok(engine) => report.ok(&name, &format!("{}, version {}", engine.name, engine.version)),
+        Err(why) => report.skipped(&name, why),
+    }
+    is_working
+}
+
+fn kind(content_type: &str) -> &str {
+    if content_type.is_empty() { "no content type" } else { content_type }
+}
+
+fn of_certificate(
+    name: &str,
+    certificate: Result<&ServerCertificate, &Arc<str>>,
+    refused: Option<&Arc<str>>,
+    options: &Options,
+    report: &mut Report,
+) {
+    let certificate = match certificate {
+        Ok(certificate) => certificate,
+        Err(error) => {
+            let fix = "make the server behind the URL present a certificate, or use http://";
+            return report.failed(name, &format!("no certificate was received: {error}"), fix);
+        }
+    };
+    let now = Timestamp::now();
+    if now < certificate.not_before || now > certificate.not_after {
+        let detail = format!("not valid now: {certificate}, valid from {}", certificate.not_before);
+        report.failed(name, &detail, "renew the server's certificate, or correct the clock");
+    } else if let Some(error) = refused {
+        report.failed(name, &format!("{certificate}; {error}"), fix_of_trust(error));
+    } else if options.skips_verification() {
+        report.ok(name, &format!("not verified (insecureSkipTLSVerify): {certificate}"));
+    } else {
+        report.ok(name, &certificate.to_string());
+    }
+}
+
+fn fix_of_trust(error: &str) -> &'static str {
+    if error.contains("NotValidForName") || error.contains("not valid for name") {
+        "use a URL with one of these names, or set the name that is expected in the backend"
+    } else {
+        "set caFile to the CA that issued it"
+    }
+}
+
+fn fix_of_answer(status: u16) -> &'static str {
+    match status {
+        200 => {
+            "this is no Prometheus HTTP API (an exporter, a login page?): set the URL that is followed by /api/v1/query"
+        }
+        300..400 => "redirects are not followed: set url to the final address",
+        401 | 403 => "check the backend's credentials (bearerTokenFile, basicAuth, headers) and their rights",
+        404 | 405 => "check the path of url: the server appends /api/v1/query",
+        400 | 422 => "check the backend's headers and parameters, such as a tenant (X-Scope-OrgID)",
+        _ => "look at the log of the backend, or of the gateway before it",
+    }
+}
+
+fn fix_of_error(error: &str) -> &'static str {
+    if error.contains(NOT_TRUSTED) {
+        "see the check of the certificate"
+    } else if error.contains("dns") || error.contains("lookup") {
+        "check the host in url, and that DNS is allowed by NetworkPolicies (ports 53 and 5353)"
+    } else if error.contains("refused") {
+        "check the port in url, and that the backend runs"
+    } else if error.contains("corrupt") || error.contains("InvalidContentType") {
+        "the server does not speak TLS: use http://"
+    } else {
+        "check url, that the backend runs, and that NetworkPolicies and firewalls allow its port"
+    }
+}

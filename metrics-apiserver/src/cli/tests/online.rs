@@ -1,0 +1,301 @@
+//! `check --online` against a fake Prometheus and a fake Kubernetes API.
+
+use std::sync::Arc;
+
+use rcgen::ExtendedKeyUsagePurpose;
+use serde_json::{Value, json};
+
+use super::command;
+use crate::cli::{Command, Verdict, check_online};
+use crate::testkit::http::{ok, reply};
+use crate::testkit::{Ca, Play, Request, Server, Wanted, failure};
+
+/// Runs the check of a configuration.
+async fn checked(config: &str, args: &[&str], cluster: Option<&Server>) -> (Verdict, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.yaml");
+    std::fs::write(&path, config).unwrap();
+    let file = format!("--config={}", path.display());
+    let arguments = [&["check", "--online", &file], args].concat();
+    let Ok(Command::Check(args)) = command(&arguments) else { panic!("{args:?}") };
+    assert!(args.is_online());
+    let client = cluster.map(|cluster| Ok(cluster.client()));
+    let mut out = Vec::new();
+    let verdict = check_online(&args, client, &mut out).await.unwrap();
+    (verdict, String::from_utf8(out).unwrap())
+}
+
+fn native(url: &str) -> String {
+    format!("backends: {{default: {{url: \"{url}\"}}}}\nmetrics:\n- {{name: queue, query: queue_depth}}\n")
+}
+
+/// A Prometheus: one sample for everything, except that it refuses what contains `refused`.
+fn prometheus(request: &Request) -> Play {
+    let line = request.line.as_str();
+    if line.contains("buildinfo") {
+        let build = json!({"version": "3.5.0", "revision": "a", "goVersion": "go1.24"});
+        return Play::json(200, json!({"status": "success", "data": build}));
+    }
+    if line.contains("api/v1/series") {
+        return Play::json(200, json!({"status": "success", "data": [{"__name__": "http_requests_total"}]}));
+    }
+    if line.contains("refused") {
+        let error =
+            json!({"status": "error", "errorType": "bad_data", "error": "parse error: no such function"});
+        return Play::json(400, error);
+    }
+    let vector = json!({"resultType": "vector", "result": [{"metric": {}, "value": [0, "2.5"]}]});
+    Play::json(200, json!({"status": "success", "data": vector}))
+}
+
+#[track_caller]
+fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part}\nnot in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_is_shown_with_its_engine_and_the_first_query_of_each_rule() {
+    let server = Server::start(prometheus);
+    let (verdict, text) = checked(&native(&server.url), &["--namespace=shop"], None).await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    let reachable = format!(
+        "ok       backends.default.reachable: {}/ answers a query with 200, application/json\n",
+        server.url
+    );
+    has(
+        &text,
+        &[
+            &reachable,
+            "ok       backends.default.engine: Prometheus, version 3.5.0\n",
+            "ok       metrics.queue.query: answered, 1 series\n",
+            "skipped  kubernetes: not in a cluster, and no --kubeconfig\n",
+            "5 checks, 0 failed, 1 skipped\n",
+        ],
+    );
+    assert!(server.last().line.contains("namespace%3D%22shop%22"), "{}", server.last().line);
+}
+
+#[tokio::test]
+async fn a_query_that_the_backend_refuses_fails_with_its_message() {
+    let server = Server::start(prometheus);
+    let config = native(&server.url).replace("queue_depth", "refused_total");
+    let (verdict, text) = checked(&config, &[], None).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &[
+            "FAILED   metrics.queue.query: prometheus refused the query",
+            "no such function",
+            "fix: correct the query",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_url_of_something_else_is_shown_with_status_content_type_and_first_words() {
+    let html = "Content-Type: text/html\r\n";
+    for (play, parts) in [
+        (
+            Play::Raw(ok(b"# HELP go_gc a\n# TYPE go_gc gauge\n", "Content-Type: text/plain\r\n")),
+            [
+                "with 200, text/plain, beginning \"# HELP go_gc a # TYPE go_gc gauge\"",
+                "an exporter, a login page",
+            ],
+        ),
+        (
+            Play::Raw(reply("401 Unauthorized", b"no org id", html)),
+            ["with 401, text/html, beginning \"no org id\"", "credentials"],
+        ),
+        (
+            Play::Raw(reply("404 Not Found", b"", html)),
+            ["with 404, text/html, beginning \"\"", "check the path of url"],
+        ),
+        (
+            Play::Raw(reply("302 Found", b"", "Location: /login\r\n")),
+            ["with 302, no content type", "redirects are not followed"],
+        ),
+    ] {
+        let server = Server::plain(play);
+        let (verdict, text) = checked(&native(&server.url), &[], None).await;
+        assert_eq!(verdict, Verdict::Failed, "{text}");
+        has(&text, &["FAILED   backends.default.reachable: "]);
+        has(&text, &parts);
+        has(&text, &["skipped  metrics.queue.query: backend default answers no queries\n"]);
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses_connections_is_shown_with_what_to_check() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (verdict, text) = checked(&native(&format!("http://{address}")), &[], None).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(&text, &["FAILED   backends.default.reachable: ", "refused", "fix: check the port in url"]);
+}
+
+/// A Prometheus with a certificate of this authority that is valid for so many seconds.
+fn encrypted(ca: &Ca, lifetime: i64) -> Server {
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let issued = ca.issue(&Wanted { cn: "prometheus", usage, lifetime, ..Wanted::default() });
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(issued.chain.clone(), issued.private_key())
+        .unwrap();
+    let vector = json!({"resultType": "vector", "result": []});
+    Server::tls(Play::json(200, json!({"status": "success", "data": vector})), Arc::new(config))
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_backend_is_shown_whether_it_is_trusted_or_not() {
+    let (ca, other) = (Ca::new("the-ca"), Ca::new("another-ca"));
+    let files = tempfile::tempdir().unwrap();
+    let bundle = |ca: &Ca| {
+        let path = files.path().join("ca.crt");
+        std::fs::write(&path, ca.pem()).unwrap();
+        path
+    };
+    let shown = "subject CN=prometheus, issuer CN=the-ca, names localhost, expires 20";
+    for (trusted, lifetime, verdict, parts) in [
+        (&ca, 3600, Verdict::Passed, ["ok       backends.default.certificate: ", ""]),
+        (
+            &other,
+            3600,
+            Verdict::Failed,
+            ["FAILED   backends.default.certificate: ", "fix: set caFile to the CA that issued it"],
+        ),
+        (&ca, -60, Verdict::Failed, ["FAILED   backends.default.certificate: not valid now: ", "fix: renew"]),
+    ] {
+        let server = encrypted(&ca, lifetime);
+        let ca_file = format!("\", caFile: \"{}\"}}}}", bundle(trusted).display());
+        let config = native(&server.url).replace("\"}}", &ca_file);
+        let (found, text) = checked(&config, &[], None).await;
+        assert_eq!(found, verdict, "{text}");
+        has(&text, &[shown]);
+        has(&text, &parts);
+        let asked = server.requests();
+        assert!(
+            asked.iter().all(|request| request.line.contains("/api/v1/")),
+            "nothing but calls: {asked:?}"
+        );
+    }
+}
+
+/// A cluster with our `APIService` for this Service, in which the account lacks the rights on `refused`.
+fn cluster(service: &'static str, is_available: bool, refused: &'static str) -> Server {
+    Server::start(move |request| {
+        let mut object = request.json();
+        if request.line.contains("selfsubjectreviews") {
+            let user = json!({"username": "system:serviceaccount:metrics-apiserver:metrics-apiserver"});
+            object["status"] = json!({"userInfo": user});
+            return Play::json(201, object);
+        }
+        if request.line.contains("selfsubjectaccessreviews") {
+            let resource = &object["spec"]["resourceAttributes"]["resource"];
+            let is_allowed = resource != refused;
+            object["status"] = json!({"allowed": is_allowed});
+            return Play::json(201, object);
+        }
+        if !request.line.contains("v1beta1.external.metrics.k8s.io") {
+            return failure(404, "NotFound");
+        }
+        let status = if is_available { "True" } else { "False" };
+        let reason = "FailedDiscoveryCheck";
+        let condition = json!({"type": "Available", "status": status, "reason": reason, "message": "x509"});
+        let spec = json!({"groupPriorityMinimum": 1, "versionPriority": 1,
+            "service": {"namespace": "metrics-apiserver", "name": service}});
+        let metadata = json!({"name": "v1beta1.external.metrics.k8s.io"});
+        let object = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata,
+            "spec": spec, "status": {"conditions": [condition]}});
+        Play::json(200, object)
+    })
+}
+
+const SERVICE: &str = "--service=metrics-apiserver/metrics-apiserver";
+
+#[tokio::test]
+async fn the_rights_of_the_account_and_the_api_services_are_checked() {
+    let server = Server::start(prometheus);
+    let api = cluster("metrics-apiserver", true, "");
+    let (verdict, text) = checked(&native(&server.url), &[SERVICE], Some(&api)).await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    has(
+        &text,
+        &[
+            "ok       kubernetes: reached as system:serviceaccount:metrics-apiserver:metrics-apiserver\n",
+            "ok       rbac.tokenreviews: may create\n",
+            "ok       rbac.subjectaccessreviews: may create\n",
+            "ok       rbac.extension-apiserver-authentication: may get, list, watch\n",
+            "ok       rbac.apiservices.v1beta1.external.metrics.k8s.io: may get\n",
+            "ok       apiservices.v1beta1.external.metrics.k8s.io: leads to metrics-apiserver/metrics-apiserver, \
+             available\n",
+        ],
+    );
+    let api = cluster("metrics-apiserver", false, "tokenreviews");
+    let (verdict, text) = checked(&native(&server.url), &[], Some(&api)).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &[
+            "FAILED   rbac.tokenreviews: may not create\n         fix: bind ClusterRole system:auth-delegator",
+            "FAILED   apiservices.v1beta1.external.metrics.k8s.io: leads to metrics-apiserver/metrics-apiserver, not \
+             available: FailedDiscoveryCheck: x509\n",
+        ],
+    );
+    let api = cluster("keda", true, "");
+    let (verdict, text) = checked(&native(&server.url), &[SERVICE], Some(&api)).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &[
+            "external.metrics.k8s.io leads to metrics-apiserver/keda, not to metrics-apiserver/metrics-apiserver",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_kubernetes_api_that_does_not_answer_is_one_failed_check() {
+    let server = Server::start(prometheus);
+    let api = Server::plain(failure(500, "InternalError"));
+    let (verdict, text) = checked(&native(&server.url), &[], Some(&api)).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &["FAILED   kubernetes: ", "NetworkPolicies allow egress to kube-apiserver", "5 checks, 1 failed"],
+    );
+}
+
+#[tokio::test]
+async fn the_report_is_available_as_json() {
+    let server = Server::start(prometheus);
+    let config = native(&server.url).replace("queue_depth", "refused_total");
+    let (_, text) = checked(&config, &["-o", "json"], None).await;
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let query = checks.iter().find(|check| check["name"] == "metrics.queue.query").unwrap();
+    assert_eq!(query["outcome"], "failed", "{text}");
+    assert!(query["fix"].is_string() && query["detail"].is_string(), "{text}");
+    assert_eq!(checks[0], json!({"name": "configuration", "outcome": "ok", "detail": "no problems"}));
+
+    let (verdict, text) = checked("metrics: 7\n", &["--output=json"], None).await;
+    assert_eq!(verdict, Verdict::Invalid);
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["checks"][0]["outcome"], "failed", "{text}");
+}
+
+#[tokio::test]
+async fn the_series_of_adapter_rules_are_asked_for_and_their_resources_need_rights() {
+    let server = Server::start(prometheus);
+    let config = format!(
+        "backends: {{default: {{url: \"{}\"}}}}\nrules:\n- seriesQuery: http_requests_total\n  resources: {{overrides: \
+         {{namespace: {{resource: namespace}}, pod: {{resource: pod}}}}}}\n  metricsQuery: \
+         sum(<<.Series>>{{<<.LabelMatchers>>}}) by (<<.GroupBy>>)\n",
+        server.url
+    );
+    let (verdict, text) = checked(&config, &[], None).await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    has(&text, &["ok       rules[0].seriesQuery: answered, series of 1 names\n"]);
+}
