@@ -72,12 +72,15 @@ fn all_apis_become_available_and_stay_so_while_prometheus_is_stopped() {
         let resources = ["api-resources", "--cached=false"];
         let resources = cluster.kubectl().run(&resources).await.unwrap();
         assert_eq!(resources.stderr, "", "no API is missing");
-        let failed = eventually("a read to say why it fails", SOON, async || {
-            let read = cluster.kubectl().run(&["get", "--raw", READ]).await?;
-            Ok((!read.status.success()).then_some(read.stderr))
-        });
-        let failed = failed.await.unwrap();
-        assert!(failed.contains("unable to fetch metrics") && failed.contains("not reachable"), "{failed}");
+        // Until what was read before is too old.
+        for args in [&["get", "--raw", READ][..], &["top", "pods", "-n", "idle"], &["top", "nodes"]] {
+            let failed = eventually("a read to say why it fails", SOON, async || {
+                let read = cluster.kubectl().run(args).await?;
+                Ok((!read.status.success()).then_some(read.stderr))
+            });
+            let failed = failed.await.unwrap();
+            assert!(failed.contains("prometheus is not reachable"), "{args:?}: {failed}");
+        }
 
         drop_in.prometheus.start_again().await.unwrap();
         for path in [READ, "/apis/metrics.k8s.io/v1beta1/namespaces/idle/pods"] {
