@@ -173,6 +173,7 @@ fn note_hpa(record: Arc<Mutex<Record>>) -> impl Fn(&HorizontalPodAutoscaler) {
 fn cause(message: &str) -> &str {
     let cause = BEFORE_CAUSE.iter().find_map(|before| message.split_once(before));
     let cause = cause.map_or(message, |(_, cause)| cause);
+    let cause = cause.strip_prefix("the HPA was unable to compute the replica count: ").unwrap_or(cause);
     cause.rsplit_once(" (get ").map_or(cause, |(cause, _)| cause)
 }
 
@@ -201,6 +202,9 @@ mod tests {
                        unable to fetch metrics from external metrics API: metric `x`: the query returned NaN \
                        (get x.external.metrics.k8s.io)";
         assert_eq!(cause(message), "metric `x`: the query returned NaN");
+        let message = "the HPA was unable to compute the replica count: unable to get metric x: no metrics returned \
+                       from custom metrics API";
+        assert_eq!(cause(message), "unable to get metric x: no metrics returned from custom metrics API");
         assert_eq!(cause("another message"), "another message");
     }
 

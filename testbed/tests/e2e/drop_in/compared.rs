@@ -39,8 +39,15 @@ fn forget(value: &mut Value) {
     }
 }
 
-/// Runs both programs by the same manifests, and compares their lists of `apis` and their reads of `paths`.
-async fn compare(drop_in: &DropIn, release: &Release, name: &str, apis: &[&str], paths: &[String]) {
+/// Runs both programs by the same manifests, and compares their lists of `apis` and their reads of `paths`. Gives all
+/// that is listed.
+async fn compare(
+    drop_in: &DropIn,
+    release: &Release,
+    name: &str,
+    apis: &[&str],
+    paths: &[String],
+) -> BTreeSet<String> {
     let adapter = tools::prometheus_adapter().await.unwrap();
     let (cluster, url) = (&drop_in.cluster, drop_in.prometheus.url());
     let theirs = format!("{name}-theirs");
@@ -49,14 +56,19 @@ async fn compare(drop_in: &DropIn, release: &Release, name: &str, apis: &[&str],
     },)
     .unwrap();
     let (theirs, ours) = (theirs.caller(cluster), ours.caller(cluster));
+    let mut all = BTreeSet::new();
     for api in apis {
-        assert_eq!(listed(&ours, api).await, listed(&theirs, api).await, "{api}");
+        let mut expected = listed(&theirs, api).await;
+        assert_eq!(listed(&ours, api).await, expected, "{api}");
+        all.append(&mut expected);
     }
     for path in paths {
         let expected = read(&theirs, path).await;
         assert_eq!(expected.0, 200, "{path}: {expected:?}");
+        assert!(expected.1["items"].as_array().is_none_or(|items| !items.is_empty()), "{path}: {expected:?}");
         assert_eq!(read(&ours, path).await, expected, "{path}");
     }
+    all
 }
 
 #[test]
@@ -77,7 +89,10 @@ fn by_the_charts_manifests_the_same_metrics_are_listed_and_read_as_of_prometheus
             format!("{namespace}/models.mlops.example.com/web/requests_of_model"),
             format!("{external}/namespaces/{IDLE}/requests_of_app?labelSelector=app%3Dweb"),
         ];
-        compare(&drop_in, &drop_in.chart, "chart", &[custom, external], &paths).await;
+        let listed = compare(&drop_in, &drop_in.chart, "chart", &[custom, external], &paths).await;
+        for name in ["pods/cpu_usage", "namespaces/memory_working_set_bytes", "jobs.batch/python_slots"] {
+            assert!(listed.contains(name), "{name} is not in {listed:?}");
+        }
     });
 }
 
@@ -90,6 +105,7 @@ fn by_kube_prometheus_manifests_the_same_usage_is_read_as_of_prometheus_adapter(
         let pods = format!("{api}/namespaces/{IDLE}/pods");
         let paths =
             [pods.clone(), format!("{pods}/{pod}"), format!("{api}/nodes"), format!("{api}/nodes/drop-in")];
-        compare(&drop_in, &drop_in.kube_prometheus, "kube-prometheus", &[api], &paths).await;
+        let listed = compare(&drop_in, &drop_in.kube_prometheus, "kube-prometheus", &[api], &paths).await;
+        assert_eq!(listed.into_iter().collect::<Vec<_>>(), ["nodes", "pods"]);
     });
 }
