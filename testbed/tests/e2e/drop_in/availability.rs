@@ -1,12 +1,14 @@
 //! What may happen to the releases without an API being lost.
 
-use super::{program, release::Release, with_drop_in};
+use super::{program, with_drop_in};
 use serde_json::{Value, json};
 use std::time::Duration;
-use testbed::eventually;
+use testbed::{Cluster, eventually};
 
 /// The availability of an API is looked at when its registration changes; the rest is room for a busy machine.
 const SOON: Duration = Duration::from_secs(60);
+/// Shorter than the interval in which series are looked for.
+const BACK: Duration = Duration::from_secs(45);
 const READ: &str = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/idle/pods/*/python_slots";
 /// The only name that kube-apiserver checks in the chart's serving certificate.
 const HOST: &str = "prometheus-adapter.adapter.svc";
@@ -57,21 +59,19 @@ fn a_certificate_given_to_the_chart_is_served_and_verified() {
 }
 
 #[test]
-fn all_apis_become_available_and_stay_so_while_prometheus_is_stopped() {
+fn all_apis_become_available_while_prometheus_is_stopped_and_serve_when_it_is_back() {
     with_drop_in(|drop_in| async move {
         let _damaged = drop_in.undamaged.write().await;
-        let cluster = &drop_in.cluster;
+        let (cluster, url) = (&drop_in.cluster, drop_in.prometheus.url());
         drop_in.prometheus.stop().await.unwrap();
-        // Anew, so that kube-apiserver looks again.
-        let releases: [(&Release, _); 2] = [(&drop_in.chart, 0), (&drop_in.kube_prometheus, 1)];
-        for (release, pod) in releases {
+        // One that starts now knows no series. It is registered anew, so that kube-apiserver looks again.
+        let started = drop_in.chart.run(cluster, "chart-outage", &program().await, url).await.unwrap();
+        for (release, pod) in [(&drop_in.chart, &started), (&drop_in.kube_prometheus, &drop_in.pods[1])] {
             release.unregister(cluster).await.unwrap();
-            release.register(cluster, &drop_in.pods[pod]).await.unwrap();
+            release.register(cluster, pod).await.unwrap();
         }
         drop_in.available().await.unwrap();
-        let resources = ["api-resources", "--cached=false"];
-        let resources = cluster.kubectl().run(&resources).await.unwrap();
-        assert_eq!(resources.stderr, "", "no API is missing");
+        cluster_is_well(cluster).await;
         // Until what was read before is too old.
         for args in [&["get", "--raw", READ][..], &["top", "pods", "-n", "idle"], &["top", "nodes"]] {
             let failed = eventually("a read to say why it fails", SOON, async || {
@@ -84,13 +84,25 @@ fn all_apis_become_available_and_stay_so_while_prometheus_is_stopped() {
 
         drop_in.prometheus.start_again().await.unwrap();
         for path in [READ, "/apis/metrics.k8s.io/v1beta1/namespaces/idle/pods"] {
-            let read = eventually("a read after the outage", SOON, async || {
+            let read = eventually("a read after the outage", BACK, async || {
                 let list = drop_in.raw(path).await?;
                 Ok((!list["items"].as_array().is_none_or(Vec::is_empty)).then_some(()))
             });
             read.await.unwrap();
         }
-        let is_scraped = async || drop_in.raw("/apis/metrics.k8s.io/v1beta1/nodes/drop-in").await.map(Some);
-        eventually("a node's usage after the outage", SOON, is_scraped).await.unwrap();
+        let node = async || drop_in.raw("/apis/metrics.k8s.io/v1beta1/nodes/drop-in").await.map(Some);
+        eventually("a node's usage after the outage", BACK, node).await.unwrap();
+        drop_in.chart.register(cluster, &drop_in.pods[0]).await.unwrap();
+        drop_in.available().await.unwrap();
     });
+}
+
+/// What depends on every API of a cluster: discovery, and the deletion of namespaces.
+async fn cluster_is_well(cluster: &Cluster) {
+    let resources = cluster.kubectl().run(&["api-resources", "--cached=false"]).await.unwrap();
+    assert_eq!(resources.stderr, "");
+    for args in [&["create", "namespace", "outage"][..], &["delete", "namespace", "outage", "--timeout=30s"]]
+    {
+        cluster.kubectl().run(args).await.unwrap().success().unwrap();
+    }
 }

@@ -23,17 +23,18 @@ const LOAD_LIMIT: Duration = Duration::from_secs(600);
 fn metrics() -> [(&'static str, Value); 8] {
     let value = json!({"type": "Value", "value": "2"});
     let average = json!({"type": "AverageValue", "averageValue": "2"});
+    let of_web = |metric: &str| json!({"name": metric, "selector": {"matchLabels": {"app": WEB}}});
     let object = |metric: &str, version: &str, kind: &str, name: &str, target: &Value| {
         let described = json!({"apiVersion": version, "kind": kind, "name": name});
-        let metric = json!({"name": metric});
+        let metric = if kind == "Namespace" { of_web(metric) } else { json!({"name": metric}) };
         json!({"type": "Object", "object": {"metric": metric, "describedObject": described, "target": target}})
     };
     let in_flight = "python_requests_in_flight";
-    let requests = json!({"name": "requests_of_app", "selector": {"matchLabels": {"app": WEB}}});
+    let requests = of_web("requests_of_app");
     let utilization = json!({"type": "Utilization", "averageUtilization": 100});
     let container = json!({"name": "cpu", "container": WEB, "target": average});
     [
-        ("hpa-pods", json!({"type": "Pods", "pods": {"metric": {"name": in_flight}, "target": average}})),
+        ("hpa-pods", json!({"type": "Pods", "pods": {"metric": of_web(in_flight), "target": average}})),
         ("hpa-service", object("requests_of_service", "v1", "Service", WEB, &value)),
         ("hpa-namespace", object(in_flight, "v1", "Namespace", "hpa-namespace", &average)),
         ("hpa-deployment", object("requests_of_deployment", "apps/v1", "Deployment", WEB, &average)),
