@@ -31,6 +31,8 @@ pub(super) struct Workload {
     pub(super) name: &'static str,
     pub(super) metric: &'static str,
     clients: usize,
+    /// How long a pod takes for a request.
+    inference: &'static str,
     /// The values of the metric with which the size is right: the sum, if there are several.
     pub(super) right: RangeOf,
     source: Source,
@@ -61,6 +63,7 @@ pub(super) const WORKLOADS: [Workload; 4] = [
         name: "latency",
         metric: "seconds_per_request",
         clients: 12,
+        inference: "500ms",
         right: (1.501, 2.475),
         source: Source::External,
         target: ("Value", "value", "2250m"),
@@ -70,11 +73,13 @@ pub(super) const WORKLOADS: [Workload; 4] = [
     in_flight("service", "requests_of_service", Source::Service),
 ];
 
+/// Long requests: those between which a client waits for the processor are few.
 const fn in_flight(name: &'static str, metric: &'static str, source: Source) -> Workload {
     Workload {
         name,
         metric,
         clients: 11,
+        inference: "2s",
         right: (8.001, 13.2),
         source,
         target: ("AverageValue", "averageValue", "4"),
@@ -158,6 +163,7 @@ impl Workload {
     }
 
     fn deployment(&self) -> Value {
+        let inference = format!("--inference-time={}", self.inference);
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": self.name, "namespace": NAMESPACE},
@@ -171,7 +177,7 @@ impl Workload {
                     "spec": {"terminationGracePeriodSeconds": 5, "containers": [{
                         "name": "web",
                         "image": IMAGE,
-                        "args": ["--bind-address=$(POD_IP)", "--inference-time=500ms", "--jitter=0"],
+                        "args": ["--bind-address=$(POD_IP)", &inference, "--jitter=0"],
                         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
                         "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 8081}],
                         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, "periodSeconds": 1},

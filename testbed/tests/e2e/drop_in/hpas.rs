@@ -52,7 +52,9 @@ fn hpas_of_every_type_scale_up_under_load_and_down_again_without_it() {
         let metrics = metrics();
         let objects = metrics.iter().flat_map(|(namespace, metric)| {
             let hpa = autoscaler(namespace, metric);
-            workload(namespace).into_iter().chain([hpa])
+            // A rate is steady only if many requests end between two scrapes.
+            let inference = if metric.to_string().contains("\"cpu\"") { "250ms" } else { "1s" };
+            workload(namespace, inference).into_iter().chain([hpa])
         });
         release::apply(&drop_in.cluster, &objects.collect::<Vec<_>>()).await.unwrap();
         let client = drop_in.cluster.client().await.unwrap();

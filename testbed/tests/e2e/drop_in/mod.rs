@@ -101,7 +101,7 @@ impl DropIn {
         release::apply(&cluster, &release::documents(MODELS)).await?;
         let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"];
         cluster.kubectl().run(&established).await?.success()?;
-        release::apply(&cluster, &workload(IDLE)).await?;
+        release::apply(&cluster, &workload(IDLE, "1s")).await?;
         scraped(&prometheus).await?;
         let program = workspace::binary("metrics-apiserver").await?;
         let (chart, kube_prometheus) = (Release::new(CHART), Release::new(KUBE_PROMETHEUS));
@@ -171,14 +171,16 @@ async fn scraped(prometheus: &Prometheus) -> Result<()> {
     Ok(())
 }
 
-/// A namespace with all that is called [`WEB`]: a Deployment of one pod, a Service and a custom resource.
-fn workload(namespace: &str) -> Vec<Value> {
+/// A namespace with all that is called [`WEB`]: a Deployment of one pod, which takes so long for a request, a Service
+/// and a custom resource.
+fn workload(namespace: &str, inference: &str) -> Vec<Value> {
+    let inference = format!("--inference-time={inference}");
     let metadata = json!({"name": WEB, "namespace": namespace});
     let annotations = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8081", "prometheus.io/path": "/metrics"});
     let container = json!({
         "name": WEB,
         "image": IMAGE,
-        "args": ["--bind-address=$(POD_IP)", "--inference-time=250ms", "--jitter=0"],
+        "args": ["--bind-address=$(POD_IP)", &inference, "--jitter=0"],
         "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
         "ports": [{"name": "http", "containerPort": 8080}, {"name": "metrics", "containerPort": 8081}],
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "metrics"}, "periodSeconds": 1},
