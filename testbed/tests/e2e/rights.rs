@@ -52,8 +52,8 @@ struct Applied {
 }
 
 impl Applied {
-    /// The overlay that leads the Service to this machine, and the components that register further APIs. ServiceAccount
-    /// and rights are those of the base and of the components.
+    /// The overlay that leads the Service to this machine, and the components that register further APIs. The
+    /// ServiceAccount is the base's, its rights are those of the base and of the components.
     async fn new() -> Self {
         let cluster =
             Cluster::start(Options { name: "e2e-rights".into(), ..Options::default() }).await.unwrap();

@@ -176,7 +176,9 @@ async fn scraped(prometheus: &Prometheus) -> Result<()> {
 fn workload(namespace: &str, inference: &str) -> Vec<Value> {
     let inference = format!("--inference-time={inference}");
     let metadata = json!({"name": WEB, "namespace": namespace});
-    let annotations = json!({"prometheus.io/scrape": "true", "prometheus.io/port": "8081", "prometheus.io/path": "/metrics"});
+    let annotations = json!({
+        "prometheus.io/scrape": "true", "prometheus.io/port": "8081", "prometheus.io/path": "/metrics",
+    });
     let container = json!({
         "name": WEB,
         "image": IMAGE,
