@@ -7,7 +7,7 @@ use crate::{
     pki::{Identity, IdentityFiles},
     ports, workspace,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -120,7 +120,22 @@ impl Server {
     /// be a bundle. Doing it again changes the registration.
     pub async fn register_at(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
         registration::apply(cluster, &registration::service()).await?;
-        registration::patch_api_service(cluster, port, ca).await
+        registration::patch_api_service(cluster, port, ca, ("external.metrics.k8s.io", "v1beta1", 100)).await
+    }
+
+    /// As [`Server::register_at`], for both versions of `custom.metrics.k8s.io`, with the rights of
+    /// `manifests/components/custom-metrics`.
+    pub async fn register_custom_at(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
+        registration::apply(cluster, &registration::service()).await?;
+        let rights = workspace::root().join("manifests/components/custom-metrics/rbac.yaml");
+        let rights =
+            std::fs::read_to_string(&rights).with_context(|| format!("reading {}", rights.display()))?;
+        cluster.kubectl().run_with_input(&["apply", "-f", "-"], &rights).await?.success()?;
+        for (version, priority) in [("v1beta1", 100), ("v1beta2", 200)] {
+            let api = ("custom.metrics.k8s.io", version, priority);
+            registration::patch_api_service(cluster, port, ca, api).await?;
+        }
+        Ok(())
     }
 
     /// Its address for callers on this machine, such as `https://localhost:18345`.

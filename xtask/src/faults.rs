@@ -9,7 +9,7 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 /// Twice the read deadline: a machine with nothing else to do adds milliseconds.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
-/// Break Prometheus and the server in every way and check that two HPAs under constant load keep their size
+/// Break Prometheus and the server in every way and check that HPAs under constant load keep their size
 ///
 /// Prints a table and writes all figures to target/faults.json. Exits with 0 only if no HPA changed its size, each
 /// named the cause, and every read was answered in time. Takes about ten minutes (docs/faults.md).

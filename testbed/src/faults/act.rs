@@ -4,7 +4,7 @@ use super::{
     round::{Kind, Round},
     stage::Stage,
     watch::Record,
-    workload::QUEUE,
+    workload::WORKLOADS,
 };
 use crate::{Fault, eventually};
 use anyhow::Result;
@@ -12,8 +12,8 @@ use nix::sys::signal::Signal;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
-/// How much longer a fault lasts when the HPA has not reported its cause yet: its interval and the read deadline take
-/// two seconds.
+/// How much longer a fault lasts when the HPAs have not reported its cause yet: their interval and the read deadline
+/// take two seconds.
 const UNSAID: Duration = Duration::from_secs(15);
 
 /// Does what the round is about, and undoes it: at the end nothing is away any more.
@@ -75,14 +75,17 @@ async fn roll(stage: &mut Stage, length: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Lets the fault last, and a little longer if the HPA has not said why it stands still.
+/// Lets the fault last, and a little longer if an HPA that sees it at once has not said why it stands still.
 async fn dwell(stage: &Stage, round: &Round, length: Duration) {
     let begun = Instant::now();
     sleep(length).await;
     let cause = round.cause.unwrap_or_default();
     let said = |record: &Record| {
-        let causes = record.hpas.get(QUEUE).map(|hpa| hpa.causes(begun, Instant::now()));
-        causes.into_iter().flatten().any(|it| it.contains(cause))
+        WORKLOADS.iter().filter(|workload| workload.sees_at_once).all(|workload| {
+            let causes = record.hpas.get(workload.name).map(|hpa| hpa.causes(begun, Instant::now()));
+            let mut causes = causes.into_iter().flatten();
+            workload.says(cause).is_none_or(|cause| causes.any(|it| it.contains(cause)))
+        })
     };
     // If it never says so, the verdict will.
     let _ = eventually("the cause", UNSAID, async || Ok(said(&stage.watch.record()).then_some(()))).await;

@@ -1,4 +1,4 @@
-//! The fault rounds: two real HPAs under steady load, while Prometheus and our own servers suffer what can befall them.
+//! The fault rounds: real HPAs under steady load, while Prometheus and our own servers suffer what can befall them.
 //!
 //! The load does not change, so that every change of a size is a wrong decision. Real are the cluster, Prometheus, the
 //! pods and their load; what a Prometheus does not do on demand is done by a [proxy](crate::fault_proxy) before it, and
@@ -28,7 +28,7 @@ pub struct Options {
     pub rounds: Vec<Round>,
     /// How long a fault lasts.
     pub length: Duration,
-    /// `maxAge` of the rule with the longer one; the other's is half a second.
+    /// `maxAge` of the rule with the longer one; that of the others is half a second.
     pub max_age: Duration,
     /// How long a read may take: the read deadline of 1 s, the way through kube-apiserver, and what a busy machine
     /// adds.
@@ -37,7 +37,7 @@ pub struct Options {
 
 /// Plays the rounds and tells `progress` what came of each.
 pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Report> {
-    progress("Starting Kubernetes, Prometheus, metrics-apiserver and two workloads under load.");
+    progress("Starting Kubernetes, Prometheus, metrics-apiserver and four workloads under load.");
     let mut stage = Stage::start(options).await?;
     let mut reports = Vec::new();
     for round in &options.rounds {

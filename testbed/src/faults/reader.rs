@@ -1,6 +1,6 @@
-//! Reads of both metrics through kube-apiserver, as the HPA controller makes them, but timed and looked at one by one.
+//! Reads of all metrics through kube-apiserver, as the HPA controller makes them, but timed and looked at one by one.
 
-use super::workload::{NAMESPACE, WORKLOADS, Workload};
+use super::workload::{WORKLOADS, Workload};
 use crate::{Cluster, demo::watch::quantity};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -90,13 +90,7 @@ impl Client {
         let ca = reqwest::Certificate::from_pem(credentials.cluster_ca.pem().as_bytes())?;
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).tls_certs_only([ca]);
         let http = http.identity(reqwest::Identity::from_pem(identity.as_bytes())?).build()?;
-        let url = format!(
-            "{}/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{}?labelSelector=app%3D{}",
-            cluster.url(),
-            workload.metric,
-            workload.name
-        );
-        Ok(Self { http, url })
+        Ok(Self { http, url: format!("{}{}", cluster.url(), workload.path()) })
     }
 
     /// The number; what the HPA makes of several is their sum.
@@ -106,6 +100,8 @@ impl Client {
         anyhow::ensure!(code.is_success(), "{code}: {body}");
         let body: Value = serde_json::from_str(&body).context("reading the answer")?;
         let items = body["items"].as_array().context("no items")?;
+        // An HPA makes no zero of it either.
+        anyhow::ensure!(!items.is_empty(), "an empty list");
         let value = |item: &Value| item["value"].as_str().and_then(quantity).context("no value");
         items.iter().map(value).sum()
     }

@@ -5,7 +5,7 @@ use super::{
     reader::Reads,
     round::{Kind, Round, SLOW},
     watch::Record,
-    workload::{QUEUE, REPLICAS, SHORT_MAX_AGE},
+    workload::{REPLICAS, SHORT_MAX_AGE, WORKLOADS},
 };
 use crate::Fault;
 use comfy_table::{Table, presets};
@@ -48,9 +48,9 @@ pub struct RoundReport {
     pub worst_read_ms: u128,
     /// Queries that reached Prometheus or the proxy before it.
     pub queries: u64,
-    /// Whether the `APIService` was Available all the time.
+    /// Whether all `APIServices` were Available all the time.
     pub available: bool,
-    /// From the end of the fault until both HPAs worked.
+    /// From the end of the fault until all HPAs worked.
     pub recovered_ms: u128,
     /// What was not as it should be; nothing, if all was.
     pub problems: Vec<String>,
@@ -109,7 +109,7 @@ impl RoundReport {
             failed_reads: reads.failed,
             worst_read_ms: reads.worst.as_millis(),
             queries,
-            available: record.available.iter().all(|it| it.1),
+            available: record.available.values().flatten().all(|it| it.1),
             recovered_ms: times.well.saturating_duration_since(times.ended).as_millis(),
             problems: Vec::new(),
         };
@@ -129,7 +129,7 @@ impl RoundReport {
             self.problems.push(format!("a read took {} ms", self.worst_read_ms));
         }
         if round.kind.stays_available() && !self.available {
-            self.problems.push("the APIService was not Available all the time".to_owned());
+            self.problems.push("an APIService was not Available all the time".to_owned());
         }
         if let Some(failure) = reads.failure.as_ref().filter(|_| round.kind.loses_no_read()) {
             self.problems.push(format!("{} reads failed, the first: {failure}", reads.failed));
@@ -140,8 +140,11 @@ impl RoundReport {
     fn judge_words(&mut self, round: &Round, options: &Options, times: Times, record: &Record) {
         let Some(cause) = round.cause else { return };
         let lasted = times.ended.saturating_duration_since(times.begun);
-        for (name, hpa) in &record.hpas {
-            let max_age = if name == QUEUE { SHORT_MAX_AGE } else { options.max_age };
+        let hpas = WORKLOADS.iter().filter_map(|workload| Some((workload, record.hpas.get(workload.name)?)));
+        for (workload, hpa) in hpas {
+            let Some(cause) = workload.says(cause) else { continue };
+            let name = workload.name;
+            let max_age = if workload.sees_at_once { SHORT_MAX_AGE } else { options.max_age };
             let max_age = if round.kind.leaves_cache() { max_age } else { Duration::ZERO };
             let said = hpa.causes(times.begun, times.well);
             // A slow Prometheus may be bridged from the first read on.
@@ -154,7 +157,7 @@ impl RoundReport {
                 self.problems.push(format!("{name} got nothing from the cache: {said:?}"));
             }
             // The fault lasts until the one with the short `maxAge` has said so, or has had ample time.
-            let must_say = !bridged && (name == QUEUE || lasted > max_age + SAYS_WITHIN);
+            let must_say = !bridged && (workload.sees_at_once || lasted > max_age + SAYS_WITHIN);
             if must_say && !said.iter().any(|it| it.contains(cause)) {
                 self.problems.push(format!("{name} did not say \"{cause}\" but {said:?}"));
             }

@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 pub(super) const SOON: Duration = Duration::from_secs(90);
 /// How long a server goes on serving after SIGTERM: ample for the balancer and for connections that are used.
 const SHUTDOWN_DELAY: &str = "--shutdown-delay-duration=2s";
+/// Of the adapter's rules: new series are found soon, and stay known while Prometheus is away.
+const DISCOVERY: [&str; 2] = ["--metrics-relist-interval=2s", "--metrics-max-age=1m"];
 /// What a server's log says of a configuration that it refuses.
 const REFUSED: &str = "the configuration file is refused";
 /// The serving certificate's files, one pair for all servers.
@@ -47,7 +49,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts everything and waits until the load is steady and both HPAs are content.
+    /// Starts everything and waits until the load is steady and all HPAs are content.
     pub(super) async fn start(options: &Options) -> Result<Self> {
         let cluster =
             Cluster::start(cluster::Options { name: "faults".into(), ..cluster::Options::default() }).await?;
@@ -69,7 +71,7 @@ impl Stage {
         let server = server::Options {
             config: dir.join("config.yaml"),
             kubeconfig: Server::account(&cluster).await?,
-            args: vec![SHUTDOWN_DELAY.into()],
+            args: [SHUTDOWN_DELAY].iter().chain(&DISCOVERY).map(ToString::to_string).collect(),
         };
         let mut stage = Self {
             reader: Reader::start(&cluster)?,
@@ -198,10 +200,11 @@ impl Stage {
     }
 
     async fn register(&self, ca: &str) -> Result<()> {
-        Server::register_at(&self.cluster, self.balancer.port(), ca).await
+        Server::register_at(&self.cluster, self.balancer.port(), ca).await?;
+        Server::register_custom_at(&self.cluster, self.balancer.port(), ca).await
     }
 
-    /// Waits until both metrics are where they will stay.
+    /// Waits until all metrics are where they will stay.
     async fn steady(&self) -> Result<()> {
         for workload in WORKLOADS {
             let client = Client::new(&self.cluster, workload)?;

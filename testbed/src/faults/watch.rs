@@ -21,9 +21,11 @@ use std::{
 };
 use tokio::task::JoinSet;
 
-const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
-/// Before this stands where the error came from, after it the server's own words.
-const BEFORE_CAUSE: &str = "external metrics API: ";
+/// What the HPAs read.
+const API_SERVICES: [&str; 3] =
+    ["v1beta1.external.metrics.k8s.io", "v1beta1.custom.metrics.k8s.io", "v1beta2.custom.metrics.k8s.io"];
+/// Before these stands where the error came from, after them the server's own words.
+const BEFORE_CAUSE: [&str; 2] = ["external metrics API: ", "custom metrics API: "];
 
 /// Watches until dropped.
 pub(super) struct Watch {
@@ -35,7 +37,8 @@ pub(super) struct Watch {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Record {
     pub(super) hpas: BTreeMap<String, Hpa>,
-    pub(super) available: Vec<(Instant, bool)>,
+    /// By the name of the `APIService`.
+    pub(super) available: BTreeMap<String, Vec<(Instant, bool)>>,
 }
 
 /// One HPA and its Deployment.
@@ -62,8 +65,9 @@ impl Watch {
         let note = self::note(Arc::clone(&record), |record, service: &APIService| {
             let conditions = service.status.as_ref().and_then(|it| it.conditions.as_ref());
             let available = conditions.into_iter().flatten().find(|it| it.type_ == "Available");
-            if let Some(available) = available.filter(|_| service.name_any() == API_SERVICE) {
-                append(&mut record.available, available.status == "True");
+            let name = service.name_any();
+            if let Some(available) = available.filter(|_| API_SERVICES.contains(&&*name)) {
+                append(record.available.entry(name).or_default(), available.status == "True");
             }
         });
         tasks.spawn(follow(Api::all(client.clone()), note));
@@ -73,7 +77,7 @@ impl Watch {
     /// Forgets all but the state of this moment.
     pub(super) fn begin(&self) {
         let mut record = lock(&self.record);
-        keep_last(&mut record.available);
+        record.available.values_mut().for_each(keep_last);
         for hpa in record.hpas.values_mut() {
             keep_last(&mut hpa.replicas);
             keep_last(&mut hpa.failing);
@@ -85,16 +89,19 @@ impl Watch {
         lock(&self.record).clone()
     }
 
-    /// Everything is as it should be: the right size, every HPA at work, the API available.
+    /// Everything is as it should be: the right size, every HPA at work, the APIs available.
     pub(super) fn is_well(&self, replicas: i32) -> Result<Option<()>> {
         let record = lock(&self.record);
         let well = |hpa: &Hpa| {
             hpa.replicas.last().is_some_and(|it| it.1 == replicas)
                 && hpa.failing.last().is_some_and(|it| it.1.is_none())
         };
-        let available = record.available.last().is_some_and(|it| it.1);
+        let mut available = record.available.values().map(|it| it.last().is_some_and(|it| it.1));
         anyhow::ensure!(
-            available && record.hpas.len() == WORKLOADS.len() && record.hpas.values().all(well),
+            record.available.len() == API_SERVICES.len()
+                && available.all(|it| it)
+                && record.hpas.len() == WORKLOADS.len()
+                && record.hpas.values().all(well),
             "last seen: {record:?}"
         );
         Ok(Some(()))
@@ -164,7 +171,9 @@ fn note_hpa(record: Arc<Mutex<Record>>) -> impl Fn(&HorizontalPodAutoscaler) {
 
 /// The server's own words in the message of an HPA's condition.
 fn cause(message: &str) -> &str {
-    let cause = message.split_once(BEFORE_CAUSE).map_or(message, |(_, cause)| cause);
+    let cause = BEFORE_CAUSE.iter().find_map(|before| message.split_once(before));
+    let cause = cause.map_or(message, |(_, cause)| cause);
+    let cause = cause.strip_prefix("the HPA was unable to compute the replica count: ").unwrap_or(cause);
     cause.rsplit_once(" (get ").map_or(cause, |(cause, _)| cause)
 }
 
@@ -193,6 +202,9 @@ mod tests {
                        unable to fetch metrics from external metrics API: metric `x`: the query returned NaN \
                        (get x.external.metrics.k8s.io)";
         assert_eq!(cause(message), "metric `x`: the query returned NaN");
+        let message = "the HPA was unable to compute the replica count: unable to get metric x: no metrics returned \
+                       from custom metrics API";
+        assert_eq!(cause(message), "unable to get metric x: no metrics returned from custom metrics API");
         assert_eq!(cause("another message"), "another message");
     }
 

@@ -56,9 +56,14 @@ pub(super) fn service() -> [Value; 1] {
     })]
 }
 
-/// Applies the `APIService`, with the port itself, since an `ExternalName` Service has none.
-pub(super) async fn patch_api_service(cluster: &Cluster, port: u16, ca: &str) -> Result<()> {
-    let name = "v1beta1.external.metrics.k8s.io";
+/// Applies an `APIService`, with the port itself, since an `ExternalName` Service has none.
+pub(super) async fn patch_api_service(
+    cluster: &Cluster,
+    port: u16,
+    ca: &str,
+    (group, version, priority): (&str, &str, i32),
+) -> Result<()> {
+    let name = &format!("{version}.{group}");
     let service = aggregator::ServiceReference {
         name: Some(NAME.into()),
         namespace: Some(NAME.into()),
@@ -66,11 +71,11 @@ pub(super) async fn patch_api_service(cluster: &Cluster, port: u16, ca: &str) ->
     };
     let spec = aggregator::APIServiceSpec {
         ca_bundle: Some(ByteString(ca.as_bytes().to_vec())),
-        group: Some("external.metrics.k8s.io".into()),
+        group: Some(group.into()),
         group_priority_minimum: 100,
         service: Some(service),
-        version: Some("v1beta1".into()),
-        version_priority: 100,
+        version: Some(version.into()),
+        version_priority: priority,
         ..aggregator::APIServiceSpec::default()
     };
     let metadata = ObjectMeta { name: Some(name.into()), ..ObjectMeta::default() };

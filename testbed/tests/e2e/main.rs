@@ -15,6 +15,7 @@ mod access;
 mod api;
 mod control_plane;
 mod direct;
+mod drop_in;
 mod faults;
 mod fixture;
 mod hpa;

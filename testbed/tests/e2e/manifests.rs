@@ -96,6 +96,17 @@ impl Place {
         }
     }
 
+    /// A kustomization of one's own with these components.
+    fn with_components(&self, resources: &str, components: &[&str]) -> PathBuf {
+        let paths: Vec<_> = components.iter().map(|name| format!("components/{name}")).collect();
+        let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+        kustomization(
+            &self.cluster,
+            &components.concat(),
+            &[("resources", &[resources]), ("components", &paths)],
+        )
+    }
+
     /// The serving certificate with the kustomization that installs it and this overlay.
     fn certified(&self, overlay: &Path) -> PathBuf {
         let out_dir = self.cluster.dir().subdir("generated").unwrap();
@@ -110,20 +121,24 @@ impl Place {
         generate(&request).unwrap();
         out_dir
     }
+}
 
-    /// A kustomization of one's own, as the components' comments show it.
-    fn kustomization(&self, name: &str, lists: &[(&str, &str)]) -> PathBuf {
-        let directory = self.cluster.dir().subdir(name).unwrap();
-        let up = "../".repeat(directory.canonicalize().unwrap().components().count() - 1);
-        let list = |(list, entry): &(&str, &str)| {
-            let path = manifests(entry).canonicalize().unwrap();
-            format!("{list}: [{up}{}]", path.strip_prefix("/").unwrap().display())
-        };
-        let head = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization"].map(String::from);
-        let text: Vec<_> = head.into_iter().chain(lists.iter().map(list)).collect();
-        std::fs::write(directory.join("kustomization.yaml"), text.join("\n")).unwrap();
-        directory
-    }
+/// A kustomization of one's own, as the components' comments show it: its lists, with the entries' paths below
+/// `manifests/`.
+pub(crate) fn kustomization(cluster: &Cluster, name: &str, lists: &[(&str, &[&str])]) -> PathBuf {
+    let directory = cluster.dir().subdir(name).unwrap();
+    let up = "../".repeat(directory.canonicalize().unwrap().components().count() - 1);
+    let entry = |entry: &&str| {
+        let path = manifests(entry).canonicalize().unwrap();
+        format!("{up}{}", path.strip_prefix("/").unwrap().display())
+    };
+    let list = |(list, entries): &(&str, &[&str])| {
+        format!("{list}: [{}]", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+    };
+    let head = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization"].map(String::from);
+    let text: Vec<_> = head.into_iter().chain(lists.iter().map(list)).collect();
+    std::fs::write(directory.join("kustomization.yaml"), text.join("\n")).unwrap();
+    directory
 }
 
 fn manifests(path: &str) -> PathBuf {
@@ -166,17 +181,15 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
         let define = place.kubectl.run_with_input(&["apply", "-f", "-"], DEFINITIONS).await.unwrap();
         define.success().unwrap();
         place.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).await;
-        let cert_manager = [("resources", "base"), ("components", "components/cert-manager")];
-        place.comes_and_goes(&place.kustomization("cert-manager", &cert_manager)).await;
-        let strict = [("resources", "base"), ("components", "components/strict-egress")];
-        place.comes_and_goes(&place.kustomization("strict-egress", &strict)).await;
+        place.comes_and_goes(&place.with_components("base", &["cert-manager"])).await;
+        place.comes_and_goes(&place.with_components("base", &["strict-egress"])).await;
         // Both ways that its comment names.
         place.comes_and_goes(&manifests("components/pod-monitor")).await;
-        let pod_monitor = [("resources", "inference"), ("components", "components/pod-monitor")];
-        place.comes_and_goes(&place.kustomization("pod-monitor", &pod_monitor)).await;
+        place.comes_and_goes(&place.with_components("inference", &["pod-monitor"])).await;
         place.comes_and_goes(&manifests("components/monitoring")).await;
-        let monitoring = [("resources", "base"), ("components", "components/monitoring")];
-        place.comes_and_goes(&place.kustomization("monitoring", &monitoring)).await;
+        place.comes_and_goes(&place.with_components("base", &["monitoring"])).await;
+        let apis = ["custom-metrics", "resource-metrics"];
+        place.comes_and_goes(&place.with_components("base", &apis)).await;
     });
 }
 

@@ -2,22 +2,48 @@
 
 use crate::{
     direct::{BASE, Caller},
-    fixture::{EVERYWHERE, STEADY_SAMPLES, available, with_samples},
+    fixture::{EVERYWHERE, STEADY_SAMPLES, available},
+    manifests::kustomization,
 };
 use std::{collections::BTreeSet, time::Duration};
 use testbed::{
     Cluster, Options, Prometheus, Server, User, eventually, pki, ports,
+    prometheus::{self, StaticJob},
     server::{self, Serving},
     serving_certificate::{Overlay, Request, generate},
-    workspace,
 };
 
 /// Verdicts are remembered for 10 s; the rest is room for a busy machine.
 const VERDICT_GONE: Duration = Duration::from_secs(40);
 /// A change of the registration is reported within a minute.
 const REPORTED: Duration = Duration::from_secs(60);
+/// Series are looked for each second; the rest is room for a busy machine.
+const DISCOVERED: Duration = Duration::from_secs(30);
 /// The server's account, as kube-apiserver calls it.
 const ACCOUNT: &str = "system:serviceaccount:metrics-apiserver:metrics-apiserver";
+
+/// Something of each API.
+const CONFIGURATION: &str = r#"
+backends: {default: {url: "URL"}}
+metrics:
+- {name: steady_everywhere, namespace: none, query: "steady_everywhere @ 1700000000"}
+rules:
+- seriesQuery: up{namespace!=""}
+  resources: {template: <<.Resource>>}
+  metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+resourceRules:
+  cpu:
+    containerQuery: sum(container_cpu{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    nodeQuery: sum(node_cpu{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    resources: {template: <<.Resource>>}
+    containerLabel: container
+  memory:
+    containerQuery: sum(container_memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    nodeQuery: sum(node_memory{<<.LabelMatchers>>}) by (<<.GroupBy>>)
+    resources: {template: <<.Resource>>}
+    containerLabel: container
+  window: 1m
+"#;
 
 /// A cluster on which `manifests/` were applied, with the server beside it.
 struct Applied {
@@ -28,13 +54,31 @@ struct Applied {
 }
 
 impl Applied {
-    /// The overlay that leads the Service to this machine; ServiceAccount and rights are the base's.
+    /// The overlay that leads the Service to this machine, and the components that register further APIs. The
+    /// ServiceAccount is the base's, its rights are those of the base and of the components.
     async fn new() -> Self {
         let cluster =
             Cluster::start(Options { name: "e2e-rights".into(), ..Options::default() }).await.unwrap();
-        let prometheus = with_samples("e2e-rights-prometheus", STEADY_SAMPLES).await.unwrap();
+        // Nobody listens there, which is a series too: `up` of the Service that every cluster has.
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let job = StaticJob {
+            name: "apiserver".into(),
+            targets: vec!["127.0.0.1:1".into()],
+            labels: vec![label("namespace", "default"), label("service", "kubernetes")],
+            ..StaticJob::default()
+        };
+        let prometheus = Prometheus::start(prometheus::Options {
+            name: "e2e-rights-prometheus".into(),
+            openmetrics: Some(STEADY_SAMPLES.into()),
+            jobs: vec![job],
+            ..prometheus::Options::default()
+        });
+        let prometheus = prometheus.await.unwrap();
         let out_dir = cluster.dir().subdir("generated").unwrap();
-        let directory = workspace::root().join("manifests/overlays/demo-realistic");
+        let components = ["components/custom-metrics", "components/resource-metrics"];
+        let lists: [(_, &[_]); 2] =
+            [("resources", &["overlays/demo-realistic"]), ("components", &components)];
+        let directory = kustomization(&cluster, "overlay", &lists);
         let port = ports::free().unwrap();
         let request = Request {
             service: server::NAME,
@@ -47,14 +91,11 @@ impl Applied {
         let made = generate(&request).unwrap();
         run(&cluster, &["apply", "-k", out_dir.to_str().unwrap()]).await;
         let config = cluster.dir().state().join("config.yaml");
-        let text = format!(
-            "backends: {{default: {{url: \"{}\"}}}}\n\
-             metrics:\n- {{name: {EVERYWHERE}, namespace: none, query: \"steady_everywhere @ 1700000000\"}}\n",
-            prometheus.url()
-        );
-        std::fs::write(&config, text).unwrap();
+        std::fs::write(&config, CONFIGURATION.replace("URL", prometheus.url())).unwrap();
         let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await.unwrap();
-        let options = server::Options { config, kubeconfig, args: service_flag() };
+        let mut args = service_flag();
+        args.extend(["--metrics-relist-interval=1s", "--metrics-max-age=1m"].map(String::from));
+        let options = server::Options { config, kubeconfig, args };
         let files = pki::IdentityFiles { certificate: made.certificate_file, key: made.key_file };
         let serving = Serving { files, ca: std::fs::read_to_string(made.ca_file).unwrap(), port };
         let server = Server::start_with(&cluster, server::NAME, &options, serving).await.unwrap();
@@ -112,12 +153,22 @@ fn the_manifests_give_the_server_what_it_needs_and_no_more() {
         let answer = run(cluster, &["get", "--raw", &path("default")]).await;
         assert!(answer.contains("\"value\":\"42\""), "{answer}");
 
-        let granted = [
+        further_apis_are_served(&applied).await;
+
+        let rights = [
             "apiservices.apiregistration.k8s.io [] [v1beta1.external.metrics.k8s.io] [get]",
             "subjectaccessreviews.authorization.k8s.io [] [] [create]",
             "tokenreviews.authentication.k8s.io [] [] [create]",
+            // Of the objects that metrics describe.
+            "namespaces [] [] [get list watch]",
+            "nodes [] [] [get list watch]",
+            "pods [] [] [get list watch]",
+            "services [] [] [get list watch]",
+            "deployments.apps [] [] [get list watch]",
+            "statefulsets.apps [] [] [get list watch]",
+            "ingresses.networking.k8s.io [] [] [get list watch]",
         ];
-        let everywhere = BTreeSet::from(granted.map(String::from));
+        let everywhere = BTreeSet::from(rights.map(String::from));
         assert_eq!(applied.rights("default").await, everywhere);
         assert_eq!(applied.rights(server::NAME).await, everywhere);
         let mut in_kube_system = everywhere;
@@ -167,6 +218,35 @@ async fn another_provider_is_reported(applied: &Applied) {
     lead_to(server::NAME).await;
     shown("[+]registration ok: no problem known").await;
     available(&applied.cluster).await.unwrap();
+}
+
+/// The APIs of the components are Available, and their reads watch what they describe.
+async fn further_apis_are_served(applied: &Applied) {
+    let cluster = &applied.cluster;
+    for version in ["v1beta1.custom", "v1beta2.custom", "v1beta1", "v1"] {
+        let service = format!("apiservice/{version}.metrics.k8s.io");
+        run(cluster, &["wait", "--for=condition=Available", &service, "--timeout=60s"]).await;
+    }
+    for version in ["v1beta1", "v1beta2"] {
+        let up = format!("/apis/custom.metrics.k8s.io/{version}/namespaces/default/services/*/up");
+        let read = eventually("the Service's metric", DISCOVERED, || async {
+            Ok(Some(cluster.kubectl().run(&["get", "--raw", &up]).await?.success()?))
+        });
+        let read = read.await.unwrap();
+        assert!(read.contains("\"name\":\"kubernetes\"") && read.contains("\"value\":\"0\""), "{read}");
+    }
+    for path in ["v1/nodes", "v1/pods", "v1beta1/nodes", "v1beta1/namespaces/default/pods"] {
+        let read = run(cluster, &["get", "--raw", &format!("/apis/metrics.k8s.io/{path}")]).await;
+        assert!(read.contains("MetricsList") && read.contains("\"items\":[]"), "{read}");
+    }
+    // Whoever may view a namespace may see the usage of its pods.
+    let view = ["create", "rolebinding", "views", "-n", "default", "--user=viewer", "--clusterrole=view"];
+    run(cluster, &view).await;
+    let viewer = ["get", "--raw", "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods", "--as=viewer"];
+    let read = eventually("the viewer's binding to count", VERDICT_GONE, || async {
+        Ok(Some(cluster.kubectl().run(&viewer).await?.success()?))
+    });
+    assert!(read.await.unwrap().contains("\"items\":[]"));
 }
 
 /// The two roles that are there to be bound, bound.

@@ -2,9 +2,10 @@ use super::super::{round::named, watch::Hpa};
 use super::*;
 
 const MAX_AGE: Duration = Duration::from_secs(10);
+const API_SERVICE: &str = "v1beta1.external.metrics.k8s.io";
 const READ_WITHIN: Duration = Duration::from_secs(2);
 
-/// A round of `seconds` in which both HPAs kept their size, and the queue's said `cause` after one second.
+/// A round of `seconds` in which two HPAs kept their size, and the queue's said `cause` after one second.
 struct Played {
     round: Round,
     times: Times,
@@ -16,7 +17,8 @@ impl Played {
     fn new(name: &str, seconds: u64, cause: Option<&str>) -> Self {
         let begun = Instant::now();
         let ended = begun + Duration::from_secs(seconds);
-        let mut record = Record { available: vec![(begun, true)], ..Record::default() };
+        let mut record = Record::default();
+        record.available.insert(API_SERVICE.to_owned(), vec![(begun, true)]);
         for name in ["queue", "latency"] {
             let hpa = Hpa { replicas: vec![(begun, REPLICAS)], failing: vec![(begun, None)] };
             record.hpas.insert(name.to_owned(), hpa);
@@ -87,6 +89,22 @@ fn each_hpa_must_say_the_cause_once_its_reading_is_too_old() {
 }
 
 #[test]
+fn hpas_of_custom_metrics_are_told_in_the_words_of_their_api() {
+    let mut empty = Played::new("empty", 4, Some("prometheus has no data for this query"));
+    for (name, cause) in [
+        ("pods", "no metrics returned from custom metrics API"),
+        ("service", "the server could not find the metric requests_of_service for services service"),
+    ] {
+        let hpa =
+            Hpa { replicas: vec![(empty.times.begun, REPLICAS)], failing: vec![(empty.times.begun, None)] };
+        empty.record.hpas.insert(name.to_owned(), hpa);
+        empty.has_problem(&format!("{name} did not say"));
+        empty.says(name, 2, Some(cause));
+    }
+    empty.is_right();
+}
+
+#[test]
 fn a_slow_prometheus_must_be_bridged_where_max_age_is_long_enough() {
     let mut slow = Played::new("slow", 20, Some("did not answer in time"));
     slow.is_right();
@@ -125,12 +143,12 @@ fn late_reads_lost_reads_and_an_api_that_is_away_are_problems_where_they_may_not
     rolled.reads =
         Reads { failed: 1, failure: Some("503".into()), worst: READ_WITHIN * 2, ..Reads::default() };
     let away = rolled.times.begun + Duration::from_secs(1);
-    rolled.record.available.push((away, false));
+    rolled.record.available.get_mut(API_SERVICE).unwrap().push((away, false));
     rolled.has_problem("a read took 4000 ms");
     rolled.has_problem("1 reads failed, the first: 503");
-    rolled.has_problem("the APIService was not Available");
+    rolled.has_problem("an APIService was not Available");
     let mut killed = Played::new("killed", 4, Some("the server is currently unable to handle the request"));
-    killed.record.available.push((away, false));
+    killed.record.available.get_mut(API_SERVICE).unwrap().push((away, false));
     killed.reads = Reads { failed: 1, failure: Some("503".into()), ..Reads::default() };
     killed.is_right();
 }
