@@ -134,6 +134,8 @@ pub struct Top {
 pub(super) async fn drop_in(stage: &Stage, settings: &Settings) -> Result<DropIn> {
     let scale = &settings.drop_in;
     let (series, pods) = (world::series(scale), world::pods(scale).count());
+    let ours = workspace::binary("metrics-apiserver").await?;
+    let adapter = tools::prometheus_adapter().await?;
     say(&format!("a cluster of {pods} pods with {series} series"));
     objects::create(&stage.cluster, scale).await.context("creating the pods")?;
     let prometheus = Prometheus::start(prometheus::Options {
@@ -145,8 +147,6 @@ pub(super) async fn drop_in(stage: &Stage, settings: &Settings) -> Result<DropIn
     let counted = prometheus.instant(world::COUNT).await?;
     let counted = counted.first().map_or(0.0, |sample| sample.value);
     ensure!((counted - count(series)).abs() < 0.5, "Prometheus has {counted} series instead of {series}");
-    let ours = workspace::binary("metrics-apiserver").await?;
-    let adapter = tools::prometheus_adapter().await?;
     let lab = Lab { stage, settings, prometheus: &prometheus };
     Ok(DropIn {
         series,
