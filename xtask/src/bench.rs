@@ -12,13 +12,13 @@ use tokio::process::Command;
 /// Measure the server beside prometheus-adapter, and the inference service
 ///
 /// Prints a table and writes all figures to target/bench.json, or for a part to a file such as target/bench-hang.json.
-/// Takes about twenty minutes; nothing else should run on the machine. docs/performance.md says what is measured.
+/// Takes about half an hour; nothing else should run on the machine. docs/performance.md says what is measured.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only check that every part works, in about two minutes, without a release build; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
-    /// Run only this part: start, peer, rates, memory, reload or hang; may be repeated
+    /// Run only this part: start, peer, rates, memory, reload, hang or drop-in; may be repeated
     #[arg(long, value_name = "PART", conflicts_with_all = ["soak", "before"], value_parser = part)]
     only: Vec<Part>,
     /// Compare with an older build of metrics-apiserver instead: the path of its executable

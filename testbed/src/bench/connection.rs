@@ -114,10 +114,19 @@ impl Connection {
             }
             self.received.extend_from_slice(chunk.get(..length).unwrap_or_default());
             let Some(head) = Head::of(&self.received)? else { continue };
-            if self.received.len() >= head.body.end {
+            let body = match head.length {
+                Length::Bytes(length) => head.end..head.end + length,
+                Length::Chunks => {
+                    let chunks = self.received.get(head.end..).unwrap_or_default();
+                    let Some(body) = whole(chunks)? else { continue };
+                    self.received.splice(head.end.., body);
+                    head.end..self.received.len()
+                }
+            };
+            if self.received.len() >= body.end {
                 // Only now: after any failure the stream is gone.
                 self.stream = (!head.closes).then_some(stream);
-                return Ok((head.code, head.body));
+                return Ok((head.code, body));
             }
         }
     }
@@ -126,8 +135,17 @@ impl Connection {
 /// What the head of an answer says.
 struct Head {
     code: u16,
-    body: Range<usize>,
+    /// Where the body begins.
+    end: usize,
+    length: Length,
     closes: bool,
+}
+
+/// How long the body is.
+enum Length {
+    Bytes(usize),
+    /// As Go's HTTP server sends longer answers.
+    Chunks,
 }
 
 impl Head {
@@ -141,8 +159,48 @@ impl Head {
             let mut fields = head.lines().filter_map(|line| line.split_once(':'));
             fields.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
         };
-        let length: usize = field("content-length").and_then(|text| text.parse().ok()).ok_or_else(odd)?;
+        let length = match field("content-length") {
+            Some(length) => Length::Bytes(length.parse().map_err(|_| odd())?),
+            None if field("transfer-encoding").is_some_and(|it| it.eq_ignore_ascii_case("chunked")) => {
+                Length::Chunks
+            }
+            None => return Err(odd()),
+        };
         let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        Ok(Some(Self { code, body: end + 4..end + 4 + length, closes }))
+        Ok(Some(Self { code, end: end + 4, length, closes }))
+    }
+}
+
+/// The body without the sizes of its chunks (RFC 9112, section 7.1); `None` while it is not whole. Trailers are not
+/// asked for, so there are none.
+fn whole(mut chunks: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    loop {
+        let Some(line) = chunks.windows(2).position(|bytes| bytes == b"\r\n") else { return Ok(None) };
+        let (size, rest) = chunks.split_at(line);
+        let size = str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size = size.ok_or_else(|| io::Error::other("the answer has a chunk without a size"))?;
+        // Its size and the chunk itself each end with a line break.
+        let Some(chunk) = rest.get(2..2 + size).filter(|_| rest.len() >= size + 4) else { return Ok(None) };
+        if size == 0 {
+            return Ok(Some(body));
+        }
+        body.extend_from_slice(chunk);
+        chunks = rest.get(size + 4..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_chunks_is_taken_once_it_is_whole() {
+        let sent = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n";
+        assert_eq!(whole(sent).unwrap().unwrap(), b"hello world");
+        for length in 0..sent.len() {
+            assert!(whole(&sent[..length]).unwrap().is_none(), "after {length} bytes");
+        }
+        assert!(whole(b"x\r\n\r\n").is_err());
     }
 }

@@ -33,7 +33,7 @@ impl Row {
     }
 
     /// Ours is to be at most one part in `goal` of the adapter's.
-    fn part_of(what: &str, unit: &str, ours: f64, adapter: f64, goal: f64) -> Self {
+    pub(super) fn part_of(what: &str, unit: &str, ours: f64, adapter: f64, goal: f64) -> Self {
         let part = adapter / ours.max(1e-6);
         let text = format!("{} of {} {unit}: 1/{part:.1}", short(ours), short(adapter));
         Self::met(what, text, &format!("≤ 1/{goal}"), part >= goal)
@@ -49,7 +49,7 @@ fn slowest(latency: &Latency) -> String {
     format!("{} ms, sent {} ms late", short(latency.max_ms), short(latency.max_sent_late_ms))
 }
 
-fn halves(latency: &Latency) -> String {
+pub(super) fn halves(latency: &Latency) -> String {
     format!("{} / {} ms", short(latency.p50_ms), short(latency.p99_ms))
 }
 
@@ -84,6 +84,9 @@ impl Report {
         }
         if let Some(measured) = &self.reload {
             reload(measured, &mut rows);
+        }
+        if let Some(measured) = &self.drop_in {
+            measured.rows(&mut rows);
         }
         let starts = self.start.as_ref().map(|starts| &starts.first_answers_ms);
         if let Some(median) = starts.and_then(|starts| starts.get(starts.len() / 2)) {
@@ -180,7 +183,7 @@ fn stolen(stolen: &Stolen) -> Row {
     Row::seen(&what, format!("{} s in {} s", short(stolen.stolen_seconds), short(stolen.of_seconds)))
 }
 
-fn none_failed(what: &str, latency: &Latency) -> Row {
+pub(super) fn none_failed(what: &str, latency: &Latency) -> Row {
     let text = format!("{} of {}, {} wrong", latency.failed, latency.reads, latency.wrong);
     Row::met(what, text, "none", latency.failed + latency.wrong == 0)
 }

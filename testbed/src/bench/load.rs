@@ -11,7 +11,7 @@ use super::{
     connection::{Connection, Target},
     hpas::{Planned, Schedule},
 };
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -81,6 +81,16 @@ impl Request {
             }
         }
     }
+}
+
+/// Sends each read once; an error unless all have the right answer.
+pub(super) fn all_right(target: &Arc<Target>, requests: &[Request]) -> Result<()> {
+    let mut connection = Connection::new(target);
+    for request in requests {
+        let (verdict, failure) = request.send(&mut connection);
+        ensure!(verdict == Verdict::Right, "{}", failure.unwrap_or_default());
+    }
+    Ok(())
 }
 
 fn contains(body: &[u8], part: &[u8]) -> bool {

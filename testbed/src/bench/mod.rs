@@ -6,6 +6,7 @@ mod adapter;
 mod before;
 mod connection;
 mod counters;
+mod drop_in;
 mod echo;
 mod goals;
 mod hang;
@@ -24,6 +25,7 @@ mod tally;
 mod world;
 
 pub use before::{Comparison, compare};
+pub use drop_in::DropIn;
 pub use echo::Echo;
 pub use goals::Row;
 pub use hang::Hang;
@@ -65,11 +67,14 @@ pub enum Part {
     Reload,
     /// Prometheus hangs.
     Hang,
+    /// Ours in place of prometheus-adapter, on a large cluster.
+    DropIn,
 }
 
 impl Part {
     /// All parts, in the order in which they are measured.
-    pub const ALL: [Self; 6] = [Self::Start, Self::Peer, Self::Rates, Self::Memory, Self::Reload, Self::Hang];
+    pub const ALL: [Self; 7] =
+        [Self::Start, Self::Peer, Self::Rates, Self::Memory, Self::Reload, Self::Hang, Self::DropIn];
 
     /// Its word on a command line.
     pub fn name(self) -> &'static str {
@@ -80,6 +85,7 @@ impl Part {
             Self::Memory => "memory",
             Self::Reload => "reload",
             Self::Hang => "hang",
+            Self::DropIn => "drop-in",
         }
     }
 }
@@ -103,6 +109,8 @@ pub struct Report {
     pub hang: Option<Hang>,
     /// New configurations under load.
     pub reload: Option<Reload>,
+    /// Ours in place of prometheus-adapter.
+    pub drop_in: Option<DropIn>,
     /// What the machine lacked in each part.
     pub stolen: Vec<Stolen>,
     /// Sizes of our programs.
@@ -153,6 +161,7 @@ struct Settings {
     starts: usize,
     /// How often an older build and this one are measured.
     alternations: usize,
+    drop_in: drop_in::Scale,
 }
 
 /// For figures.
@@ -169,6 +178,7 @@ const FULL: Settings = Settings {
     reloads: 5,
     starts: 5,
     alternations: 3,
+    drop_in: drop_in::FULL,
 };
 
 /// To see that every part works.
@@ -185,6 +195,7 @@ const QUICK: Settings = Settings {
     reloads: 1,
     starts: 1,
     alternations: 1,
+    drop_in: drop_in::QUICK,
 };
 
 impl Settings {
@@ -206,6 +217,7 @@ pub async fn run(is_quick: bool, parts: &[Part]) -> Result<Report> {
         memory: None,
         hang: None,
         reload: None,
+        drop_in: None,
         stolen: Vec::new(),
         programs: programs()?,
     };
@@ -218,6 +230,7 @@ pub async fn run(is_quick: bool, parts: &[Part]) -> Result<Report> {
             Part::Memory => report.memory = Some(memory::growth(&stage, settings).await?),
             Part::Reload => report.reload = Some(reload::reload(&stage, settings).await?),
             Part::Hang => report.hang = Some(hang::hang(&stage, settings).await?),
+            Part::DropIn => report.drop_in = Some(drop_in::drop_in(&stage, settings).await?),
         }
         report.stolen.push(Stolen {
             part: part.name(),
@@ -239,6 +252,7 @@ impl Report {
             self.peer.as_ref().map(Peer::ours),
             self.hang.as_ref().map(|hang| hang.all),
             self.reload.as_ref().map(|reload| reload.all),
+            self.drop_in.as_ref().map(|drop_in| drop_in.ours.all),
         ];
         rounds.chain(others.into_iter().flatten()).sum()
     }

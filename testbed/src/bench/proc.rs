@@ -11,13 +11,19 @@ pub struct Memory {
     pub resident_mb: f64,
     /// The part that is not backed by a file: `RssAnon`, heap and stacks.
     pub anonymous_mb: f64,
+    /// The greatest resident memory so far: `VmHWM`.
+    pub peak_mb: f64,
 }
 
 impl Memory {
     pub(super) fn of(pid: i32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name| kibibytes(&status, name).map(|kibibytes| kibibytes * 1024.0 / 1e6);
-        Ok(Self { resident_mb: field("VmRSS:")?, anonymous_mb: field("RssAnon:")? })
+        Ok(Self {
+            resident_mb: field("VmRSS:")?,
+            anonymous_mb: field("RssAnon:")?,
+            peak_mb: field("VmHWM:")?,
+        })
     }
 }
 
@@ -81,6 +87,7 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let memory = Memory::of(pid).unwrap();
         assert!(memory.anonymous_mb > 0.0 && memory.resident_mb >= memory.anonymous_mb, "{memory:?}");
+        assert!(memory.peak_mb >= memory.resident_mb, "{memory:?}");
         let before = cpu_seconds(pid).unwrap();
         let started = std::time::Instant::now();
         while cpu_seconds(pid).unwrap() <= before {

@@ -14,7 +14,7 @@ const APPS: usize = 10;
 pub(super) const QUERIES: usize = RULES * NAMESPACES * APPS;
 
 /// Who the HPA controller is to the server; the bootstrap roles let it read every external metric.
-const HPA: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
+pub(super) const HPA: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 
 /// Where the answers come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

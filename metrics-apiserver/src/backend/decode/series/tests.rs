@@ -1,7 +1,6 @@
 //! Lists of series, short, long and hostile.
 
-use std::fmt::Write as _;
-
+use super::elements::{DEPTH_LIMIT, ELEMENT_LIMIT, STRING_BYTES_MAX, STRING_LIMIT};
 use super::*;
 use crate::backend::decode::Failure;
 
@@ -54,43 +53,23 @@ fn unknown_fields_are_skipped_and_warnings_are_read() {
 
 #[test]
 fn a_hundred_thousand_series_keep_as_much_as_a_few() {
-    let list = |series: usize| {
-        let mut list = String::new();
-        for number in 0..series {
-            let separator = if number == 0 { "" } else { "," };
-            let (metric, shape) = (number % 7, number % 3);
-            write!(list, r#"{separator}{{"__name__":"m{metric}","l{shape}":"","pod":"p-{number}"}}"#)
-                .unwrap();
-        }
-        list
+    let one = |number: usize| {
+        let (metric, shape) = (number % 7, number % 3);
+        format!(r#"{{"__name__":"m{metric}","l{shape}":"","pod":"p-{number}"}}"#)
     };
     let decoded = |series: usize| {
-        let text = format!("[{}]", list(series));
         let mut seen = Names::default();
-        let mut json = serde_json::Deserializer::from_reader(text.as_bytes());
-        json.deserialize_seq(Collect(&mut seen)).unwrap();
+        for number in 0..series {
+            seen.add(one(number).as_bytes()).unwrap();
+        }
         seen
     };
     let (few, many) = (decoded(21), decoded(100_000));
     assert_eq!(many.kept_bytes, few.kept_bytes);
     assert_eq!((many.labels.len(), many.label_sets.len(), many.metrics.len()), (4, 3, 7));
-    assert_eq!(few.summary(), summary(&response(&list(10_000))).unwrap());
-}
-
-/// Reads series into names that outlive the reading.
-struct Collect<'a>(&'a mut Names);
-
-impl<'de> Visitor<'de> for Collect<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of series")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Series(self.0))?.is_some() {}
-        Ok(())
-    }
+    assert_eq!((many.by_order.len(), many.order_bytes), (3, few.order_bytes));
+    let list = (0..10_000).map(one).collect::<Vec<_>>().join(",");
+    assert_eq!(few.summary(), summary(&response(&list)).unwrap());
 }
 
 #[test]
@@ -106,6 +85,23 @@ fn more_distinct_names_than_may_be_kept_are_refused() {
 }
 
 #[test]
+fn the_same_names_in_another_order_are_the_same_set_and_orders_are_bounded() {
+    let list = r#"{"__name__":"m","a":"","b":""},{"b":"","__name__":"m","a":""},{"a":"","b":"","__name__":"m","a":""}"#;
+    assert_eq!(names(&summary(&response(list)).unwrap()), ["m: a,b"]);
+    let mut seen = Names::default();
+    let labels: Vec<_> = (0..200).map(|number| format!(r#""{number:0200}":"""#)).collect();
+    let orders = (0..200).flat_map(|at| (0..at).map(move |with| (at, with)));
+    let mut ended = orders.map(|(at, with)| {
+        let mut labels = labels.clone();
+        labels.swap(at, with);
+        seen.add(format!(r#"{{"__name__":"m",{}}}"#, labels.join(",")).as_bytes())
+    });
+    let refused = ended.find(Result::is_err);
+    assert_eq!(refused, Some(Err(DecodeError::TooMuch(KEPT_LIMIT))));
+    assert!(seen.kept_bytes < KEPT_BYTES_MAX / 10);
+}
+
+#[test]
 fn labels_of_a_series_strings_and_nesting_are_bounded() {
     let labels = |count: usize| {
         let labels: Vec<_> = (0..count).map(|number| format!(r#""l{number}":"""#)).collect();
@@ -113,7 +109,7 @@ fn labels_of_a_series_strings_and_nesting_are_bounded() {
     };
     assert!(summary(&labels(SERIES_LABELS_MAX)).is_ok());
     assert_eq!(summary(&labels(SERIES_LABELS_MAX + 1)), Err(DecodeError::TooMuch(SERIES_LABELS_LIMIT)));
-    assert_eq!(summary(&labels(200_000)), Err(DecodeError::TooMuch(SERIES_LABELS_LIMIT)));
+    assert_eq!(summary(&labels(200_000)), Err(DecodeError::TooMuch(ELEMENT_LIMIT)));
     let value = |bytes: usize| response(&format!(r#"{{"__name__":"m","l":"{}"}}"#, "x".repeat(bytes)));
     assert!(summary(&value(STRING_BYTES_MAX)).is_ok());
     assert_eq!(summary(&value(STRING_BYTES_MAX + 1)), Err(DecodeError::TooMuch(STRING_LIMIT)));
