@@ -86,6 +86,15 @@ pub async fn prometheus_adapter() -> Result<PathBuf> {
     }
 }
 
+/// Helm, which the tests of the chart run; built first if need be, in about two minutes.
+pub async fn helm() -> Result<PathBuf> {
+    let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join("helm"));
+    match prebuilt.filter(|program| program.exists()) {
+        Some(program) => Ok(program),
+        None => Ok(built(&build::HELM).await?.join("helm")),
+    }
+}
+
 /// The folder with a module's programs.
 async fn built(module: &Module) -> Result<PathBuf> {
     let sources = workspace::root().join("testbed").join(module.name);

@@ -1,6 +1,11 @@
-{{/* The name in labels and in the names of cluster-wide objects: the chart's, or nameOverride. */}}
+{{/*
+The name in labels and in the names of cluster-wide objects: nameOverride, or the chart's. A release that is called
+prometheus-adapter is one that takes over from that chart: it keeps its names, so that an upgrade replaces the pods of
+the same Deployment behind the same Service.
+*/}}
 {{- define "metrics-apiserver.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- $name := ternary "prometheus-adapter" .Chart.Name (contains "prometheus-adapter" .Release.Name) -}}
+{{- default $name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
 {{/* The name of the objects in the namespace. As prometheus-adapter's chart makes it, so that objects keep their names. */}}
@@ -8,7 +13,7 @@
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $name := include "metrics-apiserver.name" . -}}
 {{- if contains $name .Release.Name -}}
 {{- .Release.Name | trunc 63 | trimSuffix "-" -}}
 {{- else -}}

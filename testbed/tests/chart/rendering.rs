@@ -1,0 +1,131 @@
+//! What `helm template` makes of the values.
+
+use crate::case::{self, NAMESPACE, UNVERIFIED, chart_path, folder, object, objects, offline};
+use serde_json::{Value, json};
+use std::process::Stdio;
+use testbed::workspace;
+use tokio::process::Command;
+
+#[tokio::test]
+async fn every_case_passes_lint_and_is_rendered_as_recorded() {
+    let (helm, dir) = offline("chart-rendering").await;
+    let now = dir.logs().join("rendered");
+    std::fs::create_dir_all(&now).unwrap();
+    let mut differ = Vec::new();
+    for case in case::all() {
+        let chart = chart_path();
+        let lint = helm.run(&["lint", "--strict", &chart, "--values", case.path()]).await.unwrap();
+        lint.success().unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+        let rendered = helm.run(&case.template_args(&chart)).await.unwrap();
+        let rendered = rendered.success().unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
+        let file = format!("{}.yaml", case.name);
+        std::fs::write(now.join(&file), &rendered).unwrap();
+        if std::fs::read_to_string(folder().join("rendered").join(&file)).ok() != Some(rendered) {
+            differ.push(file);
+        }
+    }
+    assert!(differ.is_empty(), "{differ:?} differ; the files as they are now: {}", now.display());
+}
+
+#[tokio::test]
+async fn the_configuration_of_every_case_passes_the_check_of_the_server() {
+    let (helm, dir) = offline("chart-check").await;
+    let server = workspace::binary("metrics-apiserver").await.unwrap();
+    let mut checked = 0;
+    for case in case::all() {
+        let rendered = helm.run(&case.template_args(&chart_path())).await.unwrap().success().unwrap();
+        let objects = objects(&rendered);
+        let Some(config) = objects.iter().find_map(|object| object["data"]["config.yaml"].as_str()) else {
+            continue;
+        };
+        let file = dir.state().join("config.yaml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(&server);
+        command.args(["check", "--skip-files", "--config"]).arg(&file).args(prometheus_flags(&objects));
+        let output = command.stdin(Stdio::null()).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {errors}\n{config}", case.name);
+        checked += 1;
+    }
+    assert!(checked >= 9, "{checked}");
+}
+
+/// The flags of the Deployment that `check` takes, too. Files that they name are not here.
+fn prometheus_flags(objects: &[Value]) -> Vec<String> {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+    let args = args.iter().map(|arg| arg.as_str().unwrap().to_owned());
+    args.filter(|arg| arg.starts_with("--prometheus-url") || arg.starts_with("--prometheus-header")).collect()
+}
+
+#[tokio::test]
+async fn the_url_of_prometheus_is_put_together_as_by_the_adapters_chart() {
+    let (helm, _dir) = offline("chart-url").await;
+    for (set, expected) in [
+        (&["prometheus.url=http://p"][..], "http://p:9090"),
+        (&["prometheus.url=http://p", "prometheus.port=\"8080\""], "http://p:8080"),
+        (&["prometheus.url=http://p", "prometheus.port=0"], "http://p"),
+        (&["prometheus.url=http://p", "prometheus.port=null"], "http://p"),
+        (&["prometheus.url=http://p:1", "prometheus.port="], "http://p:1"),
+        (&["prometheus.url=https://u:w@p", "prometheus.path=/a/"], "https://u:w@p:9090/a/"),
+        (&["prometheus.url=http://p/a/", "prometheus.port=0"], "http://p/a/"),
+        (&["prometheus.url=http://[::1]"], "http://[::1]:9090"),
+        (&["prometheus.url=http://{{ .Release.Name }}-{{ .Values.team }}.svc", "team=a"], "http://r-a.svc:9090"),
+    ] {
+        let chart = chart_path();
+        let mut args = vec!["template", "r", &chart, "--set", UNVERIFIED];
+        set.iter().for_each(|value| args.extend(["--set", value]));
+        let rendered = helm.run(&args).await.unwrap().success().unwrap();
+        let flags = prometheus_flags(&objects(&rendered));
+        assert_eq!(flags, [format!("--prometheus-url={expected}")], "{set:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_of_the_adapters_name_keeps_the_adapters_names() {
+    let (helm, _dir) = offline("chart-names").await;
+    for (release, set, name) in [
+        ("prometheus-adapter", "a=b", "prometheus-adapter"),
+        ("my-prometheus-adapter", "a=b", "my-prometheus-adapter"),
+        ("hpa-metrics", "nameOverride=prometheus-adapter", "hpa-metrics-prometheus-adapter"),
+        ("metrics-apiserver", "a=b", "metrics-apiserver"),
+        ("monitoring", "a=b", "monitoring-metrics-apiserver"),
+        ("monitoring", "fullnameOverride=x", "x"),
+    ] {
+        let chart = chart_path();
+        let args = ["template", release, &chart, "-n", NAMESPACE, "--set", UNVERIFIED, "--set", set];
+        let objects = objects(&helm.run(&args).await.unwrap().success().unwrap());
+        let deployment = object(&objects, "Deployment", name);
+        let service = object(&objects, "Service", name);
+        let selector = &deployment["spec"]["selector"]["matchLabels"];
+        assert_eq!(*selector, service["spec"]["selector"]);
+        assert_eq!(selector["app.kubernetes.io/instance"], release);
+        let label = if name.ends_with("prometheus-adapter") { "prometheus-adapter" } else { "metrics-apiserver" };
+        assert_eq!(selector["app.kubernetes.io/name"], label);
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["volumes"][0], json!({"name": "config", "configMap": {"name": name}}));
+        assert_eq!(pod["containers"][0]["volumeMounts"][0]["mountPath"], "/etc/adapter");
+        assert!(object(&objects, "ConfigMap", name)["data"]["config.yaml"].is_string());
+        for version in ["v1beta1", "v1beta2"] {
+            let registration =
+                object(&objects, "APIService", &format!("{version}.custom.metrics.k8s.io"));
+            let target = json!({"name": name, "namespace": NAMESPACE, "port": 443});
+            assert_eq!(registration["spec"]["service"], target);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_older_kubernetes_gets_no_field_that_it_does_not_know() {
+    let (helm, _dir) = offline("chart-older").await;
+    let chart = chart_path();
+    for (version, is_there) in [("1.26.0", false), ("1.27.0", true)] {
+        let args = ["template", "r", &chart, "--set", UNVERIFIED, "--kube-version", version];
+        let rendered = helm.run(&args).await.unwrap().success().unwrap();
+        for field in ["matchLabelKeys", "unhealthyPodEvictionPolicy"] {
+            assert_eq!(rendered.contains(field), is_there, "{version} {field}");
+        }
+    }
+    let args = ["template", "r", &chart, "--set", UNVERIFIED, "--kube-version", "1.22.0"];
+    assert!(helm.run(&args).await.unwrap().success().is_err());
+}
