@@ -10,6 +10,7 @@ rules: {external: [{seriesQuery: a, metricsQuery: a}], resource: {window: 1m}}
 networkPolicy: {enabled: true}
 serviceMonitor: {enabled: true, serviceAccount: {name: prometheus-kube-prometheus-prometheus, namespace: monitoring}}
 prometheusRule: {enabled: true}
+dashboard: {enabled: true}
 ";
 
 fn manifests(file: &str) -> Vec<Value> {
@@ -134,8 +135,16 @@ async fn services_budgets_policies_and_registrations_agree() {
 }
 
 #[tokio::test]
-async fn the_monitors_and_the_alerts_agree() {
+async fn the_monitors_the_alerts_and_the_dashboards_agree() {
     let ours = rendered(&["--set", "certManager.enabled=true"]).await;
+    let dashboard = object(&ours, "ConfigMap", "metrics-apiserver-dashboard");
+    let component = &only("components/grafana-dashboard/kustomization.yaml")["configMapGenerator"][0];
+    assert_eq!(dashboard["metadata"]["name"], component["name"]);
+    let label = &component["options"]["labels"]["grafana_dashboard"];
+    assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], *label);
+    let file = component["files"][0].as_str().unwrap();
+    let path = workspace::root().join("manifests/components/grafana-dashboard").join(file);
+    assert_eq!(dashboard["data"][file], std::fs::read_to_string(path).unwrap());
     let rules = &object(&ours, "PrometheusRule", "metrics-apiserver")["spec"];
     assert_eq!(*rules, only("components/monitoring/prometheus-rule.yaml")["spec"]);
     let mut monitor = only("components/monitoring/service-monitor.yaml")["spec"]["endpoints"][0].clone();

@@ -21,7 +21,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
         "prometheus: {url: 'http://p'}\nbackends: {default: {url: 'http://q'}}",
         &["prometheus.url and backends.default both define"],
     ),
-    ("backends: {a: {}}", &["backends.a has no url"]),
+    ("backends: {a: {timeout: 1s}}", &["backends.a has no url"]),
     ("backends: {a: null}", &["backends.a is empty"]),
     ("backends: {a: {url: 'http://a', urls: ['http://b']}}", &["backends.a has url and urls"]),
     ("backends: {a: {url: 'http://a', token: b}}", &["additional properties 'token' not allowed"]),

@@ -63,7 +63,7 @@ async fn the_url_of_prometheus_is_put_together_as_by_the_adapters_chart() {
     let (helm, _dir) = offline("chart-url").await;
     for (set, expected) in [
         (&["prometheus.url=http://p"][..], "http://p:9090"),
-        (&["prometheus.url=http://p", "prometheus.port=\"8080\""], "http://p:8080"),
+        (&["prometheus.url=http://p", "text prometheus.port=8080"], "http://p:8080"),
         (&["prometheus.url=http://p", "prometheus.port=0"], "http://p"),
         (&["prometheus.url=http://p", "prometheus.port=null"], "http://p"),
         (&["prometheus.url=http://p:1", "prometheus.port="], "http://p:1"),
@@ -74,7 +74,10 @@ async fn the_url_of_prometheus_is_put_together_as_by_the_adapters_chart() {
     ] {
         let chart = chart_path();
         let mut args = vec!["template", "r", &chart, "--set", UNVERIFIED];
-        set.iter().for_each(|value| args.extend(["--set", value]));
+        set.iter().for_each(|value| match value.strip_prefix("text ") {
+            Some(value) => args.extend(["--set-string", value]),
+            None => args.extend(["--set", value]),
+        });
         let rendered = helm.run(&args).await.unwrap().success().unwrap();
         let flags = prometheus_flags(&objects(&rendered));
         assert_eq!(flags, [format!("--prometheus-url={expected}")], "{set:?}");
