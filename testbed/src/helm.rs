@@ -46,7 +46,8 @@ impl Helm {
         // Without a cluster: a file that does not exist, lest Helm finds the user's.
         let nowhere = self.home.join("helm/no-kubeconfig");
         command.env("KUBECONFIG", self.kubeconfig.as_deref().unwrap_or(&nowhere)).env("HOME", &self.home);
-        let output = command.output().await.with_context(|| format!("starting {}", self.program.display()))?;
+        let output =
+            command.output().await.with_context(|| format!("starting {}", self.program.display()))?;
         Ok(Output {
             status: output.status,
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -86,3 +86,48 @@ fn the_version_of_the_chart_is_that_of_the_server() {
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
 }
+
+fn component(name: &str) -> String {
+    read(&workspace::root().join("manifests/components").join(name)).unwrap()
+}
+
+#[test]
+fn every_alert_has_a_runbook_with_meaning_impact_diagnosis_and_mitigation() {
+    let runbooks = read(&workspace::root().join("docs/runbooks.md")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&component("monitoring/prometheus-rule.yaml")).unwrap();
+    let alerts = alerts["spec"]["groups"][0]["rules"].as_array().unwrap();
+    let names: Vec<&str> = alerts.iter().map(|alert| alert["alert"].as_str().unwrap()).collect();
+    let sections: Vec<&str> = runbooks.split("\n## ").skip(1).collect();
+    let titles: Vec<&str> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(titles, names, "in this order");
+    for section in sections {
+        let parts = ["Meaning", "Impact", "Diagnosis", "Mitigation"];
+        let found = section.lines().filter_map(|line| line.strip_prefix("**")?.split_once(".**"));
+        assert_eq!(found.map(|(part, _)| part).collect::<Vec<_>>(), parts, "{section}");
+    }
+}
+
+#[test]
+fn every_metric_on_the_dashboard_is_documented_and_every_panel_says_what_it_shows() {
+    let documentation = read(&workspace::root().join("docs/metrics.md")).unwrap();
+    let dashboard: Value =
+        serde_json::from_str(&component("grafana-dashboard/metrics-apiserver.json")).unwrap();
+    assert_eq!(dashboard["uid"], "metrics-apiserver");
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let panels: Vec<&Value> = panels.filter(|panel| panel["type"] != "row").collect();
+    assert!(panels.len() >= 15);
+    for panel in panels {
+        assert!(!panel["description"].as_str().unwrap().is_empty(), "{panel}");
+        assert_eq!(panel["datasource"]["uid"], "${datasource}");
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap();
+            let words = expr.split(|c: char| !c.is_alphanumeric() && c != '_');
+            for metric in
+                words.filter(|word| ["metrics_apiserver_", "process_"].iter().any(|it| word.starts_with(it)))
+            {
+                let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+                assert!(documentation.contains(&format!("| `{metric}` |")), "{metric} in {}", panel["title"]);
+            }
+        }
+    }
+}

@@ -49,7 +49,10 @@ impl Place {
 
     async fn release(&self, command: &str, more: &[&str]) {
         let chart = chart_path();
+        // An upgrade without values would have those of the revision before.
+        let reset: &[&str] = if command == "upgrade" { &["--reset-values"] } else { &[] };
         let mut args = vec![command, "metrics-apiserver", &chart, "--namespace", NAMESPACE];
+        args.extend(reset);
         args.extend(more);
         self.helm(&args).await;
     }
@@ -97,7 +100,8 @@ async fn the_certificate_survives_upgrades_and_is_renewed_before_it_expires_whil
     place.release("upgrade", &["--set", "replicas=3"]).await;
     assert_eq!(place.made().await, first);
 
-    let renew = ["annotate", "secret", SECRET, "-n", NAMESPACE, "--overwrite", "metrics-apiserver/renew-after=1"];
+    let renew =
+        ["annotate", "secret", SECRET, "-n", NAMESPACE, "--overwrite", "metrics-apiserver/renew-after=1"];
     place.kubectl.run(&renew).await.unwrap().success().unwrap();
     place.release("upgrade", &[]).await;
     let second = place.made().await;

@@ -71,7 +71,11 @@ async fn the_deployments_differ_only_in_names_paths_and_what_the_adapter_has() {
     let chart = args(chart);
     let missing: Vec<String> = args(base).into_iter().filter(|arg| !chart.contains(arg)).collect();
     assert!(missing.is_empty(), "{missing:?}");
-    assert_eq!(chart.len(), args(base).len() + 3, "--prometheus-url, --metrics-relist-interval and --v: {chart:?}");
+    assert_eq!(
+        chart.len(),
+        args(base).len() + 3,
+        "--prometheus-url, --metrics-relist-interval and --v: {chart:?}"
+    );
 }
 
 #[tokio::test]

@@ -37,7 +37,10 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ),
     ("rules: {custom: [{seriesQuery: a, backend: b}]}", &["rules.custom[0] names the backend \"b\""]),
     ("rules: {resource: {backend: b}}", &["rules.resource names the backend \"b\""]),
-    ("rules: {existing: a}\nmetrics: [{name: a, query: up}]", &["with rules.existing the chart makes no ConfigMap"]),
+    (
+        "rules: {existing: a}\nmetrics: [{name: a, query: up}]",
+        &["with rules.existing the chart makes no ConfigMap"],
+    ),
     ("apiServices: {resource: true}", &["apiServices.resource is true, but without rules.resource"]),
     ("apiServices: {custm: true}", &["additional properties 'custm' not allowed"]),
     (

@@ -70,7 +70,10 @@ async fn the_url_of_prometheus_is_put_together_as_by_the_adapters_chart() {
         (&["prometheus.url=https://u:w@p", "prometheus.path=/a/"], "https://u:w@p:9090/a/"),
         (&["prometheus.url=http://p/a/", "prometheus.port=0"], "http://p/a/"),
         (&["prometheus.url=http://[::1]"], "http://[::1]:9090"),
-        (&["prometheus.url=http://{{ .Release.Name }}-{{ .Values.team }}.svc", "team=a"], "http://r-a.svc:9090"),
+        (
+            &["prometheus.url=http://{{ .Release.Name }}-{{ .Values.team }}.svc", "team=a"],
+            "http://r-a.svc:9090",
+        ),
     ] {
         let chart = chart_path();
         let mut args = vec!["template", "r", &chart, "--set", UNVERIFIED];
@@ -103,15 +106,15 @@ async fn a_release_of_the_adapters_name_keeps_the_adapters_names() {
         let selector = &deployment["spec"]["selector"]["matchLabels"];
         assert_eq!(*selector, service["spec"]["selector"]);
         assert_eq!(selector["app.kubernetes.io/instance"], release);
-        let label = if name.ends_with("prometheus-adapter") { "prometheus-adapter" } else { "metrics-apiserver" };
+        let label =
+            if name.ends_with("prometheus-adapter") { "prometheus-adapter" } else { "metrics-apiserver" };
         assert_eq!(selector["app.kubernetes.io/name"], label);
         let pod = &deployment["spec"]["template"]["spec"];
         assert_eq!(pod["volumes"][0], json!({"name": "config", "configMap": {"name": name}}));
         assert_eq!(pod["containers"][0]["volumeMounts"][0]["mountPath"], "/etc/adapter");
         assert!(object(&objects, "ConfigMap", name)["data"]["config.yaml"].is_string());
         for version in ["v1beta1", "v1beta2"] {
-            let registration =
-                object(&objects, "APIService", &format!("{version}.custom.metrics.k8s.io"));
+            let registration = object(&objects, "APIService", &format!("{version}.custom.metrics.k8s.io"));
             let target = json!({"name": name, "namespace": NAMESPACE, "port": 443});
             assert_eq!(registration["spec"]["service"], target);
         }

@@ -11,7 +11,8 @@ async fn as_a_dependency_under_the_adapters_name_it_has_the_adapters_names_and_o
     std::fs::copy(folder().join("parent/values.yaml"), parent.join("values.yaml")).unwrap();
     let parent = parent.to_str().unwrap();
     helm.run(&["dependency", "update", parent]).await.unwrap().success().unwrap();
-    let rendered = helm.run(&["template", "stack", parent, "-n", "serving"]).await.unwrap().success().unwrap();
+    let rendered =
+        helm.run(&["template", "stack", parent, "-n", "serving"]).await.unwrap().success().unwrap();
     let objects = objects(&rendered);
     let deployment = object(&objects, "Deployment", "stack-prometheus-adapter");
     let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
