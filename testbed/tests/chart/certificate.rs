@@ -75,15 +75,15 @@ impl Made {
     }
 
     /// Fails unless the server can use the files, and for as long as the values say.
-    fn check(&self) {
+    fn check(&self, days: u32) {
         let leaf = CertificateDer::from_pem_slice(&self.certificate).unwrap();
         let key = PrivateKeyDer::from_pem_slice(&self.key).unwrap();
         let provider = rustls::crypto::ring::default_provider();
         CertifiedKey::from_der(vec![leaf], key, &provider).unwrap().keys_match().unwrap();
         let name = "metrics-apiserver.monitoring.svc";
         assert!(self.trusts(&self.certificate, name, Duration::ZERO));
-        assert!(self.trusts(&self.certificate, &format!("{name}.cluster.local"), DAY * 1824));
-        assert!(!self.trusts(&self.certificate, name, DAY * 1826));
+        assert!(self.trusts(&self.certificate, &format!("{name}.cluster.local"), DAY * (days - 1)));
+        assert!(!self.trusts(&self.certificate, name, DAY * (days + 1)));
         assert!(!self.trusts(&self.certificate, "other.monitoring.svc", Duration::ZERO));
     }
 }
@@ -96,27 +96,25 @@ async fn the_certificate_survives_upgrades_and_is_renewed_before_it_expires_whil
     assert_eq!(place.get("apiservice", REGISTRATION).await["spec"]["insecureSkipTLSVerify"], true);
     place.release("upgrade", &[]).await;
     let first = place.made().await;
-    first.check();
+    first.check(1825);
     place.release("upgrade", &["--set", "replicas=3"]).await;
     assert_eq!(place.made().await, first);
 
-    let renew =
-        ["annotate", "secret", SECRET, "-n", NAMESPACE, "--overwrite", "metrics-apiserver/renew-after=1"];
-    place.kubectl.run(&renew).await.unwrap().success().unwrap();
-    place.release("upgrade", &[]).await;
+    let renew = ["--set", "tls.generated.validDays=1826,tls.generated.renewBeforeDays=1825"];
+    place.release("upgrade", &renew).await;
     let second = place.made().await;
-    second.check();
-    assert_ne!(second.certificate, first.certificate);
+    second.check(1826);
+    assert!(second.certificate != first.certificate);
     // The pods serve the first until the kubelet has updated the file.
     let name = "metrics-apiserver.monitoring.svc";
     assert!(second.trusts(&first.certificate, name, Duration::ZERO));
     place.release("upgrade", &[]).await;
     assert_eq!(place.made().await, second);
 
-    place.kubectl.run(&renew).await.unwrap().success().unwrap();
-    place.release("upgrade", &[]).await;
+    let renew = ["--set", "tls.generated.validDays=1827,tls.generated.renewBeforeDays=1826"];
+    place.release("upgrade", &renew).await;
     let third = place.made().await;
-    third.check();
+    third.check(1827);
     assert!(third.trusts(&second.certificate, name, Duration::ZERO));
     assert!(!third.trusts(&first.certificate, name, Duration::ZERO), "only one old CA is kept");
     drop(place.cluster);

@@ -41,7 +41,7 @@ async fn every_case_is_accepted_installed_upgraded_without_a_difference_and_remo
     let chart = chart_path();
     for case in case::all() {
         let rendered = place.helm(&case.template_args(&chart)).await;
-        place.apply(&["apply", "-n", NAMESPACE, "--dry-run=server", "-f", "-"], &rendered).await;
+        place.apply(&["apply", "--dry-run=server", "-f", "-"], &rendered).await;
         // As a user swaps the charts: with the values as they are.
         place.helm(&case.args(&chart, &["install"])).await;
         let manifest = ["get", "manifest", &*case.release, "--namespace", NAMESPACE];
@@ -49,11 +49,11 @@ async fn every_case_is_accepted_installed_upgraded_without_a_difference_and_remo
         place.helm(&case.args(&chart, &["upgrade"])).await;
         assert_eq!(place.helm(&manifest).await, installed, "{}: a second rendering differs", case.name);
         // As GitOps controllers compare: nothing was changed or dropped by kube-apiserver.
-        let diff = place.kubectl.run_with_input(&["diff", "-n", NAMESPACE, "-f", "-"], &installed);
+        let diff = place.kubectl.run_with_input(&["diff", "-f", "-"], &installed);
         let diff = diff.await.unwrap();
         assert!(diff.status.success(), "{}: {}{}", case.name, diff.stdout, diff.stderr);
         place.helm(&["uninstall", &case.release, "--namespace", NAMESPACE, "--wait"]).await;
-        let get = ["get", "-n", NAMESPACE, "-f", "-", "--ignore-not-found", "-o", "name"];
+        let get = ["get", "-f", "-", "--ignore-not-found", "-o", "name"];
         let left = place.kubectl.run_with_input(&get, &installed).await.unwrap();
         assert_eq!(left.success().unwrap(), "", "{}", case.name);
     }
