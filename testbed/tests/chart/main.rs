@@ -19,3 +19,4 @@ mod kustomize;
 mod mistakes;
 mod rendering;
 mod subchart;
+mod takeover;

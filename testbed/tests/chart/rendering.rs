@@ -3,7 +3,7 @@
 use crate::case::{self, NAMESPACE, UNVERIFIED, chart_path, folder, object, objects, offline};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use testbed::workspace;
+use testbed::{pki, workspace};
 use tokio::process::Command;
 
 #[tokio::test]
@@ -50,12 +50,55 @@ async fn the_configuration_of_every_case_passes_the_check_of_the_server() {
     assert!(checked >= 9, "{checked}");
 }
 
+#[tokio::test]
+async fn the_server_accepts_the_arguments_of_every_case() {
+    let (helm, dir) = offline("chart-arguments").await;
+    let server = workspace::binary("metrics-apiserver").await.unwrap();
+    let config = dir.state().join("config.yaml");
+    std::fs::write(&config, "metrics: []").unwrap();
+    let ca = dir.state().join("ca.crt");
+    std::fs::write(&ca, pki::Authority::new("Prometheus").unwrap().pem()).unwrap();
+    for case in case::all() {
+        let rendered = helm.run(&case.template_args(&chart_path())).await.unwrap().success().unwrap();
+        let objects = objects(&rendered);
+        let args =
+            arguments(&objects).into_iter().map(|arg| match arg.split_once("-file=/etc/prometheus-ca/") {
+                Some((flag, _)) => format!("{flag}-file={}", ca.display()),
+                None => arg,
+            });
+        let mut command = Command::new(&server);
+        // It ends with 2 or 64 for its arguments, and with 1 for a cluster that is not there.
+        command.args(args).arg("--kubeconfig=/nowhere").arg("--config").arg(&config);
+        let output = command.stdin(Stdio::null()).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{}: {errors}", case.name);
+        assert!(errors.contains("/nowhere"), "{}: {errors}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn the_packaged_chart_renders_the_same() {
+    let (helm, dir) = offline("chart-package").await;
+    let (chart, state) = (chart_path(), dir.state().to_str().unwrap().to_owned());
+    helm.run(&["package", &chart, "--destination", &state]).await.unwrap().success().unwrap();
+    let package = format!("{state}/metrics-apiserver-{}.tgz", env!("CARGO_PKG_VERSION"));
+    let case = case::all().pop().unwrap();
+    let from_folder = helm.run(&case.template_args(&chart)).await.unwrap().success().unwrap();
+    let from_package = helm.run(&case.template_args(&package)).await.unwrap().success().unwrap();
+    assert_eq!(from_package, from_folder);
+}
+
 /// The flags of the Deployment that `check` takes, too. Files that they name are not here.
 fn prometheus_flags(objects: &[Value]) -> Vec<String> {
-    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
-    let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-    let args = args.iter().map(|arg| arg.as_str().unwrap().to_owned());
+    let args = arguments(objects).into_iter();
     args.filter(|arg| arg.starts_with("--prometheus-url") || arg.starts_with("--prometheus-header")).collect()
+}
+
+/// The arguments of the server.
+fn arguments(objects: &[Value]) -> Vec<String> {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let args = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    serde_json::from_value(args.clone()).unwrap()
 }
 
 #[tokio::test]
