@@ -34,7 +34,7 @@ pub fn copies() -> Result<Vec<(PathBuf, String)>> {
     let rules = read(&monitoring.join("monitoring/prometheus-rule.yaml"))?;
     let (_, spec) = rules.split_once("\nspec:\n").context("prometheus-rule.yaml has no `spec`")?;
     let alerts: String =
-        spec.lines().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+        spec.lines().flat_map(|line| [line.strip_prefix("  ").unwrap_or(line), "\n"]).collect();
     let dashboard = read(&monitoring.join("grafana-dashboard/metrics-apiserver.json"))?;
     let readme = dir().join("README.md");
     let text = with_table(&read(&readme)?, &table(&read(&dir().join("values.yaml"))?)?)?;

@@ -189,3 +189,18 @@ generated
 - name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
 {{- end }}
 {{- end -}}
+
+{{/* The configuration file. */}}
+{{- define "metrics-apiserver.config" -}}
+{{- $config := dict -}}
+{{- with .Values.backends }}{{ $_ := set $config "backends" . }}{{ end -}}
+{{- with .Values.metrics }}{{ $_ := set $config "metrics" . }}{{ end -}}
+{{- $rules := list -}}
+{{- if .Values.rules.default }}{{ $rules = .Files.Get "files/default-rules.yaml" | fromYamlArray }}{{ end -}}
+{{- with concat $rules (default list .Values.rules.custom) }}{{ $_ := set $config "rules" . }}{{ end -}}
+{{- with .Values.rules.external }}{{ $_ := set $config "externalRules" . }}{{ end -}}
+{{- with .Values.rules.resource }}{{ $_ := set $config "resourceRules" . }}{{ end -}}
+{{- /* The server takes a file without rules for a half-written one. */ -}}
+{{- if not (or $config.metrics $config.rules $config.externalRules $config.resourceRules) }}{{ $_ := set $config "metrics" list }}{{ end -}}
+{{- toYaml $config -}}
+{{- end -}}

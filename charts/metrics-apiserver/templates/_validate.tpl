@@ -122,6 +122,9 @@
 {{- if and $budget.enabled $budget.minAvailable $budget.maxUnavailable -}}
 {{- $problems = append $problems "podDisruptionBudget has minAvailable and maxUnavailable: Kubernetes accepts one of them" -}}
 {{- end -}}
+{{- if and .Values.checkJob.enabled .Values.rules.existing -}}
+{{- $problems = append $problems "checkJob checks the rules of these values, but rules.existing names a ConfigMap: turn it off, and run `metrics-apiserver check` on that file" -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.serviceAccount.name (not .Values.serviceMonitor.serviceAccount.namespace) -}}
 {{- $problems = append $problems "serviceMonitor.serviceAccount.name needs serviceMonitor.serviceAccount.namespace" -}}
 {{- end -}}
@@ -142,8 +145,8 @@ Do one of these:
 
 {{/* Values at the root that the chart knows; values.schema.json has the same keys. */}}
 {{- define "metrics-apiserver.knownValues" -}}
-affinity apiServices automountServiceAccountToken backends certManager customAnnotations customLabels dashboard
-deploymentAnnotations dnsConfig dnsPolicy env extraArguments extraContainers extraManifests extraVolumeMounts
+affinity apiServices automountServiceAccountToken backends certManager checkJob customAnnotations customLabels
+dashboard deploymentAnnotations dnsConfig dnsPolicy env extraArguments extraContainers extraManifests extraVolumeMounts
 extraVolumes fullnameOverride global hostNetwork image imagePullSecrets listenPort livenessProbe logLevel metrics
 metricsRelistInterval nameOverride namespaceOverride networkPolicy nodeSelector podAnnotations podDisruptionBudget
 podLabels podSecurityContext priorityClassName prometheus prometheusRule psp rbac readinessProbe replicas resources

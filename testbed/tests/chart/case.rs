@@ -8,8 +8,8 @@ use testbed::{Helm, chart, rundir::RunDir, workspace};
 pub(crate) const NAMESPACE: &str = "monitoring";
 /// What Helm takes the cluster for when there is none.
 pub(crate) const KUBERNETES: &str = "1.37.0";
-/// Without a cluster the chart cannot keep a certificate. Values that say nothing about one get what the adapter's chart
-/// does.
+/// Without a cluster the chart cannot keep a certificate. Values that say nothing about one get what the adapter's
+/// chart does.
 pub(crate) const UNVERIFIED: &str = "tls.insecureSkipTLSVerify=true";
 
 /// A file with values.

@@ -51,6 +51,7 @@ const MISTAKES: &[(&str, &[&str])] = &[
         "podDisruptionBudget: {minAvailable: 1, maxUnavailable: 1}",
         &["podDisruptionBudget has minAvailable and maxUnavailable"],
     ),
+    ("checkJob: {enabled: true}\nrules: {existing: a}", &["run `metrics-apiserver check` on that file"]),
     ("metricsRelistInterval: 1d", &["/metricsRelistInterval"]),
     ("listenPort: 70000", &["/listenPort"]),
     ("serviceMonitor: {serviceAccount: {name: a}}", &["needs serviceMonitor.serviceAccount.namespace"]),

@@ -77,6 +77,40 @@ async fn the_server_accepts_the_arguments_of_every_case() {
 }
 
 #[tokio::test]
+async fn the_job_before_an_upgrade_checks_the_configuration_of_the_server() {
+    let (helm, dir) = offline("chart-job").await;
+    let server = workspace::binary("metrics-apiserver").await.unwrap();
+    let broken = "rules: {custom: [{seriesQuery: a, name: {matches: '('}, metricsQuery: a}]}";
+    for (values, code) in [("{}", 0), (broken, 64)] {
+        let (chart, file) = (chart_path(), case::values_file(dir.state(), values));
+        let args = [
+            "template",
+            "r",
+            &chart,
+            "--values",
+            &file,
+            "--set",
+            UNVERIFIED,
+            "--set",
+            "checkJob.enabled=true",
+        ];
+        let objects = objects(&helm.run(&args).await.unwrap().success().unwrap());
+        let config = &object(&objects, "ConfigMap", "r-metrics-apiserver-check")["data"];
+        assert_eq!(*config, object(&objects, "ConfigMap", "r-metrics-apiserver")["data"]);
+        let job = object(&objects, "Job", "r-metrics-apiserver-check");
+        assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-install,pre-upgrade");
+        let container = &job["spec"]["template"]["spec"]["containers"][0];
+        let config_file = dir.state().join("config.yaml");
+        std::fs::write(&config_file, config["config.yaml"].as_str().unwrap()).unwrap();
+        let args: Vec<String> = serde_json::from_value(container["args"].clone()).unwrap();
+        let config_file = config_file.to_str().unwrap();
+        let args = args.into_iter().map(|arg| arg.replace("/etc/adapter/config.yaml", config_file));
+        let output = Command::new(&server).args(args).stdin(Stdio::null()).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test]
 async fn the_packaged_chart_renders_the_same() {
     let (helm, dir) = offline("chart-package").await;
     let (chart, state) = (chart_path(), dir.state().to_str().unwrap().to_owned());
@@ -120,10 +154,12 @@ async fn the_url_of_prometheus_is_put_together_as_by_the_adapters_chart() {
     ] {
         let chart = chart_path();
         let mut args = vec!["template", "r", &chart, "--set", UNVERIFIED];
-        set.iter().for_each(|value| match value.strip_prefix("text ") {
-            Some(value) => args.extend(["--set-string", value]),
-            None => args.extend(["--set", value]),
-        });
+        for value in set {
+            match value.strip_prefix("text ") {
+                Some(value) => args.extend(["--set-string", value]),
+                None => args.extend(["--set", value]),
+            }
+        }
         let rendered = helm.run(&args).await.unwrap().success().unwrap();
         let flags = prometheus_flags(&objects(&rendered));
         assert_eq!(flags, [format!("--prometheus-url={expected}")], "{set:?}");
