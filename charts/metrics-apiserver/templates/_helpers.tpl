@@ -175,7 +175,7 @@ generated
 {{- define "metrics-apiserver.isUnverified" -}}
 {{- $certificate := include "metrics-apiserver.certificate" . -}}
 {{- if has $certificate (list "arguments" "self-signed" "secret") -}}
-{{- if not (contains "BEGIN CERTIFICATE" (default "" .Values.tls.ca)) }}true{{ end -}}
+{{- if or .Values.tls.insecureSkipTLSVerify (not (contains "BEGIN CERTIFICATE" (default "" .Values.tls.ca))) }}true{{ end -}}
 {{- end -}}
 {{- end -}}
 

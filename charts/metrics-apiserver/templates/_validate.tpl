@@ -21,7 +21,7 @@
 {{- $problems = append $problems "prometheus.url and backends.default both define the backend `default`: remove one of them" -}}
 {{- end -}}
 {{- else if not (regexMatch "^https?://[^/?#]+" $url) -}}
-{{- $problems = append $problems (printf "prometheus.url is %q: it must begin with http:// or https:// and a host, as in http://prometheus-operated.monitoring.svc" $url) -}}
+{{- $problems = append $problems (printf "prometheus.url is %q: it must begin with http:// or https:// and a host, as in http://prometheus-operated.monitoring.svc" (regexReplaceAll "[^/]*@" $url "…@")) -}}
 {{- else if $port -}}
 {{- if regexMatch "^https?://([^@/]*@)?(\\[[^\\]]*\\]|[^:/?#]*):[0-9]+/?$" $url -}}
 {{- $problems = append $problems (printf "prometheus.url has a port, and prometheus.port is %s: set prometheus.port to 0, or remove the port from the url" $port) -}}

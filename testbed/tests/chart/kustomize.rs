@@ -139,6 +139,20 @@ async fn services_budgets_policies_and_registrations_agree() {
 }
 
 #[tokio::test]
+async fn the_values_for_minikube_serve_what_the_overlay_serves() {
+    let (helm, _dir) = offline("chart-minikube").await;
+    let values = workspace::root().join("manifests/overlays/minikube/chart-values.yaml");
+    let (chart, values) = (chart_path(), values.to_str().unwrap().to_owned());
+    let args = ["template", "metrics-apiserver", &chart, "--values", &values, "--set", UNVERIFIED];
+    let objects = objects(&helm.run(&args).await.unwrap().success().unwrap());
+    let config = &object(&objects, "ConfigMap", "metrics-apiserver")["data"]["config.yaml"];
+    let config: Value = serde_saphyr::from_str(config.as_str().unwrap()).unwrap();
+    assert_eq!(config, only("base/config.yaml"));
+    let binding = object(&objects, "ClusterRoleBinding", "metrics-apiserver-metrics-reader");
+    assert_eq!(binding["subjects"], only("components/monitoring/cluster-role-binding.yaml")["subjects"]);
+}
+
+#[tokio::test]
 async fn the_monitors_the_alerts_and_the_dashboards_agree() {
     let ours = rendered(&["--set", "certManager.enabled=true"]).await;
     let dashboard = object(&ours, "ConfigMap", "metrics-apiserver-dashboard");
