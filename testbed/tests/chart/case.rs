@@ -64,8 +64,8 @@ pub(crate) fn all() -> Vec<Case> {
 fn read(file: PathBuf) -> Case {
     let text = std::fs::read_to_string(&file).unwrap();
     let release = text.lines().next().unwrap().strip_prefix("# release: ").unwrap().to_owned();
-    let chooses_certificate =
-        text.lines().any(|line| line.starts_with("tls:") || line.starts_with("certManager:"));
+    let values: Value = serde_saphyr::from_str(&text).unwrap();
+    let chooses_certificate = values["tls"]["enable"] == true || values["certManager"]["enabled"] == true;
     Case { name: file.file_stem().unwrap().to_str().unwrap().to_owned(), release, file, chooses_certificate }
 }
 

@@ -47,7 +47,7 @@ async fn the_configuration_of_every_case_passes_the_check_of_the_server() {
         assert!(output.status.success(), "{}: {errors}\n{config}", case.name);
         checked += 1;
     }
-    assert!(checked >= 9, "{checked}");
+    assert!(checked >= 10, "{checked}");
 }
 
 #[tokio::test]
