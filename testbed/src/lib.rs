@@ -6,10 +6,12 @@
 
 pub mod balancer;
 pub mod bench;
+pub mod chart;
 pub mod cluster;
 pub mod demo;
 pub mod fault_proxy;
 pub mod faults;
+pub mod helm;
 pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;
@@ -30,6 +32,7 @@ pub mod workspace;
 pub use balancer::Balancer;
 pub use cluster::{Cluster, Options, User};
 pub use fault_proxy::{Call, Fault, FaultProxy};
+pub use helm::Helm;
 pub use kubectl::Kubectl;
 pub use node::Node;
 pub use process::Process;

@@ -79,20 +79,25 @@ impl Tools {
 
 /// prometheus-adapter, which tests and benchmarks compare with; built first if need be, in about three minutes.
 pub async fn prometheus_adapter() -> Result<PathBuf> {
-    let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join("adapter"));
-    match prebuilt.filter(|program| program.exists()) {
-        Some(program) => Ok(program),
-        None => Ok(built(&build::PEER).await?.join("adapter")),
-    }
+    program("adapter", &build::PEER).await
 }
 
 /// `VictoriaMetrics`, single node, which a test asks as a backend; built first if need be, in about a minute.
 pub async fn victoria_metrics() -> Result<PathBuf> {
-    let name = "victoria-metrics";
+    program("victoria-metrics", &build::VICTORIA_METRICS).await
+}
+
+/// Helm, which the tests of the chart run; built first if need be, in about two minutes.
+pub async fn helm() -> Result<PathBuf> {
+    program("helm", &build::HELM).await
+}
+
+/// A program of a module that only tests need.
+async fn program(name: &str, module: &build::Module) -> Result<PathBuf> {
     let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join(name));
     match prebuilt.filter(|program| program.exists()) {
         Some(program) => Ok(program),
-        None => Ok(built(&build::VICTORIA_METRICS).await?.join(name)),
+        None => Ok(built(module).await?.join(name)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod certs;
+mod chart;
 mod cluster;
 mod demo;
 mod dependencies;
@@ -24,6 +25,7 @@ enum Command {
     Faults(faults::Args),
     Fuzz(fuzz::Args),
     Certs(certs::Args),
+    Chart(chart::Args),
     Tools(tools::Args),
 }
 
@@ -37,6 +39,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Faults(args) => faults::run(&args).await,
         Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Certs(args) => certs::run(&args),
+        Command::Chart(args) => chart::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }
 }

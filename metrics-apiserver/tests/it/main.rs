@@ -8,6 +8,7 @@
 
 mod adapter_flags;
 mod architecture;
+mod chart;
 mod config_samples;
 mod go;
 #[path = "../../src/testkit/http.rs"]

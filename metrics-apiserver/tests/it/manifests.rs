@@ -59,7 +59,7 @@ fn parse(file: &Path) -> Vec<Document> {
 fn objects() -> Vec<Document> {
     let mut files = Vec::new();
     yaml_files(&root(), &mut files);
-    let other = ["kustomization.yaml", "config.yaml", "prometheus-values.yaml"];
+    let other = ["kustomization.yaml", "config.yaml", "prometheus-values.yaml", "chart-values.yaml"];
     files.retain(|file| !other.iter().any(|name| file.ends_with(name)));
     files.iter().flat_map(|file| parse(file)).collect()
 }
@@ -136,7 +136,8 @@ fn every_file_is_listed_by_the_kustomization_beside_it() {
     let mut files = Vec::new();
     yaml_files(&root(), &mut files);
     // A chart's values are not kustomize's.
-    files.retain(|file| !file.ends_with("kustomization.yaml") && !file.ends_with("prometheus-values.yaml"));
+    let other = ["kustomization.yaml", "prometheus-values.yaml", "chart-values.yaml"];
+    files.retain(|file| !other.iter().any(|name| file.ends_with(name)));
     for file in files {
         let kustomization = fs::read_to_string(file.with_file_name("kustomization.yaml")).unwrap();
         let entry = format!("- {}", file.file_name().unwrap().to_str().unwrap());

@@ -64,6 +64,16 @@ pub(super) const VICTORIA_METRICS: Module = Module {
     args: &["-ldflags", "-s -w", "tool"],
     renames: &[],
 };
+
+/// Helm, a module of its own, since only the tests of the chart need it.
+pub(super) const HELM: Module = Module {
+    name: "helm",
+    what: "Helm for the tests of the chart: once, about two minutes on two cores",
+    programs: &["helm"],
+    args: &["-ldflags", "-s -w", "tool"],
+    renames: &[],
+};
+
 /// How often a line of progress is printed.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// How many of Go's last error lines an error quotes.

@@ -21,6 +21,9 @@ use testbed::{
 /// Everything happens each second here; the rest is room for a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
+/// Panels without data as long as all is well.
+const EMPTY_PANELS: [&str; 3] = ["Failing reads by metric", "Held metrics", "Reads of unknown metrics"];
+
 /// The documents of a file under `manifests/`.
 fn documents(file: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(workspace::root().join("manifests").join(file)).unwrap();
@@ -111,6 +114,26 @@ impl Watched {
         found.await.unwrap();
     }
 
+    /// Waits until every panel of the dashboard shows something, except those that a healthy server leaves empty.
+    async fn fills_the_dashboard(&self) {
+        let file = workspace::root().join("manifests/components/grafana-dashboard/metrics-apiserver.json");
+        let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mut queries = 0;
+        for panel in dashboard["panels"].as_array().unwrap() {
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                let promql = target["expr"].as_str().unwrap().replace("$__rate_interval", "1m");
+                let promql = promql.replace("$job", "metrics-apiserver").replace("$metric", ".+");
+                if EMPTY_PANELS.contains(&panel["title"].as_str().unwrap()) {
+                    self.prometheus.instant(&promql).await.unwrap();
+                } else {
+                    self.becomes(&promql).await;
+                }
+                queries += 1;
+            }
+        }
+        assert!(queries >= 15, "{queries}");
+    }
+
     /// The rules as they were all evaluated from now on; each works.
     async fn rules(&self) -> Vec<AlertingRule> {
         let now = Timestamp::now();
@@ -149,6 +172,7 @@ fn prometheus_scrapes_the_server_as_shipped_and_only_a_broken_configuration_is_a
             Ok(watched.prometheus.instant(&rate).await?.into_iter().next())
         });
         counted.await.unwrap();
+        watched.fills_the_dashboard().await;
         let rules = watched.rules().await;
         let shipped = component("prometheus-rule.yaml");
         assert_eq!(rules.len(), shipped["spec"]["groups"][0]["rules"].as_array().unwrap().len());

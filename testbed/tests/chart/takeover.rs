@@ -1,0 +1,67 @@
+//! The release of prometheus-adapter's chart becomes one of this chart, and goes back again.
+
+use crate::{
+    case::{NAMESPACE, chart_path, folder, values_file},
+    cluster::Place,
+};
+use serde_json::Value;
+
+const RELEASE: &str = "prometheus-adapter";
+/// Values of the adapter's chart.
+const VALUES: &str = "
+prometheus: {url: http://prometheus-operated.monitoring.svc, port: 9090}
+rules: {external: [{seriesQuery: queue_depth, resources: {namespaced: false}, metricsQuery: max(<<.Series>>)}]}
+";
+
+impl Place {
+    async fn field(&self, kind: &str, name: &str, path: &str) -> Value {
+        let args = ["get", kind, name, "--namespace", NAMESPACE, "--ignore-not-found", "-o", "json"];
+        let text = self.kubectl.run(&args).await.unwrap().success().unwrap();
+        let object: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        object.pointer(path).cloned().unwrap_or_default()
+    }
+
+    /// Whether kube-apiserver verifies the server behind the API, and the image of its pods.
+    async fn state(&self) -> (Vec<bool>, String) {
+        let mut verified = Vec::new();
+        for api in ["v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"] {
+            assert_eq!(self.field("apiservice", api, "/spec/service/name").await, RELEASE);
+            verified.push(self.field("apiservice", api, "/spec/caBundle").await.is_string());
+            let is_skipped = self.field("apiservice", api, "/spec/insecureSkipTLSVerify").await == true;
+            assert_ne!(verified.last(), Some(&is_skipped), "{api}");
+        }
+        let image = "/spec/template/spec/containers/0/image";
+        let image = self.field("deployment", RELEASE, image).await.as_str().unwrap().to_owned();
+        let second = self.field("deployment", RELEASE, "/spec/template/spec/containers/1").await;
+        assert_eq!(second, Value::Null, "one container took the place of the other");
+        (verified, image)
+    }
+}
+
+#[tokio::test]
+async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() {
+    let place = Place::new("chart-takeover").await;
+    let (adapter, chart) = (folder().join("adapter"), chart_path());
+    let values = values_file(place.cluster.dir().state(), VALUES);
+    let release = |command, chart| [command, RELEASE, chart, "--namespace", NAMESPACE, "--values", &values];
+    place.helm(&release("install", adapter.to_str().unwrap())).await;
+    let before = place.state().await;
+    assert_eq!(before, (vec![false; 2], "registry.example.com/prometheus-adapter:v0.12.0".to_owned()));
+    let mut uids = Vec::new();
+    for kind in ["deployment", "service"] {
+        uids.push((kind, place.field(kind, RELEASE, "/metadata/uid").await));
+    }
+
+    place.helm(&release("upgrade", &chart)).await;
+    assert_eq!(place.state().await, (vec![true; 2], "metrics-apiserver:0.1.0".to_owned()));
+    assert!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec/caBundle").await.is_string());
+    for (kind, uid) in &uids {
+        assert_eq!(place.field(kind, RELEASE, "/metadata/uid").await, *uid, "the {kind} is the same");
+    }
+    let selector = "/spec/selector/app.kubernetes.io~1instance";
+    assert_eq!(place.field("service", RELEASE, selector).await, RELEASE);
+
+    place.helm(&["rollback", RELEASE, "1", "--namespace", NAMESPACE]).await;
+    assert_eq!(place.state().await, before);
+    assert_eq!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec").await, Value::Null);
+}
