@@ -118,6 +118,11 @@ pub(crate) const KNOWN: &[Difference] = &[
         "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
     ),
     difference("empty-file", &[Affects::Start], "An empty configuration file is refused"),
+    difference(
+        "descending-order",
+        &[Affects::Answer],
+        "Items of which one is negative are sorted from the largest to the smallest.",
+    ),
     difference("placeholder", &[Affects::Answer], "A group without metrics lists one placeholder resource."),
 ];
 
