@@ -1,11 +1,19 @@
 //! prometheus-adapter itself, run by the same manifests: what it serves is what our program serves.
 
-use super::{DropIn, IDLE, SOON, program, release::Release, with_drop_in};
+use super::{
+    DropIn, IDLE, SOON,
+    hpas::{Hpa, autoscaler, pods_metric},
+    program,
+    release::{self, Pod, Release},
+    with_drop_in, workload,
+};
 use crate::direct::Caller;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use testbed::{eventually, tools};
 
+/// How often the HPA reads after each change: each second once.
+const READS: usize = 2;
 /// Whatever differs between two reads of the same.
 const CHANGING: [&str; 4] = ["timestamp", "creationTimestamp", "cpu", "resourceVersion"];
 
@@ -107,5 +115,39 @@ fn by_kube_prometheus_manifests_the_same_usage_is_read_as_of_prometheus_adapter(
             [pods.clone(), format!("{pods}/{pod}"), format!("{api}/nodes"), format!("{api}/nodes/drop-in")];
         let listed = compare(&drop_in, &drop_in.kube_prometheus, "kube-prometheus", &[api], &paths).await;
         assert_eq!(listed.into_iter().collect::<Vec<_>>(), ["nodes", "pods"]);
+    });
+}
+
+/// Waits until the pod has answered so many more reads of this namespace.
+async fn is_read(pod: &Pod, namespace: &str) {
+    let read = || anyhow::Ok(std::fs::read_to_string(pod.process.log())?.matches(namespace).count());
+    let before = read().unwrap();
+    let read = eventually("the HPA to read", SOON, async || Ok((read()? >= before + READS).then_some(())));
+    read.await.unwrap();
+}
+
+#[test]
+fn an_hpa_works_on_when_prometheus_adapter_is_replaced_and_when_it_comes_back() {
+    with_drop_in(|drop_in| async move {
+        let _damaged = drop_in.undamaged.write().await;
+        let (cluster, chart, ours) = (&drop_in.cluster, &drop_in.chart, &drop_in.pods[0]);
+        let adapter = tools::prometheus_adapter().await.unwrap();
+        let theirs = chart.run(cluster, "chart-replaced", &adapter, drop_in.prometheus.url()).await.unwrap();
+        // It is ready before it knows any metric.
+        listed(&theirs.caller(cluster), "/apis/custom.metrics.k8s.io/v1beta1").await;
+        chart.register(cluster, &theirs).await.unwrap();
+        let hpa = Hpa { client: cluster.client().await.unwrap(), namespace: "hpa-switched" };
+        let mut objects = workload(hpa.namespace, "1s");
+        objects.push(autoscaler(hpa.namespace, &pods_metric()));
+        release::apply(cluster, &objects).await.unwrap();
+        is_read(&theirs, hpa.namespace).await;
+        let begun = hpa.works().await.unwrap();
+        for pod in [ours, &theirs, ours] {
+            chart.register(cluster, pod).await.unwrap();
+            is_read(pod, hpa.namespace).await;
+            let now = hpa.works().await.unwrap();
+            assert_eq!(now.last_transition_time, begun.last_transition_time, "it failed meanwhile: {now:?}");
+        }
+        drop_in.available().await.unwrap();
     });
 }

@@ -78,14 +78,14 @@ async fn scales(client: kube::Client, namespace: &'static str) {
 }
 
 /// An HPA and its Deployment.
-struct Hpa {
-    client: kube::Client,
-    namespace: &'static str,
+pub(super) struct Hpa {
+    pub(super) client: kube::Client,
+    pub(super) namespace: &'static str,
 }
 
 impl Hpa {
-    /// Waits until the HPA has computed a size.
-    async fn works(&self) -> Result<()> {
+    /// Waits until the HPA has computed a size; gives the condition that says so.
+    pub(super) async fn works(&self) -> Result<HorizontalPodAutoscalerCondition> {
         let what = format!("{} to work", self.namespace);
         let works = async || {
             let conditions = self.get().await?.status.and_then(|it| it.conditions).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Hpa {
             let active: HorizontalPodAutoscalerCondition = active.context("no condition yet")?;
             // With all replicas ready.
             anyhow::ensure!(active.reason.as_deref() == Some("ValidMetricFound"), "{active:?}");
-            Ok(Some(()))
+            Ok(Some(active))
         };
         eventually(&what, SOON, works).await
     }
@@ -119,8 +119,14 @@ impl Hpa {
     }
 }
 
+/// What the HPA of type Pods reads.
+pub(super) fn pods_metric() -> Value {
+    let [(_, metric), ..] = metrics();
+    metric
+}
+
 /// Without windows: it follows the load at once.
-fn autoscaler(namespace: &str, metric: &Value) -> Value {
+pub(super) fn autoscaler(namespace: &str, metric: &Value) -> Value {
     json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": WEB, "namespace": namespace},
