@@ -74,7 +74,8 @@ pub async fn check_online(args: &CheckArgs, out: &mut dyn io::Write) -> io::Resu
     let is_in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     let client = match args.kubeconfig() {
         None if !is_in_cluster => None,
-        kubeconfig => Some(kubernetes::clients([kubeconfig]).await),
+        // The files are not followed: the command ends soon.
+        kubeconfig => Some(kubernetes::clients([kubeconfig], &mut JoinSet::new()).await),
     };
     let client = client.map(|made| made.map(|[client]| client).map_err(|error| format!("{error:#}")));
     cli::check_online(args, client, out).await

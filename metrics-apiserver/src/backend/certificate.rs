@@ -42,7 +42,7 @@ impl fmt::Display for ServerCertificate {
 /// ever sent to a server that nobody has verified.
 pub(super) async fn presented(url: &Url, timeout: Duration) -> Result<ServerCertificate, Arc<str>> {
     let recorder = Arc::new(Recorder { schemes: schemes(), seen: Mutex::default() });
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| causes(&error).to_string())?
@@ -107,7 +107,7 @@ impl ServerCertVerifier for Recorder {
 }
 
 fn schemes() -> Vec<SignatureScheme> {
-    rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
 }
 
 fn parse(der: &[u8]) -> Option<ServerCertificate> {

@@ -173,15 +173,16 @@ impl Client {
         Ok(Answer { asked, content, annotations })
     }
 
-    /// Sends a call now, and gives the response as it came, whatever it is.
+    /// Sends a call now, and gives the response as it came, whatever it is, and what must not be shown of it.
     pub(super) async fn response<C: Call>(
         &self,
         server: &Server,
         call: &C,
         allowed: Duration,
-    ) -> Result<Response, QueryError> {
+    ) -> Result<(Response, Secrets), QueryError> {
         let session = self.credentials.current().await;
-        self.request(&session, server, call, allowed).await
+        let response = self.request(&session, server, call, allowed).await?;
+        Ok((response, self.secrets(&session)))
     }
 
     async fn request<C: Call>(

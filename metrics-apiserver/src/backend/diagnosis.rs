@@ -1,30 +1,24 @@
 //! What the servers of a backend answer, for `check --online`: more than a read ever says.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::annotations::Annotations;
-use super::body::Body;
-use super::call::{Call, InstantQuery};
+use super::call::InstantQuery;
 use super::certificate::{self, ServerCertificate};
 use super::client::{Client, Server};
-use super::decode::DecodeError;
+use super::decode::Engine;
+use super::engine::BuildInfo;
+use super::excerpt::{Secrets, first_words};
 
 /// Each of the three calls. People wait for them.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of a body: enough for an answer to [`QUERY`], and for the first words of anything else.
 const BYTES_MAX: usize = 16 << 10;
-/// What is shown of a body.
-const WORDS_CHARS_MAX: usize = 120;
 /// Needs no data, and every server that speaks PromQL understands it.
-const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)" };
+const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)", namespace: None };
 
 /// What one URL of a backend answers.
 #[derive(Debug, Clone)]
@@ -52,15 +46,6 @@ pub struct HttpAnswer {
     pub is_prometheus: bool,
 }
 
-/// What evaluates the queries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Engine {
-    /// The product, as far as its response tells.
-    pub name: String,
-    /// The version as it says it.
-    pub version: String,
-}
-
 /// Asks one server of a client, once each.
 pub(super) async fn diagnose(client: &Client, server: &Server) -> Diagnosis {
     let url = server.url();
@@ -68,12 +53,12 @@ pub(super) async fn diagnose(client: &Client, server: &Server) -> Diagnosis {
         "https" => Some(certificate::presented(url, TIMEOUT).await),
         _ => None,
     };
-    let answer = match ask(client, server, &QUERY).await {
-        Ok(((status, content_type), body)) => Ok(HttpAnswer {
+    let answer = match ask(client, server).await {
+        Ok(((status, content_type), body, secrets)) => Ok(HttpAnswer {
             status,
-            content_type: words(content_type.as_bytes()),
-            words: words(&body),
-            is_prometheus: status == 200 && parsed::<serde_json::Value>(&body).is_some(),
+            content_type: first_words(&content_type),
+            words: first_words(&secrets.redact(&String::from_utf8_lossy(&body))),
+            is_prometheus: status == 200 && is_prometheus(&body),
         }),
         Err(error) => Err(error),
     };
@@ -85,23 +70,18 @@ pub(super) async fn diagnose(client: &Client, server: &Server) -> Diagnosis {
 }
 
 async fn engine(client: &Client, server: &Server) -> Result<Engine, Arc<str>> {
-    let ((status, _), body) = ask(client, server, &BuildInfo).await?;
-    let build: Envelope<Build> = parsed(&body)
-        .filter(|_| status == 200)
-        .ok_or_else(|| format!("/{} is answered with {status}", BuildInfo::PATH))?;
-    Ok(Engine { name: words(build.data.product().as_bytes()), version: words(build.data.version.as_bytes()) })
+    let asked = timeout(TIMEOUT, client.send(server, &BuildInfo, TIMEOUT)).await;
+    let answer = asked.map_err(|_| Arc::from(format!("no answer within {TIMEOUT:?}")))?;
+    let Engine { name, version } = answer.map_err(|failed| Arc::from(failed.error.detail()))?.content;
+    Ok(Engine { name: first_words(&name), version: first_words(&version) })
 }
 
-/// Status and content type of the response to a call, and the beginning of its body.
-async fn ask<C: Call>(
-    client: &Client,
-    server: &Server,
-    call: &C,
-) -> Result<((u16, String), Vec<u8>), Arc<str>> {
+/// Status and content type of the response to the query, the beginning of its body, and what must not be shown of it.
+async fn ask(client: &Client, server: &Server) -> Result<((u16, String), Vec<u8>, Secrets), Arc<str>> {
     let allowed = TIMEOUT.min(client.timeout);
     let asked = async {
-        let response = client.response(server, call, allowed).await;
-        let mut response: Response = response.map_err(|error| Arc::from(error.detail()))?;
+        let response = client.response(server, &QUERY, allowed).await;
+        let (mut response, secrets) = response.map_err(|error| Arc::from(error.detail()))?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let head = (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
         let mut body = Vec::new();
@@ -110,93 +90,12 @@ async fn ask<C: Call>(
         {
             body.extend_from_slice(&chunk);
         }
-        Ok((head, body))
+        Ok((head, body, secrets))
     };
     timeout(allowed, asked).await.unwrap_or_else(|_| Err(format!("no answer within {allowed:?}").into()))
 }
 
-/// The first words of a text that may be anything, on one line.
-fn words(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|c| !c.is_control()).take(WORDS_CHARS_MAX).collect()
-}
-
-/// A successful response of the Prometheus HTTP API.
-#[derive(Debug, Deserialize)]
-struct Envelope<T> {
-    status: String,
-    data: T,
-}
-
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Option<Envelope<T>> {
-    serde_json::from_slice(body).ok().filter(|envelope: &Envelope<T>| envelope.status == "success")
-}
-
-/// Asks what a server is.
-struct BuildInfo;
-
-impl Call for BuildInfo {
-    type Content = ();
-
-    const PATH: &'static str = "api/v1/status/buildinfo";
-
-    const ACCEPT_ENCODING: &'static str = "identity";
-
-    fn parameters(&self, _: Duration) -> Vec<(&'static str, Cow<'_, str>)> {
-        Vec::new()
-    }
-
-    async fn decode(&self, _: Body<'_>) -> Result<((), Annotations), DecodeError> {
-        Ok(((), Annotations::default()))
-    }
-}
-
-/// What a server says of itself.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Build {
-    version: String,
-    /// Mimir and Cortex name themselves.
-    application: Option<String>,
-    go_version: Option<String>,
-}
-
-impl Build {
-    /// Prometheus and Thanos answer with the same fields, and Thanos' versions begin with 0. VictoriaMetrics answers
-    /// with a version of Prometheus and nothing else.
-    fn product(&self) -> &str {
-        match (&self.application, &self.go_version) {
-            (Some(name), _) if !name.is_empty() => name,
-            (_, None) => "VictoriaMetrics, or another server that does not say what it is",
-            _ if self.version.starts_with("0.") => "Thanos",
-            _ => "Prometheus",
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn products_are_told_apart_by_what_they_answer() {
-        for (body, expected) in [
-            (r#"{"version":"3.5.0","revision":"a","goVersion":"go1.24"}"#, "Prometheus"),
-            (r#"{"version":"0.39.2","revision":"a","goVersion":"go1.24"}"#, "Thanos"),
-            (r#"{"application":"Grafana Mimir","version":"2.16.0","goVersion":"go1.24"}"#, "Grafana Mimir"),
-            (r#"{"version":"2.24.0"}"#, "VictoriaMetrics, or another server that does not say what it is"),
-        ] {
-            assert_eq!(serde_json::from_str::<Build>(body).unwrap().product(), expected);
-        }
-    }
-
-    #[test]
-    fn the_first_words_are_bounded_and_change_no_terminal() {
-        assert_eq!(
-            words(b"<!DOCTYPE html>\n  <title>\x1b[31mLog in</title>"),
-            "<!DOCTYPE html> <title>[31mLog in</title>"
-        );
-        assert_eq!(words("é".repeat(1000).as_bytes()).chars().count(), WORDS_CHARS_MAX);
-    }
+/// Whether it is a successful response of the Prometheus HTTP API.
+fn is_prometheus(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body["status"] == "success")
 }

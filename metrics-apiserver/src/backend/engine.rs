@@ -39,7 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const CURES: [&str; 2] = ["latency_offset", "nocache"];
 
 /// Asks what a server is.
-struct BuildInfo;
+pub(super) struct BuildInfo;
 
 impl Call for BuildInfo {
     type Content = Engine;
@@ -103,21 +103,21 @@ async fn recognize(client: &Client, options: &Options, index: usize, server: &Se
     }
     let engine = match timeout(TIMEOUT, client.send(server, &BuildInfo, TIMEOUT)).await {
         Ok(Ok(answer)) => answer.content,
-        // Most often 404: Thanos, gateways that let only queries pass.
-        Ok(Err(failed)) if failed.fault != Fault::Server => Engine::Other,
+        // Most often 404: gateways that let only queries pass.
+        Ok(Err(failed)) if failed.fault != Fault::Server => return true,
         Ok(Err(_)) | Err(_) => return false,
     };
     tracing::debug!(backend = &*client.name.0, server = index, ?engine, "engine recognized");
-    if let Some(advice) = advice(engine, options) {
+    if let Some(advice) = advice(&engine, options) {
         tracing::warn!(backend = &*client.name.0, server = index, "{advice}");
     }
     true
 }
 
 /// What should be changed for a backend with this engine.
-fn advice(engine: Engine, options: &Options) -> Option<&'static str> {
+fn advice(engine: &Engine, options: &Options) -> Option<&'static str> {
     let has_cure = || options.parameters.iter().any(|(name, _)| CURES.contains(&name.as_str()));
-    (engine == Engine::VictoriaMetrics && !has_cure()).then_some(
+    (engine.is_victoria_metrics() && !has_cure()).then_some(
         "VictoriaMetrics evaluates queries 30 s in the past (-search.latencyOffset): values are that much older than \
          maxAge allows; set `queryParameters: {latency_offset: 1s}` for this backend",
     )
@@ -134,12 +134,11 @@ mod tests {
             parameters: vec![(name.to_owned(), NamespacedText::literal("1s"))],
             ..Options::new(Vec::new())
         };
-        assert!(
-            advice(Engine::VictoriaMetrics, &with("dedup"))
-                .is_some_and(|it| it.contains("latency_offset: 1s"))
-        );
-        assert_eq!(advice(Engine::VictoriaMetrics, &with("latency_offset")), None);
-        assert_eq!(advice(Engine::VictoriaMetrics, &with("nocache")), None);
-        assert_eq!(advice(Engine::Other, &with("dedup")), None);
+        let engine = |name: &str| Engine { name: name.to_owned(), version: "2.24.0".to_owned() };
+        let advice = |name: &str, parameter: &str| advice(&engine(name), &with(parameter));
+        assert!(advice("VictoriaMetrics", "dedup").is_some_and(|it| it.contains("latency_offset: 1s")));
+        assert_eq!(advice("VictoriaMetrics", "latency_offset"), None);
+        assert_eq!(advice("VictoriaMetrics", "nocache"), None);
+        assert_eq!(advice("Prometheus", "dedup"), None);
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn excerpt(
 }
 
 /// On one line, and without control characters: a log is shown on terminals.
-fn first_words(text: &str) -> String {
+pub(super) fn first_words(text: &str) -> String {
     let words = text.split_whitespace().flat_map(|word| [" ", word]).skip(1);
     let mut shown = words.flat_map(str::chars);
     let mut first: String = shown.by_ref().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();

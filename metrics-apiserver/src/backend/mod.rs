@@ -42,8 +42,8 @@ use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
 pub use certificate::ServerCertificate;
-pub use decode::{LabelNames, SeriesSummary};
-pub use diagnosis::{Diagnosis, Engine, HttpAnswer};
+pub use decode::{Engine, LabelNames, SeriesSummary};
+pub use diagnosis::{Diagnosis, HttpAnswer};
 pub use kubeconfig::KubeconfigError;
 pub use namespaced::{NamespacedText, ParseNamespacedError};
 pub use options::{

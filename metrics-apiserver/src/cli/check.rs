@@ -5,6 +5,7 @@ mod online;
 mod resources;
 mod series;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use kube::Client;
 use super::prometheus::PrometheusOptions;
 use crate::causes::causes;
 use crate::config::{self, Config, DefaultBackend, Problems};
-use crate::metric::{Namespace, Resources, Selector};
+use crate::metric::{MetricName, Namespace, Resources, Selector};
 use crate::registration::ServiceName;
 use crate::rules::Rule;
 use online::Format;
@@ -131,7 +132,8 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
     for rule in &config.rules {
         show_rule(rule, args, out)?;
     }
-    show_role(&config.rules, args, out)?;
+    let native = config.rules.iter().map(|rule| rule.name.clone());
+    show_role(native.chain(adapter::external_names(&config.adapter)), &args.namespace, out)?;
     let request = adapter::Request { namespace: &args.namespace, selector: &args.selector, all: args.all };
     adapter::show(&config.adapter, &request, out)?;
     for warning in &config.warnings {
@@ -159,9 +161,13 @@ fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<(
 
 /// The Role for people who read metrics with upper-case letters in their names, if there are any. kube-apiserver
 /// reviews the name as it is typed: `kubectl get --raw` sends it so, the clients of HPAs in lower case.
-fn show_role(rules: &[Rule], args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
-    let names = rules.iter().map(|rule| (rule.name.as_str(), rule.name.folded()));
-    let names: Vec<_> = names.filter(|(name, folded)| folded.as_str() != *name).collect();
+fn show_role(
+    names: impl Iterator<Item = MetricName>,
+    namespace: &Namespace,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let names: BTreeSet<_> = names.map(|name| (name.to_string(), name.folded())).collect();
+    let names: Vec<_> = names.iter().filter(|(name, folded)| folded.as_str() != name).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -171,7 +177,7 @@ fn show_role(rules: &[Rule], args: &CheckArgs, out: &mut dyn Write) -> io::Resul
     )?;
     writeln!(out, "# `kubectl get --raw` does not. A Role for people has both.")?;
     writeln!(out, "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role")?;
-    writeln!(out, "metadata: {{name: external-metrics-reader, namespace: {}}}", args.namespace.as_str())?;
+    writeln!(out, "metadata: {{name: external-metrics-reader, namespace: {}}}", yaml(namespace.as_str()))?;
     writeln!(out, "rules:\n- apiGroups: [external.metrics.k8s.io]\n  verbs: [list]\n  resources:")?;
     for (name, folded) in names {
         writeln!(out, "  - {}\n  - {}", yaml(name), yaml(folded.as_str()))?;

@@ -103,7 +103,7 @@ fn may_verify(bundle: &[u8], chain: &[CertificateDer<'_>], host: &str) -> bool {
     if roots.is_empty() {
         return false;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let (Ok(verifier), Ok(host)) = (verifier, ServerName::try_from(host)) else { return true };
     let verified = verifier.verify_server_cert(leaf, intermediates, &host, &[], UnixTime::now());

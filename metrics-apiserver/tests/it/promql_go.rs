@@ -157,7 +157,9 @@ fn selectors(queries: &[String]) -> Option<Vec<Result<Vec<Vec<Matcher>>, String>
             return Err(error.to_owned());
         }
         let mut selectors: Vec<Vec<Matcher>> = serde_json::from_value(answer["selectors"].clone()).unwrap();
-        selectors.iter_mut().for_each(|matchers| matchers.sort());
+        for matchers in &mut selectors {
+            matchers.sort();
+        }
         Ok(selectors)
     };
     Some(answers.iter().map(read).collect())

@@ -10,15 +10,24 @@ use crate::backend::annotations::Annotations;
 const VICTORIA_METRICS_VERSION: &str = "2.24.0";
 
 /// What evaluates the queries of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
-    /// `VictoriaMetrics`, single node or vmselect.
-    VictoriaMetrics,
-    /// Prometheus, or one of those that use its engine.
-    Other,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engine {
+    /// The product, as far as the response tells.
+    pub name: String,
+    /// The version as it says it; may be empty.
+    pub version: String,
 }
 
-#[derive(Deserialize)]
+const VICTORIA_METRICS: &str = "VictoriaMetrics";
+
+impl Engine {
+    /// Whether it is `VictoriaMetrics`, single node or vmselect.
+    pub(crate) fn is_victoria_metrics(&self) -> bool {
+        self.name == VICTORIA_METRICS
+    }
+}
+
+#[derive(Default, Deserialize)]
 struct BuildInfo {
     #[serde(default)]
     version: String,
@@ -29,36 +38,52 @@ struct BuildInfo {
     application: Option<String>,
 }
 
+impl BuildInfo {
+    /// Mimir and Cortex name themselves. Prometheus and Thanos answer with the same fields, and Thanos' versions begin
+    /// with 0.
+    fn name(&self) -> &str {
+        let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
+        match &self.application {
+            Some(name) if !name.is_empty() => name,
+            _ if !given(&self.go_version) && !given(&self.revision) => match &*self.version {
+                VICTORIA_METRICS_VERSION => VICTORIA_METRICS,
+                _ => "an engine that does not say what it is",
+            },
+            _ if self.version.starts_with("0.") => "Thanos",
+            _ => "Prometheus",
+        }
+    }
+}
+
 /// The engine.
 pub(crate) fn engine(body: &[u8]) -> Result<(Engine, Annotations), DecodeError> {
     let (data, annotations) = serde_json::from_slice::<Envelope<BuildInfo>>(body)?.open()?;
-    let is_victoria_metrics = data.is_some_and(|BuildInfo { version, go_version, revision, application }| {
-        let says_more =
-            [go_version, revision, application].into_iter().flatten().any(|text| !text.is_empty());
-        version == VICTORIA_METRICS_VERSION && !says_more
-    });
-    Ok((if is_victoria_metrics { Engine::VictoriaMetrics } else { Engine::Other }, annotations))
+    let data: BuildInfo = data.unwrap_or_default();
+    Ok((Engine { name: data.name().to_owned(), version: data.version }, annotations))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(data: &str) -> Option<Engine> {
-        engine(format!(r#"{{"status":"success","data":{data}}}"#).as_bytes()).ok().map(|(engine, _)| engine)
+    fn of(data: &str) -> Option<String> {
+        let body = format!(r#"{{"status":"success","data":{data}}}"#);
+        engine(body.as_bytes()).ok().map(|(engine, _)| engine.name)
     }
 
     #[test]
-    fn victoria_metrics_is_told_by_a_version_and_nothing_else() {
-        assert_eq!(of(r#"{"version":"2.24.0"}"#), Some(Engine::VictoriaMetrics), "v1.45 to v1.151");
-        for other in [
-            r#"{"version":"2.24.0","revision":"02e92236a8bad3503ff5eec3e04ac205a3b8e4fe","goVersion":"go1.15.6"}"#,
-            r#"{"version":"3.9.1","revision":"a","branch":"HEAD","buildUser":"","goVersion":"go1.26"}"#,
-            r#"{"application":"Grafana Mimir","version":"2.17.0","features":{"ruler_config_api":"true"}}"#,
-            r#"{"version":""}"#,
-            "{}",
+    fn engines_are_told_apart_by_what_they_say() {
+        for (data, expected) in [
+            // v1.45 to v1.151.
+            (r#"{"version":"2.24.0"}"#, VICTORIA_METRICS),
+            (r#"{"version":"2.24.0","revision":"02e92236","goVersion":"go1.15.6"}"#, "Prometheus"),
+            (r#"{"version":"3.9.1","revision":"a","branch":"HEAD","buildUser":"","goVersion":"go1.26"}"#, "Prometheus"),
+            (r#"{"version":"0.39.2","revision":"a","goVersion":"go1.24"}"#, "Thanos"),
+            (r#"{"application":"Grafana Mimir","version":"2.17.0","features":{"a":"true"}}"#, "Grafana Mimir"),
+            (r#"{"version":""}"#, "an engine that does not say what it is"),
+            ("{}", "an engine that does not say what it is"),
         ] {
-            assert_eq!(of(other), Some(Engine::Other), "{other}");
+            assert_eq!(of(data).as_deref(), Some(expected), "{data}");
         }
         assert_eq!(of("[]"), None);
     }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::resources::{common_resources, described, namespaces};
-use super::series::example_series;
+use super::series::{example_series, named_series};
 use crate::config::AdapterRules;
-use crate::metric::{Namespace, Resources, Scope, Selector};
+use crate::metric::{MetricName, Namespace, Resources, Scope, Selector};
 use crate::rules::adapter::{AdapterRule, Objects, QueryError, ResourceRule};
 use crate::rules::{BackendName, Combine, ResultLabels, outline, with_large_stack};
 
@@ -103,6 +103,12 @@ fn write_all(rules: &AdapterRules, request: &Request<'_>, out: &mut dyn Write) -
         }
     }
     warnings.show(out)
+}
+
+/// The external metrics whose names the file tells.
+pub(super) fn external_names(rules: &AdapterRules) -> impl Iterator<Item = MetricName> {
+    let names = rules.external.iter().filter_map(|rule| rule.metric_name(&named_series(rule)?));
+    names.filter_map(|name| MetricName::parse(&name).ok())
 }
 
 fn show_text(what: &str, text: &str, out: &mut dyn Write) -> io::Result<()> {

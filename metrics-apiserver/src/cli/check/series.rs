@@ -5,6 +5,11 @@ use crate::rules::adapter::AdapterRule;
 /// What takes the place of any text in a name.
 const ANY: &str = "example";
 
+/// The name of the only series that the rule finds, if its texts tell it.
+pub(super) fn named_series(rule: &AdapterRule) -> Option<String> {
+    Some(example_series(rule)).filter(|series| !series.contains(ANY))
+}
+
 /// The name of a series that the rule takes, if its texts tell one.
 pub(super) fn example_series(rule: &AdapterRule) -> String {
     let query = rule.series_query.trim();

@@ -54,10 +54,13 @@ fn the_role_for_metrics_with_upper_case_letters_has_both_spellings() {
     let file = "backends: {default: {url: 'http://p'}}\nmetrics:\n- {name: QueueDepth, query: a}\n\
                 - {name: 'a:B-c', query: a}\n- {name: plain, query: a}\n";
     let text = good(file, &["--namespace=shop"]);
-    let role = "kind: Role\nmetadata: {name: external-metrics-reader, namespace: shop}\nrules:\n\
+    let role = "kind: Role\nmetadata: {name: external-metrics-reader, namespace: 'shop'}\nrules:\n\
                 - apiGroups: [external.metrics.k8s.io]\n  verbs: [list]\n  resources:\n  - 'QueueDepth'\n\
                 \x20 - 'queuedepth'\n  - 'a:B-c'\n  - 'a:b-c'\n\n";
     assert!(text.contains(role), "{text}");
+    let adapter =
+        external("max(<<.Series>>{<<.LabelMatchers>>})").replace("http_requests_total", "DCGM_UTIL");
+    assert!(good(&adapter, &[]).contains("  - 'DCGM_UTIL'\n  - 'dcgm_util'\n"));
     assert!(!good(&file.replace("QueueDepth", "q").replace("a:B-c", "b"), &[]).contains("Role"));
 }
 

@@ -138,7 +138,7 @@ async fn a_backend_that_refuses_connections_is_shown_with_what_to_check() {
 fn encrypted(ca: &Ca, lifetime: i64) -> Server {
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
     let issued = ca.issue(&Wanted { cn: "prometheus", usage, lifetime, ..Wanted::default() });
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

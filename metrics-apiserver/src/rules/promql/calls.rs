@@ -109,10 +109,12 @@ fn last_call(text: &str, is_hidden: impl Fn(&str) -> bool) -> Option<Call> {
         match token.kind {
             Kind::Other('{') => is_in_braces = true,
             Kind::Other('}') => is_in_braces = false,
-            Kind::Word if !is_in_braces && next.kind == Kind::Other('(') => {
-                if text.get(token.range.clone()).is_some_and(&is_hidden) {
-                    last = Some(index);
-                }
+            Kind::Word
+                if !is_in_braces
+                    && next.kind == Kind::Other('(')
+                    && text.get(token.range.clone()).is_some_and(&is_hidden) =>
+            {
+                last = Some(index);
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! Functions and forms of PromQL's relatives: Prometheus 2, Thanos, and VictoriaMetrics' MetricsQL.
+//! Functions and forms of PromQL's relatives: Prometheus 2, Thanos, and `MetricsQL` of `VictoriaMetrics`.
 //!
 //! The functions are those that read no series but those of their arguments, so that a query that calls one can be
 //! bound to a namespace. A function that is not known here could read others by itself, as `info` does.
@@ -13,7 +13,7 @@ const PROMETHEUS_2: [&str; 1] = ["holt_winters"];
 /// Thanos' extended functions.
 const THANOS: [&str; 3] = ["xdelta", "xincrease", "xrate"];
 
-/// Functions of MetricsQL for which PromQL has a form, with that form.
+/// Functions of `MetricsQL` for which PromQL has a form, with that form.
 const IN_PROMQL: [(&str, &str); 28] = [
     ("alias", "label_replace(a, \"__name__\", \"name\", \"\", \"\")"),
     ("any", "limitk(1, a)"),
@@ -45,7 +45,7 @@ const IN_PROMQL: [(&str, &str); 28] = [
     ("union", "a or b"),
 ];
 
-/// The other functions of MetricsQL.
+/// The other functions of `MetricsQL`.
 const METRICSQL: &[&str] = &[
     "aggr_over_time",
     "ascent_over_time",
@@ -160,7 +160,7 @@ const METRICSQL: &[&str] = &[
     "zscore_over_time",
 ];
 
-/// Keywords of MetricsQL, and what to write in PromQL.
+/// Keywords of `MetricsQL`, and what to write in PromQL.
 const KEYWORDS: [(&str, &str); 6] = [
     ("default", "`a default b` is MetricsQL; in PromQL, write `a or b`, with `vector(0)` for 0"),
     ("if", "`a if b` is MetricsQL; in PromQL, write `a and b`"),

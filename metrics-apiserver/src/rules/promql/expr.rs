@@ -35,7 +35,8 @@ impl Expr {
         let mut selects_all = false;
         each_selector(&mut query.0.clone(), &mut |selector| {
             let matchers = &selector.matchers.matchers;
-            selects_all |= selector.name.is_none() && matchers.iter().map(read).all(matches_empty);
+            selects_all |=
+                selector.name.is_none() && matchers.iter().map(read).all(|own| matches_empty(&own));
         });
         if selects_all {
             return Err(PromqlError::somewhere(
@@ -327,7 +328,7 @@ fn each_selector(node: &mut parser::Expr, visit: &mut impl FnMut(&mut VectorSele
 
 /// Whether the matcher is known to match series without its label. What a regular expression matches is for Prometheus
 /// to say.
-fn matches_empty(matcher: Matcher<'_>) -> bool {
+fn matches_empty(matcher: &Matcher<'_>) -> bool {
     match matcher.operator {
         Comparison::Equal => matcher.value.is_empty(),
         Comparison::NotEqual => !matcher.value.is_empty(),

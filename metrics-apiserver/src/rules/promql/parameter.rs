@@ -25,9 +25,9 @@ pub(super) fn segments(matcher: &Matcher<'_>) -> Result<Vec<Segment>, PromqlErro
     let is_regex = matches!(matcher.operator, Comparison::Regex | Comparison::NotRegex);
     let mut reader = Reader { text: &matcher.value, next: 0, copied: 0, is_regex, parts: Vec::new() };
     if is_regex {
-        reader.regex()?
+        reader.regex()?;
     } else {
-        reader.plain()
+        reader.plain();
     }
     reader.copy(reader.text.len(), reader.text.len());
     Ok(reader.parts)
@@ -110,7 +110,8 @@ impl Reader<'_> {
 
     /// Goes on behind the first of these characters.
     fn skip_behind(&mut self, ends: &[char]) {
-        self.next += self.rest().find(ends).map_or(self.rest().len(), |end| end + 1);
+        let rest = self.rest();
+        self.next += rest.find(ends).map_or(rest.len(), |end| end + 1);
     }
 
     /// Adds the text up to `end` to the parts, and goes on at `next`.
@@ -199,8 +200,9 @@ impl Reader<'_> {
         };
         let is_complete = match character {
             'Q' => {
-                let end = self.rest().find("\\E").map_or(self.rest().len(), |end| end + 2);
-                if mentions_parameter(self.rest().get(..end).unwrap_or_default()) {
+                let rest = self.rest();
+                let end = rest.find("\\E").map_or(rest.len(), |end| end + 2);
+                if mentions_parameter(rest.get(..end).unwrap_or_default()) {
                     return Err(self.refused("between \\Q and \\E; escape the text by itself"));
                 }
                 self.next += end;

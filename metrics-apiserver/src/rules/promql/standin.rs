@@ -95,9 +95,7 @@ fn replace(text: &str, mut write: impl FnMut(Option<Comparison>, &str, &mut Stri
 mod tests {
     use super::*;
 
-    fn unquote(text: &str) -> Result<String, String> {
-        Ok(text.trim_matches(['"', '\'']).to_owned())
-    }
+    const UNQUOTE: Unquote = |text| Ok(text.trim_matches(['"', '\'']).to_owned());
 
     #[test]
     fn a_value_in_the_tree_stands_for_one_operator_and_value() {
@@ -112,14 +110,14 @@ mod tests {
     fn operators_values_and_names_in_braces_are_replaced_and_nothing_else() {
         let hidden = hide(
             "a{x=~ \"b\",y = \"=~\",\"z\"!~'c', \"d\" ,v!=\"\"} == # {=~ \"b\"\n f(\"{a=~\", b)",
-            unquote,
+            UNQUOTE,
         );
         assert_eq!(
             hidden,
             "a{x=\"rb\",y =\"e=~\",\"z\"=\"xc\", __name__=\"ed\" ,v=\"n\"} == # {=~ \"b\"\n f(\"{a=~\", b)"
         );
         assert_eq!(
-            show("a{x=\"rb\",\"z\"=\"xc\",v=\"n\"} + f(\"{a=\", \"rb\")", unquote),
+            show("a{x=\"rb\",\"z\"=\"xc\",v=\"n\"} + f(\"{a=\", \"rb\")", UNQUOTE),
             "a{x=~\"b\",\"z\"!~\"c\",v!=\"\"} + f(\"{a=\", \"rb\")"
         );
     }
