@@ -93,7 +93,7 @@ pub async fn helm() -> Result<PathBuf> {
 }
 
 /// A program of a module that only tests need.
-async fn program(name: &str, module: &build::Module) -> Result<PathBuf> {
+async fn program(name: &str, module: &Module) -> Result<PathBuf> {
     let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join(name));
     match prebuilt.filter(|program| program.exists()) {
         Some(program) => Ok(program),

@@ -7,7 +7,8 @@ mod labels;
 mod series;
 mod vector;
 
-pub(super) use build::{Engine, engine};
+pub use build::Engine;
+pub(super) use build::engine;
 pub(super) use envelope::failure;
 pub(super) use error::{DecodeError, Failure};
 #[cfg(test)]

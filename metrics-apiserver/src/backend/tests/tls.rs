@@ -147,7 +147,7 @@ async fn a_self_signed_server_whose_certificate_is_the_ca_file_is_trusted() {
     let server = answering(ours.own_server_config());
     let ca_only = Options { urls: vec![url(&server.url)], ..ca_only };
     assert_value(query(&backends(ca_only.clone()), "up").await, 42.0);
-    let named = Options { server_name: Some("elsewhere.example".to_owned()), ..ca_only };
+    let named = Options { server_name: ServerName::parse("elsewhere.example").ok(), ..ca_only };
     let error = query(&backends(named), "up").await.unwrap_err();
     assert!(format!("{error:?}").contains("not valid for name"), "{error:?}");
 }

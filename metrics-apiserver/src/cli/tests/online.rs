@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::command;
 use crate::cli::{Command, Verdict, check_online};
 use crate::testkit::http::{ok, reply};
-use crate::testkit::{Ca, Play, Request, Server, Wanted, failure};
+use crate::testkit::{Ca, Play, Request, Server, Wanted, discovery, failure, version};
 
 /// Runs the check of a configuration.
 async fn checked(config: &str, args: &[&str], cluster: Option<&Server>) -> (Verdict, String) {
@@ -286,16 +286,69 @@ async fn the_report_is_available_as_json() {
     assert_eq!(report["checks"][0]["outcome"], "failed", "{text}");
 }
 
+/// One rule for this resource and namespaces.
+fn adapter(url: &str, resource: &str) -> String {
+    format!(
+        "backends: {{default: {{url: \"{url}\"}}}}\nrules:\n- seriesQuery: http_requests_total\n  resources: \
+         {{overrides: {{namespace: {{resource: namespace}}, pod: {{resource: {resource}}}}}}}\n  metricsQuery: \
+         sum(<<.Series>>{{<<.LabelMatchers>>}}) by (<<.GroupBy>>)\n"
+    )
+}
+
 #[tokio::test]
-async fn the_series_of_adapter_rules_are_asked_for_and_their_resources_need_rights() {
+async fn the_series_of_adapter_rules_are_asked_for() {
     let server = Server::start(prometheus);
-    let config = format!(
-        "backends: {{default: {{url: \"{}\"}}}}\nrules:\n- seriesQuery: http_requests_total\n  resources: {{overrides: \
-         {{namespace: {{resource: namespace}}, pod: {{resource: pod}}}}}}\n  metricsQuery: \
-         sum(<<.Series>>{{<<.LabelMatchers>>}}) by (<<.GroupBy>>)\n",
-        server.url
-    );
-    let (verdict, text) = checked(&config, &[], None).await;
+    let (verdict, text) = checked(&adapter(&server.url, "pod"), &[], None).await;
     assert_eq!(verdict, Verdict::Passed, "{text}");
     has(&text, &["ok       rules[0].seriesQuery: answered, series of 1 names\n"]);
+}
+
+/// A cluster with pods, namespaces and a custom resource; the account may not watch the latter. No API is registered.
+fn cluster_with_queues() -> Server {
+    Server::start(|request| {
+        let group =
+            |name: &str, versions: &[Value]| json!({"metadata": {"name": name}, "versions": versions});
+        let mut object = request.json();
+        match request.line.split(' ').nth(1).unwrap() {
+            "/api" => {
+                let core = version("v1", &[("pods", "Pod"), ("namespaces", "Namespace")]);
+                discovery(&[group("", &[core])], "core")
+            }
+            "/apis" => discovery(&[group("example.com", &[version("v1", &[("queues", "Queue")])])], "groups"),
+            path if path.contains("selfsubjectaccessreviews") => {
+                let resource = &object["spec"]["resourceAttributes"];
+                object["status"] =
+                    json!({"allowed": resource["resource"] != "queues" || resource["verb"] != "watch"});
+                Play::json(201, object)
+            }
+            path if path.contains("selfsubjectreviews") => {
+                object["status"] = json!({"userInfo": {"username": "jane"}});
+                Play::json(201, object)
+            }
+            _ => failure(404, "NotFound"),
+        }
+    })
+}
+
+#[tokio::test]
+async fn the_resources_that_rules_describe_are_looked_up_and_need_rights() {
+    let (server, api) = (Server::start(prometheus), cluster_with_queues());
+    let (verdict, text) = checked(&adapter(&server.url, "queue, group: example.com"), &[], Some(&api)).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &[
+            "ok       kubernetes: reached as jane, which is no ServiceAccount: the rights below are those of this user",
+            "ok       rbac.namespaces: may get, list, watch\n",
+            "FAILED   rbac.queues.example.com: may not watch\n         fix: grant get, list and watch on \
+             queues.example.com",
+            "FAILED   apiservices.v1beta2.custom.metrics.k8s.io: it does not exist\n         fix: apply",
+        ],
+    );
+    assert!(!text.contains("external.metrics.k8s.io"), "it has no such rules: {text}");
+    let (_, text) = checked(&adapter(&server.url, "topic, group: example.com"), &[], Some(&api)).await;
+    has(
+        &text,
+        &["FAILED   rules[0].resources.overrides.pod: the cluster has no resource \"topic\" in group"],
+    );
 }
