@@ -77,9 +77,15 @@ mod tests {
             // v1.45 to v1.151.
             (r#"{"version":"2.24.0"}"#, VICTORIA_METRICS),
             (r#"{"version":"2.24.0","revision":"02e92236","goVersion":"go1.15.6"}"#, "Prometheus"),
-            (r#"{"version":"3.9.1","revision":"a","branch":"HEAD","buildUser":"","goVersion":"go1.26"}"#, "Prometheus"),
+            (
+                r#"{"version":"3.9.1","revision":"a","branch":"HEAD","buildUser":"","goVersion":"go1.26"}"#,
+                "Prometheus",
+            ),
             (r#"{"version":"0.39.2","revision":"a","goVersion":"go1.24"}"#, "Thanos"),
-            (r#"{"application":"Grafana Mimir","version":"2.17.0","features":{"a":"true"}}"#, "Grafana Mimir"),
+            (
+                r#"{"application":"Grafana Mimir","version":"2.17.0","features":{"a":"true"}}"#,
+                "Grafana Mimir",
+            ),
             (r#"{"version":""}"#, "an engine that does not say what it is"),
             ("{}", "an engine that does not say what it is"),
         ] {

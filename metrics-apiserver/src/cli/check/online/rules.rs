@@ -51,7 +51,11 @@ pub(super) async fn check(
 ) {
     let asked = natives(config, request).chain(adapters(config)).chain(usage(config, request));
     let answers = stream::iter(asked).map(async |asked| {
-        let found = if working.contains(&asked.backend) { Some(ask(backends, &asked, request.namespace).await) } else { None };
+        let found = if working.contains(&asked.backend) {
+            Some(ask(backends, &asked, request.namespace).await)
+        } else {
+            None
+        };
         (asked, found)
     });
     // Collected as they were asked.
@@ -122,7 +126,10 @@ async fn ask(backends: &Backends, asked: &Asked, namespace: &Namespace) -> Resul
     match &asked.first {
         First::Refused(_) => Ok(String::new()),
         First::Query(promql) => {
-            let query = Query { namespace: Some(namespace.clone()), ..Query::new(asked.backend.clone(), promql.as_str()) };
+            let query = Query {
+                namespace: Some(namespace.clone()),
+                ..Query::new(asked.backend.clone(), promql.as_str())
+            };
             let reading = backends.query(query, Owner::new(&Arc::new(()))).await?;
             let partial = if reading.partial.is_some() { ", a partial answer" } else { "" };
             Ok(match reading.samples.len() {
