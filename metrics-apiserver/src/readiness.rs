@@ -55,6 +55,7 @@ struct Latches {
     authentication_config: AtomicBool,
     configuration: AtomicBool,
     configuration_note: RwLock<Option<Arc<str>>>,
+    awaits_series: AtomicBool,
     series_note: RwLock<Option<Arc<str>>>,
     registration_note: RwLock<Option<Arc<str>>>,
     shutting_down: AtomicBool,
@@ -74,6 +75,16 @@ impl Readiness {
     /// Describes the configuration in use, for `?verbose`. Must not contain keys, names or values of the file.
     pub fn note_configuration(&self, note: &str) {
         *self.0.configuration_note.write().unwrap_or_else(PoisonError::into_inner) = Some(note.into());
+    }
+
+    /// The rules that need series are not served yet: until [`Self::series_discovered`], other replicas answer better.
+    pub fn await_series(&self) {
+        self.0.awaits_series.store(true, Ordering::Release);
+    }
+
+    /// Series were looked for, with or without success.
+    pub fn series_discovered(&self) {
+        self.0.awaits_series.store(false, Ordering::Release);
     }
 
     /// Describes the discovery of series, for `?verbose`; none without rules that need it. Must not contain keys, names
@@ -108,6 +119,7 @@ impl Readiness {
                 authentication_config,
                 configuration,
                 configuration_note,
+                awaits_series,
                 series_note,
                 registration_note,
                 shutting_down,
@@ -120,10 +132,14 @@ impl Readiness {
                 Check::new("authentication-config", synced),
                 Check { note, ..Check::new("configuration", loaded) },
             ]);
-            // Pass always: replicas that are not ready would break discovery for the whole cluster.
-            for (name, note) in [("series", series_note), ("registration", registration_note)] {
+            let listed = when(awaits_series, false, "series are being looked for, for the first time");
+            // Once series were looked for, both pass always: replicas that are not ready would break discovery for the
+            // whole cluster.
+            for (name, outcome, note) in
+                [("series", listed, series_note), ("registration", Ok(()), registration_note)]
+            {
                 let note = note.read().unwrap_or_else(PoisonError::into_inner).clone();
-                checks.extend(note.map(|note| Check { note: Some(note), ..Check::new(name, Ok(())) }));
+                checks.extend(note.map(|note| Check { note: Some(note), ..Check::new(name, outcome) }));
             }
             checks.extend([Check::new("shutdown", when(shutting_down, false, "process is shutting down"))]);
         }

@@ -36,6 +36,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two links while calls are in flight: the lists of 300 rules are not linked 300 times.
 const LINK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a process that starts is not ready for want of series, so that a new replica does not answer 404 where the
+/// others have the metric. Short: a Prometheus that hangs must not keep the server out of service.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// What clients read while kube-apiserver has not been reached.
 const NO_RESOURCES: &str = "the resources of the cluster are not known yet; see the server log";
 
@@ -97,6 +101,9 @@ impl Series {
         };
         series.note_needs();
         series.report();
+        if series.rules.load().all().next().is_some() {
+            series.parts.readiness.await_series();
+        }
         Arc::new(series)
     }
 
@@ -138,6 +145,7 @@ impl Series {
         let mut calls = FuturesUnordered::<BoxFuture<'static, Ended>>::new();
         // Some metrics are known before any series is.
         let (mut linked, mut is_stale, mut ended) = (None::<Instant>, true, 0_u64);
+        let mut first_time = Some(Instant::now() + FIRST_TIME_MAX);
         loop {
             while calls.len() < CALLS_MAX
                 && let Some(call) = self.start()
@@ -152,8 +160,13 @@ impl Series {
                 linked = Some(Instant::now());
                 continue;
             }
+            let is_discovered = calls.is_empty() && !is_stale && !self.lacks_resources();
+            if first_time.is_some_and(|until| is_discovered || until <= now) {
+                self.parts.readiness.series_discovered();
+                first_time = None;
+            }
             let due = if calls.len() < CALLS_MAX { self.queries().next_due() } else { None };
-            let wake = due.into_iter().chain(is_stale.then_some(link_at)).min();
+            let wake = due.into_iter().chain(is_stale.then_some(link_at)).chain(first_time).min();
             tokio::select! {
                 Some((call, result)) = calls.next(), if !calls.is_empty() => {
                     ended += 1;
@@ -234,14 +247,18 @@ impl Series {
             let why = missing.first()?;
             Some(format!("the series of {count} of {all} rules have not been discovered yet: {why}").into())
         };
-        let lacks_resources = || !rules.custom.is_empty() && self.parts.objects.resources().all().is_empty();
-        let custom = pending(&rules.custom).or_else(|| lacks_resources().then(|| NO_RESOURCES.into()));
+        let custom = pending(&rules.custom).or_else(|| self.lacks_resources().then(|| NO_RESOURCES.into()));
         let external = pending(&rules.external);
         let totals = queries.totals();
         drop(queries);
         self.parts.catalog.set_pending(Pending { custom, external });
         let note = format!("{} series queries, {} failing", totals.lists, totals.failing);
         self.parts.readiness.note_series((totals.lists > 0).then_some(&*note));
+    }
+
+    /// Whether there are rules for objects of resources that are not known yet.
+    fn lacks_resources(&self) -> bool {
+        !self.rules.load().custom.is_empty() && self.parts.objects.resources().all().is_empty()
     }
 
     fn queries(&self) -> MutexGuard<'_, Queries> {

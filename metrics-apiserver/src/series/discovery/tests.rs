@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::backend;
 use crate::metric::{MetricId, MetricName};
-use crate::readiness::Endpoint;
+use crate::readiness::{Check, Endpoint};
 use crate::syntax::BaseUrl;
 use crate::testkit::{Play, Request, Server, adapter_rule, cluster, scrape};
 
@@ -99,9 +99,38 @@ impl Scene {
     }
 
     fn note(&self) -> Option<Arc<str>> {
-        let checks = self.readiness.checks(Endpoint::Readyz);
-        checks.into_iter().find(|check| check.name == "series").and_then(|check| check.note)
+        self.check().and_then(|check| check.note)
     }
+
+    fn is_ready(&self) -> bool {
+        self.check().is_some_and(|check| check.outcome.is_ok())
+    }
+
+    fn check(&self) -> Option<Check> {
+        self.readiness.checks(Endpoint::Readyz).into_iter().find(|check| check.name == "series")
+    }
+}
+
+#[tokio::test]
+async fn a_process_is_ready_once_series_were_looked_for() {
+    let scene = Scene::new(list(&["m"]), rules(&["up"], &["up"]), LONG);
+    assert!(!scene.is_ready());
+    until(|| scene.is_ready()).await;
+    assert_eq!((scene.custom().as_str(), scene.external().as_str()), ("namespaces/m,pods/m", "m"));
+
+    let refused = Scene::new(Play::json(503, "{}"), rules(&[], &["up"]), LONG);
+    until(|| refused.is_ready()).await;
+    assert_eq!(refused.external(), "");
+}
+
+#[tokio::test]
+async fn a_prometheus_that_hangs_does_not_keep_a_process_from_being_ready() {
+    let scene = Scene::new(Play::Hang, rules(&[], &["up"]), LONG);
+    until(|| !scene.prometheus.requests().is_empty()).await;
+    assert!(!scene.is_ready());
+    tokio::time::pause();
+    tokio::time::advance(FIRST_TIME_MAX).await;
+    until(|| scene.is_ready()).await;
 }
 
 #[tokio::test]

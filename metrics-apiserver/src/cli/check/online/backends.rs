@@ -106,7 +106,7 @@ fn of_certificate(
 
 fn fix_of_trust(error: &str) -> &'static str {
     if error.contains("NotValidForName") || error.contains("not valid for name") {
-        "use a URL with one of these names, or set the name that is expected in the backend"
+        "use a URL with one of these names, or set serverName to one of them"
     } else {
         "set caFile to the CA that issued it"
     }
