@@ -174,6 +174,8 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
         place.comes_and_goes(&manifests("components/monitoring")).await;
         let monitoring = [("resources", "base"), ("components", "components/monitoring")];
         place.comes_and_goes(&place.kustomization("monitoring", &monitoring)).await;
+        let dashboard = [("resources", "base"), ("components", "components/grafana-dashboard")];
+        place.comes_and_goes(&place.kustomization("dashboard", &dashboard)).await;
     });
 }
 
