@@ -188,6 +188,7 @@ fn the_certificates_kustomization_and_the_components_are_applied_and_deleted_aga
         place.comes_and_goes(&place.with_components("inference", &["pod-monitor"])).await;
         place.comes_and_goes(&manifests("components/monitoring")).await;
         place.comes_and_goes(&place.with_components("base", &["monitoring"])).await;
+        place.comes_and_goes(&place.with_components("base", &["grafana-dashboard"])).await;
         let apis = ["custom-metrics", "resource-metrics"];
         place.comes_and_goes(&place.with_components("base", &apis)).await;
     });
