@@ -204,8 +204,7 @@ fn the_registration_is_taken_over_by_every_kind_of_apply_and_shows_no_difference
     crate::shared::runtime().block_on(async {
         let place = Place::new().await;
         let base = manifests("base");
-        let parts = [("resources", "base"), ("components", "components/take-over")];
-        let take_over = place.kustomization("take-over", &parts);
+        let take_over = place.with_components("base", &["take-over"]);
         for (created, apply) in BY_HELM.iter().flat_map(|by| [(by, CLIENT_SIDE), (by, SERVER_SIDE)]) {
             let create = [created, &["-f", "-"][..]].concat();
             let create = place.kubectl.run_with_input(&create, ADAPTERS_REGISTRATION).await;
