@@ -2,6 +2,7 @@
 //!
 //! - [`ConcurrencyLimiter`]: at most N at once, handed round among keys;
 //! - [`TokenBucket`]: at most N per second, with a burst;
+//! - [`LogLimiter`]: at most one log line in an interval;
 //! - [`ByteBudget`]: at most N bytes in use at once;
 //! - [`backoff`]: ever longer pauses between retries.
 //!
@@ -10,9 +11,11 @@
 mod backoff;
 mod bytes;
 mod concurrency;
+mod log;
 mod rate;
 
 pub(crate) use backoff::backoff;
 pub(crate) use bytes::{ByteBudget, BytePermit};
 pub(crate) use concurrency::{ConcurrencyLimiter, Permit};
+pub(crate) use log::LogLimiter;
 pub(crate) use rate::TokenBucket;

@@ -2,16 +2,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use rustls::{Error, PeerIncompatible};
+use rustls::{Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-use crate::limit::TokenBucket;
+use crate::limit::LogLimiter;
 
 /// One log line per cause in this time: any client that reaches the port can make handshakes fail.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -19,19 +18,12 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Counts and logs failed handshakes.
 pub struct HandshakeFailures {
     counts: Family<Labels, Counter>,
-    logs: [Log; Cause::ALL.len()],
+    logs: [LogLimiter; Cause::ALL.len()],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
     cause: &'static str,
-}
-
-/// The log of one cause.
-struct Log {
-    lines: TokenBucket,
-    /// Failures since the last line.
-    suppressed: AtomicU64,
 }
 
 /// The cause of a failed handshake.
@@ -70,7 +62,7 @@ impl HandshakeFailures {
             "Failed TLS handshakes, by cause",
             counts.clone(),
         );
-        Self { counts, logs: Cause::ALL.map(|_| Log::new()) }
+        Self { counts, logs: Cause::ALL.map(|_| LogLimiter::new(LOG_INTERVAL)) }
     }
 
     /// Records the failed handshake of a client.
@@ -78,24 +70,8 @@ impl HandshakeFailures {
         let kind = Cause::of(error);
         let cause = kind.as_str();
         self.counts.get_or_create(&Labels { cause }).inc();
-        if let Some(suppressed) = self.logs.get(kind as usize).and_then(Log::next_line) {
+        if let Some(suppressed) = self.logs.get(kind as usize).and_then(LogLimiter::next_line) {
             tracing::warn!(%peer, cause, %error, suppressed, "TLS handshake failed");
-        }
-    }
-}
-
-impl Log {
-    fn new() -> Self {
-        Self { lines: TokenBucket::new(LOG_INTERVAL, 1), suppressed: AtomicU64::new(0) }
-    }
-
-    /// How many failures were not logged since the last line, if this one is.
-    fn next_line(&self) -> Option<u64> {
-        if self.lines.try_take() {
-            Some(self.suppressed.swap(0, Ordering::Relaxed))
-        } else {
-            self.suppressed.fetch_add(1, Ordering::Relaxed);
-            None
         }
     }
 }
@@ -145,6 +121,10 @@ impl Cause {
 
     fn of_tls(error: &Error) -> Self {
         match error {
+            Error::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge)
+            | Error::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)
+            | Error::InvalidCertificate(_)
+            | Error::NoCertificatesPresented => Self::BadCertificate,
             Error::InvalidMessage(_) => Self::NotTls,
             Error::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
@@ -156,26 +136,8 @@ impl Cause {
             ) => Self::NoSharedVersion,
             Error::PeerIncompatible(_) => Self::NoSharedCipher,
             Error::NoApplicationProtocol => Self::NoSharedProtocol,
-            Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Self::BadCertificate,
             Error::AlertReceived(_) => Self::RefusedByClient,
             _ => Self::Other,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_cause_is_logged_once_in_an_interval_with_the_number_suppressed() {
-        let log = Log::new();
-        assert_eq!(log.next_line(), Some(0));
-        assert_eq!((log.next_line(), log.next_line()), (None, None));
-        tokio::time::advance(LOG_INTERVAL).await;
-        assert_eq!(log.next_line(), Some(2));
-        assert_eq!(log.next_line(), None);
-        tokio::time::advance(LOG_INTERVAL).await;
-        assert_eq!(log.next_line(), Some(1));
     }
 }
