@@ -118,8 +118,8 @@ async fn recognize(client: &Client, options: &Options, index: usize, server: &Se
 fn advice(engine: Engine, options: &Options) -> Option<&'static str> {
     let has_cure = || options.parameters.iter().any(|(name, _)| CURES.contains(&name.as_str()));
     (engine == Engine::VictoriaMetrics && !has_cure()).then_some(
-        "VictoriaMetrics evaluates queries 30 s in the past: values are that much older than maxAge allows; set \
-         `queryParameters: {latency_offset: 1s}` for this backend",
+        "VictoriaMetrics evaluates queries 30 s in the past (-search.latencyOffset): values are that much older than \
+         maxAge allows; set `queryParameters: {latency_offset: 1s}` for this backend",
     )
 }
 

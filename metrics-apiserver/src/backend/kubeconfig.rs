@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::{Auth, FileOrData, Identity, Options, Secret, ServerName};
+use super::{Auth, FileOrData, Identity, Options, ProxyUrl, Secret, ServerName};
 use crate::files::{CREDENTIAL_BYTES_MAX, ReadError, read};
 
 /// Why a kubeconfig cannot be used. Contains nothing of its content but names.
@@ -164,9 +164,13 @@ impl Reader<'_> {
         if user.exec.is_some() || user.auth_provider.is_some() {
             return Err(self.unusable("exec plugins and auth providers are not supported; use a tokenFile"));
         }
-        if given(user.impersonate.clone()).is_some() || given(cluster.proxy_url.clone()).is_some() {
-            return Err(self.unusable("impersonation (as) and proxy-url are not supported; remove them"));
+        if given(user.impersonate.clone()).is_some() {
+            return Err(self.unusable("impersonation (as) is not supported; remove it"));
         }
+        let proxy = given(cluster.proxy_url).map(|url| ProxyUrl::parse(&url)).transpose();
+        options.proxy = proxy.map_err(|_| {
+            self.unusable("proxy-url is not an http, https or socks5 URL of a host and a port")
+        })?;
         options.ca = self.source(cluster.certificate_authority, cluster.certificate_authority_data)?;
         options.insecure_skip_tls_verify = cluster.insecure_skip_tls_verify.unwrap_or_default();
         let server_name = given(cluster.tls_server_name).map(|name| ServerName::parse(&name)).transpose();
@@ -181,6 +185,11 @@ impl Reader<'_> {
         }
         if options.server_name.is_some() && options.ca.is_none() {
             return Err(self.unusable("tls-server-name needs a certificate-authority; add the server's CA"));
+        }
+        if options.server_name.is_some() && options.proxy.as_ref().is_some_and(ProxyUrl::is_https) {
+            return Err(
+                self.unusable("tls-server-name and an https proxy-url do not go together; remove one")
+            );
         }
         options.identity = self.identity(&user)?;
         options.auth = self.auth(user)?;

@@ -75,7 +75,8 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 }
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{} (backend {})", rule.name.as_str(), rule.backend.0)?;
+    let told = if rule.tells_namespace { format!(", $namespace {}", args.namespace) } else { String::new() };
+    writeln!(out, "{} (backend {}{told})", rule.name.as_str(), rule.backend.0)?;
     match rule.external_plan(&args.namespace, &args.selector, &Resources::default()) {
         Ok(plan) => {
             plan.queries.iter().try_for_each(|query| writeln!(out, "    {}", query.promql))?;

@@ -67,12 +67,22 @@ fn verification_can_be_off_and_basic_authentication_used() {
 }
 
 #[test]
+fn a_proxy_is_used() {
+    let options = used(&with("proxy-url: 'socks5://proxy:1080'", "")).0.unwrap();
+    assert_eq!(options.proxy, ProxyUrl::parse("socks5://proxy:1080").ok());
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     for (text, expected) in [
         (with("", "exec: {command: aws, args: [a], apiVersion: v1}"), "exec plugins"),
         (with("", "auth-provider: {name: gcp}"), "auth providers"),
         (with("", "as: jane"), "impersonation"),
-        (with("proxy-url: 'http://proxy'", ""), "proxy-url"),
+        (with("proxy-url: 'ftp://user:hunter2@proxy'", ""), "proxy-url is not an http"),
+        (
+            with("certificate-authority: c, tls-server-name: n, proxy-url: 'https://proxy'", ""),
+            "do not go together",
+        ),
         (with("", "token: a, username: b"), "remove one of them"),
         (with("", "client-certificate: c"), "both client-certificate and client-key"),
         (with("certificate-authority-data: '%'", ""), "not base64"),

@@ -69,8 +69,10 @@ async fn failures_are_told_apart() {
     assert!(matches!(refused, Err(QueryError::Refused { .. })), "{refused:?}");
     let unavailable = outcome(Play::Raw(reply("503 Service Unavailable", b"", ""))).await;
     assert!(matches!(unavailable, Err(QueryError::Unavailable { .. })), "{unavailable:?}");
-    let malformed = outcome(Play::json(200, "<html>")).await;
-    assert!(matches!(malformed, Err(QueryError::Malformed { .. })), "{malformed:?}");
+    let malformed = outcome(Play::json(200, "<html>")).await.unwrap_err();
+    assert!(matches!(malformed, QueryError::Malformed { .. }), "{malformed:?}");
+    let shown = "200 OK, application/json, \"<html>\"; this is an HTML page";
+    assert!(malformed.detail().starts_with(shown), "{malformed:?}");
     let whole = ok(br#"{"status":"success","data":[{"__name__":"up"}]}"#, "");
     let cut = outcome(Play::Cut(whole[..whole.len() - 10].to_vec())).await;
     assert!(matches!(cut, Err(QueryError::Malformed { .. })), "{cut:?}");

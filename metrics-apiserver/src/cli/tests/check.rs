@@ -145,3 +145,11 @@ fn the_output_stays_short_for_many_rules() {
     );
     assert!(good(&file, &["--all"]).contains("rules[299]: pods/http_requests_total"));
 }
+
+#[test]
+fn the_namespace_that_a_backend_is_told_is_shown() {
+    let file = "backends: {default: {url: 'http://p', queryParameters: {namespace: $namespace}}}\n\
+                metrics: [{name: m, query: up, namespace: none}]\n";
+    let text = good(file, &["--namespace=shop"]);
+    assert!(text.contains("m (backend default, $namespace shop)\n    up\n"), "{text}");
+}
