@@ -57,9 +57,12 @@ pub(crate) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), De
     }
     let (data, annotations) = decoded?.open()?;
     match data {
-        Some(List::Summary(summary)) => Ok((summary, annotations)),
+        Some(List::Summary(summary)) => {
+            let annotations = annotations.of(!summary.metrics.is_empty());
+            Ok((summary, annotations))
+        }
         Some(List::TooMuch(limit)) => Err(DecodeError::TooMuch(limit)),
-        None => Ok((SeriesSummary::default(), annotations)),
+        None => Ok((SeriesSummary::default(), annotations.of(false))),
     }
 }
 
