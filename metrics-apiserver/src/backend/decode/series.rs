@@ -52,7 +52,9 @@ pub(crate) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), De
         return Err(error);
     }
     let (data, annotations) = decoded?.open()?;
-    Ok((data.map(|Taken| names.summary()).unwrap_or_default(), annotations))
+    let summary = data.map(|Taken| names.summary()).unwrap_or_default();
+    let annotations = annotations.of(!summary.metrics.is_empty());
+    Ok((summary, annotations))
 }
 
 /// The `data` of a response, whose series were taken out before.
