@@ -1,7 +1,5 @@
 //! `check --online` against a fake Prometheus and a fake Kubernetes API.
 
-use std::sync::Arc;
-
 use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::{Value, json};
 
