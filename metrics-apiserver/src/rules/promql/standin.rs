@@ -65,7 +65,8 @@ fn replace(text: &str, mut write: impl FnMut(Option<Comparison>, &str, &mut Stri
     let mut out = String::with_capacity(text.len() + text.len() / 4);
     let mut copied = 0;
     let mut is_in_braces = false;
-    // The operator of a matcher, and the end of its label: the parser takes `or` with a blank behind it for an operator.
+    // The operator of a matcher, and the end of its label. The parser takes `or` with a blank behind it for an
+    // operator, so the blank is left out.
     let mut operator: Option<(Comparison, usize)> = None;
     let mut end = 0;
     let mut tokens = tokens(text).filter(|token| token.kind != Kind::Blank).peekable();

@@ -65,6 +65,7 @@ const QUERIES: &[&str] = &[
     "rate(a{x=\"y\"}[5m] anchored offset 1m) / ignoring (x) (b smoothed)",
     "a + fill (NaN) b - on (x) group_left () fill_left (1) c",
     "xrate(increase(a[5m] smoothed)[5m:1m])",
+    "histogram_count(a{x=~\"</\"} </ 5 > 3) or a >/ on (x) group_left () (b <bool 5)",
     "xrate(a{x=~\"y\"}[5m]) + holt_winters(a[5m], 0.5, 0.1)",
     "sum(keep_last_value(union(a, scalar(b), label_set(c, \"x\", \"y\"), rand()))) by (x)",
     "median_over_time(rate(a[1m])[10m:30s] offset 5m)",
