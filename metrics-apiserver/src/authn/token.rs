@@ -15,9 +15,13 @@ use super::review::{self, ReviewError};
 use super::review_queue::{ReviewQueue, Wanted};
 use super::reviews::{ReviewCounts, Reviews};
 use super::user::UserInfo;
+use crate::causes::causes;
+use crate::limit::LogLimiter;
 
 /// Cached reviews. With more clients than this, some are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
+/// One log line about reviews that failed in this time: any client can cause a review.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a token is known after a review that found it valid. Its reviews do not wait for those
 /// of unknown tokens, so a client that sends one request a minute is served while others send invalid tokens.
 const KNOWN_TTL: Duration = Duration::from_secs(600);
@@ -33,6 +37,7 @@ pub struct TokenReviewer {
     queue: Arc<ReviewQueue<Option<[u8; 32]>, Option<UserInfo>>>,
     secret: [u8; 32],
     counts: ReviewCounts,
+    failures: LogLimiter,
 }
 
 impl TokenReviewer {
@@ -51,6 +56,7 @@ impl TokenReviewer {
             queue: ReviewQueue::new(reviews.token.clone()),
             secret,
             counts: reviews.token.clone(),
+            failures: LogLimiter::new(LOG_INTERVAL),
         })
     }
 
@@ -72,7 +78,13 @@ impl TokenReviewer {
         match self.queue.outcome(wanted, deadline).await {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
             Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthnError::TooManyReviews),
-            Err(source) => Err(AuthnError::ReviewFailed { source }),
+            Err(source) => {
+                // The client gets a 401 and learns no more, so that this is the only place that says why.
+                if let Some(suppressed) = self.failures.next_line() {
+                    tracing::warn!(error = %causes(&*source), suppressed, "cannot review bearer tokens");
+                }
+                Err(AuthnError::ReviewFailed { source })
+            }
         }
     }
 
