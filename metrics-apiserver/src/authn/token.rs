@@ -56,7 +56,7 @@ impl TokenReviewer {
             queue: ReviewQueue::new(reviews.token.clone()),
             secret,
             counts: reviews.token.clone(),
-            failures: LogLimiter::new(LOG_INTERVAL),
+            failures: LogLimiter::new(LOG_INTERVAL, 1),
         })
     }
 

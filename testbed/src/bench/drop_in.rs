@@ -175,7 +175,7 @@ struct Running {
 impl Lab<'_> {
     async fn measure(&self, name: &str, program: &Path) -> Result<Measured> {
         say(&format!("{name} lists the series"));
-        let server = self.start(name, program).await?;
+        let server = self.start(name, program)?;
         self.settle(&server).await.with_context(|| server.process.log_tail())?;
         let settled = server.started.elapsed();
         let metrics = server.metrics().await?;
@@ -207,7 +207,7 @@ impl Lab<'_> {
         })
     }
 
-    async fn start(&self, name: &str, program: &Path) -> Result<Running> {
+    fn start(&self, name: &str, program: &Path) -> Result<Running> {
         let cluster = &self.stage.cluster;
         let name = format!("bench-drop-in-{name}");
         let dir = cluster.dir().subdir(&name)?;
