@@ -240,10 +240,16 @@ impl Lab<'_> {
     /// Waits until every read has its right answer, and the usage of every pod is known.
     async fn settle(&self, server: &Running) -> Result<()> {
         let requests = world::requests(&self.settings.drop_in);
+        let of_each_list: Arc<[_]> = world::of_each_list().into();
         let target = Arc::new(server.target.with_timeout(TIMEOUT));
         eventually("a right answer to each read", SETTLED, async || {
             let (target, requests) = (Arc::clone(&target), Arc::clone(&requests));
-            tokio::task::spawn_blocking(move || load::all_right(&target, &requests)).await?.map(Some)
+            let of_each_list = Arc::clone(&of_each_list);
+            let read = move || {
+                load::all_right(&target, &of_each_list)?;
+                load::all_right(&target, &requests)
+            };
+            tokio::task::spawn_blocking(read).await?.map(Some)
         })
         .await?;
         let pods = world::pods(&self.settings.drop_in).count();
