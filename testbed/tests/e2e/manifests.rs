@@ -269,24 +269,25 @@ impl Place {
             }
             let found: Value = serde_json::from_str(&self.kubectl(&get).await).unwrap();
             let mut differences = Vec::new();
-            differs(&wanted, &found, String::new(), &mut differences);
+            differs(&wanted, &found, "", &mut differences);
             assert!(differences.is_empty(), "{what}: {kind} {name}: {differences:?}");
         }
     }
 }
 
 /// The paths of fields that are wanted and are otherwise in the cluster. Null is no field.
-fn differs(wanted: &Value, found: &Value, path: String, differences: &mut Vec<String>) {
+fn differs(wanted: &Value, found: &Value, path: &str, differences: &mut Vec<String>) {
     match (wanted, found) {
         (Value::Null, _) if *found == Value::Null => {}
         (Value::Object(wanted), Value::Object(found)) => {
             for (key, value) in wanted {
-                differs(value, found.get(key).unwrap_or(&Value::Null), format!("{path}.{key}"), differences);
+                let found = found.get(key).unwrap_or(&Value::Null);
+                differs(value, found, &format!("{path}.{key}"), differences);
             }
         }
         (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
             for (index, (wanted, found)) in wanted.iter().zip(found).enumerate() {
-                differs(wanted, found, format!("{path}[{index}]"), differences);
+                differs(wanted, found, &format!("{path}[{index}]"), differences);
             }
         }
         _ if wanted == found => {}

@@ -11,6 +11,7 @@ use testbed::{
     prometheus::{self, StaticJob},
     server::{self, Serving},
     serving_certificate::{Overlay, Request, generate},
+    workspace,
 };
 
 /// Verdicts are remembered for 10 s; the rest is room for a busy machine.
