@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::answer::Answers;
-use crate::authn::{self, Authenticator, Reviews, TokenReviewer, TrustStore};
+use crate::authn::{self, Authenticator, Refusals, Reviews, TokenReviewer, TrustStore};
 use crate::authz::Authorizer;
 use crate::backend::Backends;
 use crate::cache::{self, Cache, QuerySource};
@@ -110,8 +110,10 @@ impl App {
         background.spawn(series.run());
         background.spawn(reload.run(sighup));
         let reviews = Reviews::register(&mut registry);
+        let refusals = Refusals::register(&mut registry);
         let authenticator =
-            authenticator(options.authentication, authn_client, &reviews, &mut background).await?;
+            authenticator(options.authentication, authn_client, (&reviews, refusals), &mut background)
+                .await?;
         readiness.authentication_config_synced();
         let authorizer = Arc::new(Authorizer::new(authz_client, &options.authorization, &reviews)?);
         let certificates = certificates(&options.tls, &mut registry, &mut background)?;
@@ -234,7 +236,7 @@ fn answering(
 async fn authenticator(
     options: authn::Options,
     client: Client,
-    reviews: &Reviews,
+    (reviews, refusals): (&Reviews, Refusals),
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<Authenticator>> {
     let tokens = TokenReviewer::new(client.clone(), options.token_cache_ttl, reviews)
@@ -243,7 +245,7 @@ async fn authenticator(
     trust.look_up(&client).await.context("cannot load the trusted CA bundles")?;
     background.spawn(Arc::clone(&trust).watch(client));
     background.spawn(Arc::clone(&trust).poll_files());
-    Ok(Arc::new(Authenticator::new(trust, tokens)))
+    Ok(Arc::new(Authenticator::new(trust, tokens, refusals)))
 }
 
 fn certificates(

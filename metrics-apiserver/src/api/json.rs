@@ -1,6 +1,9 @@
 //! What the JSON encodings share.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::metric::Labels;
@@ -51,28 +54,37 @@ pub(super) fn displayed<S: Serializer>(
     serializer.collect_str(value)
 }
 
-/// The metadata of an object, with the fields in the order in which Go writes them; empty ones are left out.
-#[derive(Serialize, Default)]
-#[serde(rename_all = "camelCase")]
+/// The metadata of an object; what there is none of is left out.
+#[derive(Default)]
 pub(super) struct ObjectMeta<'a> {
     pub(super) name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) namespace: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
     pub(super) creation_timestamp: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "pairs")]
     pub(super) labels: Option<&'a Labels>,
 }
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
-fn time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => whole_seconds(time, serializer),
-        None => serializer.serialize_none(),
+/// With the fields in the order in which Go writes them.
+impl Serialize for ObjectMeta<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        if let Some(namespace) = self.namespace {
+            map.serialize_entry("namespace", namespace)?;
+        }
+        if let Some(time) = self.creation_timestamp {
+            map.serialize_entry("creationTimestamp", &Seconds(time))?;
+        }
+        if let Some(labels) = self.labels {
+            map.serialize_entry("labels", &labels.iter().collect::<BTreeMap<_, _>>())?;
+        }
+        map.end()
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde's signature")]
-fn pairs<S: Serializer>(labels: &Option<&Labels>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(labels.iter().flat_map(|labels| labels.iter()))
+struct Seconds(Timestamp);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        whole_seconds(&self.0, serializer)
+    }
 }

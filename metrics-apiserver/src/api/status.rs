@@ -145,6 +145,9 @@ const fn reason_of_limit(error: LimitError) -> Reason {
 /// An unauthenticated client learns no more than that it is one.
 fn of_authn(error: &AuthnError) -> Status {
     match error {
+        AuthnError::ReviewFailed { source } if source.is_timeout() => {
+            Status::new(Reason::Timeout, error.to_string())
+        }
         AuthnError::Untrusted { .. } | AuthnError::InvalidToken | AuthnError::ReviewFailed { .. } => {
             Status::new(Reason::Unauthorized, "Unauthorized".to_owned())
         }
@@ -157,6 +160,10 @@ fn of_authz(error: &AuthzError, user: &str, wanted: &Attributes) -> Status {
     match error {
         AuthzError::Denied { reason } => forbidden(reason, user, wanted),
         AuthzError::TooManyReviews => Status::new(Reason::TooManyRequests, error.to_string()),
+        AuthzError::Throttled { .. } => Status::new(Reason::ServiceUnavailable, error.to_string()),
+        AuthzError::ReviewFailed { source } if source.is_timeout() => {
+            Status::new(Reason::Timeout, error.to_string())
+        }
         AuthzError::ReviewFailed { .. } => Status::new(Reason::InternalError, error.to_string()),
     }
 }

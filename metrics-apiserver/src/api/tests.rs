@@ -254,7 +254,10 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
     let bad_name = MetricName::parse("").unwrap_err();
     let bad_selector = "a in (".parse::<Selector>().unwrap_err();
     let bad_field = "spec.nodeName=n".parse::<FieldSelector>().unwrap_err();
-    let attributes = || Box::new(Attributes::NonResource { verb: "get".into(), path: "/metrics".into() });
+    let no_status = || Arc::new(ReviewError::NoStatus);
+    let late = || Arc::new(ReviewError::TimedOut(Duration::from_secs(1)));
+    let wanted = Attributes::NonResource { verb: "get".into(), path: "/metrics".into() };
+    let unreviewed = |source| Error::Authz { source, user: "bob".into(), wanted: Box::new(wanted.clone()) };
     vec![
         (RequestError::Path.into(), 400, "BadRequest"),
         (RequestError::Namespace(bad_name.clone()).into(), 400, "BadRequest"),
@@ -278,28 +281,15 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
         (LimitError::Panicked.into(), 500, "InternalError"),
         (AuthnError::Untrusted { reason: "secret".into() }.into(), 401, "Unauthorized"),
         (AuthnError::InvalidToken.into(), 401, "Unauthorized"),
-        (AuthnError::ReviewFailed { source: Arc::new(ReviewError::NoStatus) }.into(), 401, "Unauthorized"),
+        (AuthnError::ReviewFailed { source: no_status() }.into(), 401, "Unauthorized"),
+        (AuthnError::ReviewFailed { source: late() }.into(), 504, "Timeout"),
         (AuthnError::TooManyReviews.into(), 429, "TooManyRequests"),
         (AuthnError::ImpersonationRefused.into(), 403, "Forbidden"),
         (denied("/metrics", ""), 403, "Forbidden"),
-        (
-            Error::Authz {
-                source: AuthzError::TooManyReviews,
-                user: "system:anonymous".into(),
-                wanted: attributes(),
-            },
-            429,
-            "TooManyRequests",
-        ),
-        (
-            Error::Authz {
-                source: AuthzError::ReviewFailed { source: Arc::new(ReviewError::NoStatus) },
-                user: "bob".into(),
-                wanted: attributes(),
-            },
-            500,
-            "InternalError",
-        ),
+        (unreviewed(AuthzError::TooManyReviews), 429, "TooManyRequests"),
+        (unreviewed(AuthzError::Throttled { source: no_status() }), 503, "ServiceUnavailable"),
+        (unreviewed(AuthzError::ReviewFailed { source: no_status() }), 500, "InternalError"),
+        (unreviewed(AuthzError::ReviewFailed { source: late() }), 504, "Timeout"),
     ]
 }
 
@@ -428,7 +418,7 @@ variants! {
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
-    AuthzError { Denied, TooManyReviews, ReviewFailed }
+    AuthzError { Denied, TooManyReviews, Throttled, ReviewFailed }
     AnswerError {
         Unknown, Pending, Plan, Read, Value, Objects, UnknownResource, NotFound, Custom, NoResourceRules, NoObject,
         HoldOver,

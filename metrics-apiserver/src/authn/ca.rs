@@ -73,6 +73,9 @@ pub(super) enum VerifyError {
     /// Signed by the front proxy's CA, for another client.
     #[error("the common name {0:?} is not among the allowed names")]
     NameNotAllowed(String),
+    /// The certificate is valid but names no user.
+    #[error("the certificate has no common name")]
+    NoCommonName,
 }
 
 type Verdict = Result<Arc<Subject>, VerifyError>;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::review::ReviewError;
 
-/// Why a request is refused: 401, except for [`TooManyReviews`](Self::TooManyReviews) and
-/// [`ImpersonationRefused`](Self::ImpersonationRefused).
+/// Why a request is refused: 401, except for [`TooManyReviews`](Self::TooManyReviews),
+/// [`ImpersonationRefused`](Self::ImpersonationRefused), and a review that did not end in time (504).
 #[derive(Debug, thiserror::Error)]
 pub enum AuthnError {
     /// The client certificate is not signed by a trusted CA, and there are no other valid credentials.

@@ -12,6 +12,7 @@ mod error;
 pub(crate) mod fuzzing;
 mod headers;
 mod options;
+mod refusals;
 pub(crate) mod review;
 mod review_queue;
 mod reviews;
@@ -20,13 +21,16 @@ mod token;
 mod trust;
 mod user;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
 
 pub use ca::CaError;
 pub use error::AuthnError;
 pub use options::{FrontProxyOptions, Options, TrustError};
+pub use refusals::Refusals;
 pub use review::ReviewError;
 pub use reviews::Reviews;
 pub use store::TrustStore;
@@ -38,11 +42,14 @@ pub(crate) use reviews::ReviewCounts;
 
 use ca::VerifyError;
 use chain::Chain;
+use refusals::Cause;
 use trust::{FrontProxy, Trust};
 
 /// The credentials of a request, not verified.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'a> {
+    /// The other end of the connection, for the log.
+    pub peer: Option<SocketAddr>,
     /// The certificates of the TLS connection, leaf first, as the peer sent them; empty without one.
     pub peer_certificates: &'a [CertificateDer<'static>],
     /// All headers of the request, in order: (name in **lower case**, value). A repeated header is repeated here. None
@@ -55,16 +62,21 @@ pub struct Credentials<'a> {
 pub struct Authenticator {
     trust: Arc<TrustStore>,
     tokens: TokenReviewer,
+    refusals: Refusals,
 }
 
 impl Authenticator {
     /// An authenticator that uses the CAs that `trust` holds at the time of each request.
-    pub fn new(trust: Arc<TrustStore>, tokens: TokenReviewer) -> Self {
-        Self { trust, tokens }
+    pub fn new(trust: Arc<TrustStore>, tokens: TokenReviewer, refusals: Refusals) -> Self {
+        Self { trust, tokens, refusals }
     }
 
-    /// The user of the request; `None` without credentials.
-    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<UserInfo>, AuthnError> {
+    /// The user of the request; `None` without credentials. A token is reviewed by the deadline, or not at all.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials<'_>,
+        deadline: Instant,
+    ) -> Result<Option<UserInfo>, AuthnError> {
         if headers::asks_to_impersonate(credentials.headers) {
             return Err(AuthnError::ImpersonationRefused);
         }
@@ -73,7 +85,7 @@ impl Authenticator {
             return Ok(Some(user.authenticated()));
         }
         match headers::bearer_token(credentials.headers) {
-            Some(token) => Ok(Some(self.tokens.review(token).await?.authenticated())),
+            Some(token) => Ok(Some(self.tokens.review(token, deadline).await?.authenticated())),
             None => by_certificate,
         }
     }
@@ -97,21 +109,25 @@ impl Authenticator {
             return Ok(None);
         };
         let trust = self.trust.current();
-        let mut reasons = Vec::new();
-        match by_front_proxy(&trust, &chain, credentials).await {
+        let by_front_proxy = match by_front_proxy(&trust, &chain, credentials).await {
             Ok(Some(user)) => return Ok(Some(user)),
-            Ok(None) => {}
-            Err(error) => reasons.push(format!("as the front proxy: {error}")),
-        }
-        match by_client_ca(&trust, &chain).await {
+            other => other.err(),
+        };
+        let by_client_ca = match by_client_ca(&trust, &chain).await {
             Ok(Some(user)) => return Ok(Some(user)),
-            Ok(None) => {}
-            Err(error) => reasons.push(format!("as a user: {error}")),
-        }
-        if reasons.is_empty() {
+            other => other.err(),
+        };
+        if by_front_proxy.is_none() && by_client_ca.is_none() {
             return Ok(None);
         }
-        Err(AuthnError::Untrusted { reason: reasons.join("; ") })
+        let cause = Cause::of(by_front_proxy.iter().chain(&by_client_ca));
+        let reasons = [
+            by_front_proxy.map(|error| format!("as the front proxy: {error}")),
+            by_client_ca.map(|error| format!("as a user: {error}")),
+        ];
+        let reason = reasons.into_iter().flatten().collect::<Vec<_>>().join("; ");
+        self.refusals.record(credentials.peer, cause, &reason);
+        Err(AuthnError::Untrusted { reason })
     }
 }
 
@@ -142,7 +158,7 @@ async fn by_client_ca(trust: &Trust, chain: &Chain<'_>) -> Result<Option<UserInf
     let Some(ca) = &trust.client else {
         return Ok(None);
     };
-    Ok(ca.verify(chain).await?.user())
+    ca.verify(chain).await?.user().map(Some).ok_or(VerifyError::NoCommonName)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument as _;
 
 use super::review::{DEADLINE, ReviewError};
@@ -47,6 +47,8 @@ pub(crate) struct ReviewQueue<K: Eq + Hash + Clone, T> {
     running: Arc<ConcurrencyLimiter<K>>,
     doubtful: TokenBucket,
     in_flight: Mutex<InFlight<T>>,
+    /// Until when the Kubernetes API wants no reviews.
+    throttled: Mutex<Option<Instant>>,
     counts: ReviewCounts,
 }
 
@@ -78,20 +80,39 @@ where
             running: ConcurrencyLimiter::fair(RUNNING_MAX),
             doubtful: TokenBucket::new(INTERVAL, DOUBTFUL_BURST),
             in_flight: Mutex::new(InFlight { waiters: HashMap::new(), tasks: JoinSet::new() }),
+            throttled: Mutex::new(None),
             counts,
         })
     }
 
     /// The outcome of a review: of the one in flight, or of a new one. [`ReviewError::TooMany`] if too many wait for
-    /// whoever causes it.
-    pub(crate) async fn outcome<D, R>(self: &Arc<Self>, wanted: Wanted<K, D, R>) -> Outcome<T>
+    /// whoever causes it, [`ReviewError::TimedOut`] at the deadline. While the API throttles, it is waited for if the
+    /// deadline allows that.
+    pub(crate) async fn outcome<D, R>(
+        self: &Arc<Self>,
+        wanted: impl Fn() -> Wanted<K, D, R>,
+        deadline: Instant,
+    ) -> Outcome<T>
     where
         D: FnOnce() -> bool + Send + 'static,
         R: Future<Output = Result<T, ReviewError>> + Send + 'static,
     {
-        let mut waiter = self.join(wanted)?;
-        let outcome = waiter.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or_else(|| Err(Arc::new(ReviewError::Ended)))
+        let started = Instant::now();
+        loop {
+            let mut waiter = self.join(wanted())?;
+            let outcome = match timeout_at(deadline, waiter.wait_for(Option::is_some)).await {
+                Ok(outcome) => outcome.ok().and_then(|outcome| outcome.clone()),
+                Err(_) => return Err(Arc::new(ReviewError::TimedOut(started.elapsed()))),
+            };
+            let outcome = outcome.unwrap_or_else(|| Err(Arc::new(ReviewError::Ended)));
+            match &outcome {
+                Err(error) => match **error {
+                    ReviewError::Throttled { until } if until < deadline => sleep_until(until).await,
+                    _ => return outcome,
+                },
+                Ok(_) => return outcome,
+            }
+        }
     }
 
     /// Ends the reviews in flight, for when nobody waits for them any more.
@@ -144,14 +165,28 @@ where
             self.counts.failure.inc();
             return complete(Err(ReviewError::TimedOut(DEADLINE)));
         };
+        if let Some(until) = self.throttled_until() {
+            self.counts.throttled.inc();
+            return complete(Err(ReviewError::Throttled { until }));
+        }
         let due = is_doubtful().then(|| self.doubtful.reserve());
-        complete(review.await);
+        let outcome = review.await;
+        if let Err(ReviewError::Throttled { until }) = outcome {
+            *self.throttled.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+        complete(outcome);
         drop(pending);
         // The rate limit delays no answer: it keeps the permit, so that the next review begins no earlier.
         if let Some(due) = due {
             sleep_until(due).await;
         }
         drop(permit);
+    }
+
+    /// Until when no review is sent, if now is before that.
+    fn throttled_until(&self) -> Option<Instant> {
+        let until = *self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
+        until.filter(|until| Instant::now() < *until)
     }
 
     fn in_flight(&self) -> MutexGuard<'_, InFlight<T>> {
@@ -184,11 +219,16 @@ mod tests {
     ) -> Outcome<u8> {
         let mut key = Key::default();
         key[..8].copy_from_slice(&number.to_le_bytes());
-        let review = async move {
-            sleep(Duration::from_millis(millis)).await;
-            Ok(7)
+        let wanted = || Wanted {
+            key,
+            by,
+            is_doubtful: move || is_doubtful,
+            review: async move {
+                sleep(Duration::from_millis(millis)).await;
+                Ok(7)
+            },
         };
-        queue.outcome(Wanted { key, by, is_doubtful: move || is_doubtful, review }).await
+        queue.outcome(wanted, Instant::now() + Duration::from_secs(1_000)).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,6 +255,53 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_review_that_hangs_costs_its_deadline_and_its_late_answer_serves_the_next() {
+        let queue = queue();
+        let began = Instant::now();
+        let slow = || Wanted {
+            key: [1; 32],
+            by: "jane",
+            is_doubtful: || false,
+            review: async {
+                sleep(Duration::from_secs(3)).await;
+                Ok(7)
+            },
+        };
+        let error = queue.outcome(slow, began + Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(*error, ReviewError::TimedOut(_)), "{error:?}");
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        assert!(queue.outcome(slow, began + Duration::from_secs(10)).await.is_ok());
+        assert_eq!(began.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_while_the_api_throttles_and_whoever_has_the_time_waits() {
+        let queue = queue();
+        let (began, sent) = (Instant::now(), Arc::new(std::sync::atomic::AtomicU32::new(0)));
+        let ask = async |key: u8, seconds: u64| {
+            let wanted = || {
+                let sent = Arc::clone(&sent);
+                let review = async move {
+                    match sent.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+                        0 => Err(ReviewError::Throttled { until: began + Duration::from_secs(2) }),
+                        _ => Ok(7),
+                    }
+                };
+                Wanted { key: [key; 32], by: "jane", is_doubtful: || false, review }
+            };
+            queue.outcome(wanted, Instant::now() + Duration::from_secs(seconds)).await
+        };
+        for key in 0..5 {
+            let error = ask(key, 1).await.unwrap_err();
+            assert!(matches!(*error, ReviewError::Throttled { .. }), "{error:?}");
+        }
+        assert_eq!((began.elapsed(), sent.load(std::sync::atomic::Ordering::SeqCst)), (Duration::ZERO, 1));
+        assert_eq!(queue.counts.throttled.get(), 4, "the first one counts itself");
+        assert!(ask(9, 3).await.is_ok());
+        assert_eq!((began.elapsed().as_secs(), sent.load(std::sync::atomic::Ordering::SeqCst)), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn those_in_doubt_have_a_burst_and_then_so_many_reviews_per_second() {
         let queue = queue();
         let began = Instant::now();
@@ -231,9 +318,14 @@ mod tests {
     #[tokio::test]
     async fn a_review_that_panics_is_an_error_and_the_next_one_is_sent() {
         let queue = queue();
-        let panics = async { panic!("on purpose") };
-        let wanted = Wanted { key: [0; 32], by: "jane", is_doubtful: || false, review: panics };
-        assert!(matches!(*queue.outcome(wanted).await.unwrap_err(), ReviewError::Ended));
+        let wanted = || Wanted {
+            key: [0; 32],
+            by: "jane",
+            is_doubtful: || false,
+            review: async { panic!("on purpose") },
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        assert!(matches!(*queue.outcome(wanted, deadline).await.unwrap_err(), ReviewError::Ended));
         assert!(ask(&queue, 0, "jane", false, 0).await.is_ok());
     }
 }

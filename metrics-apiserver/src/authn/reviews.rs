@@ -15,6 +15,8 @@ pub struct Reviews {
     pub(super) token: ReviewCounts,
     /// `SubjectAccessReview`s.
     pub(crate) access: ReviewCounts,
+    /// Requests that were allowed by an expired decision because there was no review.
+    pub(crate) stale: Counter,
 }
 
 /// The metrics of one kind of reviews.
@@ -22,6 +24,8 @@ pub struct Reviews {
 pub(crate) struct ReviewCounts {
     pub(super) success: Counter,
     pub(super) failure: Counter,
+    /// Reviews that the Kubernetes API answered with 429, and those that were not sent because of that.
+    pub(super) throttled: Counter,
     /// Requests refused because too many reviews are in flight.
     pub(super) refused: Counter,
     pub(super) durations: Histogram,
@@ -41,15 +45,21 @@ impl Reviews {
         let counts = |kind| ReviewCounts {
             success: count(kind, "success"),
             failure: count(kind, "failure"),
+            throttled: count(kind, "throttled"),
             refused: count(kind, "refused"),
             durations: durations.get_or_create_owned(&[("kind", kind)]),
         };
-        let reviews = Self { token: counts("token"), access: counts("access") };
+        let reviews = Self { token: counts("token"), access: counts("access"), stale: Counter::default() };
         let own = registry.sub_registry_with_prefix("metrics_apiserver");
         own.register(
             "reviews",
             "Reviews by the Kubernetes API, by kind and outcome; refused reviews are not sent",
             ended,
+        );
+        own.register(
+            "authorization_stale_decisions",
+            "Requests allowed by an expired decision, because the Kubernetes API did not answer the review",
+            reviews.stale.clone(),
         );
         own.register(
             "review_duration_seconds",

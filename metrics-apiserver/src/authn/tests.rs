@@ -8,12 +8,13 @@ mod tokens;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use super::{
-    Authenticator, AuthnError, Credentials, FrontProxyOptions, Options, Reviews, TokenReviewer, TrustStore,
-    UserInfo,
+    Authenticator, AuthnError, Credentials, FrontProxyOptions, Options, Refusals, Reviews, TokenReviewer,
+    TrustStore, UserInfo,
 };
 use crate::testkit::{Ca, client_of_nobody};
 
@@ -64,10 +65,14 @@ impl Rig {
     }
 }
 
+fn refusals() -> Refusals {
+    Refusals::register(&mut Registry::default())
+}
+
 fn authenticator(trust: &Arc<TrustStore>) -> Authenticator {
     let tokens =
         TokenReviewer::new(client_of_nobody(), Duration::from_secs(10), &Reviews::default()).unwrap();
-    Authenticator::new(Arc::clone(trust), tokens)
+    Authenticator::new(Arc::clone(trust), tokens, refusals())
 }
 
 async fn ask(
@@ -75,7 +80,9 @@ async fn ask(
     peer_certificates: &[CertificateDer<'static>],
     headers: &[Header<'_>],
 ) -> Result<UserInfo, AuthnError> {
-    let who = authenticator.authenticate(&Credentials { peer_certificates, headers }).await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let who =
+        authenticator.authenticate(&Credentials { peer: None, peer_certificates, headers }, deadline).await;
     who.map(|user| user.unwrap_or_else(UserInfo::anonymous))
 }
 

@@ -5,25 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
-use kube::{Api, Client};
+use kube::Client;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::error::AuthnError;
 use super::review::{self, ReviewError};
 use super::review_queue::{ReviewQueue, Wanted};
 use super::reviews::{ReviewCounts, Reviews};
 use super::user::UserInfo;
+use crate::causes::causes;
+use crate::limit::LogLimiter;
 
 /// Cached reviews. With more clients than this, some are reviewed more often.
 const MAX_REVIEWS: u64 = 4096;
+/// One log line about reviews that failed in this time: any client can cause a review.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a token is known after a review that found it valid. Its reviews do not wait for those
 /// of unknown tokens, so a client that sends one request a minute is served while others send invalid tokens.
 const KNOWN_TTL: Duration = Duration::from_secs(600);
 
 /// Reviews tokens and caches the results.
 pub struct TokenReviewer {
-    api: Api<TokenReview>,
+    client: Client,
     /// `None`: the token is not valid. Failed reviews are not cached.
     reviews: Cache<[u8; 32], Option<UserInfo>>,
     /// Tokens that were valid in their last review.
@@ -32,6 +37,7 @@ pub struct TokenReviewer {
     queue: Arc<ReviewQueue<Option<[u8; 32]>, Option<UserInfo>>>,
     secret: [u8; 32],
     counts: ReviewCounts,
+    failures: LogLimiter,
 }
 
 impl TokenReviewer {
@@ -44,17 +50,19 @@ impl TokenReviewer {
             .fill(&mut secret)
             .map_err(rustls::Error::from)?;
         Ok(Self {
-            api: Api::all(client),
+            client,
             reviews: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(ttl).build(),
             known: Cache::builder().max_capacity(MAX_REVIEWS).time_to_live(KNOWN_TTL).build(),
             queue: ReviewQueue::new(reviews.token.clone()),
             secret,
             counts: reviews.token.clone(),
+            failures: LogLimiter::new(LOG_INTERVAL, 1),
         })
     }
 
-    /// The owner of the token. Concurrent requests with the same token share one review.
-    pub(super) async fn review(&self, token: &[u8]) -> Result<UserInfo, AuthnError> {
+    /// The owner of the token, which is known or known to be unknown by the deadline. Concurrent requests with the same
+    /// token share one review.
+    pub(super) async fn review(&self, token: &[u8], deadline: Instant) -> Result<UserInfo, AuthnError> {
         // Valid tokens are ASCII.
         let token = str::from_utf8(token).map_err(|_| AuthnError::InvalidToken)?;
         let key = self.key(token);
@@ -63,12 +71,20 @@ impl TokenReviewer {
         }
         let is_known = self.known.contains_key(&key);
         let by = is_known.then_some(key);
-        let review = self.review_now(key, token);
-        let wanted = Wanted { key, by, is_doubtful: move || !is_known, review };
-        match self.queue.outcome(wanted).await {
+        let wanted = || {
+            let review = self.review_now(key, token);
+            Wanted { key, by, is_doubtful: move || !is_known, review }
+        };
+        match self.queue.outcome(wanted, deadline).await {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
             Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthnError::TooManyReviews),
-            Err(source) => Err(AuthnError::ReviewFailed { source }),
+            Err(source) => {
+                // The client gets a 401 and learns no more, so that this is the only place that says why.
+                if let Some(suppressed) = self.failures.next_line() {
+                    tracing::warn!(error = %causes(&*source), suppressed, "cannot review bearer tokens");
+                }
+                Err(AuthnError::ReviewFailed { source })
+            }
         }
     }
 
@@ -86,10 +102,10 @@ impl TokenReviewer {
             spec: TokenReviewSpec { token: Some(token.to_owned()), audiences: None },
             ..TokenReview::default()
         };
-        let (api, counts) = (self.api.clone(), self.counts.clone());
+        let (client, counts) = (self.client.clone(), self.counts.clone());
         let (reviews, known) = (self.reviews.clone(), self.known.clone());
         async move {
-            let answer = review::create(&api, &review, &counts).await?;
+            let answer = review::create(&client, &review, &counts).await?;
             let owner = answer.status.map(owner).ok_or(ReviewError::NoStatus)?;
             match owner {
                 Some(_) => known.insert(key, ()).await,

@@ -1,13 +1,15 @@
 //! Authorization. The group `system:masters` may do everything, and some paths are open to everybody; for all else the
 //! Kubernetes API decides (`SubjectAccessReview`). Without a decision the request is refused.
 //!
-//! Decisions are cached with the TTLs that flags set.
+//! Decisions are cached with the TTLs that flags set. While the Kubernetes API cannot answer, an expired one that
+//! allows stands in for a bounded time; one that denies never does.
 
 mod attributes;
 mod key;
 mod options;
 mod paths;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +17,17 @@ use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
     SubjectAccessReviewStatus,
 };
-use kube::{Api, Client};
+use kube::Client;
 use moka::Expiry;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
+use prometheus_client::metrics::counter::Counter;
+use tokio::time;
 
 use crate::authn::review::{self, ReviewError};
 use crate::authn::{ReviewCounts, ReviewQueue, Reviews, UserInfo, Wanted};
+use crate::causes::causes;
+use crate::limit::TokenBucket;
 
 use key::Key;
 use paths::OpenPaths;
@@ -40,6 +46,11 @@ const DOUBT: Duration = Duration::from_secs(60);
 const MAX_DENIED: u64 = 4096;
 /// Bytes of a request's attributes above which its decision is not cached.
 const MAX_CACHED_LEN: usize = 10_000;
+/// How long a review may take if an expired decision can stand in: much more than an idle kube-apiserver needs, and
+/// little of a read's second.
+const STALE_PATIENCE: Duration = Duration::from_millis(250);
+/// One log line about stale decisions in this time.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Characters of the authorizer's reason that are passed on to the user.
 const MAX_REASON_CHARS: usize = 1_000;
 
@@ -55,7 +66,14 @@ pub enum AuthzError {
     /// Too many reviews of this user are in flight: 429.
     #[error("too many reviews of this user's permissions, please try again later")]
     TooManyReviews,
-    /// There is no decision, so the request is refused: 500.
+    /// The Kubernetes API refuses to review anything for now: 503.
+    #[error("the Kubernetes API throttles reviews of permissions (429), please try again later")]
+    Throttled {
+        /// The cause. For the log.
+        #[source]
+        source: Arc<ReviewError>,
+    },
+    /// There is no decision, so the request is refused: 500, or 504 if the review did not end in time.
     #[error("the user's permissions could not be reviewed")]
     ReviewFailed {
         /// The cause. For the log.
@@ -65,16 +83,19 @@ pub enum AuthzError {
 }
 
 /// Decides whether a request is allowed.
-#[derive(Debug)]
 pub struct Authorizer {
-    api: Api<SubjectAccessReview>,
+    client: Client,
     open_paths: OpenPaths,
     decisions: Cache<Key, Decision>,
+    /// What was allowed in its last review, for longer than `decisions` has it.
+    granted: Cache<Key, ()>,
     /// Users to whom something was denied a moment ago.
     denied: Cache<String, ()>,
     /// By user; all anonymous ones together count as one.
     queue: Arc<ReviewQueue<Option<String>, Decision>>,
     reviews: ReviewCounts,
+    stale: Counter,
+    stale_log: TokenBucket,
 }
 
 impl Authorizer {
@@ -85,26 +106,42 @@ impl Authorizer {
             .eviction_policy(EvictionPolicy::lru())
             .expire_after(Ttls { allowed: options.allowed_ttl, denied: options.denied_ttl })
             .build();
+        let stale_ttl = if options.stale_ttl.is_zero() {
+            Duration::ZERO
+        } else {
+            options.allowed_ttl + options.stale_ttl
+        };
         Ok(Self {
-            api: Api::all(client),
+            client,
             open_paths: OpenPaths::parse(&options.always_allow_paths)?,
             decisions,
+            granted: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(stale_ttl).build(),
             denied: Cache::builder().max_capacity(MAX_DENIED).time_to_live(DOUBT).build(),
             queue: ReviewQueue::new(reviews.access.clone()),
             reviews: reviews.access.clone(),
+            stale: reviews.stale.clone(),
+            stale_log: TokenBucket::new(LOG_INTERVAL, 1),
         })
     }
 
-    /// `Ok` if `user` is allowed to do what `wanted` describes.
-    pub async fn authorize(&self, user: &UserInfo, wanted: &Attributes) -> Result<(), AuthzError> {
+    /// `Ok` if `user` is allowed to do what `wanted` describes. Decided by the deadline, or not at all.
+    pub async fn authorize(
+        &self,
+        user: &UserInfo,
+        wanted: &Attributes,
+        deadline: time::Instant,
+    ) -> Result<(), AuthzError> {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open(wanted) {
             return Ok(());
         }
-        match self.decision(user, wanted).await {
+        match self.decision(user, wanted, deadline).await {
             Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
-            Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthzError::TooManyReviews),
-            Err(source) => Err(AuthzError::ReviewFailed { source }),
+            Err(source) => Err(match *source {
+                ReviewError::TooMany => AuthzError::TooManyReviews,
+                ReviewError::Throttled { .. } => AuthzError::Throttled { source },
+                _ => AuthzError::ReviewFailed { source },
+            }),
         }
     }
 
@@ -114,17 +151,45 @@ impl Authorizer {
     }
 
     /// The cached decision, or that of a review. Concurrent equal requests share one review.
-    async fn decision(&self, user: &UserInfo, wanted: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+    async fn decision(
+        &self,
+        user: &UserInfo,
+        wanted: &Attributes,
+        deadline: time::Instant,
+    ) -> Result<Decision, Arc<ReviewError>> {
         let key = key::of(user, wanted);
         let is_cached = wanted.len() <= MAX_CACHED_LEN;
         if is_cached && let Some(decision) = self.decisions.get(&key).await {
             return Ok(decision);
         }
+        let was_granted = is_cached && self.granted.contains_key(&key);
+        let deadline =
+            if was_granted { deadline.min(time::Instant::now() + STALE_PATIENCE) } else { deadline };
         let by = (!user.is_anonymous()).then(|| user.name.clone());
-        let (denied, name) = (self.denied.clone(), by.clone());
-        let is_doubtful = move || name.is_none_or(|name| denied.contains_key(&name));
-        let review = self.review(user, wanted, is_cached.then_some(key));
-        self.queue.outcome(Wanted { key, by, is_doubtful, review }).await
+        let review = || {
+            let (denied, name) = (self.denied.clone(), by.clone());
+            let is_doubtful = move || name.is_none_or(|name| denied.contains_key(&name));
+            let review = self.review(user, wanted, is_cached.then_some(key));
+            Wanted { key, by: by.clone(), is_doubtful, review }
+        };
+        match self.queue.outcome(review, deadline).await {
+            // Asked again, for a denial may have arrived meanwhile.
+            Err(error) if error.is_outage() && was_granted && self.granted.contains_key(&key) => {
+                self.record_stale(&error);
+                Ok(Decision::Allowed)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn record_stale(&self, error: &ReviewError) {
+        self.stale.inc();
+        if self.stale_log.try_take() {
+            tracing::warn!(
+                error = %causes(error),
+                "the Kubernetes API does not answer reviews; allowing what it allowed in the last minutes"
+            );
+        }
     }
 
     fn is_open(&self, wanted: &Attributes) -> bool {
@@ -142,19 +207,30 @@ impl Authorizer {
         key: Option<Key>,
     ) -> impl Future<Output = Result<Decision, ReviewError>> + Send + use<> {
         let review = SubjectAccessReview { spec: spec(user, wanted), ..SubjectAccessReview::default() };
-        let (api, counts, name) = (self.api.clone(), self.reviews.clone(), user.name.clone());
-        let (decisions, denied) = (self.decisions.clone(), self.denied.clone());
+        let (client, counts, name) = (self.client.clone(), self.reviews.clone(), user.name.clone());
+        let (decisions, denied, granted) =
+            (self.decisions.clone(), self.denied.clone(), self.granted.clone());
         async move {
-            let reviewed = review::create(&api, &review, &counts).await?;
+            let reviewed = review::create(&client, &review, &counts).await?;
             let decision = reviewed.status.map(Decision::from).ok_or(ReviewError::NoStatus)?;
             if matches!(decision, Decision::Denied { .. }) {
                 denied.insert(name, ()).await;
             }
             if let Some(key) = key {
+                match decision {
+                    Decision::Allowed => granted.insert(key, ()).await,
+                    Decision::Denied { .. } => granted.invalidate(&key).await,
+                }
                 decisions.insert(key, decision.clone()).await;
             }
             Ok(decision)
         }
+    }
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorizer").finish_non_exhaustive()
     }
 }
 

@@ -36,6 +36,10 @@ pub struct Options {
     )]
     #[arg(value_parser = parse_duration)]
     pub denied_ttl: Duration,
+    /// How long an expired allowed decision stands in while the Kubernetes API cannot answer; 0 disables it
+    #[arg(long = "authorization-stale-authorized-ttl", value_name = "DURATION", default_value = "5m")]
+    #[arg(value_parser = parse_duration)]
+    pub stale_ttl: Duration,
 }
 
 impl Options {
@@ -53,6 +57,7 @@ impl Default for Options {
     fn default() -> Self {
         let always_allow_paths = ["/healthz", "/readyz", "/livez"].map(str::to_owned).into();
         let ttl = Duration::from_secs(10);
-        Self { kubeconfig: None, always_allow_paths, allowed_ttl: ttl, denied_ttl: ttl }
+        let stale_ttl = Duration::from_secs(300);
+        Self { kubeconfig: None, always_allow_paths, allowed_ttl: ttl, denied_ttl: ttl, stale_ttl }
     }
 }

@@ -24,17 +24,21 @@ const ANNOTATION_CHARS_MAX: usize = 300;
 /// What an annotation means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Meaning {
-    /// Something in the query may be wrong, or there is nothing to read.
+    /// Something in the query may be wrong.
     Info,
+    /// There is nothing to read. Beside samples it says that a part of the data was not found, which may be missing.
+    Nothing,
     /// Something in the query is probably wrong.
     Warning,
     /// A part of the data was not reached.
     Partial,
 }
 
-/// A text, or how it begins.
+/// A text, or what it is like.
 #[derive(Debug, Clone, Copy)]
 enum Text {
+    /// It is this, in upper or lower case.
+    Is(&'static str),
     /// It begins so, in upper or lower case.
     Begins(&'static str),
     /// A number, and then this.
@@ -52,8 +56,8 @@ const KNOWN: [(Text, Meaning); 7] = [
     (Text::Counts("more annotations omitted"), Meaning::Info),
     // Prometheus from 2.54 on.
     (Text::Counts("more warning annotations omitted"), Meaning::Warning),
-    // Thanos: no store can have such series at this time, so there is no data. (pkg/store/proxy.go)
-    (Text::Begins("No StoreAPIs matched for this query"), Meaning::Info),
+    // Thanos: no store that it knows can have such series at this time. (pkg/store/proxy.go)
+    (Text::Is("No StoreAPIs matched for this query"), Meaning::Nothing),
     // Prometheus from 2.53 on, for the parameter `limit`. (web/api/v1/api.go)
     (Text::Begins("results truncated due to limit"), Meaning::Partial),
     // Cortex from 1.20 on. (pkg/querier/partialdata)
@@ -63,6 +67,7 @@ const KNOWN: [(Text, Meaning); 7] = [
 impl Text {
     fn matches(self, text: &str) -> bool {
         match self {
+            Self::Is(whole) => text.eq_ignore_ascii_case(whole),
             Self::Begins(begin) => {
                 text.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
             }
@@ -85,6 +90,8 @@ fn meaning(text: &str) -> Meaning {
 pub(super) struct Annotations {
     /// Why the data is partial.
     pub(super) partial: Option<String>,
+    /// That there is nothing to read; until it is known whether there is.
+    nothing: Option<String>,
     /// Something in the query is probably wrong.
     pub(super) warnings: Vec<String>,
     /// Something in the query may be wrong.
@@ -97,7 +104,20 @@ impl Annotations {
         for text in &warnings.infos {
             keep(&mut infos.0, text);
         }
-        Self { partial: warnings.partial.or(marked), warnings: warnings.on_query, infos: infos.0 }
+        let Warnings { partial, nothing, on_query, .. } = warnings;
+        Self { partial: partial.or(marked), nothing, warnings: on_query, infos: infos.0 }
+    }
+
+    /// What they mean for a response without or with data.
+    pub(super) fn of(mut self, has_data: bool) -> Self {
+        if let Some(text) = self.nothing.take() {
+            if has_data {
+                self.partial.get_or_insert(text);
+            } else {
+                keep(&mut self.infos, &text);
+            }
+        }
+        self
     }
 }
 
@@ -105,6 +125,7 @@ impl Annotations {
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     partial: Option<String>,
+    nothing: Option<String>,
     on_query: Vec<String>,
     infos: Vec<String>,
 }
@@ -113,6 +134,9 @@ impl Warnings {
     fn add(&mut self, text: &str) {
         match meaning(text) {
             Meaning::Info => keep(&mut self.infos, text),
+            Meaning::Nothing => {
+                self.nothing.get_or_insert_with(|| short(text));
+            }
             Meaning::Warning => keep(&mut self.on_query, text),
             Meaning::Partial => {
                 self.partial.get_or_insert_with(|| short(text));
@@ -207,7 +231,7 @@ mod tests {
             ),
             ("12 more annotations omitted", Meaning::Info),
             ("3 more warning annotations omitted", Meaning::Warning),
-            ("No StoreAPIs matched for this query", Meaning::Info),
+            ("No StoreAPIs matched for this query", Meaning::Nothing),
             ("results truncated due to limit", Meaning::Partial),
             ("query result may contain partial data", Meaning::Partial),
             ("Query result may contain partial data.", Meaning::Partial),
@@ -217,12 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_found_is_no_data_and_beside_data_it_is_partial_data() {
+        let text = "No StoreAPIs matched for this query";
+        let (without, with) = (read(&[text, text]).of(false), read(&[text]).of(true));
+        assert_eq!((without.partial, without.infos), (None, vec![text.to_owned()]));
+        assert_eq!((with.partial.as_deref(), with.infos.len()), (Some(text), 0));
+    }
+
+    #[test]
     fn a_warning_that_is_not_known_says_that_data_is_missing() {
         for text in [
             "remote_read: remote server http://10.0.0.1/read returned HTTP status 500",
             // Thanos, pkg/store/proxy_merge.go
             "receive series from Addr: 10.0.0.2:10901 LabelSets: {} Mint: 0 Maxt: 1: rpc error: code = Unavailable",
             "fetch series for {cluster=\"a\"}: rpc error: code = DeadlineExceeded",
+            "No StoreAPIs matched for this query: connection refused",
             "more annotations omitted",
             "x 3 more annotations omitted",
             "not a PromQL info: anything",

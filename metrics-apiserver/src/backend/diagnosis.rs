@@ -6,11 +6,11 @@ use std::time::Duration;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
+use super::build_info::BuildInfo;
 use super::call::InstantQuery;
 use super::certificate::{self, ServerCertificate};
 use super::client::{Client, Server};
 use super::decode::Engine;
-use super::engine::BuildInfo;
 use super::excerpt::{Secrets, first_words};
 
 /// Each of the three calls. People wait for them.

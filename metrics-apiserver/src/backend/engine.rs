@@ -9,7 +9,6 @@
 //! nothing and opens no breaker: a read is never delayed by it. A server that cannot be recognized is asked again a
 //! minute later; one that refuses, or answers something else, is taken for one like Prometheus.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,12 +17,10 @@ use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 
 use super::Options;
-use super::annotations::Annotations;
-use super::body::Body;
-use super::call::Call;
+use super::build_info::BuildInfo;
 use super::client::{Client, Fault, Server};
 use super::clients::Clients;
-use super::decode::{self, DecodeError, Engine};
+use super::decode::Engine;
 use super::failover::Backend;
 
 /// After the start, which has more urgent work.
@@ -37,25 +34,6 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Either of them makes `VictoriaMetrics` evaluate queries at another time than 30 s ago.
 const CURES: [&str; 2] = ["latency_offset", "nocache"];
-
-/// Asks what a server is.
-pub(super) struct BuildInfo;
-
-impl Call for BuildInfo {
-    type Content = Engine;
-
-    const PATH: &'static str = "api/v1/status/buildinfo";
-
-    const ACCEPT_ENCODING: &'static str = "identity";
-
-    fn parameters(&self, _: Duration) -> Vec<(&'static str, Cow<'_, str>)> {
-        Vec::new()
-    }
-
-    async fn decode(&self, body: Body<'_>) -> Result<(Engine, Annotations), DecodeError> {
-        body.decode_whole(decode::engine).await
-    }
-}
 
 /// Recognizes the servers of all backends, now and after each change of them.
 pub(super) async fn recognize_all(current: &ArcSwap<Clients>) {

@@ -10,6 +10,7 @@ mod annotation_log;
 mod annotations;
 mod body;
 mod breaker;
+mod build_info;
 mod call;
 mod certificate;
 mod client;

@@ -202,9 +202,10 @@ fn log(query: &Query, error: &QueryError, counts: &QueryCounts) {
     let (backend, query, detail) = (&*query.backend.0, &*query.promql, error.detail());
     let is_held_back = matches!(error, QueryError::BreakerOpen { .. });
     let line = if is_held_back { None } else { counts.failures.next_line() };
-    match line {
-        Some(suppressed) => tracing::warn!(backend, query, %error, detail, suppressed, "query failed"),
-        None => tracing::debug!(backend, query, %error, detail, "query failed"),
+    if let Some(suppressed) = line {
+        tracing::warn!(backend, query, %error, detail, suppressed, "query failed");
+    } else {
+        tracing::debug!(backend, query, %error, detail, "query failed");
     }
 }
 

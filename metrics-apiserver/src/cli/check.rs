@@ -148,7 +148,7 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
 }
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
-    let told = rule.tells_namespace.then(|| format!(", $namespace {}", args.namespace)).unwrap_or_default();
+    let told = if rule.tells_namespace { format!(", $namespace {}", args.namespace) } else { String::new() };
     writeln!(out, "{} (backend {}{told})", rule.name.as_str(), rule.backend.0)?;
     match rule.external_plan(&args.namespace, &args.selector, &Resources::default()) {
         Ok(plan) => {

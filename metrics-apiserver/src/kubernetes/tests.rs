@@ -27,7 +27,7 @@ impl Rig {
         rig.write("ca.crt", &ca.pem());
         rig.write("token", "first");
         let url = rig.server.url.clone();
-        rig.write_kubeconfig(json!({"server": url, "certificate-authority": "ca.crt"}));
+        rig.write_kubeconfig(&json!({"server": url, "certificate-authority": "ca.crt"}));
         rig
     }
 
@@ -39,7 +39,7 @@ impl Rig {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    fn write_kubeconfig(&self, cluster: serde_json::Value) {
+    fn write_kubeconfig(&self, cluster: &serde_json::Value) {
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
@@ -136,7 +136,7 @@ async fn a_changed_kubeconfig_names_another_server_and_other_files() {
     assert!(ask(&client).await.is_err());
     let other = answering(&ca);
     rig.write("other.crt", &ca.pem());
-    rig.write_kubeconfig(json!({"server": other.url, "certificate-authority": "other.crt"}));
+    rig.write_kubeconfig(&json!({"server": other.url, "certificate-authority": "other.crt"}));
     follower.replace().await.unwrap();
     assert_eq!(ask(&client).await, Ok(200));
     assert_eq!(other.requests().len(), 1);
@@ -165,7 +165,7 @@ async fn kube_apiserver_may_be_on_ipv6_and_have_another_name() {
     assert_eq!(ask(&rig.connect().await.unwrap().0).await, Ok(200));
     for (name, expected) in [("localhost", true), ("elsewhere.example", false)] {
         let url = rig.server.url.clone();
-        rig.write_kubeconfig(json!({
+        rig.write_kubeconfig(&json!({
             "server": url, "certificate-authority": "ca.crt", "tls-server-name": name,
         }));
         assert_eq!(ask(&rig.connect().await.unwrap().0).await.is_ok(), expected, "{name}");
@@ -177,7 +177,7 @@ async fn verification_is_off_only_if_the_kubeconfig_says_so() {
     let rig = Rig::new(answering(&Ca::new("kubernetes")), &Ca::new("another"));
     assert!(ask(&rig.connect().await.unwrap().0).await.is_err());
     let url = rig.server.url.clone();
-    rig.write_kubeconfig(json!({"server": url, "insecure-skip-tls-verify": true}));
+    rig.write_kubeconfig(&json!({"server": url, "insecure-skip-tls-verify": true}));
     assert_eq!(ask(&rig.connect().await.unwrap().0).await, Ok(200));
 }
 
@@ -186,7 +186,7 @@ async fn a_proxy_in_the_kubeconfig_is_refused_with_what_to_do() {
     let ca = Ca::new("kubernetes");
     let rig = Rig::new(answering(&ca), &ca);
     let url = rig.server.url.clone();
-    rig.write_kubeconfig(json!({
+    rig.write_kubeconfig(&json!({
         "server": url, "certificate-authority": "ca.crt", "proxy-url": "http://proxy.example:3128",
     }));
     let error = rig.connect().await.err().unwrap().to_string();

@@ -120,7 +120,7 @@ impl Acceptor {
     ) {
         // An answer of several writes must not wait for acknowledgements. If this fails, the connection is only slower.
         let _ = stream.set_nodelay(true);
-        let mut peer = Peer { certificates: Vec::new(), place };
+        let mut peer = Peer { certificates: Vec::new(), address: canonical(address), place };
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
             () = peer.place.closed() => return,
@@ -128,7 +128,7 @@ impl Acceptor {
         };
         let stream = match stream.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => stream,
-            Err(error) => return self.handshake_failures.record(canonical(address), &error),
+            Err(error) => return self.handshake_failures.record(peer.address, &error),
         };
         let (_, session) = stream.get_ref();
         // The handshake proves only that the client holds the key. Each request has the certificates verified, since

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -77,6 +77,7 @@ pub(super) struct Place {
 pub(super) struct Peer {
     /// What it presented in the handshake; not verified.
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) address: SocketAddr,
     pub(super) place: Place,
 }
 

@@ -3,7 +3,6 @@
 
 use hyper::{HeaderMap, Method, header};
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
 
 use super::connections::Peer;
@@ -30,13 +29,15 @@ pub(super) async fn handle(
     if raw.headers.contains_key(header::UPGRADE) {
         return Err(RequestError::Upgrade.into());
     }
+    // Of reviews and queries together: a kube-apiserver that hangs costs no more than a Prometheus that does.
+    let deadline = Instant::now() + shared.limits.read_deadline(target.timeout());
     let handled = timeout(shared.limits.deadline(target.timeout()), async {
-        let user = authenticate(shared, &peer.certificates, &raw.headers).await?;
+        let user = authenticate(shared, peer, &raw.headers, deadline).await?;
         *stays = user.as_ref().is_some_and(|user| peer.place.is_of_user(&user.name));
         let user = user.unwrap_or_else(UserInfo::anonymous);
         let query = raw.uri.query().unwrap_or_default();
         let wanted = attributes_of(raw.method.as_str(), raw.uri.path(), query);
-        let authorized = shared.parts.authorizer.authorize(&user, &wanted).await;
+        let authorized = shared.parts.authorizer.authorize(&user, &wanted, deadline).await;
         if let Err(source) = authorized {
             return Err(Error::Authz { source, user: user.name, wanted: Box::new(wanted) });
         }
@@ -45,7 +46,7 @@ pub(super) async fn handle(
         if !matches!(raw.method, Method::GET | Method::HEAD) {
             return Err(RequestError::Method.into());
         }
-        serve(shared, request, &user).await
+        serve(shared, request, &user, deadline).await
     });
     handled.await.unwrap_or_else(|_| Err(LimitError::Deadline.into()))
 }
@@ -53,18 +54,25 @@ pub(super) async fn handle(
 /// The user of the request; `None` without credentials.
 async fn authenticate(
     shared: &Shared,
-    peer_certificates: &[CertificateDer<'static>],
+    peer: &Peer,
     headers: &HeaderMap,
+    deadline: Instant,
 ) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let credentials = Credentials { peer_certificates, headers: &headers };
-    Ok(shared.parts.authenticator.authenticate(&credentials).await?)
+    let credentials =
+        Credentials { peer: Some(peer.address), peer_certificates: &peer.certificates, headers: &headers };
+    Ok(shared.parts.authenticator.authenticate(&credentials, deadline).await?)
 }
 
-async fn serve(shared: &Shared, request: &Request<'_>, user: &UserInfo) -> Result<Response, Error> {
+async fn serve(
+    shared: &Shared,
+    request: &Request<'_>,
+    user: &UserInfo,
+    deadline: Instant,
+) -> Result<Response, Error> {
     let readiness = &shared.parts.readiness;
     match request.target.route.as_ref().map_err(Clone::clone)? {
-        Route::Read(wanted) => read(shared, request, wanted, &user.name).await,
+        Route::Read(wanted) => read(shared, request, wanted, &user.name, deadline).await,
         Route::Document(document) => documents::serve(document, request),
         Route::Probe(endpoint, None) => Ok(health::all(readiness, *endpoint, request)),
         Route::Probe(endpoint, Some(check)) => health::one(readiness, *endpoint, check),
@@ -77,9 +85,9 @@ async fn read(
     request: &Request<'_>,
     wanted: &api::Request,
     user: &str,
+    deadline: Instant,
 ) -> Result<Response, Error> {
     let media = request.media(Offer::Values)?;
-    let deadline = Instant::now() + shared.limits.read_deadline(request.target.timeout());
     // An indented body is made from one that is not.
     let copies = if request.is_pretty() { 2 } else { 1 };
     let mut response = wanted.answer(&shared.parts.answers, deadline).await?;

@@ -77,11 +77,11 @@ fn refusal(shared: &Shared, request: &Request<'_>, error: &Error, span: &tracing
     span.in_scope(|| {
         let causes = causes(error);
         let is_failure = code >= 500 && !error.is_reported();
-        match if is_failure { shared.failures.next_line() } else { None } {
-            Some(suppressed) => {
-                tracing::warn!(http.path = path, http.code = code, error = %causes, suppressed, "request failed");
-            }
-            None => tracing::debug!(http.code = code, error = %causes, "request refused"),
+        let line = if is_failure { shared.failures.next_line() } else { None };
+        if let Some(suppressed) = line {
+            tracing::warn!(http.path = path, http.code = code, error = %causes, suppressed, "request failed");
+        } else {
+            tracing::debug!(http.code = code, error = %causes, "request refused");
         }
     });
     reply::status(&status, request.is_pretty())

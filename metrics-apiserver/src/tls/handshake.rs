@@ -8,7 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use rustls::{Error, PeerIncompatible};
+use rustls::{Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use crate::limit::LogLimiter;
 
@@ -121,6 +121,10 @@ impl Cause {
 
     fn of_tls(error: &Error) -> Self {
         match error {
+            Error::InvalidMessage(InvalidMessage::CertificatePayloadTooLarge)
+            | Error::PeerMisbehaved(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme)
+            | Error::InvalidCertificate(_)
+            | Error::NoCertificatesPresented => Self::BadCertificate,
             Error::InvalidMessage(_) => Self::NotTls,
             Error::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
@@ -132,7 +136,6 @@ impl Cause {
             ) => Self::NoSharedVersion,
             Error::PeerIncompatible(_) => Self::NoSharedCipher,
             Error::NoApplicationProtocol => Self::NoSharedProtocol,
-            Error::InvalidCertificate(_) | Error::NoCertificatesPresented => Self::BadCertificate,
             Error::AlertReceived(_) => Self::RefusedByClient,
             _ => Self::Other,
         }

@@ -103,7 +103,10 @@ pub(crate) fn unsupported_key(certificate: &X509Certificate<'_>) -> Option<Strin
     let named = key.algorithm.parameters.as_ref().filter(|parameters| parameters.tag() == Tag::Oid);
     let curve = named.and_then(|curve| curve.as_oid().ok());
     let name = name(&key.algorithm.algorithm);
-    Some(curve.map_or(name.clone(), |curve| format!("{name} {}", self::name(&curve))))
+    Some(match curve {
+        Some(curve) => format!("{name} {}", self::name(&curve)),
+        None => name,
+    })
 }
 
 /// The algorithm of a certificate's own signature, if it cannot be verified.

@@ -1,8 +1,8 @@
 //! The certificates of servers that we call.
 //!
-//! A server is trusted for a CA of the bundle that signed its certificate, as in every TLS client. It is also trusted if
-//! the bundle has its certificate itself, which `openssl req -x509` makes with `CA:TRUE`: rustls refuses to take a CA
-//! for a server, while Go, OpenSSL and curl accept exactly the configured certificate.
+//! A server is trusted for a CA of the bundle that signed its certificate, as in every TLS client. It is also trusted
+//! if the bundle has its certificate itself, which `openssl req -x509` makes with `CA:TRUE`: rustls refuses to take a
+//! CA for a server, while Go, OpenSSL and curl accept exactly the configured certificate.
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::{HPAScalingRules, HorizontalPodAutoscaler};
 use k8s_openapi::api::core::v1::{Container, Namespace, Probe, Service, ServiceAccount};
+use k8s_openapi::api::flowcontrol::v1::FlowSchema;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
@@ -102,6 +103,27 @@ fn keep_written(written: &mut Value, given: &Value) {
 }
 
 #[test]
+fn the_reviews_of_the_server_s_own_account_and_nothing_else_have_priority() {
+    let schema: FlowSchema = only("base/flow-schema.yaml");
+    let spec = schema.spec.unwrap();
+    // A level that every cluster has.
+    assert_eq!(spec.priority_level_configuration.name, "workload-high");
+    assert!(spec.matching_precedence.unwrap() < 9000, "before the schema of all ServiceAccounts");
+    let [rule] = &spec.rules.unwrap()[..] else { panic!("one rule") };
+    let account: Deployment = only("base/deployment.yaml");
+    let pod = account.spec.unwrap().template.spec.unwrap();
+    let subjects: Vec<_> =
+        rule.subjects.iter().map(|subject| subject.service_account.clone().unwrap()).collect();
+    let [subject] = &subjects[..] else { panic!("one subject") };
+    assert_eq!(Some(&subject.name), pod.service_account_name.as_ref());
+    assert_eq!(Some(&subject.namespace), account.metadata.namespace.as_ref());
+    let rules = rule.resource_rules.as_ref().unwrap();
+    let kinds: Vec<_> = rules.iter().flat_map(|rule| rule.resources.clone()).collect();
+    assert_eq!(kinds, ["tokenreviews", "subjectaccessreviews"]);
+    assert!(rules.iter().all(|rule| rule.verbs == ["create"] && rule.cluster_scope == Some(true)));
+}
+
+#[test]
 fn every_document_is_what_its_kind_says() {
     let documents = objects();
     assert!(documents.len() >= 18, "only {} documents found", documents.len());
@@ -119,6 +141,7 @@ fn every_document_is_what_its_kind_says() {
                 survives::<ClusterRoleBinding>(document);
             }
             ("rbac.authorization.k8s.io/v1", "RoleBinding") => survives::<RoleBinding>(document),
+            ("flowcontrol.apiserver.k8s.io/v1", "FlowSchema") => survives::<FlowSchema>(document),
             ("apiregistration.k8s.io/v1", "APIService") => survives::<APIService>(document),
             // Custom resources: their schemas are not ours to have. They stand in components, which a cluster
             // without their definitions does not need.

@@ -84,7 +84,6 @@ fn form(expression: &str) -> Option<&'static str> {
     let has_name =
         words.any(|word| !word.is_ascii() || word.contains('.') && word.contains(char::is_alphabetic));
     match expression {
-        _ if expression.contains("</") || expression.contains(">/") => Some("the operators `</` and `>/`"),
         _ if has_name => Some("unquoted names with other characters than letters, digits, `_` and `:`"),
         _ if has_calculation => Some("calculated durations"),
         _ => None,

@@ -175,7 +175,7 @@ struct Running {
 impl Lab<'_> {
     async fn measure(&self, name: &str, program: &Path) -> Result<Measured> {
         say(&format!("{name} lists the series"));
-        let server = self.start(name, program).await?;
+        let server = self.start(name, program)?;
         self.settle(&server).await.with_context(|| server.process.log_tail())?;
         let settled = server.started.elapsed();
         let metrics = server.metrics().await?;
@@ -207,7 +207,7 @@ impl Lab<'_> {
         })
     }
 
-    async fn start(&self, name: &str, program: &Path) -> Result<Running> {
+    fn start(&self, name: &str, program: &Path) -> Result<Running> {
         let cluster = &self.stage.cluster;
         let name = format!("bench-drop-in-{name}");
         let dir = cluster.dir().subdir(&name)?;
@@ -240,10 +240,16 @@ impl Lab<'_> {
     /// Waits until every read has its right answer, and the usage of every pod is known.
     async fn settle(&self, server: &Running) -> Result<()> {
         let requests = world::requests(&self.settings.drop_in);
+        let of_each_list: Arc<[_]> = world::of_each_list().into();
         let target = Arc::new(server.target.with_timeout(TIMEOUT));
         eventually("a right answer to each read", SETTLED, async || {
             let (target, requests) = (Arc::clone(&target), Arc::clone(&requests));
-            tokio::task::spawn_blocking(move || load::all_right(&target, &requests)).await?.map(Some)
+            let of_each_list = Arc::clone(&of_each_list);
+            let read = move || {
+                load::all_right(&target, &of_each_list)?;
+                load::all_right(&target, &requests)
+            };
+            tokio::task::spawn_blocking(read).await?.map(Some)
         })
         .await?;
         let pods = world::pods(&self.settings.drop_in).count();

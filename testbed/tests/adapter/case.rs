@@ -13,8 +13,8 @@
 //!
 //! Values of parameters are written as they are, not encoded. Between the two lines may stand `as: USER` (else an
 //! administrator reads), `accept: TYPE`, and `fault: NAME`, which spoils Prometheus' answers. After them
-//! `differs: ID…` names known differences, and `<< ANSWER` is the answer of our server if that differs. Before the first
-//! read, `differs:` is about the start of our server, or about how it calls Prometheus.
+//! `differs: ID…` names known differences, and `<< ANSWER` is the answer of our server if that differs. Before the
+//! first read, `differs:` is about the start of our server, or about how it calls Prometheus.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};

@@ -151,8 +151,8 @@ async fn lists_agree(adapter: &Side, ours: &Side) {
     }
 }
 
-/// What both servers answered, to be kept with the logs: in short form as the `.reads` file would have it, and whole with
-/// the queries.
+/// What both servers answered, to be kept with the logs: in short form as the `.reads` file would have it, and whole
+/// with the queries.
 #[derive(Default)]
 struct Written {
     adapter: Vec<String>,

@@ -52,6 +52,23 @@ async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
         let again = assert_untrusted(rig.ask(&peer, &[]).await);
         assert_eq!(first, again);
     }
+    let counted = [("unknown_ca", 2), ("expired", 2), ("wrong_usage", 2), ("malformed", 2)];
+    assert_eq!(rig.authenticator.refusals.counted(), counted);
+}
+
+#[tokio::test]
+async fn a_refused_certificate_is_counted_by_the_ca_that_signed_it_and_also_if_there_is_a_token() {
+    let rig = Rig::new();
+    let other_proxy = rig.proxy_ca.client("another-proxy");
+    assert_untrusted(rig.ask(&other_proxy, &[]).await);
+    let nameless = rig.client_ca.issue(&Wanted::default()).chain;
+    assert_untrusted(rig.ask(&nameless, &[]).await);
+    let unknown = Ca::new("unknown").client("mallory");
+    // Nobody reviews it here; the certificate is refused before.
+    assert!(rig.ask(&unknown, &[("authorization", b"Bearer some-token")]).await.is_err());
+    assert!(rig.ask(&rig.client_ca.client("jane"), &[]).await.is_ok());
+    let counted = [("unknown_ca", 1), ("name_not_allowed", 1), ("no_common_name", 1)];
+    assert_eq!(rig.authenticator.refusals.counted(), counted);
 }
 
 #[tokio::test]

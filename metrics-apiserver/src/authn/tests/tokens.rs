@@ -11,7 +11,8 @@ const JANE: Header<'static> = ("authorization", b"Bearer janes-token");
 fn rig(api: &Server, lifetime: Duration) -> Authenticator {
     let options = Options { skip_lookup: true, ..Options::default() };
     let trust = Arc::new(TrustStore::new(options).unwrap());
-    Authenticator::new(trust, TokenReviewer::new(api.client(), lifetime, &Reviews::default()).unwrap())
+    let tokens = TokenReviewer::new(api.client(), lifetime, &Reviews::default()).unwrap();
+    Authenticator::new(trust, tokens, refusals())
 }
 
 const TEN_SECONDS: Duration = Duration::from_secs(10);
@@ -92,11 +93,11 @@ async fn a_failed_review_refuses_the_token_and_is_not_cached() {
 }
 
 #[tokio::test]
-async fn a_temporary_failure_is_tried_five_times() {
+async fn a_temporary_failure_is_tried_four_times() {
     let api = Server::plain(failure(500, "None"));
     let outcome = ask(&rig(&api, TEN_SECONDS), &[], &[JANE]).await;
     assert!(matches!(outcome, Err(AuthnError::ReviewFailed { .. })));
-    assert_eq!(api.requests().len(), 5);
+    assert_eq!(api.requests().len(), 4);
 }
 
 #[tokio::test]
@@ -152,7 +153,7 @@ async fn a_valid_token_is_accepted_with_an_untrusted_certificate() {
     let api = Server::start(answer);
     let rig = Rig::new();
     let tokens = TokenReviewer::new(api.client(), TEN_SECONDS, &Reviews::default()).unwrap();
-    let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens);
+    let authenticator = Authenticator::new(Arc::clone(&rig.trust), tokens, refusals());
     let peer = Ca::new("unknown").client("mallory");
     assert_eq!(ask(&authenticator, &peer, &[JANE]).await.unwrap().name, "jane");
     let bad: Header<'_> = ("authorization", b"Bearer other");
@@ -206,7 +207,7 @@ async fn a_token_that_is_no_longer_valid_is_no_longer_known() {
     let trust = Arc::new(TrustStore::new(Options { skip_lookup: true, ..Options::default() }).unwrap());
     let tokens = TokenReviewer::new(api.client(), Duration::from_millis(1), &Reviews::default()).unwrap();
     assert!(!tokens.knows(b"janes-token"));
-    let authenticator = Authenticator::new(trust, tokens);
+    let authenticator = Authenticator::new(trust, tokens, refusals());
     ask(&authenticator, &[], &[JANE]).await.unwrap();
     assert!(authenticator.tokens.knows(b"janes-token"));
     is_good.store(false, std::sync::atomic::Ordering::SeqCst);

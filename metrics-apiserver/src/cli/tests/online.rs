@@ -1,7 +1,5 @@
 //! `check --online` against a fake Prometheus and a fake Kubernetes API.
 
-use std::sync::Arc;
-
 use rcgen::ExtendedKeyUsagePurpose;
 use serde_json::{Value, json};
 
@@ -138,15 +136,8 @@ async fn a_backend_that_refuses_connections_is_shown_with_what_to_check() {
 fn encrypted(ca: &Ca, lifetime: i64) -> Server {
     let usage = ExtendedKeyUsagePurpose::ServerAuth;
     let issued = ca.issue(&Wanted { cn: "prometheus", usage, lifetime, ..Wanted::default() });
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(issued.chain.clone(), issued.private_key())
-        .unwrap();
     let vector = json!({"resultType": "vector", "result": []});
-    Server::tls(Play::json(200, json!({"status": "success", "data": vector})), Arc::new(config))
+    Server::tls(Play::json(200, json!({"status": "success", "data": vector})), issued.server_config(None))
 }
 
 #[tokio::test]
@@ -158,7 +149,7 @@ async fn the_certificate_of_a_backend_is_shown_whether_it_is_trusted_or_not() {
         std::fs::write(&path, ca.pem()).unwrap();
         path
     };
-    let shown = "subject CN=prometheus, issuer CN=the-ca, names localhost, expires 20";
+    let shown = "subject CN=prometheus, issuer CN=the-ca, names localhost, ::1, expires 20";
     for (trusted, lifetime, verdict, parts) in [
         (&ca, 3600, Verdict::Passed, ["ok       backends.default.certificate: ", ""]),
         (

@@ -16,7 +16,7 @@ use super::limits;
 use super::modifiers::{self, ANCHORED, SMOOTHED};
 use super::outline::{Outline, ResultLabels};
 use super::parameter::binds_namespace;
-use super::standin;
+use super::{standin, trim};
 use crate::rules::matcher::{Comparison, Matcher};
 
 /// The function whose replacement text has a `$` syntax of its own.
@@ -48,8 +48,11 @@ impl Expr {
 
     /// Parses what was printed from a query that passed the check of [`Self::parse`], and so is not deeper.
     pub(in crate::rules) fn parse_printed(text: &str) -> Result<Self, PromqlError> {
-        let mut query =
-            parse(&calls::hide(&modifiers::hide(text), |function| note(function).is_some(), wrapper)?)?;
+        let mut query = parse(&calls::hide(
+            &modifiers::hide(&trim::hide(text)),
+            |function| note(function).is_some(),
+            wrapper,
+        )?)?;
         let kind = query.value_type();
         if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
             let message = format!("the query returns a {kind}; it must return an instant vector or a scalar");
@@ -147,7 +150,7 @@ impl Expr {
 
     /// The query as text, which may not mean the same.
     pub(in crate::rules) fn unchecked(&self) -> String {
-        calls::show(&standin::show(&self.0.to_string(), unquote_string))
+        trim::show(&calls::show(&standin::show(&self.0.to_string(), unquote_string)))
     }
 
     /// The query as text; fails if the text would not mean the same as the tree.
@@ -213,7 +216,7 @@ fn parse(text: &str) -> Result<parser::Expr, PromqlError> {
     parsed.map_err(|reason| {
         // The only reason with the value of a matcher in it.
         let reason = reason.replace("' or 'e", "' or '");
-        PromqlError::not_understood(&calls::show(text), &reason)
+        PromqlError::not_understood(&trim::show(&calls::show(text)), &reason)
     })
 }
 

@@ -12,6 +12,7 @@ mod modifiers;
 mod outline;
 mod parameter;
 mod standin;
+mod trim;
 
 use std::panic::catch_unwind;
 

@@ -65,7 +65,10 @@ fn replace(text: &str, mut write: impl FnMut(Option<Comparison>, &str, &mut Stri
     let mut out = String::with_capacity(text.len() + text.len() / 4);
     let mut copied = 0;
     let mut is_in_braces = false;
+    // The operator of a matcher, and the end of its label. The parser takes `or` with a blank behind it for an
+    // operator, so the blank is left out.
     let mut operator: Option<(Comparison, usize)> = None;
+    let mut end = 0;
     let mut tokens = tokens(text).filter(|token| token.kind != Kind::Blank).peekable();
     while let Some(Token { kind, range }) = tokens.next() {
         match kind {
@@ -83,9 +86,10 @@ fn replace(text: &str, mut write: impl FnMut(Option<Comparison>, &str, &mut Stri
             _ => {}
         }
         operator = match kind {
-            Kind::Operator(operator) if is_in_braces => Some((operator, range.start)),
+            Kind::Operator(operator) if is_in_braces => Some((operator, end)),
             _ => None,
         };
+        end = range.end;
     }
     out.push_str(text.get(copied..).unwrap_or_default());
     out
@@ -114,7 +118,7 @@ mod tests {
         );
         assert_eq!(
             hidden,
-            "a{x=\"rb\",y =\"e=~\",\"z\"=\"xc\", __name__=\"ed\" ,v=\"n\"} == # {=~ \"b\"\n f(\"{a=~\", b)"
+            "a{x=\"rb\",y=\"e=~\",\"z\"=\"xc\", __name__=\"ed\" ,v=\"n\"} == # {=~ \"b\"\n f(\"{a=~\", b)"
         );
         assert_eq!(
             show("a{x=\"rb\",\"z\"=\"xc\",v=\"n\"} + f(\"{a=\", \"rb\")", UNQUOTE),

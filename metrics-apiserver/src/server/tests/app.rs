@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use crate::answer::Answers;
-use crate::authn::{self, Authenticator, FrontProxyOptions, Reviews, TokenReviewer, TrustStore};
+use crate::authn::{self, Authenticator, FrontProxyOptions, Refusals, Reviews, TokenReviewer, TrustStore};
 use crate::authz::{self, Authorizer};
 use crate::cache::{Cache, Limits, Query, QueryError, Reading};
 use crate::catalog::{Catalog, ServedCatalog};
@@ -288,7 +288,11 @@ fn parts(
     let mut registry = Registry::default();
     Parts {
         answers: Arc::new(Answers::new(catalog, Arc::new(cache), Arc::new(cluster()), &mut registry)),
-        authenticator: Arc::new(Authenticator::new(trust, tokens)),
+        authenticator: Arc::new(Authenticator::new(
+            trust,
+            tokens,
+            Refusals::register(&mut Registry::default()),
+        )),
         authorizer: Arc::new(
             Authorizer::new(client, &authz::Options::default(), &Reviews::default()).unwrap(),
         ),

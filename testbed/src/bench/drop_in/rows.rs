@@ -38,6 +38,8 @@ impl DropIn {
         rows.push(both("processor time, idle", |one| format!("{} %", short(one.idle_cpu_percent))));
         rows.push(both("67/s: processor time", |one| format!("{} %", short(one.cpu_percent))));
         rows.push(both("67/s: read p50 / p99", |one| halves(&one.reads)));
+        let late = |one: &Measured| format!("{} ms", short(one.reads.sent_late_p99_ms));
+        rows.push(both("67/s: sent late by the load generator, p99", late));
         let p99 = |latency: &Latency| latency.p99_ms;
         rows.push(Row::part_of(&what("67/s: read p99"), "ms", p99(&ours.reads), p99(&adapter.reads), 5.0));
         rows.push(none_failed(&what("67/s: failed reads"), &ours.reads));

@@ -21,8 +21,12 @@ const BEFORE: i64 = 10 * 60;
 const AFTER: i64 = 30 * 60;
 const STEP: i64 = 60;
 /// Names of cAdvisor's series that are read, and by how much a value grows from sample to sample.
+/// Both begin with [`MEMORY_BYTES`].
 const READ: [(&str, i64); 2] =
     [("container_cpu_usage_seconds_total", 15), ("container_memory_working_set_bytes", 0)];
+
+/// No multiple of 1,000: a quantity would be shortened.
+const MEMORY_BYTES: usize = 1 << 20;
 
 /// One pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +81,11 @@ pub(super) fn samples(scale: &Scale, now: i64) -> String {
     let mut text = String::new();
     for pod in pods(scale) {
         let (own, container) = (own_labels(pod), container_labels(pod));
+        let number = |value: usize| i64::try_from(value).unwrap_or_default();
         for (name, growth) in READ {
-            write_samples(&mut text, &format!("{name}{{{container}}}"), (1 << 20, growth), now);
+            write_samples(&mut text, &format!("{name}{{{container}}}"), (number(MEMORY_BYTES), growth), now);
         }
-        let value = i64::try_from(value(pod.app)).unwrap_or_default();
-        write_samples(&mut text, &format!("{}{{{own}}}", gauge(pod.app)), (value, 0), now);
+        write_samples(&mut text, &format!("{}{{{own}}}", gauge(pod.app)), (number(value(pod.app)), 0), now);
         let per_kind = scale.series_per_pod / 2;
         for index in READ.len()..per_kind {
             let _ = writeln!(text, "{}{{{container}}} 1 {now}", other("container", index));
@@ -138,12 +142,29 @@ pub(super) fn requests(scale: &Scale) -> Arc<[Request]> {
 }
 
 fn request(index: usize) -> Request {
-    let (namespace, app, metric) = (namespace_of(index), app(index), gauge(index));
-    let (object, value) = if index.is_multiple_of(2) {
-        (format!("pods/*/{metric}?labelSelector=app%3D{app}"), value(index))
-    } else {
-        (format!("services/{app}/{metric}"), value(index) * PODS_PER_APP)
-    };
+    if index.is_multiple_of(2) {
+        return pods_request(index, &gauge(index), value(index));
+    }
+    let object = format!("services/{}/{}", app(index), gauge(index));
+    custom_request(index, &object, value(index) * PODS_PER_APP)
+}
+
+/// A read of each of the three lists of series: all of them have been received when these have right answers.
+pub(super) fn of_each_list() -> [Request; 3] {
+    [
+        pods_request(0, "memory_working_set_bytes", MEMORY_BYTES),
+        pods_request(0, &gauge(0), value(0)),
+        pods_request(0, &format!("any_{}", gauge(0)), value(0)),
+    ]
+}
+
+fn pods_request(app_index: usize, metric: &str, value: usize) -> Request {
+    let object = format!("pods/*/{metric}?labelSelector=app%3D{}", app(app_index));
+    custom_request(app_index, &object, value)
+}
+
+fn custom_request(app: usize, object: &str, value: usize) -> Request {
+    let namespace = namespace_of(app);
     let path = format!("/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/{object}");
     let bytes = world::get(&path, world::HPA, "system:serviceaccounts").into_bytes();
     Request { bytes, expected: format!("\"value\":\"{value}\"") }
@@ -174,6 +195,7 @@ mod tests {
     #[test]
     fn every_read_has_a_number_of_its_own() {
         let requests = requests(&FULL);
+        assert_eq!(requests.len(), apps(&FULL));
         let numbers: HashSet<&str> = requests.iter().map(|request| &*request.expected).collect();
         assert_eq!(numbers.len(), requests.len());
         assert!(!numbers.iter().any(|number| number.ends_with("000\"")), "{numbers:?}");

@@ -236,12 +236,17 @@ mod tests {
 
     #[test]
     fn objects_of_the_list_are_taken_out_wherever_the_body_is_cut() {
-        let body = r#"{"status":"data","x":[{"y":1}],"data": [{"a":"}]\"\\"}, {"b":{"c":[]}},{} ],"z":{"data":[{"d":1}]}}"#;
-        let left = r#"{"status":"data","x":[{"y":1}],"data": [{}, {},{} ],"z":{"data":[{"d":1}]}}"#;
+        let taken_out = [r#"{"a":"}]\"\\"}"#, r#"{"b":{"c":[]}}"#, "{}"];
+        let around = |list: &str| {
+            format!(r#"{{"status":"data","x":[{{"y":1}}],"data": {list},"z":{{"data":[{{"d":1}}]}}}}"#)
+        };
+        let [first, second, third] = taken_out;
+        let body = around(&format!("[{first}, {second},{third} ]"));
+        let left = around("[{}, {},{} ]");
         for chunk in 1..=body.len() {
-            let (rest, taken) = split(body, chunk);
+            let (rest, taken) = split(&body, chunk);
             assert_eq!(rest, left, "in chunks of {chunk}");
-            assert_eq!(taken, [r#"{"a":"}]\"\\"}"#, r#"{"b":{"c":[]}}"#, "{}"], "in chunks of {chunk}");
+            assert_eq!(taken, taken_out, "in chunks of {chunk}");
         }
     }
 
