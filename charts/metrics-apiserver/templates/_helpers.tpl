@@ -123,6 +123,21 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/*
+Whether this release registers every API that it has rules for. Only then the server watches its registration: it would
+report an API that is left to another provider as lost.
+*/}}
+{{- define "metrics-apiserver.isRegistered" -}}
+{{- $root := . -}}
+{{- $isRegistered := .Values.apiServices.create -}}
+{{- range list "custom" "external" "resource" -}}
+{{- if and (include "metrics-apiserver.hasRules" (list $root .)) (not (include "metrics-apiserver.serves" (list $root .))) -}}
+{{- $isRegistered = false -}}
+{{- end -}}
+{{- end -}}
+{{- if $isRegistered }}true{{ end -}}
+{{- end -}}
+
 {{/* The URL of --prometheus-url; empty if `backends` has a backend `default`. */}}
 {{- define "metrics-apiserver.prometheusUrl" -}}
 {{- if not (hasKey (default dict .Values.backends) "default") -}}
@@ -176,6 +191,8 @@ generated
 {{- $certificate := include "metrics-apiserver.certificate" . -}}
 {{- if has $certificate (list "arguments" "self-signed" "secret") -}}
 {{- if or .Values.tls.insecureSkipTLSVerify (not (contains "BEGIN CERTIFICATE" (default "" .Values.tls.ca))) }}true{{ end -}}
+{{- else if eq $certificate "generated" -}}
+{{- if not .Values.tls.generated.verify }}true{{ end -}}
 {{- end -}}
 {{- end -}}
 

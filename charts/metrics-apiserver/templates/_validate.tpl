@@ -125,6 +125,9 @@
 {{- if and .Values.checkJob.enabled .Values.rules.existing -}}
 {{- $problems = append $problems "checkJob checks the rules of these values, but rules.existing names a ConfigMap: turn it off, and run `metrics-apiserver check` on that file" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.extraEgress (not .Values.networkPolicy.strictEgress) -}}
+{{- $problems = append $problems "networkPolicy.extraEgress has no effect without networkPolicy.strictEgress: without it every destination is allowed" -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.serviceAccount.name (not .Values.serviceMonitor.serviceAccount.namespace) -}}
 {{- $problems = append $problems "serviceMonitor.serviceAccount.name needs serviceMonitor.serviceAccount.namespace" -}}
 {{- end -}}

@@ -113,11 +113,10 @@ fn field_value(pod: &Pod, path: &str, place: Place<'_>) -> Result<String> {
 
 fn probe(spec: &ProbeSpec, container: &Container, pod_ip: Ipv4Addr) -> Result<Probe> {
     let get = spec.http_get.as_ref().context("only httpGet is supported here")?;
-    let scheme = get.scheme.as_deref().unwrap_or("HTTP");
-    ensure!(scheme == "HTTP", "only the scheme HTTP is supported here, not {scheme}");
+    let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
     let host = get.host.clone().unwrap_or_else(|| pod_ip.to_string());
     let path = get.path.as_deref().unwrap_or("/").trim_start_matches('/');
-    let url = format!("http://{host}:{}/{path}", port(get, container)?);
+    let url = format!("{scheme}://{host}:{}/{path}", port(get, container)?);
     // Kubernetes' defaults; the API server fills them in anyway.
     let seconds = |field: Option<i32>, default| seconds(field.unwrap_or(default));
     Ok(Probe {
@@ -184,6 +183,14 @@ mod tests {
         assert_eq!(probe.url, "http://127.9.8.7:8081/readyz");
         assert_eq!((probe.period, probe.delay), (Duration::from_secs(2), Duration::ZERO));
         assert_eq!((probe.failures, probe.successes), (3, 1));
+    }
+
+    #[test]
+    fn a_probe_may_use_tls() {
+        let get = json!({"path": "/readyz", "port": 6443, "scheme": "HTTPS"});
+        let container = json!({"name": "web", "image": "web:1", "readinessProbe": {"httpGet": get}});
+        let probe = planned(&container).unwrap().remove(0).readiness.unwrap();
+        assert_eq!(probe.url, "https://127.9.8.7:6443/readyz");
     }
 
     #[test]

@@ -69,7 +69,7 @@ async fn live(node: &Shared, api: &Api<Pod>, pod: &Pod, wish: &mut watch::Receiv
     let address = node.addresses.take().context("all addresses are taken, delete pods first")?;
     let place = Place { node: &node.name, node_ip: node.addresses.node(), pod_ip: address.ip };
     let mut containers = start(node, pod, plan::plan(pod, &node.images, place)?)?;
-    let client = crate::http::client(None)?;
+    let client = crate::http::probe_client()?;
     let mut frame = Frame {
         node_ip: place.node_ip,
         pod_ip: place.pod_ip,

@@ -65,7 +65,7 @@ impl Made {
         for ca in CertificateDer::pem_slice_iter(&self.bundle) {
             roots.add(ca.unwrap()).unwrap();
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
         let leaf = CertificateDer::from_pem_slice(certificate).unwrap();
@@ -78,7 +78,7 @@ impl Made {
     fn check(&self, days: u32) {
         let leaf = CertificateDer::from_pem_slice(&self.certificate).unwrap();
         let key = PrivateKeyDer::from_pem_slice(&self.key).unwrap();
-        let provider = rustls::crypto::ring::default_provider();
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
         CertifiedKey::from_der(vec![leaf], key, &provider).unwrap().keys_match().unwrap();
         let name = "metrics-apiserver.monitoring.svc";
         assert!(self.trusts(&self.certificate, name, Duration::ZERO));

@@ -7,7 +7,7 @@ use testbed::workspace;
 /// Every API, and what is off by default.
 const EVERYTHING: &str = r"
 rules: {external: [{seriesQuery: a, metricsQuery: a}], resource: {window: 1m}}
-networkPolicy: {enabled: true}
+networkPolicy: {enabled: true, strictEgress: true}
 serviceMonitor: {enabled: true, serviceAccount: {name: prometheus-kube-prometheus-prometheus, namespace: monitoring}}
 prometheusRule: {enabled: true}
 dashboard: {enabled: true}
@@ -56,16 +56,26 @@ async fn the_deployments_differ_only_in_names_paths_and_what_the_adapter_has() {
     let base = &only("base/deployment.yaml")["spec"];
     assert_eq!(chart["replicas"], base["replicas"]);
     assert_eq!(chart["strategy"], base["strategy"]);
-    let (chart, base) = (&chart["template"]["spec"], &base["template"]["spec"]);
+    let (chart, base) = (&chart["template"], &base["template"]);
+    let labels = base["metadata"]["labels"].as_object().unwrap();
+    for (key, value) in labels.iter().filter(|(key, _)| !key.starts_with("app.kubernetes.io/")) {
+        assert_eq!(chart["metadata"]["labels"][key], *value, "{key}");
+    }
+    assert_eq!(chart["metadata"]["annotations"], base["metadata"]["annotations"]);
+    let (chart, base) = (&chart["spec"], &base["spec"]);
     let keys = ["containers", "volumes", "topologySpreadConstraints"];
     assert_eq!(without(chart, &keys), without(base, &keys));
     assert_eq!(without_instance(&chart["topologySpreadConstraints"]), base["topologySpreadConstraints"]);
     let (chart, base) = (&chart["containers"][0], &base["containers"][0]);
-    let keys = ["args", "volumeMounts"];
+    // The chart knows the namespace; the manifests, which others change, take it from the environment.
+    assert_eq!(chart["env"], Value::Null);
+    assert_eq!(base["env"][0]["name"], "POD_NAMESPACE");
+    let keys = ["args", "env", "volumeMounts"];
     assert_eq!(without(chart, &keys), without(base, &keys));
     let args = |value: &Value| -> Vec<String> {
         let text = value["args"].to_string().replace("/etc/metrics-apiserver-tls/", "/var/run/serving-cert/");
         let text = text.replace("/etc/metrics-apiserver/", "/etc/adapter/");
+        let text = text.replace("$(POD_NAMESPACE)", "metrics-apiserver");
         serde_json::from_str(&text).unwrap()
     };
     let chart = args(chart);
@@ -115,13 +125,16 @@ async fn the_roles_grant_the_same() {
 #[tokio::test]
 async fn services_budgets_policies_and_registrations_agree() {
     let ours = rendered(&["--set", "certManager.enabled=true"]).await;
-    for (kind, file) in [
-        ("Service", "base/service.yaml"),
-        ("PodDisruptionBudget", "base/pod-disruption-budget.yaml"),
-        ("NetworkPolicy", "base/network-policy.yaml"),
+    for file in [
+        "base/service.yaml",
+        "base/pod-disruption-budget.yaml",
+        "base/network-policy.yaml",
+        "components/strict-egress/network-policy.yaml",
     ] {
-        let chart = without_instance(&object(&ours, kind, "metrics-apiserver")["spec"]);
-        assert_eq!(chart, only(file)["spec"], "{kind}");
+        let theirs = only(file);
+        let [kind, name] =
+            [&theirs["kind"], &theirs["metadata"]["name"]].map(|value| value.as_str().unwrap());
+        assert_eq!(without_instance(&object(&ours, kind, name)["spec"]), theirs["spec"], "{file}");
     }
     let account = object(&ours, "ServiceAccount", "metrics-apiserver");
     let token = "automountServiceAccountToken";
@@ -132,9 +145,7 @@ async fn services_budgets_policies_and_registrations_agree() {
     assert_eq!(ours.iter().filter(|object| object["kind"] == "APIService").count(), registrations.len());
     for registration in registrations {
         let name = registration["metadata"]["name"].as_str().unwrap();
-        // kubectl's merge needs `false`, Helm's does not; said, it is a difference for ever for GitOps controllers.
-        let expected = without(&registration["spec"], &["insecureSkipTLSVerify"]);
-        assert_eq!(object(&ours, "APIService", name)["spec"], expected, "{name}");
+        assert_eq!(object(&ours, "APIService", name)["spec"], registration["spec"], "{name}");
     }
 }
 

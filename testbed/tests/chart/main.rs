@@ -20,3 +20,4 @@ mod mistakes;
 mod rendering;
 mod subchart;
 mod takeover;
+mod wait;

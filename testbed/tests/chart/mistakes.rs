@@ -54,6 +54,9 @@ const MISTAKES: &[(&str, &[&str])] = &[
     ("checkJob: {enabled: true}\nrules: {existing: a}", &["run `metrics-apiserver check` on that file"]),
     ("metricsRelistInterval: 1d", &["/metricsRelistInterval"]),
     ("listenPort: 70000", &["/listenPort"]),
+    ("networkPolicy: {enabled: true, extraEgress: [{}]}", &["extraEgress has no effect without"]),
+    ("backends: {a: {url: 'http://a', proxyUrl: 'proxy:80'}}", &["/backends/a/proxyUrl"]),
+    ("backends: {a: {url: 'http://a', queryParameters: {b: {c: 1}}}}", &["/backends/a/queryParameters/b"]),
     ("serviceMonitor: {serviceAccount: {name: a}}", &["needs serviceMonitor.serviceAccount.namespace"]),
 ];
 

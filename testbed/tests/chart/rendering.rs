@@ -206,6 +206,43 @@ async fn a_release_of_the_adapters_name_keeps_the_adapters_names() {
 }
 
 #[tokio::test]
+async fn the_service_is_named_only_if_every_api_with_rules_is_registered() {
+    let (helm, _dir) = offline("chart-service").await;
+    let chart = chart_path();
+    let external = r#"metrics=[{"name":"a","query":"up"}]"#;
+    for (set, is_named) in [
+        ("apiServices.custom=null", true),
+        ("apiServices.create=false", false),
+        ("apiServices.custom=false", false),
+        ("apiServices.external=false", false),
+        ("apiServices.external=true", true),
+        ("rules.default=false", true),
+    ] {
+        let mut args = vec!["template", "r", &chart, "-n", NAMESPACE, "--set", UNVERIFIED];
+        args.extend(["--set-json", external, "--set", set]);
+        let objects = objects(&helm.run(&args).await.unwrap().success().unwrap());
+        let named = arguments(&objects).contains(&format!("--service={NAMESPACE}/r-metrics-apiserver"));
+        assert_eq!(named, is_named, "{set}");
+    }
+}
+
+#[tokio::test]
+async fn pods_keep_out_of_meshes_unless_the_values_say_otherwise() {
+    let (helm, _dir) = offline("chart-mesh").await;
+    let chart = chart_path();
+    let set = "checkJob.enabled=true,podLabels.team=a,podLabels.kuma\\.io/sidecar-injection=enabled";
+    let args = ["template", "r", &chart, "--set", UNVERIFIED, "--set", set];
+    let objects = objects(&helm.run(&args).await.unwrap().success().unwrap());
+    for (kind, name) in [("Deployment", "r-metrics-apiserver"), ("Job", "r-metrics-apiserver-check")] {
+        let metadata = &object(&objects, kind, name)["spec"]["template"]["metadata"];
+        assert_eq!(metadata["labels"]["sidecar.istio.io/inject"], "false", "{kind}");
+        assert_eq!(metadata["annotations"]["linkerd.io/inject"], "disabled", "{kind}");
+        assert_eq!(metadata["labels"]["kuma.io/sidecar-injection"], "enabled", "{kind}");
+        assert_eq!(metadata["labels"]["team"], "a", "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn an_older_kubernetes_gets_no_field_that_it_does_not_know() {
     let (helm, _dir) = offline("chart-older").await;
     let chart = chart_path();

@@ -52,9 +52,20 @@ async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() 
         uids.push((kind, place.field(kind, RELEASE, "/metadata/uid").await));
     }
 
-    place.helm(&release("upgrade", &chart)).await;
+    let unverified = [&release("upgrade", &chart)[..], &["--set", "tls.generated.verify=false"]].concat();
+    place.helm(&unverified).await;
+    assert_eq!(place.state().await, (vec![false; 2], "metrics-apiserver:0.1.0".to_owned()));
+    let pods = place.field("deployment", RELEASE, "/spec/template").await;
+    let secret = "prometheus-adapter-serving-cert";
+    assert!(pods.to_string().contains(secret), "the new pods have the certificate already");
+    let certificate = place.field("secret", secret, "/data").await;
+
+    let verified = [&release("upgrade", &chart)[..], &["--set", "tls.generated.verify=true"]].concat();
+    place.helm(&verified).await;
     assert_eq!(place.state().await, (vec![true; 2], "metrics-apiserver:0.1.0".to_owned()));
     assert!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec/caBundle").await.is_string());
+    assert_eq!(place.field("secret", secret, "/data").await, certificate);
+    assert_eq!(place.field("deployment", RELEASE, "/spec/template").await, pods, "no pod is replaced");
     for (kind, uid) in &uids {
         assert_eq!(place.field(kind, RELEASE, "/metadata/uid").await, *uid, "the {kind} is the same");
     }
@@ -64,4 +75,21 @@ async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() 
     place.helm(&["rollback", RELEASE, "1", "--namespace", NAMESPACE]).await;
     assert_eq!(place.state().await, before);
     assert_eq!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec").await, Value::Null);
+}
+
+#[tokio::test]
+async fn an_api_that_another_provider_took_comes_back_as_the_runbook_says() {
+    let place = Place::new("chart-registration-lost").await;
+    let chart = chart_path();
+    let args = |command| [command, RELEASE, &*chart, "--namespace", NAMESPACE];
+    place.helm(&args("install")).await;
+    let api = "v1beta1.custom.metrics.k8s.io";
+    let ours = place.field("apiservice", api, "/spec").await;
+    let patch = r#"{"spec":{"service":{"name":"keda-metrics-apiserver","namespace":"keda"}}}"#;
+    let patch = ["patch", "apiservice", api, "--type=merge", "--patch", patch];
+    place.kubectl.run(&patch).await.unwrap().success().unwrap();
+    assert_eq!(place.field("apiservice", api, "/spec/service/namespace").await, "keda");
+    place.kubectl.run(&["delete", "apiservice", api]).await.unwrap().success().unwrap();
+    place.helm(&args("upgrade")).await;
+    assert_eq!(place.field("apiservice", api, "/spec").await, ours);
 }
