@@ -150,7 +150,7 @@ Do one of these:
 {{- define "metrics-apiserver.knownValues" -}}
 affinity apiServices automountServiceAccountToken backends certManager checkJob customAnnotations customLabels
 dashboard deploymentAnnotations dnsConfig dnsPolicy env extraArguments extraContainers extraManifests extraVolumeMounts
-extraVolumes fullnameOverride global hostNetwork image imagePullSecrets listenPort livenessProbe logLevel metrics
+extraVolumes flowSchema fullnameOverride global hostNetwork image imagePullSecrets listenPort livenessProbe logLevel metrics
 metricsRelistInterval nameOverride namespaceOverride networkPolicy nodeSelector podAnnotations podDisruptionBudget
 podLabels podSecurityContext priorityClassName prometheus prometheusRule psp rbac readinessProbe replicas resources
 revisionHistoryLimit rules securityContext service serviceAccount serviceMonitor startupProbe strategy tls tolerations

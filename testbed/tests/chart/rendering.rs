@@ -246,12 +246,15 @@ async fn pods_keep_out_of_meshes_unless_the_values_say_otherwise() {
 async fn an_older_kubernetes_gets_no_field_that_it_does_not_know() {
     let (helm, _dir) = offline("chart-older").await;
     let chart = chart_path();
-    for (version, is_there) in [("1.26.0", false), ("1.27.0", true)] {
+    for (version, knows_fields, knows_flow_schemas) in
+        [("1.26.0", false, false), ("1.27.0", true, false), ("1.28.9", true, false), ("1.29.0", true, true)]
+    {
         let args = ["template", "r", &chart, "--set", UNVERIFIED, "--kube-version", version];
         let rendered = helm.run(&args).await.unwrap().success().unwrap();
         for field in ["matchLabelKeys", "unhealthyPodEvictionPolicy"] {
-            assert_eq!(rendered.contains(field), is_there, "{version} {field}");
+            assert_eq!(rendered.contains(field), knows_fields, "{version} {field}");
         }
+        assert_eq!(rendered.contains("kind: FlowSchema"), knows_flow_schemas, "{version}");
     }
     let args = ["template", "r", &chart, "--set", UNVERIFIED, "--kube-version", "1.22.0"];
     assert!(helm.run(&args).await.unwrap().success().is_err());
