@@ -65,7 +65,9 @@ impl Place {
         each_line(&applied, |line| line.ends_with(" created") || line.starts_with("namespace/"));
         // kubectl replaces these whole, or says a default again, and calls that a change.
         let replaced = |line: &str| {
-            ["secret/", "poddisruptionbudget", "apiservice"].iter().any(|kind| line.starts_with(kind))
+            ["secret/", "poddisruptionbudget", "apiservice", "flowschema"]
+                .iter()
+                .any(|kind| line.starts_with(kind))
         };
         each_line(&self.kubectl(&apply).await, |line| line.ends_with(" unchanged") || replaced(line));
         self.pods_are_admitted(&applied).await;

@@ -157,7 +157,12 @@ fn the_manifests_give_the_server_what_it_needs_and_no_more() {
         further_apis_are_served(&applied).await;
 
         let rights = [
+            // Whether the APIServices lead to this server.
             "apiservices.apiregistration.k8s.io [] [v1beta1.external.metrics.k8s.io] [get]",
+            "apiservices.apiregistration.k8s.io [] [v1beta1.custom.metrics.k8s.io] [get]",
+            "apiservices.apiregistration.k8s.io [] [v1beta2.custom.metrics.k8s.io] [get]",
+            "apiservices.apiregistration.k8s.io [] [v1beta1.metrics.k8s.io] [get]",
+            "apiservices.apiregistration.k8s.io [] [v1.metrics.k8s.io] [get]",
             "subjectaccessreviews.authorization.k8s.io [] [] [create]",
             "tokenreviews.authentication.k8s.io [] [] [create]",
             // Of the objects that metrics describe.
