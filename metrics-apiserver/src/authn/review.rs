@@ -51,9 +51,12 @@ pub enum ReviewError {
     /// The review has no status.
     #[error("the Kubernetes API returned a review without a status")]
     NoStatus,
-    /// The review was not sent.
+    /// The review was not sent, or not in time.
     #[error("too many reviews are in flight")]
-    TooMany,
+    TooMany {
+        /// Whether the Kubernetes API answers others, so that it is whoever causes the reviews who has too many.
+        is_answering: bool,
+    },
     /// The server is stopping, or the review panicked.
     #[error("the review ended without an answer")]
     Ended,
@@ -68,7 +71,8 @@ impl ReviewError {
     /// Whether the Kubernetes API could not answer at all, so that it may well decide as before.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::TimedOut(_) | Self::Throttled { .. } | Self::TooMany => true,
+            Self::TimedOut(_) | Self::Throttled { .. } => true,
+            Self::TooMany { is_answering } => !is_answering,
             Self::Failed(error) => is_temporary(error),
             Self::NoStatus | Self::Ended => false,
         }

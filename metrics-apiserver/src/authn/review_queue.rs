@@ -37,8 +37,29 @@ const INTERVAL: Duration = Duration::from_micros(1_000_000 / DOUBTFUL_PER_SECOND
 /// What a review is about: equal reviews are sent once.
 type Key = [u8; 32];
 
+/// The Kubernetes API answers if it has in this time. While reviews wait because of the rate limit alone, one is
+/// answered every 100 ms at the least: eight intervals.
+const ANSWERING: Duration = Duration::from_millis(250);
+
 type Outcome<T> = Result<T, Arc<ReviewError>>;
-type Waiter<T> = watch::Receiver<Option<Outcome<T>>>;
+type Waiter<T> = watch::Receiver<Progress<T>>;
+
+/// What has become of a review.
+#[derive(Debug)]
+enum Progress<T> {
+    Waiting,
+    Sent,
+    Done(Outcome<T>),
+}
+
+impl<T> Progress<T> {
+    fn outcome(&self) -> Option<&Outcome<T>> {
+        match self {
+            Self::Done(outcome) => Some(outcome),
+            Self::Waiting | Self::Sent => None,
+        }
+    }
+}
 
 /// The reviews of one kind in flight; `K` says who causes a review, `T` is what it decides.
 #[derive(Debug)]
@@ -49,6 +70,8 @@ pub(crate) struct ReviewQueue<K: Eq + Hash + Clone, T> {
     in_flight: Mutex<InFlight<T>>,
     /// Until when the Kubernetes API wants no reviews.
     throttled: Mutex<Option<Instant>>,
+    /// When the Kubernetes API last answered a review.
+    answered: Mutex<Option<Instant>>,
     counts: ReviewCounts,
 }
 
@@ -81,36 +104,54 @@ where
             doubtful: TokenBucket::new(INTERVAL, DOUBTFUL_BURST),
             in_flight: Mutex::new(InFlight { waiters: HashMap::new(), tasks: JoinSet::new() }),
             throttled: Mutex::new(None),
+            answered: Mutex::new(None),
             counts,
         })
     }
 
     /// The outcome of a review: of the one in flight, or of a new one. [`ReviewError::TooMany`] if too many wait for
-    /// whoever causes it, [`ReviewError::TimedOut`] at the deadline. While the API throttles, it is waited for if the
-    /// deadline allows that.
+    /// whoever causes it, [`ReviewError::TimedOut`] at the deadline, or after `patience` if the API does not answer.
+    /// While the API throttles, it is waited for if the deadline allows that.
     pub(crate) async fn outcome<D, R>(
         self: &Arc<Self>,
         wanted: impl Fn() -> Wanted<K, D, R>,
+        patience: Option<Duration>,
         deadline: Instant,
     ) -> Outcome<T>
     where
         D: FnOnce() -> bool + Send + 'static,
         R: Future<Output = Result<T, ReviewError>> + Send + 'static,
     {
-        let started = Instant::now();
+        // The API is waited for no longer than that either.
+        let latest = patience.map_or(deadline, |patience| deadline.min(Instant::now() + patience));
         loop {
-            let mut waiter = self.join(wanted())?;
-            let outcome = match timeout_at(deadline, waiter.wait_for(Option::is_some)).await {
-                Ok(outcome) => outcome.ok().and_then(|outcome| outcome.clone()),
-                Err(_) => return Err(Arc::new(ReviewError::TimedOut(started.elapsed()))),
-            };
-            let outcome = outcome.unwrap_or_else(|| Err(Arc::new(ReviewError::Ended)));
+            let outcome = self.wait(self.join(wanted())?, patience, deadline).await;
             match &outcome {
                 Err(error) => match **error {
-                    ReviewError::Throttled { until } if until < deadline => sleep_until(until).await,
+                    ReviewError::Throttled { until } if until < latest => sleep_until(until).await,
                     _ => return outcome,
                 },
                 Ok(_) => return outcome,
+            }
+        }
+    }
+
+    async fn wait(&self, mut waiter: Waiter<T>, patience: Option<Duration>, deadline: Instant) -> Outcome<T> {
+        let started = Instant::now();
+        loop {
+            let until = patience.map_or(deadline, |patience| deadline.min(Instant::now() + patience));
+            let is_done = |progress: &Progress<T>| progress.outcome().is_some();
+            if let Ok(progress) = timeout_at(until, waiter.wait_for(is_done)).await {
+                let outcome = progress.ok().and_then(|progress| progress.outcome().cloned());
+                return outcome.unwrap_or_else(|| Err(Arc::new(ReviewError::Ended)));
+            }
+            // One that was not sent says nothing about the API: it is behind others, of the same client perhaps.
+            let is_sent = matches!(*waiter.borrow(), Progress::Sent);
+            if is_sent || !self.is_answering() {
+                return Err(Arc::new(ReviewError::TimedOut(started.elapsed())));
+            }
+            if until == deadline {
+                return Err(Arc::new(ReviewError::TooMany { is_answering: true }));
             }
         }
     }
@@ -139,9 +180,9 @@ where
         }
         let Some(pending) = self.pending.try_acquire(wanted.by.clone()) else {
             self.counts.refused.inc();
-            return Err(Arc::new(ReviewError::TooMany));
+            return Err(Arc::new(ReviewError::TooMany { is_answering: self.is_answering() }));
         };
-        let (sender, waiter) = watch::channel(None);
+        let (sender, waiter) = watch::channel(Progress::Waiting);
         in_flight.waiters.insert(wanted.key, waiter.clone());
         in_flight.tasks.spawn(Arc::clone(self).run(wanted, pending, sender).in_current_span());
         Ok(waiter)
@@ -151,7 +192,7 @@ where
         self: Arc<Self>,
         wanted: Wanted<K, D, R>,
         pending: Permit<K>,
-        waiters: watch::Sender<Option<Outcome<T>>>,
+        waiters: watch::Sender<Progress<T>>,
     ) where
         D: FnOnce() -> bool,
         R: Future<Output = Result<T, ReviewError>>,
@@ -159,20 +200,26 @@ where
         let Wanted { key, by, is_doubtful, review } = wanted;
         let complete = |outcome: Result<T, ReviewError>| {
             self.in_flight().waiters.remove(&key);
-            waiters.send_replace(Some(outcome.map_err(Arc::new)));
+            waiters.send_replace(Progress::Done(outcome.map_err(Arc::new)));
         };
         let Ok(permit) = timeout(DEADLINE, self.running.acquire(by)).await else {
             self.counts.failure.inc();
-            return complete(Err(ReviewError::TimedOut(DEADLINE)));
+            let is_answering = self.is_answering();
+            let too_many = ReviewError::TooMany { is_answering };
+            return complete(Err(if is_answering { too_many } else { ReviewError::TimedOut(DEADLINE) }));
         };
         if let Some(until) = self.throttled_until() {
             self.counts.throttled.inc();
             return complete(Err(ReviewError::Throttled { until }));
         }
         let due = is_doubtful().then(|| self.doubtful.reserve());
+        waiters.send_replace(Progress::Sent);
         let outcome = review.await;
         if let Err(ReviewError::Throttled { until }) = outcome {
             *self.throttled.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        }
+        if !outcome.as_ref().is_err_and(ReviewError::is_outage) {
+            *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         complete(outcome);
         drop(pending);
@@ -187,6 +234,12 @@ where
     fn throttled_until(&self) -> Option<Instant> {
         let until = *self.throttled.lock().unwrap_or_else(PoisonError::into_inner);
         until.filter(|until| Instant::now() < *until)
+    }
+
+    /// Whether the Kubernetes API has answered a review a moment ago.
+    fn is_answering(&self) -> bool {
+        let answered = *self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.is_some_and(|answered| answered.elapsed() < ANSWERING)
     }
 
     fn in_flight(&self) -> MutexGuard<'_, InFlight<T>> {
@@ -228,7 +281,7 @@ mod tests {
                 Ok(7)
             },
         };
-        queue.outcome(wanted, Instant::now() + Duration::from_secs(1_000)).await
+        queue.outcome(wanted, None, Instant::now() + Duration::from_secs(1_000)).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -267,10 +320,10 @@ mod tests {
                 Ok(7)
             },
         };
-        let error = queue.outcome(slow, began + Duration::from_secs(1)).await.unwrap_err();
+        let error = queue.outcome(slow, None, began + Duration::from_secs(1)).await.unwrap_err();
         assert!(matches!(*error, ReviewError::TimedOut(_)), "{error:?}");
         assert_eq!(began.elapsed(), Duration::from_secs(1));
-        assert!(queue.outcome(slow, began + Duration::from_secs(10)).await.is_ok());
+        assert!(queue.outcome(slow, None, began + Duration::from_secs(10)).await.is_ok());
         assert_eq!(began.elapsed(), Duration::from_secs(3));
     }
 
@@ -289,7 +342,7 @@ mod tests {
                 };
                 Wanted { key: [key; 32], by: "jane", is_doubtful: || false, review }
             };
-            queue.outcome(wanted, Instant::now() + Duration::from_secs(seconds)).await
+            queue.outcome(wanted, None, Instant::now() + Duration::from_secs(seconds)).await
         };
         for key in 0..5 {
             let error = ask(key, 1).await.unwrap_err();
@@ -325,7 +378,7 @@ mod tests {
             review: async { panic!("on purpose") },
         };
         let deadline = Instant::now() + Duration::from_secs(10);
-        assert!(matches!(*queue.outcome(wanted, deadline).await.unwrap_err(), ReviewError::Ended));
+        assert!(matches!(*queue.outcome(wanted, None, deadline).await.unwrap_err(), ReviewError::Ended));
         assert!(ask(&queue, 0, "jane", false, 0).await.is_ok());
     }
 }

@@ -75,9 +75,9 @@ impl TokenReviewer {
             let review = self.review_now(key, token);
             Wanted { key, by, is_doubtful: move || !is_known, review }
         };
-        match self.queue.outcome(wanted, deadline).await {
+        match self.queue.outcome(wanted, None, deadline).await {
             Ok(owner) => owner.ok_or(AuthnError::InvalidToken),
-            Err(source) if matches!(*source, ReviewError::TooMany) => Err(AuthnError::TooManyReviews),
+            Err(source) if matches!(*source, ReviewError::TooMany { .. }) => Err(AuthnError::TooManyReviews),
             Err(source) => {
                 // The client gets a 401 and learns no more, so that this is the only place that says why.
                 if let Some(suppressed) = self.failures.next_line() {

@@ -138,7 +138,7 @@ impl Authorizer {
             Ok(Decision::Allowed) => Ok(()),
             Ok(Decision::Denied { reason }) => Err(AuthzError::Denied { reason: reason.to_string() }),
             Err(source) => Err(match *source {
-                ReviewError::TooMany => AuthzError::TooManyReviews,
+                ReviewError::TooMany { .. } => AuthzError::TooManyReviews,
                 ReviewError::Throttled { .. } => AuthzError::Throttled { source },
                 _ => AuthzError::ReviewFailed { source },
             }),
@@ -163,8 +163,7 @@ impl Authorizer {
             return Ok(decision);
         }
         let was_granted = is_cached && self.granted.contains_key(&key);
-        let deadline =
-            if was_granted { deadline.min(time::Instant::now() + STALE_PATIENCE) } else { deadline };
+        let patience = was_granted.then_some(STALE_PATIENCE);
         let by = (!user.is_anonymous()).then(|| user.name.clone());
         let review = || {
             let (denied, name) = (self.denied.clone(), by.clone());
@@ -172,9 +171,9 @@ impl Authorizer {
             let review = self.review(user, wanted, is_cached.then_some(key));
             Wanted { key, by: by.clone(), is_doubtful, review }
         };
-        match self.queue.outcome(review, deadline).await {
+        match self.queue.outcome(review, patience, deadline).await {
             // Asked again, for a denial may have arrived meanwhile.
-            Err(error) if error.is_outage() && was_granted && self.granted.contains_key(&key) => {
+            Err(error) if is_outage(&error) && was_granted && self.granted.contains_key(&key) => {
                 self.record_stale(&error);
                 Ok(Decision::Allowed)
             }
@@ -232,6 +231,12 @@ impl fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorizer").finish_non_exhaustive()
     }
+}
+
+/// Whether the Kubernetes API cannot answer. That a client gives it too little time does not count: it could keep a
+/// right that it has lost.
+fn is_outage(error: &ReviewError) -> bool {
+    error.is_outage() && !matches!(error, ReviewError::TimedOut(waited) if *waited < STALE_PATIENCE)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -251,6 +251,40 @@ async fn a_right_that_was_revoked_stands_in_no_more() {
     assert_eq!(reviews.stale.get(), 0);
 }
 
+/// Whoever has lost a right must not keep it by having so much else reviewed that this review is never sent.
+#[tokio::test]
+async fn nothing_stands_in_for_a_review_that_is_behind_others_of_the_same_user() {
+    let api = Server::start(answer);
+    let (authorizer, reviews) = forgetful(&api, MINUTES);
+    let (user, wanted) = (jane(), metric("open"));
+    authorizer.authorize(&user, &wanted, soon()).await.unwrap();
+    api.script(|_| decision(&json!({"allowed": false})));
+    // More than the queue takes of one user.
+    let others: Vec<_> = (0..1_000).map(|number| metric(&format!("m{number}"))).collect();
+    let (authorizer, user) = (&authorizer, &user);
+    let flood = async {
+        for round in others.chunks(250) {
+            let asked = round.iter().map(|other| authorizer.authorize(user, other, in_a_second()));
+            futures_util::future::join_all(asked).await;
+        }
+    };
+    let kept = async {
+        // The flood has begun, and the API answers it.
+        let begun = Instant::now() + Duration::from_secs(10);
+        while api.requests().len() < 20 {
+            assert!(Instant::now() < begun, "the API is not asked");
+            time::sleep(Duration::from_millis(1)).await;
+        }
+        for timeout in [1, 10, 100, 1_000] {
+            let deadline = time::Instant::now() + Duration::from_millis(timeout);
+            let outcome = authorizer.authorize(user, &wanted, deadline).await;
+            assert!(outcome.is_err(), "within {timeout} ms: {outcome:?}");
+        }
+    };
+    tokio::join!(flood, kept);
+    assert_eq!(reviews.stale.get(), 0);
+}
+
 #[tokio::test]
 async fn nothing_stands_in_if_that_is_off_or_if_the_api_refuses_to_review() {
     for (stale_ttl, refusal) in [(Duration::ZERO, throttling()), (MINUTES, failure(403, "Forbidden"))] {

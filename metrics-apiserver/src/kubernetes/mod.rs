@@ -67,11 +67,10 @@ impl Follower {
 
     async fn replace(&mut self) -> Result<(), KubernetesError> {
         // A changed kubeconfig may name other files. These are read before they are used: what changes in between is
-        // seen by the next poll.
-        let files = self.source.watched_files()?;
+        // seen by the next poll. They are followed even if they cannot be used yet: one may still be missing.
+        self.files = self.source.watched_files()?;
         let (client, _) = connection::client(self.source.load().await?)?;
         self.current.store(Arc::new(client));
-        self.files = files;
         Ok(())
     }
 }

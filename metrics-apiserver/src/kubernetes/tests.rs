@@ -145,6 +145,26 @@ async fn a_changed_kubeconfig_names_another_server_and_other_files() {
 }
 
 #[tokio::test]
+async fn a_file_that_a_changed_kubeconfig_names_may_come_later() {
+    let ca = Ca::new("kubernetes");
+    let rig = Rig::new(answering(&Ca::new("stranger")), &ca);
+    let (client, mut follower) = rig.connect().await.unwrap();
+    let other = answering(&ca);
+    rig.write_kubeconfig(&json!({"server": other.url, "certificate-authority": "other.crt"}));
+    // The changed kubeconfig was seen, as when following it.
+    follower.files.read().unwrap();
+    assert!(follower.replace().await.is_err());
+    let following = tokio::spawn(follower.run());
+    rig.write("other.crt", &ca.pem());
+    let began = Instant::now();
+    while ask(&client).await != Ok(200) {
+        assert!(began.elapsed() < SOON, "{:?}", ask(&client).await);
+        sleep(Duration::from_millis(100)).await;
+    }
+    following.abort();
+}
+
+#[tokio::test]
 async fn a_self_signed_kube_apiserver_is_trusted_by_its_own_certificate() {
     let ours = Ca::for_localhost("kube-apiserver");
     let server = Server::tls(Play::json(200, "{}"), ours.own_server_config());

@@ -116,6 +116,10 @@ impl Rule {
         selector: &Selector,
         resources: &Resources,
     ) -> Result<Plan, PlanError> {
+        // Some servers take a tenant of this name for all of them.
+        if self.tells_namespace && namespace.is_wildcard() {
+            return Err(PlanError::AllNamespaces);
+        }
         let promql = match &self.source {
             Source::Native(query) => query.promql(namespace, selector)?,
             Source::Series(rule, series) => {

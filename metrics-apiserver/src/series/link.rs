@@ -114,12 +114,17 @@ impl Linking<'_> {
         rule: &AdapterRule,
         found: &'f SeriesSummary,
     ) -> Vec<(&'f Arc<str>, MetricName)> {
-        let is_unquoted = rule.query.uses("Series") && !rule.quotes_series();
-        let (mut names, mut left_out, mut invalid) = (Vec::new(), false, None);
+        let needs_series = rule.query.uses("Series");
+        let is_unquoted = needs_series && !rule.quotes_series();
+        let (mut names, mut left_out, mut unquotable, mut invalid) = (Vec::new(), false, false, None);
         for series in found.metrics.keys() {
             let Some(name) = rule.metric_name(series) else { continue };
             if is_unquoted && !is_promql_name(series) {
                 left_out = true;
+                continue;
+            }
+            if needs_series && !is_whole_in_quotes(series) {
+                unquotable = true;
                 continue;
             }
             match MetricName::parse(&name) {
@@ -131,6 +136,12 @@ impl Linking<'_> {
             self.warn(format!(
                 "{place}: series whose names PromQL cannot write without quotes are not served, because metricsQuery \
                  names them without quotes; write {{\"<<.Series>>\",<<.LabelMatchers>>}}"
+            ));
+        }
+        if unquotable {
+            self.warn(format!(
+                "{place}: series whose names have a quotation mark, a backslash or a control character are not \
+                 served, because metricsQuery names them"
             ));
         }
         if let Some(error) = invalid {
@@ -216,6 +227,12 @@ fn only_series(selector: &str) -> Option<&str> {
 fn is_promql_name(name: &str) -> bool {
     let is_start = |c: char| c.is_ascii_alphabetic() || matches!(c, '_' | ':');
     name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit())
+}
+
+/// Whether the name of a series, written between quotes of any kind, is a string that ends where they do. Whoever
+/// exposes metrics chooses their names; one that ends its string could go on with a selector of its own.
+fn is_whole_in_quotes(name: &str) -> bool {
+    !name.contains(|c: char| matches!(c, '"' | '\'' | '`' | '\\') || c.is_control())
 }
 
 #[cfg(test)]

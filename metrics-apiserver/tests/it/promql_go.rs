@@ -214,6 +214,105 @@ fn prometheus_reads_the_injected_matchers_in_every_selector() {
     }
 }
 
+/// A selector of names and values that could be taken for something else.
+fn odd_selector(random: &mut Cases) -> String {
+    let names = [
+        "a", "or", "and", "if", "with", "limit", "offset", "anchored", "__call", "slot_0_n", "info", "inf",
+        "by", "fill", "start", "a:b", "",
+    ];
+    let labels = [
+        "x",
+        "or",
+        "OR",
+        "namespace",
+        "\"x.y\"",
+        "\"or\"",
+        "\"\\\"\"",
+        "'a b'",
+        "`q`",
+        "slot_0_s",
+        "\"}\"",
+        "\"#\"",
+        "\"x\\u0022\"",
+    ];
+    let values = [
+        "\"y\"",
+        "\"\"",
+        "`\\d`",
+        "\".+\"",
+        "\"$namespace\"",
+        "\"$app\"",
+        "\"a|$app\"",
+        "\"\\\"} or {\\\"\"",
+        "'\"'",
+        "`\"`",
+        "\"\\\\\"",
+        "\"#\"",
+        "\"=~\"",
+        "\"rx\"",
+        "\"\\n\"",
+        "\"slot_0_p2_\"",
+        "\"\\x7d\"",
+        "`}\n{`",
+    ];
+    let matcher = |random: &mut Cases| {
+        let operator = random.one(&["=", "!=", "=~", "!~", " =~ "]).to_owned();
+        random.one(&labels).to_owned() + &operator + random.one(&values)
+    };
+    let matchers: Vec<_> = (0..random.below(4)).map(|_| matcher(random)).collect();
+    let between = random.one(&[",", ", ", " or ", ",#\n"]);
+    let behind = random.one(&["", "", "[5m]", "[5m:1m]", " offset 5m", " @ end()", " anchored"]);
+    format!("{}{{{}}}{behind}", random.one(&names), matchers.join(between))
+}
+
+fn odd_query(random: &mut Cases, depth: usize) -> String {
+    if depth == 0 {
+        return odd_selector(random);
+    }
+    let (first, second) = (odd_query(random, depth - 1), odd_query(random, depth - 1));
+    match random.below(5) {
+        0 => format!(
+            "{first} {} {second}",
+            random.one(&["+", "or", "unless", "== bool", "* on (x)", "default"])
+        ),
+        1 => format!("sum by (x) ({first})"),
+        2 => format!(
+            "{}({first})",
+            random.one(&["rate", "info", "xrate", "sort", "absent", "ttf", "__call", "with"])
+        ),
+        3 => format!(
+            "{}({first}, {second})",
+            random.one(&["info", "union", "ru", "topk", "label_set", "__anchored"])
+        ),
+        _ => format!("({first})"),
+    }
+}
+
+#[test]
+fn prometheus_reads_the_namespace_in_every_selector_of_odd_queries() {
+    let written = || {
+        let mut random = Cases(1);
+        let mut query = || {
+            let depth = random.below(3);
+            odd_query(&mut random, depth)
+        };
+        let written: Vec<_> = (0..20_000).map(|_| query()).collect();
+        written.iter().filter_map(|query| rendered(query, "namespace", "app=v.w,or,!by")).collect::<Vec<_>>()
+    };
+    let rendered = with_large_stack(written).unwrap();
+    let Some(read) = selectors(&rendered) else { return };
+    let mut accepted = 0;
+    for (query, selectors) in rendered.iter().zip(read) {
+        let Ok(selectors) = selectors else { continue };
+        accepted += 1;
+        // By the rule's label, or by an equality that the author wrote.
+        let is_bound =
+            |[name, operator, value]: &Matcher| operator == "=" && value == "shop" && !name.starts_with("__");
+        assert!(selectors.iter().all(|matchers| matchers.iter().any(is_bound)), "{query}");
+    }
+    assert!(accepted > 1000, "{accepted} queries prove little");
+}
+
 /// Regular expressions, some of which Rust's engine or Prometheus refuses.
 const REGEXES: [&str; 12] = [
     r#""[\\w-.]+""#,

@@ -123,9 +123,13 @@ impl AdapterRule {
     /// Whether the query names the series nowhere but in strings, as in `{"<<.Series>>",<<.LabelMatchers>>}`. Only then
     /// can it read series whose names PromQL cannot write without quotes.
     pub fn quotes_series(&self) -> bool {
-        let grouped = vec![NAME.to_owned()];
-        let promql = render(&self.query, DOTTED, Matchers::default(), grouped).unwrap_or_default();
-        !promql.is_empty() && !outside_of_strings(&promql).contains(DOTTED)
+        let outside = |series| {
+            let grouped = vec![NAME.to_owned()];
+            let promql = render(&self.query, series, Matchers::default(), grouped).ok()?;
+            Some(outside_of_strings(&promql))
+        };
+        // Of names that have nothing in common nothing is left outside, not even what a function makes of them.
+        outside(SAMPLES[0]).is_some_and(|one| outside(SAMPLES[1]) == Some(one))
     }
 
     /// The query for an external metric in a namespace.
@@ -144,14 +148,16 @@ impl AdapterRule {
     }
 }
 
-/// A name that PromQL cannot write without quotes, and that no query has in it.
-const DOTTED: &str = "series.name.of.a.sample.query";
+/// Names that PromQL cannot write without quotes; they have neither a character in the same place nor a length in
+/// common.
+const SAMPLES: [&str; 2] = ["series.name.of.a.sample.query", "other-name-0"];
 
-/// The query without its strings.
+/// The query without its strings and comments.
 fn outside_of_strings(promql: &str) -> String {
     let (mut outside, mut quote, mut escaped) = (String::new(), None, false);
     for character in promql.chars() {
         match quote {
+            None if character == '#' => quote = Some('\n'),
             None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
             None => outside.push(character),
             Some(_) if escaped => escaped = false,

@@ -46,6 +46,10 @@ fn a_backend_that_is_told_the_namespace_has_a_query_for_each_one() {
     whole.tells_namespace = true;
     assert_ne!(query(&whole, "shop"), query(&whole, "other"), "never a reading of another namespace");
     assert_eq!(query(&whole, "shop").namespace, Namespace::parse("shop").ok());
+    let all = Namespace::parse("*").unwrap();
+    let told = whole.external_plan(&all, &Selector::default(), &Resources::default());
+    assert_eq!(told.map(|_| ()), Err(PlanError::AllNamespaces), "no tenant");
+    assert!(before.external_plan(&all, &Selector::default(), &Resources::default()).is_ok());
     let mut after = rule("up", NamespaceMode::None, SelectorMode::Inject).unwrap();
     after.tells_namespace = true;
     after.replace(&before);

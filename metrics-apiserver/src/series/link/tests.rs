@@ -117,6 +117,25 @@ fn a_series_whose_name_promql_cannot_write_is_served_if_the_query_does_not_name_
     assert_eq!((shown(&linked), linked.warnings.len()), (vec!["lag of a.b".to_owned()], 0));
 }
 
+/// Whoever exposes metrics chooses their names, and could write a query over the series of other namespaces with them.
+#[test]
+fn a_series_whose_name_would_end_the_string_around_it_is_not_served() {
+    let quoted = ["{\"<<.Series>>\",<<.LabelMatchers>>}", "{'<<.Series>>',<<.LabelMatchers>>}"];
+    let hostile = ["a\"} or {\"b", "a'} or {'b", "a`} or {`b", "a\\", "a\nb", "a\u{7f}"];
+    for query in quoted {
+        let query = Template::parse(query).unwrap();
+        let rule = AdapterRule { query, ..adapter_rule_with("x", "", "", POD) };
+        let series: Vec<_> =
+            hostile.iter().chain(&["a.b"]).map(|name| (*name, [&["namespace"][..]])).collect();
+        let series: Vec<_> = series.iter().map(|(name, sets)| (*name, &sets[..])).collect();
+        let linked = linked(&external(vec![rule]), &found(&series), &cluster());
+        assert_eq!(shown(&linked), ["a.b of a.b"]);
+        let warnings: Vec<_> = linked.warnings.iter().collect();
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert!(warning.starts_with("externalRules[0]: series whose names"), "{warning}");
+    }
+}
+
 #[test]
 fn an_override_for_an_unknown_resource_is_a_warning_until_the_cluster_has_it() {
     let labels = [("pod", "pod"), ("claim", "claims")];

@@ -153,6 +153,10 @@ fn a_query_that_has_the_series_in_strings_only_can_read_any_name() {
         ("sum(<<.Series>>{<<.LabelMatchers>>})", false),
         ("sum({\"<<.Series>>\"}) / sum(<<.Series>>)", false),
         ("sum({a=\"\\\\\",<<.Series>>=\"\"})", false),
+        ("sum(<<slice .Series 0 3>>{<<.LabelMatchers>>})", false),
+        ("sum(<<printf \"%.3s\" .Series>>{<<.LabelMatchers>>})", false),
+        ("# it's a comment\nsum(<<.Series>>{<<.LabelMatchers>>})", false),
+        ("# it's a comment\nsum({'<<.Series>>',<<.LabelMatchers>>})", true),
     ] {
         assert_eq!(rule(query, &[], "").quotes_series(), expected, "{query}");
     }
