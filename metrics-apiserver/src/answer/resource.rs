@@ -190,7 +190,8 @@ impl UsageRead<'_> {
         self.read(PODS, queries).await
     }
 
-    /// The query for CPU and the one for memory. A rule that lacks one of them has no usage at all.
+    /// The query for CPU and the one for memory. A rule that lacks one of them has no usage at all, as one that has no
+    /// query or no label for these objects: there are rules for nodes only.
     fn queries(
         &self,
         resource: &'static str,
@@ -204,6 +205,9 @@ impl UsageRead<'_> {
             Ok(UsageQuery { query, is_cpu, labels })
         });
         let queries: Result<_, QueryError> = queries.collect();
+        if let Err(QueryError::NoLabel { .. } | QueryError::Empty) = queries {
+            return Ok(Vec::new());
+        }
         queries.map_err(|source| AnswerError::Plan { metric: usage_metric(resource), source: source.into() })
     }
 

@@ -58,6 +58,9 @@ pub enum RequestError {
     /// `fieldSelector` is not a field selector that is supported.
     #[error("{0}")]
     FieldSelector(ParseFieldSelectorError),
+    /// `fieldSelector` selects by something else than the name in the path. The sentence is apiserver's.
+    #[error("fieldSelector metadata.name doesn't match requested name")]
+    FieldName,
     /// `timeout` is not a valid duration.
     #[error("invalid timeout specified in the request URL")]
     Timeout,

@@ -123,6 +123,7 @@ const fn reason_of_request(error: &RequestError) -> Reason {
         | RequestError::MetricSelector(_)
         | RequestError::ShortPath
         | RequestError::FieldSelector(_)
+        | RequestError::FieldName
         | RequestError::Timeout
         | RequestError::Malformed
         | RequestError::Upgrade => Reason::BadRequest,

@@ -266,6 +266,7 @@ fn table_of_refusals() -> Vec<(Error, u16, &'static str)> {
         (RequestError::MetricSelector(bad_selector).into(), 400, "BadRequest"),
         (RequestError::ShortPath.into(), 400, "BadRequest"),
         (RequestError::FieldSelector(bad_field).into(), 400, "BadRequest"),
+        (RequestError::FieldName.into(), 400, "BadRequest"),
         (RequestError::Timeout.into(), 400, "BadRequest"),
         (RequestError::Malformed.into(), 400, "BadRequest"),
         (RequestError::Upgrade.into(), 400, "BadRequest"),
@@ -413,7 +414,7 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, MetricSelector, FieldSelector, ShortPath, Timeout, Malformed, Upgrade,
+        Path, Namespace, Metric, Selector, MetricSelector, FieldSelector, FieldName, ShortPath, Timeout, Malformed, Upgrade,
         UnknownPath, Watch, Method, NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }

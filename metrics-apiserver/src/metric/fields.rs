@@ -38,6 +38,17 @@ pub enum ParseFieldSelectorError {
 }
 
 impl FieldSelector {
+    /// Whether it has no condition.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The name that it requires, if it requires one.
+    pub fn exact_name(&self) -> Option<&str> {
+        let is_exact = |term: &&Term| term.field == Field::Name && term.is_equal;
+        self.terms.iter().find(is_exact).map(|term| term.value.as_str())
+    }
+
     /// Whether an object of this name and namespace is selected.
     pub fn matches(&self, name: &str, namespace: Option<&str>) -> bool {
         self.terms.iter().all(|Term { field, is_equal, value }| {
@@ -122,6 +133,17 @@ mod tests {
         assert!(selects("metadata.namespace=", "node", None), "a cluster-scoped object has no namespace");
         assert!(selects("metadata.name=a\\,b\\=c\\\\", "a,b=c\\", None));
         assert!(selects(",", "web", None));
+    }
+
+    #[test]
+    fn the_name_that_a_selector_requires_is_known() {
+        let of = |text: &str| {
+            let fields = text.parse::<FieldSelector>().unwrap();
+            (fields.is_empty(), fields.exact_name().map(str::to_owned))
+        };
+        assert_eq!(of(","), (true, None));
+        assert_eq!(of("metadata.namespace=shop,metadata.name==web"), (false, Some("web".to_owned())));
+        assert_eq!(of("metadata.name!=web"), (false, None));
     }
 
     #[test]

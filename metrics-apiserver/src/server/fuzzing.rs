@@ -57,6 +57,7 @@ fn path_is_read_once(path: &str, query: &str) {
             | RequestError::Selector(_)
             | RequestError::MetricSelector(_)
             | RequestError::FieldSelector(_)
+            | RequestError::FieldName
             | RequestError::ShortPath,
         ) => {
             assert_eq!(group_of(&rights), Some(target.resource), "{context}");

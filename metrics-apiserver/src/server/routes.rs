@@ -286,6 +286,8 @@ mod tests {
     fn a_bad_url_keeps_the_name_of_what_it_asks_for() {
         let path = format!("{V1BETA1}/namespaces/ns/queue");
         check(&format!("{path}?timeout=soon"), "Timeout", "externalmetrics");
+        let field = r#"FieldSelector(Field("status.phase"))"#;
+        check(&format!("{path}?fieldSelector=status.phase%3DRunning"), field, "externalmetrics");
         check("/livez?timeout=soon", "Timeout", "health");
         check("/%ff?timeout=soon", "Path", "unknown");
         for query in ["watch=1", "labelSelector=a%20in%20("] {

@@ -68,6 +68,11 @@ pub(crate) const KNOWN: &[Difference] = &[
         "`watch=true` on a custom metric is answered with 405 instead of a list.",
     ),
     difference(
+        "invalid-namespace",
+        &[Affects::Answer, Affects::Queries],
+        "A namespace whose name Kubernetes does not allow is answered with 400 instead of 404 or no values.",
+    ),
+    difference(
         "external-case",
         &[Affects::Answer],
         "Names of external metrics are compared without regard to case",
@@ -117,6 +122,7 @@ pub(crate) const KNOWN: &[Difference] = &[
         &[Affects::Start],
         "A rule that names a resource that the cluster does not have waits for it instead of ending the process.",
     ),
+    difference("several-documents", &[Affects::Start], "A file with several YAML documents is refused."),
     difference("empty-file", &[Affects::Start], "An empty configuration file is refused"),
     difference(
         "descending-order",

@@ -203,11 +203,12 @@ fn sort_alternatives(query: &str) -> String {
 /// The series queries of a configuration, each with the number of lists that have it: `rules` and `externalRules` are
 /// discovered apart.
 fn series_queries(configuration: &str) -> Result<BTreeMap<String, usize>> {
-    let configuration: Option<Value> = serde_saphyr::from_str(configuration)?;
+    // The adapter reads the first document.
+    let documents: Vec<Value> = serde_saphyr::from_multiple(configuration)?;
+    let configuration = documents.first();
     let mut queries = BTreeMap::new();
     for list in ["rules", "externalRules"] {
-        let rules =
-            configuration.as_ref().and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default();
+        let rules = configuration.and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default();
         let mut own: Vec<&str> = rules
             .iter()
             .map(|rule| rule.get("seriesQuery").and_then(Value::as_str).unwrap_or_default())

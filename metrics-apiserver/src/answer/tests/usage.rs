@@ -30,8 +30,12 @@ impl World {
             let samples = says(&query.promql)?.into_iter().map(sample).collect();
             Ok(Reading { samples, partial: None, asked: Instant::now() })
         });
+        Self::with_rules(rules(container_query), pods, backend)
+    }
+
+    fn with_rules(rules: ResourceRules, pods: &[(&str, &str)], backend: Arc<FakeSource>) -> Self {
         let cache = Arc::new(Cache::new(Arc::clone(&backend) as _, Limits::default(), Handle::current()));
-        let file = FilePart { resource: Some(Arc::new(rules(container_query))), ..FilePart::default() };
+        let file = FilePart { resource: Some(Arc::new(rules)), ..FilePart::default() };
         let catalog = Catalog::merge(Arc::new(file), Discovered::new());
         let object = |namespace: Option<&str>, name: &str| {
             let namespace = namespace.map(|namespace| Namespace::parse(namespace).unwrap());
@@ -241,6 +245,29 @@ async fn a_failed_query_fails_the_read_instead_of_leaving_objects_out() {
         let error = world.read(pods_of("shop", name)).await.unwrap_err();
         assert!(matches!(error, AnswerError::Read { .. }), "{error}");
         assert!(error.to_string().contains("pods.metrics.k8s.io"), "{error}");
+    }
+}
+
+/// As prometheus-adapter answers: such rules are published for clusters whose pods are measured elsewhere.
+#[tokio::test(start_paused = true)]
+async fn objects_that_the_rules_have_no_label_or_no_query_for_have_no_usage() {
+    let for_nodes = |mut rules: ResourceRules| {
+        for rule in [&mut rules.cpu, &mut rules.memory] {
+            let label = Override { label: "instance".into(), resource: "node".into(), group: Arc::default() };
+            rule.as_mut().unwrap().resources = ResourceLabels::parse(vec![label], "").unwrap();
+        }
+        rules
+    };
+    for rules in [for_nodes(rules(CPU)), rules("")] {
+        let backend = FakeSource::new(|_, _| async {
+            Ok(Reading { samples: Vec::new(), partial: None, asked: Instant::now() })
+        });
+        let world = World::with_rules(rules, &[("shop", "web-1"), ("other", "web-1")], backend);
+        assert!(world.read(pods_of("shop", None)).await.unwrap().items.is_empty());
+        assert!(world.read(request(UsageTarget::Pods(None), None)).await.unwrap().items.is_empty());
+        let error = world.read(pods_of("shop", Some("web-1"))).await.unwrap_err();
+        assert_eq!(error.to_string(), r#"podmetrics.metrics.k8s.io "shop/web-1" not found"#);
+        assert!(world.asked().is_empty());
     }
 }
 

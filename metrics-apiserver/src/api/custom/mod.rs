@@ -9,7 +9,7 @@ use super::request::{Request, RequestError};
 use super::version::CustomVersion;
 use crate::answer::{CustomRequest, WantedObjects};
 use crate::catalog::Catalog;
-use crate::metric::{MetricName, Namespace, Scope};
+use crate::metric::{FieldSelector, MetricName, Namespace, Scope};
 
 pub(super) use encode::{value_list, value_list_bytes};
 pub(super) use table::table;
@@ -81,6 +81,10 @@ fn parse(
     };
     if parameters.watch {
         return Err(RequestError::Watch { resource: RESOURCE, group: NAME });
+    }
+    let fields: FieldSelector = parameters.field_selector.parse().map_err(RequestError::FieldSelector)?;
+    if !fields.is_empty() && fields.exact_name() != Some(name) {
+        return Err(RequestError::FieldName);
     }
     let labels = parameters.label_selector.parse().map_err(RequestError::Selector)?;
     let request = CustomRequest {

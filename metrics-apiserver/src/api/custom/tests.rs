@@ -71,6 +71,24 @@ fn one_selector_is_for_objects_and_one_for_series() {
 }
 
 #[test]
+fn a_field_selector_has_to_be_the_name_in_the_path() {
+    let fields = |name: &str, selector: &str| {
+        read(&format!("namespaces/shop/pods/{name}/m"), &format!("fieldSelector={selector}"))
+    };
+    assert!(fields("web", "metadata.name%3Dweb").is_ok());
+    assert!(fields("web", "").is_ok());
+    for (name, selector) in [
+        ("web", "metadata.name%3Dapi"),
+        ("web", "metadata.name!%3Dweb"),
+        ("web", "metadata.namespace%3Dshop"),
+        ("*", "metadata.name%3Dweb"),
+    ] {
+        assert_eq!(fields(name, selector), Err(RequestError::FieldName), "{name} {selector}");
+    }
+    assert!(matches!(fields("web", "spec.nodeName%3Dn"), Err(RequestError::FieldSelector(_))));
+}
+
+#[test]
 fn what_is_wrong_with_a_request_is_the_clients_error() {
     let error = |path: &str, query: &str| read(path, query).unwrap_err();
     let pods = "namespaces/shop/pods/*/m";

@@ -10,7 +10,7 @@ use super::json::{self, Empty, displayed, labels_bytes, whole_seconds};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 use crate::catalog::Catalog;
-use crate::metric::{Labels, MetricName, Namespace, Quantity, Value};
+use crate::metric::{FieldSelector, Labels, MetricName, Namespace, Quantity, Value};
 
 pub(super) use table::table;
 
@@ -54,6 +54,8 @@ fn parse(segments: &[&str], parameters: &Parameters<'_>) -> Result<Option<Reques
     if parameters.watch {
         return Err(RequestError::Watch { resource: RESOURCE, group: NAME });
     }
+    // It selects nothing here, but a bad one is the client's error.
+    parameters.field_selector.parse::<FieldSelector>().map_err(RequestError::FieldSelector)?;
     Ok(Some(Request::External {
         namespace: Namespace::parse(namespace).map_err(RequestError::Namespace)?,
         metric: MetricName::parse(metric).map_err(RequestError::Metric)?,
