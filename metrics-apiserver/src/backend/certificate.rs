@@ -13,6 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::body::transport;
+use super::proxy::ProxyUrl;
 use crate::causes::causes;
 
 /// What a server certificate says.
@@ -39,8 +40,13 @@ impl fmt::Display for ServerCertificate {
 }
 
 /// The certificate that the server behind `url` presents. The handshake is broken off when it is seen, so nothing is
-/// ever sent to a server that nobody has verified.
-pub(super) async fn presented(url: &Url, timeout: Duration) -> Result<ServerCertificate, Arc<str>> {
+/// ever sent to a server that nobody has verified. The proxy must not be one by `https`: its own certificate would be
+/// seen first.
+pub(super) async fn presented(
+    url: &Url,
+    proxy: Option<&ProxyUrl>,
+    timeout: Duration,
+) -> Result<ServerCertificate, Arc<str>> {
     let recorder = Arc::new(Recorder { schemes: schemes(), seen: Mutex::default() });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
@@ -49,8 +55,12 @@ pub(super) async fn presented(url: &Url, timeout: Duration) -> Result<ServerCert
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let http =
-        reqwest::Client::builder().no_proxy().timeout(timeout).tls_backend_preconfigured(config).build();
+    let mut builder =
+        reqwest::Client::builder().no_proxy().timeout(timeout).tls_backend_preconfigured(config);
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(proxy.for_all().map_err(|error| causes(&error).to_string())?);
+    }
+    let http = builder.build();
     let sent = http.map_err(|error| causes(&error).to_string())?.get(url.clone()).send().await;
     let seen = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (seen, sent) {

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use tokio::time::timeout;
 
+use super::advice::advice;
 use super::build_info::BuildInfo;
 use super::call::InstantQuery;
 use super::certificate::{self, ServerCertificate};
 use super::client::{Client, Server};
 use super::decode::Engine;
-use super::excerpt::{Secrets, first_words};
+use super::excerpt::{Secrets, first_words, hint};
+use super::options::Options;
+use super::proxy::ProxyUrl;
 
 /// Each of the three calls. People wait for them.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,12 +29,14 @@ const QUERY: InstantQuery<'_> = InstantQuery { promql: "vector(1)", namespace: N
 pub struct Diagnosis {
     /// The URL; it has no credentials.
     pub url: String,
-    /// What certificate it presents, trusted or not; none for `http`.
+    /// What certificate it presents, trusted or not; none for `http`, and behind a proxy by `https`.
     pub certificate: Option<Result<ServerCertificate, Arc<str>>>,
     /// The response to a query, or why there is none.
     pub answer: Result<HttpAnswer, Arc<str>>,
     /// What it is, or why that is not known.
     pub engine: Result<Engine, Arc<str>>,
+    /// What should be changed for a backend with this engine.
+    pub advice: Option<&'static str>,
 }
 
 /// A response as it came.
@@ -42,31 +48,42 @@ pub struct HttpAnswer {
     pub content_type: String,
     /// The first words of the body.
     pub words: String,
-    /// Whether it is a successful response of the Prometheus HTTP API.
+    /// What answers instead of Prometheus, if that is known.
+    pub hint: Option<&'static str>,
+    /// Whether it is a successful response of the Prometheus HTTP API to a query.
     pub is_prometheus: bool,
 }
 
 /// Asks one server of a client, once each.
-pub(super) async fn diagnose(client: &Client, server: &Server) -> Diagnosis {
+pub(super) async fn diagnose(client: &Client, options: &Options, server: &Server) -> Diagnosis {
     let url = server.url();
+    let proxy = options.proxy.as_ref();
     let certificate = match url.scheme() {
-        "https" => Some(certificate::presented(url, TIMEOUT).await),
+        "https" if !proxy.is_some_and(ProxyUrl::is_https) => {
+            Some(certificate::presented(url, proxy, TIMEOUT).await)
+        }
         _ => None,
     };
     let answer = match ask(client, server).await {
-        Ok(((status, content_type), body, secrets)) => Ok(HttpAnswer {
-            status,
-            content_type: first_words(&content_type),
-            words: first_words(&secrets.redact(&String::from_utf8_lossy(&body))),
-            is_prometheus: status == 200 && is_prometheus(&body),
-        }),
+        Ok(((status, content_type), body, secrets)) => {
+            let text = String::from_utf8_lossy(&body);
+            let text = secrets.redact(&text);
+            Ok(HttpAnswer {
+                status: status.as_u16(),
+                content_type: first_words(&content_type),
+                words: first_words(&text),
+                hint: hint(status, &text),
+                is_prometheus: status == StatusCode::OK && is_prometheus(&body),
+            })
+        }
         Err(error) => Err(error),
     };
     let engine = match &answer {
         Ok(HttpAnswer { is_prometheus: true, .. }) => engine(client, server).await,
         _ => Err("it answers no query".into()),
     };
-    Diagnosis { url: url.to_string(), certificate, answer, engine }
+    let advice = engine.as_ref().ok().and_then(|engine| advice(engine, options));
+    Diagnosis { url: url.to_string(), certificate, answer, engine, advice }
 }
 
 async fn engine(client: &Client, server: &Server) -> Result<Engine, Arc<str>> {
@@ -77,13 +94,15 @@ async fn engine(client: &Client, server: &Server) -> Result<Engine, Arc<str>> {
 }
 
 /// Status and content type of the response to the query, the beginning of its body, and what must not be shown of it.
-async fn ask(client: &Client, server: &Server) -> Result<((u16, String), Vec<u8>, Secrets), Arc<str>> {
+type Asked = ((StatusCode, String), Vec<u8>, Secrets);
+
+async fn ask(client: &Client, server: &Server) -> Result<Asked, Arc<str>> {
     let allowed = TIMEOUT.min(client.timeout);
     let asked = async {
         let response = client.response(server, &QUERY, allowed).await;
         let (mut response, secrets) = response.map_err(|error| Arc::from(error.detail()))?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let head = (response.status().as_u16(), content_type.unwrap_or_default().to_owned());
+        let head = (response.status(), content_type.unwrap_or_default().to_owned());
         let mut body = Vec::new();
         while body.len() < BYTES_MAX
             && let Ok(Some(chunk)) = response.chunk().await
@@ -95,7 +114,8 @@ async fn ask(client: &Client, server: &Server) -> Result<((u16, String), Vec<u8>
     timeout(allowed, asked).await.unwrap_or_else(|_| Err(format!("no answer within {allowed:?}").into()))
 }
 
-/// Whether it is a successful response of the Prometheus HTTP API.
+/// Whether it is a successful response to [`QUERY`]. Loki says `success`, too, with results of another type.
 fn is_prometheus(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body["status"] == "success")
+    serde_json::from_slice::<serde_json::Value>(body)
+        .is_ok_and(|body| body["status"] == "success" && body["data"]["resultType"] == "vector")
 }

@@ -1,10 +1,6 @@
 //! Recognizes what engine a server has, once for each URL in the background, and warns about one that needs a query
 //! parameter.
 //!
-//! `VictoriaMetrics` evaluates an instant query 30 s in the past (`-search.latencyOffset`) and reports the samples as
-//! of now, so that the age of a reading is understated by as much. The parameters `latency_offset` and `nocache` change
-//! that (its `app/vmselect/prometheus/prometheus.go`, `queryHandler`).
-//!
 //! One call at a time, within the time of a probe, to servers whose breaker is closed. It takes no permit, fails
 //! nothing and opens no breaker: a read is never delayed by it. A server that cannot be recognized is asked again a
 //! minute later; one that refuses, or answers something else, is taken for one like Prometheus.
@@ -16,12 +12,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 
-use super::Options;
+use super::advice::advice;
 use super::build_info::BuildInfo;
 use super::client::{Client, Fault, Server};
 use super::clients::Clients;
-use super::decode::Engine;
 use super::failover::Backend;
+use super::options::Options;
 
 /// After the start, which has more urgent work.
 const FIRST_ROUND: Duration = Duration::from_secs(2);
@@ -31,9 +27,6 @@ pub(super) const ROUND: Duration = Duration::from_secs(60);
 
 /// As for a probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
-
-/// Either of them makes `VictoriaMetrics` evaluate queries at another time than 30 s ago.
-const CURES: [&str; 2] = ["latency_offset", "nocache"];
 
 /// Recognizes the servers of all backends, now and after each change of them.
 pub(super) async fn recognize_all(current: &ArcSwap<Clients>) {
@@ -90,33 +83,4 @@ async fn recognize(client: &Client, options: &Options, index: usize, server: &Se
         tracing::warn!(backend = &*client.name.0, server = index, "{advice}");
     }
     true
-}
-
-/// What should be changed for a backend with this engine.
-fn advice(engine: &Engine, options: &Options) -> Option<&'static str> {
-    let has_cure = || options.parameters.iter().any(|(name, _)| CURES.contains(&name.as_str()));
-    (engine.is_victoria_metrics() && !has_cure()).then_some(
-        "VictoriaMetrics evaluates queries 30 s in the past (-search.latencyOffset): values are that much older than \
-         maxAge allows; set `queryParameters: {latency_offset: 1s}` for this backend",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::NamespacedText;
-
-    #[test]
-    fn victoria_metrics_without_the_parameter_is_warned_about_and_nothing_else() {
-        let with = |name: &str| Options {
-            parameters: vec![(name.to_owned(), NamespacedText::literal("1s"))],
-            ..Options::new(Vec::new())
-        };
-        let engine = |name: &str| Engine { name: name.to_owned(), version: "2.24.0".to_owned() };
-        let advice = |name: &str, parameter: &str| advice(&engine(name), &with(parameter));
-        assert!(advice("VictoriaMetrics", "dedup").is_some_and(|it| it.contains("latency_offset: 1s")));
-        assert_eq!(advice("VictoriaMetrics", "latency_offset"), None);
-        assert_eq!(advice("VictoriaMetrics", "nocache"), None);
-        assert_eq!(advice("Prometheus", "dedup"), None);
-    }
 }

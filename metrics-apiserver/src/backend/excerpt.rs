@@ -86,7 +86,7 @@ pub(super) fn first_words(text: &str) -> String {
 }
 
 /// What a response that is not Prometheus' probably is.
-fn hint(status: StatusCode, text: &str) -> Option<&'static str> {
+pub(super) fn hint(status: StatusCode, text: &str) -> Option<&'static str> {
     let start = text.trim_start().get(..64).unwrap_or_else(|| text.trim_start()).to_ascii_lowercase();
     if ["# help", "# type", "# unit"].iter().any(|comment| start.starts_with(comment)) {
         Some("this is a page of metrics: `url` is an exporter's, not Prometheus'")

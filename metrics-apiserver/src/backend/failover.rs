@@ -79,7 +79,10 @@ impl Backend {
 
     /// What each server answers, healthy or not.
     pub(super) async fn diagnose(&self) -> Vec<Diagnosis> {
-        join_all(self.client.servers.iter().map(|server| diagnosis::diagnose(&self.client, server))).await
+        join_all(
+            self.client.servers.iter().map(|server| diagnosis::diagnose(&self.client, &self.options, server)),
+        )
+        .await
     }
 
     /// Runs an instant query for `owner`.

@@ -6,6 +6,7 @@
 //! detail is for the log and contains no URL. A call to a backend that is down fails at once, and one that another
 //! server of the backend can answer is answered by that (`failover`, `breaker`).
 
+mod advice;
 mod annotation_log;
 mod annotations;
 mod body;

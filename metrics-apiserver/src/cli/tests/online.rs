@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::command;
 use crate::cli::{Command, Verdict, check_online};
 use crate::testkit::http::{ok, reply};
-use crate::testkit::{Ca, Play, Request, Server, Wanted, discovery, failure, version};
+use crate::testkit::{Ca, Play, Proxy, Request, Server, Wanted, discovery, failure, version};
 
 /// Runs the check of a configuration.
 async fn checked(config: &str, args: &[&str], cluster: Option<&Server>) -> (Verdict, String) {
@@ -99,12 +99,24 @@ async fn a_url_of_something_else_is_shown_with_status_content_type_and_first_wor
             Play::Raw(ok(b"# HELP go_gc a\n# TYPE go_gc gauge\n", "Content-Type: text/plain\r\n")),
             [
                 "with 200, text/plain, beginning \"# HELP go_gc a # TYPE go_gc gauge\"",
-                "an exporter, a login page",
+                "fix: this is a page of metrics",
             ],
         ),
         (
             Play::Raw(reply("401 Unauthorized", b"no org id", html)),
-            ["with 401, text/html, beginning \"no org id\"", "credentials"],
+            ["with 401, text/html, beginning \"no org id\"", "fix: the server needs a tenant"],
+        ),
+        (
+            Play::Raw(reply("400 Bad Request", b"unsupported path requested: \"/api/v1/query\"", html)),
+            ["beginning \"unsupported path requested: \\\"/api/v1/query\\\"\"", "use vmselect's"],
+        ),
+        (
+            Play::Raw(reply("401 Unauthorized", b"", html)),
+            ["with 401, text/html, beginning \"\"", "check the backend's credentials"],
+        ),
+        (
+            Play::json(200, json!({"status": "success", "data": {"resultType": "streams", "result": []}})),
+            ["with 200, application/json, beginning \"{\\\"data\\\"", "this is no Prometheus HTTP API"],
         ),
         (
             Play::Raw(reply("404 Not Found", b"", html)),
@@ -173,6 +185,90 @@ async fn the_certificate_of_a_backend_is_shown_whether_it_is_trusted_or_not() {
             "nothing but calls: {asked:?}"
         );
     }
+}
+
+/// The check of a server with such a certificate and, if given, a CA for its clients; `keys` follow the URL.
+async fn checked_encrypted(wanted: &Wanted, clients: Option<&Ca>, keys: &str) -> (Verdict, String) {
+    let (ca, files) = (Ca::new("the-ca"), tempfile::tempdir().unwrap());
+    let path = files.path().join("ca.crt");
+    std::fs::write(&path, ca.pem()).unwrap();
+    let play = Play::json(200, json!({"status": "success", "data": {"resultType": "vector", "result": []}}));
+    let server = Server::tls(play, ca.issue(wanted).server_config(clients));
+    let keys = keys.replace("CA", &format!("\"{}\"", path.display()));
+    checked(&native(&server.url).replace("\"}}", &format!("\", {keys}}}}}")), &[], None).await
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_refused_is_shown_with_what_to_do_about_it() {
+    const ID: &str = "spiffe://cluster.local/ns/monitoring/sa/prometheus";
+    let wanted = || Wanted { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
+    let other = format!("caFile: CA, serverName: \"{ID}-2\"");
+    for (wanted, keys, part) in [
+        (Wanted { uris: &[ID], ..wanted() }, &*other, "fix: set serverName to the certificate's only URI"),
+        (Wanted { uris: &[ID], ..wanted() }, "caFile: CA", "fix: use a URL with one of these names"),
+        (
+            Wanted { usage: ExtendedKeyUsagePurpose::ClientAuth, ..wanted() },
+            "caFile: CA",
+            "fix: issue a certificate for servers",
+        ),
+    ] {
+        let (verdict, text) = checked_encrypted(&wanted, None, keys).await;
+        assert_eq!(verdict, Verdict::Failed, "{text}");
+        has(&text, &["FAILED   backends.default.certificate: subject ", part]);
+        has(&text, &["FAILED   backends.default.reachable: ", "fix: see the check of the certificate"]);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_verified_may_have_expired() {
+    let usage = ExtendedKeyUsagePurpose::ServerAuth;
+    let wanted = Wanted { usage, lifetime: -60, ..Wanted::default() };
+    let (verdict, text) = checked_encrypted(&wanted, None, "insecureSkipTLSVerify: true").await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    has(&text, &["ok       backends.default.certificate: not verified (insecureSkipTLSVerify): subject "]);
+}
+
+#[tokio::test]
+async fn a_server_that_requires_a_client_certificate_is_told_from_one_that_is_not_reached() {
+    let wanted = Wanted { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
+    let (verdict, text) = checked_encrypted(&wanted, Some(&Ca::new("clients")), "caFile: CA").await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(
+        &text,
+        &[
+            "CertificateRequired",
+            "fix: the server refuses the handshake: if it requires a client certificate",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_backend_behind_a_proxy_is_seen_through_the_proxy() {
+    let proxy = Proxy::start();
+    let wanted = Wanted { usage: ExtendedKeyUsagePurpose::ServerAuth, ..Wanted::default() };
+    let keys = format!("caFile: CA, proxyUrl: \"http://{}\"", proxy.address);
+    let (verdict, text) = checked_encrypted(&wanted, None, &keys).await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    has(&text, &["ok       backends.default.certificate: subject "]);
+    let heads = proxy.heads();
+    assert_eq!(heads.len(), 2, "one for the certificate, one for the calls: {heads:?}");
+}
+
+#[tokio::test]
+async fn victoria_metrics_fails_without_the_parameter_that_makes_its_values_current() {
+    let server = Server::start(|request| {
+        if request.line.contains("buildinfo") {
+            return Play::json(200, json!({"status": "success", "data": {"version": "2.24.0"}}));
+        }
+        prometheus(request)
+    });
+    let (verdict, text) = checked(&native(&server.url), &[], None).await;
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    has(&text, &["FAILED   backends.default.engine: VictoriaMetrics\n", "latency_offset: 1s"]);
+    let cured = native(&server.url).replace("\"}}", "\", queryParameters: {latency_offset: 1s}}}");
+    let (verdict, text) = checked(&cured, &[], None).await;
+    assert_eq!(verdict, Verdict::Passed, "{text}");
+    has(&text, &["ok       backends.default.engine: VictoriaMetrics\n"]);
 }
 
 /// A cluster with our `APIService` for this Service, in which the account lacks the rights on `refused`.
