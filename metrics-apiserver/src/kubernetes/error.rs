@@ -26,6 +26,9 @@ pub enum KubernetesError {
         /// What kube says, or what to change.
         message: String,
     },
+    /// The file of a token has none.
+    #[error("{}: no token in it", .0.display())]
+    EmptyToken(PathBuf),
     /// There is no in-cluster configuration.
     #[error("cannot use the in-cluster configuration; outside a cluster, set --kubeconfig: {0}")]
     InCluster(String),

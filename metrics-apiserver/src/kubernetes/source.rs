@@ -73,8 +73,21 @@ impl Source {
             }
         };
         config.proxy_url = None;
+        if let Some(file) = config.auth_info.token_file.take()
+            && config.auth_info.token.is_none()
+        {
+            config.auth_info.token = Some(token(Path::new(&file))?.into());
+        }
         Ok(config)
     }
+}
+
+/// The token in a file, without the line end that editors and `echo` leave there: kube would send it, where client-go
+/// does not. A new token makes a new client, so kube need not read the file again.
+fn token(path: &Path) -> Result<String, KubernetesError> {
+    let content = read(path, CREDENTIAL_BYTES_MAX)?;
+    let token = String::from_utf8_lossy(&content).trim().to_owned();
+    if token.is_empty() { Err(KubernetesError::EmptyToken(path.to_owned())) } else { Ok(token) }
 }
 
 impl fmt::Display for Source {

@@ -102,7 +102,8 @@ async fn a_new_token_is_sent_soon() {
     let following = tokio::spawn(follower.run());
     assert_eq!(ask(&client).await, Ok(200));
     assert_eq!(rig.last_token(), "Bearer first");
-    rig.write("token", "second");
+    // As `echo` writes it.
+    rig.write("token", "second\r\n");
     let began = Instant::now();
     while rig.last_token() != "Bearer second" {
         assert!(began.elapsed() < SOON);
@@ -110,6 +111,18 @@ async fn a_new_token_is_sent_soon() {
         assert_eq!(ask(&client).await, Ok(200));
     }
     following.abort();
+}
+
+#[tokio::test]
+async fn a_token_is_sent_without_the_line_end_of_its_file() {
+    let ca = Ca::new("kubernetes");
+    let rig = Rig::new(answering(&ca), &ca);
+    for content in ["plain", "plain\n", "  plain\r\n"] {
+        rig.write("token", content);
+        let (client, _follower) = rig.connect().await.unwrap();
+        assert_eq!(ask(&client).await, Ok(200), "{content:?}");
+        assert_eq!(rig.last_token(), "Bearer plain", "{content:?}");
+    }
 }
 
 #[tokio::test]
@@ -123,6 +136,10 @@ async fn what_cannot_be_used_leaves_the_last_good_client_in_place() {
         assert_eq!(ask(&client).await, Ok(200));
     }
     rig.write("ca.crt", &ca.pem());
+    rig.write("token", "\n");
+    let error = follower.replace().await.unwrap_err().to_string();
+    assert!(error.ends_with("token: no token in it"), "{error}");
+    rig.write("token", "first");
     std::fs::remove_file(rig.path("kubeconfig")).unwrap();
     assert!(follower.replace().await.is_err());
     assert_eq!(ask(&client).await, Ok(200));
