@@ -414,8 +414,8 @@ macro_rules! variants {
 variants! {
     Error { Request, Limit, Authn, Authz, Answer }
     RequestError {
-        Path, Namespace, Metric, Selector, MetricSelector, FieldSelector, FieldName, ShortPath, Timeout, Malformed, Upgrade,
-        UnknownPath, Watch, Method, NotAcceptable,
+        Path, Namespace, Metric, Selector, MetricSelector, FieldSelector, FieldName, ShortPath, Timeout, Malformed,
+        Upgrade, UnknownPath, Watch, Method, NotAcceptable,
     }
     LimitError { TooManyInFlight, TooLarge, Deadline, HeadersTooLarge, HeadersTimeout, Panicked }
     AuthnError { Untrusted, InvalidToken, ReviewFailed, TooManyReviews, ImpersonationRefused }
