@@ -184,3 +184,43 @@ fn fix_of_error(error: &str) -> &'static str {
         "check url, that the backend runs, and that NetworkPolicies and firewalls allow its port"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_to_refuse_a_certificate_has_its_own_fix() {
+        let certificate = |issuer: &str, names: &[&str]| ServerCertificate {
+            subject: "CN=prometheus".to_owned(),
+            issuer: issuer.to_owned(),
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            not_before: Timestamp::UNIX_EPOCH,
+            not_after: Timestamp::MAX,
+        };
+        let not_valid = "certificate not valid for name \"prometheus\"";
+        for (error, issuer, names, fix) in [
+            (not_valid, "CN=ca", &[][..], "issue a certificate with the URL's host as subjectAltName"),
+            (not_valid, "CN=ca", &["other"], "use a URL with one of these names"),
+            ("Other(OtherError(UnsupportedCertVersion))", "CN=ca", &[], "version 3"),
+            ("UnknownIssuer", "CN=prometheus", &["prometheus"], "it is self-signed"),
+            ("UnknownIssuer", "CN=ca", &["prometheus"], "set caFile to the CA that issued it"),
+        ] {
+            let found = fix_of_trust(error, &certificate(issuer, names));
+            assert!(found.contains(fix), "{error}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_the_server_breaks_off_is_told_from_a_network_that_does_not_let_through() {
+        for (alert, fix) in [
+            ("HandshakeFailure", "RSA, P-256"),
+            ("ProtocolVersion", "enable TLS 1.2"),
+            ("CertificateRequired", "certFile and keyFile"),
+        ] {
+            let found = fix_of_error(&format!("client error (Connect): received fatal alert: {alert}"));
+            assert!(found.contains(fix), "{alert}: {found}");
+        }
+        assert!(fix_of_error("no answer within 10s").contains("NetworkPolicies"));
+    }
+}
