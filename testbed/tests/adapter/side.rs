@@ -33,6 +33,8 @@ const QUERY: &str = "/api/v1/query";
 const RESOURCE_API: &str = "/apis/metrics.k8s.io/";
 const BUILD_INFO: &str = "/api/v1/status/buildinfo";
 const SERIES: &str = "/api/v1/series";
+/// What our server asks a Prometheus that failed several times.
+const PROBE: &str = "vector(1)";
 /// Headers for Prometheus that flags set.
 const HEADERS: [&str; 2] = ["authorization", "x-scope-orgid"];
 /// In flags it stands for the address of Prometheus.
@@ -182,8 +184,10 @@ pub(crate) fn command(world: &World, program: &Path, configuration: &Path) -> Co
     command
 }
 
+/// The query of a call, if it is one of a rule.
 fn query(call: &Call) -> Option<String> {
-    (call.path == QUERY).then(|| call.parameter("query").unwrap_or_default().to_owned())
+    let query = call.parameter("query").unwrap_or_default();
+    (call.path == QUERY && query != PROBE).then(|| query.to_owned())
 }
 
 /// The query with the alternatives of each regular expression in order.
