@@ -10,7 +10,7 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use testbed::{Tools, workspace};
+use testbed::{Tools, tools, workspace};
 use tokio::process::Command;
 
 /// End-to-end tests at once: more would only wait for two cores, until their time limits.
@@ -40,7 +40,7 @@ struct Stage {
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     // Go builds while cargo does: neither can use two cores all the time.
-    let tools = (!args.fast).then(|| tokio::spawn(stage("tools", async { Tools::ensure().await.map(drop) })));
+    let tools = (!args.fast).then(|| tokio::spawn(stage("tools", every_tool())));
     let mut stages = vec![
         stage("format", cargo(&["fmt", "--all", "--check"])).await,
         stage("dependencies", dependencies::check()).await,
@@ -63,6 +63,15 @@ pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
     }
     summarize(&stages)?;
     Ok(if stages.iter().all(|stage| stage.outcome.is_ok()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Builds what the end-to-end tests need, one after the other: a compiler beside tests with deadlines makes them fail.
+async fn every_tool() -> Result<()> {
+    Tools::ensure().await?;
+    tools::prometheus_adapter().await?;
+    tools::helm().await?;
+    tools::victoria_metrics().await?;
+    Ok(())
 }
 
 async fn clippy() -> Result<()> {
