@@ -43,7 +43,7 @@ impl Helm {
         {
             command.env(variable, self.home.join("helm").join(folder));
         }
-        // Without a cluster: a file that does not exist, lest Helm finds the user's.
+        // Without a cluster: a file that does not exist, so that Helm does not use the user's.
         let nowhere = self.home.join("helm/no-kubeconfig");
         command.env("KUBECONFIG", self.kubeconfig.as_deref().unwrap_or(&nowhere)).env("HOME", &self.home);
         let output =

@@ -1,16 +1,14 @@
 //! What one `APIService` says.
 
-use std::sync::Arc;
-
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::{CertificateError, Error};
 
 use super::ServiceName;
 use crate::causes::causes;
+use crate::x509::ServerVerifier;
 
 /// What one `APIService` says about this server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,21 +89,13 @@ impl Finding {
 /// and wrong names have other causes, and Go knows algorithms that are unknown here.
 fn may_verify(bundle: &[u8], chain: &[CertificateDer<'_>], host: &str) -> bool {
     let Some((leaf, intermediates)) = chain.split_first() else { return true };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok) {
-        if certificate.as_ref() == leaf.as_ref() {
-            return true;
-        }
-        if roots.add(certificate).is_err() {
-            return true;
-        }
-    }
-    if roots.is_empty() {
+    let bundle: Vec<_> = CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok).collect();
+    if bundle.is_empty() {
         return false;
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let (Ok(verifier), Ok(host)) = (verifier, ServerName::try_from(host)) else { return true };
+    let (Ok(verifier), Ok(host)) = (ServerVerifier::new(bundle), ServerName::try_from(host)) else {
+        return true;
+    };
     let verified = verifier.verify_server_cert(leaf, intermediates, &host, &[], UnixTime::now());
     !matches!(
         verified,

@@ -106,7 +106,7 @@ async fn a_ca_bundle_of_another_controller_is_reported() {
     let (registered, logged) = rig.look(&api).await;
     assert_eq!(registered, Some(false));
     assert!(logged[0].contains("caBundle that does not verify the serving certificate"), "{logged:?}");
-    // Without a bundle kube-apiserver has its own roots, which nobody knows here.
+    // Without a bundle kube-apiserver uses its own roots, which this server does not know.
     api.play(object(&ours(), None));
     assert_eq!(rig.look(&api).await.0, Some(true));
 }

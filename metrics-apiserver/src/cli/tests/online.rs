@@ -116,7 +116,7 @@ async fn a_url_of_something_else_is_shown_with_status_content_type_and_first_wor
         ),
         (
             Play::json(200, json!({"status": "success", "data": {"resultType": "streams", "result": []}})),
-            ["with 200, application/json, beginning \"{\\\"data\\\"", "this is no Prometheus HTTP API"],
+            ["with 200, application/json, beginning \"{\\\"data\\\"", "this is not the Prometheus HTTP API"],
         ),
         (
             Play::Raw(reply("404 Not Found", b"", html)),

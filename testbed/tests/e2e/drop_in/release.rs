@@ -169,11 +169,11 @@ fn moved(arg: &str, port: u16, root: &Path, prometheus: &str) -> String {
 
 #[test]
 fn only_ports_paths_and_the_address_of_prometheus_are_moved() {
-    let moved = |arg| moved(arg, 1234, Path::new("/root"), "http://127.0.0.1:9");
+    let moved = |arg| moved(arg, 1234, Path::new("/dir"), "http://127.0.0.1:9");
     for (arg, expected) in [
         ("/adapter", "/adapter"),
         ("--secure-port=6443", "--secure-port=1234"),
-        ("--cert-dir=/tmp/cert", "--cert-dir=/root/tmp/cert"),
+        ("--cert-dir=/tmp/cert", "--cert-dir=/dir/tmp/cert"),
         ("--prometheus-url=http://p.default.svc:9090", "--prometheus-url=http://127.0.0.1:9"),
         ("--prometheus-url=http://p.default.svc:9090/", "--prometheus-url=http://127.0.0.1:9/"),
         ("--v=4", "--v=4"),

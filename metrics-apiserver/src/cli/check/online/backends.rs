@@ -145,7 +145,7 @@ fn fix_of_answer(answer: &HttpAnswer) -> &'static str {
     }
     match answer.status {
         200 => {
-            "this is no Prometheus HTTP API (an exporter, a login page?): set the URL that is followed by /api/v1/query"
+            "this is not the Prometheus HTTP API (an exporter, a login page?): set url to what precedes /api/v1/query"
         }
         300..400 => "redirects are not followed: set url to the final address",
         401 | 403 => "check the backend's credentials (bearerTokenFile, basicAuth, headers) and their rights",
