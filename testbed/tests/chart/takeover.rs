@@ -5,6 +5,7 @@ use crate::{
     cluster::Place,
 };
 use serde_json::Value;
+use testbed::{Helm, User};
 
 const RELEASE: &str = "prometheus-adapter";
 /// Values of the adapter's chart.
@@ -40,7 +41,15 @@ impl Place {
 
 #[tokio::test]
 async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() {
-    let place = Place::new("chart-takeover").await;
+    let mut place = Place::new("chart-takeover").await;
+    upgrade_and_roll_back(&place).await;
+    place.helm(&["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"]).await;
+    let (home, kubeconfig) = (place.cluster.dir().state(), place.cluster.kubeconfig(User::Admin));
+    place.helm = Helm::find_3(home, Some(kubeconfig)).await.unwrap();
+    upgrade_and_roll_back(&place).await;
+}
+
+async fn upgrade_and_roll_back(place: &Place) {
     let (adapter, chart) = (folder().join("adapter"), chart_path());
     let values = values_file(place.cluster.dir().state(), VALUES);
     let release = |command, chart| [command, RELEASE, chart, "--namespace", NAMESPACE, "--values", &values];
