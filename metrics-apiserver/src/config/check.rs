@@ -170,8 +170,8 @@ fn functions(rules: &[Rule]) -> impl Iterator<Item = String> {
     notes.into_iter().map(|(note, names)| format!("{}: {note}", named(&names)))
 }
 
-/// Values of a backend in which `$namespace` is probably misspelt. The name behind the `$` is not shown: it may be a part
-/// of a password.
+/// Values of a backend in which `$namespace` is probably misspelt. The name behind the `$` is not shown: it may be a
+/// part of a password.
 fn misspelt(name: &BackendName, options: &backend::Options) -> impl Iterator<Item = String> {
     let in_key = |key, values: &[(String, NamespacedText)]| {
         let other = values.iter().filter(|(_, text)| text.has_other_name());
