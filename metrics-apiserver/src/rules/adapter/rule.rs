@@ -172,7 +172,7 @@ pub(super) fn render(
     };
     let mut promql = query.render(&Fields::Query(fields.clone()))?;
     if strings::means_more_in_a_regex(series) {
-        fields.series = STAND_IN.to_owned();
+        STAND_IN.clone_into(&mut fields.series);
         let with_stand_in = query.render(&Fields::Query(fields))?;
         // Not where a function makes another text of the name.
         if with_stand_in.replace(STAND_IN, series) == promql {

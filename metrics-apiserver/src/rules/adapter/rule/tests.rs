@@ -166,7 +166,7 @@ fn a_query_that_has_the_series_in_strings_only_can_read_any_name() {
 fn the_name_of_a_series_is_literal_in_a_regular_expression() {
     for (query, series, expected) in [
         (r#"{__name__=~"<<.Series>>_total",a="b"}"#, "a|b", r#"{__name__=~"a\\|b_total",a="b"}"#),
-        (r#"{__name__=~'^<<.Series>>$'}"#, "a.b.c", r"{__name__=~'^a\\.b\\.c$'}"),
+        (r"{__name__=~'^<<.Series>>$'}", "a.b.c", r"{__name__=~'^a\\.b\\.c$'}"),
         ("{__name__ !~ `<<.Series>>`}", "a(b)", r"{__name__ !~ `a\(b\)`}"),
         ("{__name__=~ # it's\n\"<<.Series>>\"}", "a.b", "{__name__=~ # it's\n\"a\\\\.b\"}"),
         // Elsewhere it is literal as it is.
