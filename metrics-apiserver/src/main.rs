@@ -24,11 +24,8 @@ fn main() -> ExitCode {
 
 fn check(args: &CheckArgs) -> ExitCode {
     let out = &mut io::stdout().lock();
-    let checked = if args.is_online() {
-        run(app::check_online(args, out, &mut io::stderr())).flatten()
-    } else {
-        cli::check(args, out)
-    };
+    let checked =
+        if args.is_online() { run(app::check_online(args, out)).flatten() } else { cli::check(args, out) };
     match checked {
         Ok(verdict) => ExitCode::from(verdict.exit_code()),
         Err(error) => fail(1, &format_args!("error: cannot write: {error}\n")),

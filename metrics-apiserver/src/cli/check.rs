@@ -4,6 +4,7 @@ mod adapter;
 mod online;
 mod resources;
 mod series;
+mod verdict;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -22,6 +23,8 @@ use crate::registration::ServiceName;
 use crate::rules::Rule;
 use crate::syntax::parse_duration;
 use online::{Format, Round};
+
+pub use verdict::Verdict;
 
 /// Between two rounds of `--wait`.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -77,19 +80,6 @@ pub struct CheckArgs {
     /// The backend `default`.
     #[command(flatten)]
     prometheus: PrometheusOptions,
-}
-
-/// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing is wrong.
-    Passed,
-    /// The configuration is invalid.
-    Invalid,
-    /// The configuration is valid, but what it needs does not work.
-    Failed,
-    /// The cluster is not reached.
-    Unreachable,
 }
 
 impl CheckArgs {

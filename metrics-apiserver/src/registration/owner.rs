@@ -124,7 +124,7 @@ mod tests {
     fn the_program_is_told_by_image_then_chart_then_names() {
         let adapter_chart =
             json!({"helm.sh/chart": "prometheus-adapter-5.3.0", "app.kubernetes.io/name": "metrics"});
-        let our_chart = json!({"helm.sh/chart": "metrics-apiserver-0.1.0", "app.kubernetes.io/name": "prometheus-adapter"});
+        let our_chart = json!({"helm.sh/chart": "metrics-apiserver-0.1.0", "k8s-app": "prometheus-adapter"});
         for (service, labels, images, expected) in [
             ("keda-operator-metrics-apiserver", &json!({}), &[][..], Some(Provider::Keda)),
             ("metrics-server", &json!({}), &[], Some(Provider::MetricsServer)),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use kube::Client;
 
-use super::Verdict;
+use super::verdict::Verdict;
 use crate::backend::Backends;
 use crate::causes::causes;
 use crate::config::Config;

@@ -206,10 +206,10 @@ async fn without_a_configuration_the_cluster_alone_is_checked() {
         &text,
         &[
             "Kubernetes\nok       kubernetes: reached as jane\nAPIServices\n",
-            "ok       apiservices.v1beta1.custom.metrics.k8s.io: leads to monitoring/metrics (prometheus-adapter, chart \
-             prometheus-adapter-5.3.0, image registry/prometheus-adapter:v0.12.0), available\n",
-            "ok       apiservices.v1beta1.external.metrics.k8s.io: leads to monitoring/keda-operator-metrics-apiserver \
-             (KEDA, chart keda-2.18.0), available\n",
+            "ok       apiservices.v1beta1.custom.metrics.k8s.io: leads to monitoring/metrics (prometheus-adapter, \
+             chart prometheus-adapter-5.3.0, image registry/prometheus-adapter:v0.12.0), available\n",
+            "ok       apiservices.v1beta1.external.metrics.k8s.io: leads to \
+             monitoring/keda-operator-metrics-apiserver (KEDA, chart keda-2.18.0), available\n",
             "skipped  apiservices.v1beta1.metrics.k8s.io: it does not exist\n",
             "ok       certificates.v1beta1.custom.metrics.k8s.io.caBundle: none: kube-apiserver does not verify",
             "skipped  certificates.v1beta1.custom.metrics.k8s.io.serving: the Service monitoring/metrics cannot be \

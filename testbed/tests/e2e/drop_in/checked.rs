@@ -60,9 +60,11 @@ fn objects() -> Vec<Value> {
     let target = json!({"type": "Value", "value": "2"});
     let missing =
         json!({"type": "External", "external": {"metric": {"name": "of_no_rule"}, "target": target}});
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "viewer", "namespace": CHECKED}});
+    let account = json!({"name": "viewer", "namespace": CHECKED});
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account});
     let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "checked-viewer"},
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "checked-viewer"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": CHECKED}],
     });

@@ -249,11 +249,13 @@ mod tests {
             json!({"type": "Object", "object": {"metric": {"name": "rps"}, "describedObject": described,
                 "target": {"type": "Value", "value": "2"}}})
         };
-        let expressions = json!([{"key": "a", "operator": "In", "values": ["b", "c"]}, {"key": "d", "operator": "Exists"},
-            {"key": "e", "operator": "DoesNotExist"}, {"key": "f", "operator": "NotIn", "values": ["g"]}]);
+        let expressions = json!([{"key": "a", "operator": "In", "values": ["b", "c"]},
+            {"key": "d", "operator": "Exists"}, {"key": "e", "operator": "DoesNotExist"},
+            {"key": "f", "operator": "NotIn", "values": ["g"]}]);
         let selector = json!({"matchLabels": {"q": "x"}, "matchExpressions": expressions});
         let external = json!({"metric": {"name": "Queue_Depth", "selector": selector}, "target": average});
-        let cpu = json!({"name": "cpu", "container": "web", "target": {"type": "Utilization", "averageUtilization": 50}});
+        let half = json!({"type": "Utilization", "averageUtilization": 50});
+        let cpu = json!({"name": "cpu", "container": "web", "target": half});
         for (spec, path, target) in [
             (
                 json!({"type": "Pods", "pods": {"metric": {"name": "rps"}, "target": average}}),
