@@ -7,13 +7,18 @@ use kube::Api;
 
 use super::kubernetes::{Cluster, names};
 use super::raw::within;
-use super::report::Report;
+use super::report::{Hint, Report};
 use super::services::{Backing, behind};
 use crate::api::{GROUPS, Group};
 use crate::registration::{Finding, Owner};
 
 /// The port of a Service unless the `APIService` names another one.
 const PORT: i32 = 443;
+
+const UNAVAILABLE: Hint = Hint {
+    fix: "check that a pod behind the Service is ready, and that kube-apiserver reaches its port",
+    page: "docs/operations.md#the-apiservice-is-not-available",
+};
 
 /// An `APIService` that leads to a Service.
 pub(super) struct Registered {
@@ -151,8 +156,7 @@ fn of_object(
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 format!("{}: {}", text(&condition.reason), text(&condition.message))
             });
-            let fix = "see docs/operations.md, \"The APIService is not available\"";
-            report.failed(name, &format!("{leads}, not available: {why}"), fix);
+            report.explained(name, &format!("{leads}, not available: {why}"), UNAVAILABLE);
         }
     }
 }

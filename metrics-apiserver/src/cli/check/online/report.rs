@@ -154,6 +154,14 @@ impl Report {
         self.add(name, Outcome::Failed, detail, Some(fix));
     }
 
+    /// A check that failed, and a section of its own that explains it.
+    pub(super) fn explained(&mut self, name: &str, detail: &str, hint: Hint) {
+        self.failed(name, detail, hint.fix);
+        if let Some(check) = self.checks.last_mut() {
+            check.page = Some(hint.page);
+        }
+    }
+
     /// A check that was not made, and why.
     pub(super) fn skipped(&mut self, name: &str, detail: &str) {
         self.add(name, Outcome::Skipped, detail, None);
