@@ -236,7 +236,13 @@ async fn the_rights_of_the_account_behind_the_service_are_those_that_count() {
     has(&text, &["ok       rbac.tokenreviews: system:serviceaccount:monitoring:adapter may create\n"]);
     let (verdict, text, _) = checked(None, &["--service=other/metrics"], Some(&api)).await;
     assert_eq!(verdict, Verdict::Failed, "{text}");
-    has(&text, &["FAILED   apiservices: none leads to other/metrics\n"]);
+    has(
+        &text,
+        &[
+            "FAILED   apiservices: none leads to other/metrics\n",
+            "skipped  rbac: the server's account is not known: no pods are found behind other/metrics\n",
+        ],
+    );
 }
 
 #[tokio::test]

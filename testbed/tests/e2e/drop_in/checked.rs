@@ -152,7 +152,8 @@ fn the_check_of_the_cluster_tells_before_and_after_the_swap_which_hpas_are_answe
 
         // A user who may view learns what can be told.
         let viewer = cluster.service_account_kubeconfig(CHECKED, "viewer").await.unwrap();
-        let (_, checks) = ended(start(&viewer, &[]).await).await;
+        let (code, checks) = ended(start(&viewer, &[]).await).await;
+        assert_eq!(code, Some(0), "what is forbidden is no failure: {checks:#?}");
         for metric in of_hpa(&checks, CHECKED) {
             assert_eq!(metric["outcome"], "skipped", "{metric:#?}");
             assert!(metric["detail"].as_str().unwrap().contains("ScalingActive True"), "{metric:#?}");

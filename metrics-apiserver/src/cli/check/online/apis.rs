@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::raw::{Refusal, get};
 use super::wanted::{CUSTOM, EXTERNAL, RESOURCE, Wanted};
 
+/// How the message begins if an API has no version that the controller reads.
+pub(super) const NO_API: &str = "no APIService serves";
+
 /// What kube-apiserver says about an API group.
 #[derive(Debug, Default)]
 struct Api {
@@ -52,7 +55,7 @@ impl Apis {
 
     /// The version in which the controller reads this metric.
     pub(super) fn version(&self, wanted: &Wanted) -> Result<&'static str, Refusal> {
-        let missing = || Refusal { code: 404, message: format!("no APIService serves {}", wanted.group) };
+        let missing = || Refusal { code: 404, message: format!("{NO_API} {}", wanted.group) };
         match self.0.get(wanted.group) {
             Some(Ok(api)) => {
                 let known = |version: &&&str| api.versions.iter().any(|known| known == **version);

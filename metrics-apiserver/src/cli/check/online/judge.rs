@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscalerCondition, MetricSpec};
 
+use super::apis::NO_API;
 use super::local::Unanswered;
 use super::raw::Refusal;
 use super::report::{Hint, HpaMetric, Outcome};
@@ -163,9 +164,14 @@ fn outcome(reads: &Reads, state: &State<'_>) -> (Outcome, Option<Hint>) {
     }
 }
 
+/// Whether kube-apiserver has no version of the API that the controller reads.
+fn is_unregistered(refusal: &Refusal) -> bool {
+    refusal.message.starts_with(NO_API)
+}
+
 fn hint(refusal: &Refusal, reads: &Reads) -> Hint {
     match (refusal.code, reads.is_listed) {
-        (404, _) if refusal.message.starts_with("no APIService") => NOT_REGISTERED,
+        (404, _) if is_unregistered(refusal) => NOT_REGISTERED,
         (404, Some(false)) => NO_RULE,
         (200 | 404, _) => NO_DATA,
         (503, _) if refusal.message.contains("unable to handle the request") => UNAVAILABLE,
@@ -177,6 +183,7 @@ fn hint(refusal: &Refusal, reads: &Reads) -> Hint {
 fn unanswered(refusal: &Refusal, reads: &Reads, wanted: &Wanted, state: &State<'_>) -> String {
     let why = match (refusal.code, reads.is_listed) {
         (200, _) => "the answer has no values".to_owned(),
+        (404, _) if is_unregistered(refusal) => refusal.message.clone(),
         (404, Some(false)) if wanted.group != RESOURCE => {
             format!("{}; no metric of this name is served", refusal.message)
         }

@@ -56,11 +56,12 @@ pub(super) async fn reached(client: &Client, is_whole: bool, report: &mut Report
     }
 }
 
-/// The account whose rights are those of the server: the one that checks, if it is a `ServiceAccount`, else that of the
-/// pods behind the Service.
+/// The account whose rights are reviewed: the one that checks, or for the whole cluster that of the pods behind the
+/// Service, if there are any.
 pub(super) fn account(user: &str, is_whole: bool, behind: Option<&str>) -> Option<Account> {
     match behind {
-        _ if user.starts_with(ACCOUNTS) || !is_whole => Some(Account::Own),
+        _ if !is_whole => Some(Account::Own),
+        Some(account) if account == user => Some(Account::Own),
         Some(account) => Some(Account::Other(account.to_owned())),
         None => None,
     }
