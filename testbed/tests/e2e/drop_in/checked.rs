@@ -1,9 +1,9 @@
 //! `check --cluster` before, during and after the swap of prometheus-adapter for our program.
 
-use super::{SOON, WEB, hpas, program, release, with_drop_in, workload};
+use super::{DropIn, SOON, WEB, hpas, program, release, with_drop_in, workload};
 use serde_json::{Value, json};
 use std::{path::Path, process::Stdio};
-use testbed::{Cluster, User, eventually, tools};
+use testbed::{Cluster, User, eventually, tools, workspace};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
@@ -62,14 +62,18 @@ fn objects() -> Vec<Value> {
         json!({"type": "External", "external": {"metric": {"name": "of_no_rule"}, "target": target}});
     let account = json!({"name": "viewer", "namespace": CHECKED});
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account});
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": {"name": "checked-viewer"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
-        "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": CHECKED}],
-    });
     let workloads = [CHECKED, MISTAKEN].into_iter().flat_map(|namespace| workload(namespace, "1s"));
-    workloads.chain([all, hpas::autoscaler(MISTAKEN, &missing), account, binding]).collect()
+    workloads.chain([all, hpas::autoscaler(MISTAKEN, &missing), account, binding("view")]).collect()
+}
+
+/// Gives a ClusterRole to the user who may view.
+fn binding(role: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": format!("checked-{role}")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "viewer", "namespace": CHECKED}],
+    })
 }
 
 #[test]
@@ -81,84 +85,107 @@ fn the_check_of_the_cluster_tells_before_and_after_the_swap_which_hpas_are_answe
         let config = format!("--config={}", drop_in.pods[0].root().join("etc/adapter/config.yaml").display());
         let configured = [config, format!("--prometheus-url={url}"), SERVICE.to_owned()];
 
-        // Before: prometheus-adapter answers, and this configuration would.
         let adapter = tools::prometheus_adapter().await.unwrap();
         let theirs = drop_in.chart.run(cluster, "checked-theirs", &adapter, url).await.unwrap();
         drop_in.chart.register(cluster, &theirs).await.unwrap();
         drop_in.available().await.unwrap();
-        let before = eventually("every metric to be answered twice", SOON, async || {
-            let (code, checks) = check(cluster, &configured).await;
-            let metrics = of_hpa(&checks, CHECKED);
-            let is_answered = metrics.iter().all(|metric| metric["outcome"] == "ok");
-            anyhow::ensure!(is_answered, "{metrics:#?}");
-            Ok(Some((code, checks)))
-        });
-        let (code, checks) = before.await.unwrap();
-        let metrics = of_hpa(&checks, CHECKED);
-        let kinds: Vec<_> = metrics.iter().map(|metric| metric["hpa"]["type"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["Pods", "Object", "Object", "Object", "Object", "External"], "not metrics.k8s.io");
-        for metric in &metrics {
-            let numbers = &metric["hpa"];
-            assert!(numbers["now"].is_string() && numbers["configuration"].is_string(), "{metric:#?}");
-            assert_eq!(numbers["ratio"], 1.0, "{metric:#?}");
-        }
-        assert_eq!(code, Some(1), "one HPA reads what no rule serves");
-        let [mistaken] = of_hpa(&checks, MISTAKEN)[..] else { panic!("{checks:#?}") };
-        assert_eq!(mistaken["outcome"], "failed");
-        assert_eq!(mistaken["page"], "docs/configuration.md#the-file");
-        let detail = mistaken["detail"].as_str().unwrap();
-        assert!(
-            detail.contains("no metric of this name is served") && detail.contains("no rule serves"),
-            "{detail}"
-        );
-        for (name, part) in [
-            (
-                "apiservices.v1beta1.custom.metrics.k8s.io",
-                "leads to adapter/prometheus-adapter (prometheus-adapter)",
-            ),
-            ("certificates.v1beta1.custom.metrics.k8s.io.serving", "not verified: subject "),
-            ("rbac.hpa-controller.custom.metrics.k8s.io", "horizontal-pod-autoscaler may get, list"),
-        ] {
-            let found = named(&checks, name);
-            assert!(
-                found["outcome"] == "ok" && found["detail"].as_str().unwrap().contains(part),
-                "{found:#?}"
-            );
-        }
+        before(cluster, &configured).await;
         let delete = ["delete", "hpa", WEB, "--namespace", MISTAKEN];
         cluster.kubectl().run(&delete).await.unwrap().success().unwrap();
 
-        // Between: nothing serves the APIs. The check waits until ours does.
         drop_in.chart.unregister(cluster).await.unwrap();
-        let mut waiting =
-            start(cluster.kubeconfig(User::Admin), &[SERVICE.to_owned(), WAIT.to_owned()]).await;
-        let mut progress = BufReader::new(waiting.stderr.take().unwrap());
-        let mut line = String::new();
-        progress.read_line(&mut line).await.unwrap();
-        assert!(line.contains(" checks failed: ") && line.contains("checking again in "), "{line}");
-        drop_in.chart.register(cluster, &drop_in.pods[0]).await.unwrap();
-        let drained = tokio::spawn(async move { progress.read_to_string(&mut line).await.map(|_| line) });
-        let (code, checks) = ended(waiting).await;
-        let progress = drained.await.unwrap().unwrap();
-        assert_eq!(code, Some(0), "{progress}\n{checks:#?}");
-
-        // After: without a configuration also metrics.k8s.io, which leads to a successor of prometheus-adapter.
-        let kinds: Vec<_> =
-            of_hpa(&checks, CHECKED).iter().map(|metric| metric["hpa"]["type"].clone()).collect();
-        assert_eq!(kinds[6..], ["Resource", "ContainerResource"]);
+        during(&drop_in).await;
         let waiting = [&configured[..], &[WAIT.to_owned()]].concat();
         let (code, checks) = check(cluster, &waiting).await;
         assert_eq!(code, Some(0), "{checks:#?}");
 
-        // A user who may view learns what can be told.
-        let viewer = cluster.service_account_kubeconfig(CHECKED, "viewer").await.unwrap();
-        let (code, checks) = ended(start(&viewer, &[]).await).await;
-        assert_eq!(code, Some(0), "what is forbidden is no failure: {checks:#?}");
-        for metric in of_hpa(&checks, CHECKED) {
-            assert_eq!(metric["outcome"], "skipped", "{metric:#?}");
-            assert!(metric["detail"].as_str().unwrap().contains("ScalingActive True"), "{metric:#?}");
-        }
-        assert_eq!(named(&checks, "apiservices.v1beta1.custom.metrics.k8s.io")["outcome"], "skipped");
+        viewer(cluster).await;
+        checker(cluster).await;
         drop_in.available().await.unwrap();
     });
+}
+
+/// prometheus-adapter answers, and this configuration would.
+async fn before(cluster: &Cluster, configured: &[String]) {
+    let before = eventually("every metric to be answered twice", SOON, async || {
+        let (code, checks) = check(cluster, configured).await;
+        let metrics = of_hpa(&checks, CHECKED);
+        let is_answered = metrics.iter().all(|metric| metric["outcome"] == "ok");
+        anyhow::ensure!(is_answered, "{metrics:#?}");
+        Ok(Some((code, checks)))
+    });
+    let (code, checks) = before.await.unwrap();
+    let metrics = of_hpa(&checks, CHECKED);
+    let kinds: Vec<_> = metrics.iter().map(|metric| metric["hpa"]["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Pods", "Object", "Object", "Object", "Object", "External"], "not metrics.k8s.io");
+    for metric in &metrics {
+        let numbers = &metric["hpa"];
+        assert!(numbers["now"].is_string() && numbers["configuration"].is_string(), "{metric:#?}");
+        assert_eq!(numbers["ratio"], 1.0, "{metric:#?}");
+    }
+    assert_eq!(code, Some(1), "one HPA reads what no rule serves");
+    let [mistaken] = of_hpa(&checks, MISTAKEN)[..] else { panic!("{checks:#?}") };
+    assert_eq!(mistaken["outcome"], "failed");
+    assert_eq!(mistaken["page"], "docs/configuration.md#the-file");
+    let detail = mistaken["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("no metric of this name is served") && detail.contains("no rule serves"),
+        "{detail}"
+    );
+    for (name, part) in [
+        (
+            "apiservices.v1beta1.custom.metrics.k8s.io",
+            "leads to adapter/prometheus-adapter (prometheus-adapter)",
+        ),
+        ("certificates.v1beta1.custom.metrics.k8s.io.serving", "not verified: subject "),
+        ("rbac.hpa-controller.custom.metrics.k8s.io", "horizontal-pod-autoscaler may get, list"),
+    ] {
+        let found = named(&checks, name);
+        assert!(found["outcome"] == "ok" && found["detail"].as_str().unwrap().contains(part), "{found:#?}");
+    }
+}
+
+/// Nothing serves the APIs. The check waits until our program does, and without a configuration it also looks at
+/// metrics.k8s.io, which leads to a successor of prometheus-adapter.
+async fn during(drop_in: &DropIn) {
+    let cluster = &drop_in.cluster;
+    let mut waiting = start(cluster.kubeconfig(User::Admin), &[SERVICE.to_owned(), WAIT.to_owned()]).await;
+    let mut progress = BufReader::new(waiting.stderr.take().unwrap());
+    let mut line = String::new();
+    progress.read_line(&mut line).await.unwrap();
+    assert!(line.contains(" checks failed: ") && line.contains("checking again in "), "{line}");
+    drop_in.chart.register(cluster, &drop_in.pods[0]).await.unwrap();
+    let drained = tokio::spawn(async move { progress.read_to_string(&mut line).await.map(|_| line) });
+    let (code, checks) = ended(waiting).await;
+    let progress = drained.await.unwrap().unwrap();
+    assert_eq!(code, Some(0), "{progress}\n{checks:#?}");
+    let metrics = of_hpa(&checks, CHECKED);
+    let kinds: Vec<_> = metrics.iter().map(|metric| metric["hpa"]["type"].clone()).collect();
+    assert_eq!(kinds[6..], ["Resource", "ContainerResource"]);
+}
+
+/// A user who may view learns what can be told.
+async fn viewer(cluster: &Cluster) {
+    let viewer = cluster.service_account_kubeconfig(CHECKED, "viewer").await.unwrap();
+    let (code, checks) = ended(start(&viewer, &[]).await).await;
+    assert_eq!(code, Some(0), "what is forbidden is no failure: {checks:#?}");
+    for metric in of_hpa(&checks, CHECKED) {
+        assert_eq!(metric["outcome"], "skipped", "{metric:#?}");
+        assert!(metric["detail"].as_str().unwrap().contains("ScalingActive True"), "{metric:#?}");
+    }
+    assert_eq!(named(&checks, "apiservices.v1beta1.custom.metrics.k8s.io")["outcome"], "skipped");
+}
+
+/// With the role of the documentation a user who may view sees everything.
+async fn checker(cluster: &Cluster) {
+    let documentation = std::fs::read_to_string(workspace::root().join("docs/configuration.md")).unwrap();
+    let role =
+        documentation.split("```yaml\n").find(|block| block.contains("name: cluster-checker")).unwrap();
+    let role = release::documents(role.split("```").next().unwrap());
+    release::apply(cluster, &[&role[..], &[binding("cluster-checker")]].concat()).await.unwrap();
+    let viewer = cluster.service_account_kubeconfig(CHECKED, "viewer").await.unwrap();
+    let (code, checks) = ended(start(&viewer, &[SERVICE.to_owned(), WAIT.to_owned()]).await).await;
+    assert_eq!(code, Some(0), "{checks:#?}");
+    let forbidden = checks.iter().filter(|check| check["detail"].as_str().unwrap().contains("forbidden"));
+    assert_eq!(forbidden.collect::<Vec<_>>(), [&Value::Null; 0]);
 }
