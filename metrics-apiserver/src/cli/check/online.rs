@@ -149,16 +149,15 @@ async fn of_cluster(
         .iter()
         .filter(|found| service.is_some_and(|service| service.is(&found.namespace, &found.service)));
     let behind = behind.flat_map(|found| &found.backing.accounts).next();
-    match kubernetes::account(&user, is_whole, behind.map(String::as_str)) {
-        Some(account) => kubernetes::check_rights(&cluster, &account, report).await,
-        None => {
-            let why = service.map_or_else(
-                || "name its Service with --service".to_owned(),
-                |service| format!("no pods are found behind {service}"),
-            );
-            let fix = "use --online in the server's pod for the rights that it needs";
-            report.skipped_with("rbac", &format!("the server's account is not known: {why}"), fix);
-        }
+    if let Some(account) = kubernetes::account(&user, is_whole, behind.map(String::as_str)) {
+        kubernetes::check_rights(&cluster, &account, report).await;
+    } else {
+        let why = service.map_or_else(
+            || "name its Service with --service".to_owned(),
+            |service| format!("no pods are found behind {service}"),
+        );
+        let fix = "use --online in the server's pod for the rights that it needs";
+        report.skipped_with("rbac", &format!("the server's account is not known: {why}"), fix);
     }
     if is_whole {
         of_hpas(&cluster, &registered, backends, report).await;

@@ -66,7 +66,7 @@ fn objects() -> Vec<Value> {
     workloads.chain([all, hpas::autoscaler(MISTAKEN, &missing), account, binding("view")]).collect()
 }
 
-/// Gives a ClusterRole to the user who may view.
+/// Gives a `ClusterRole` to the user who may view.
 fn binding(role: &str) -> Value {
     json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
