@@ -178,7 +178,7 @@ async fn viewer(cluster: &Cluster) {
 
 /// With the role of the documentation a user who may view sees everything.
 async fn checker(cluster: &Cluster) {
-    let documentation = std::fs::read_to_string(workspace::root().join("docs/configuration.md")).unwrap();
+    let documentation = std::fs::read_to_string(workspace::root().join("docs/operations.md")).unwrap();
     let role =
         documentation.split("```yaml\n").find(|block| block.contains("name: cluster-checker")).unwrap();
     let role = release::documents(role.split("```").next().unwrap());
