@@ -135,11 +135,11 @@ impl CaSet {
     }
 
     /// The subject of the chain, if a CA of this set that is valid now signed it.
-    pub(super) async fn verify(&self, chain: &Chain<'_>) -> Verdict {
+    pub(super) async fn verify(&self, chain: &Chain) -> Verdict {
         self.verify_at(chain, UnixTime::now()).await
     }
 
-    async fn verify_at(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
+    async fn verify_at(&self, chain: &Chain, now: UnixTime) -> Verdict {
         self.epoch(now.as_secs()).verify(chain, now).await
     }
 
@@ -243,14 +243,14 @@ impl Epoch {
         }
     }
 
-    async fn verify(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
+    async fn verify(&self, chain: &Chain, now: UnixTime) -> Verdict {
         let verifier = self.verifier.as_ref().ok_or(VerifyError::NoValidCa)?;
         match self.verdicts.get(&chain.fingerprint).await {
             Some(Ok(subject)) if subject.valid_until < now.as_secs() => {}
             Some(verdict) => return verdict,
             None => {}
         }
-        let verdict = match verifier.verify_client_cert(chain.leaf, chain.intermediates, now) {
+        let verdict = match verifier.verify_client_cert(&chain.leaf, &chain.intermediates, now) {
             Ok(_) => chain.subject().map(Arc::new).ok_or(VerifyError::Subject),
             Err(error) => Err(error.into()),
         };

@@ -16,9 +16,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::authn::Chain;
 
 /// Each kube-apiserver keeps a few; the rest is for probes, scrapers and bursts. Each costs some 25 KB, and
 /// [`HEAD_BYTES_MAX`](super::connection::HEAD_BYTES_MAX) more while a large head comes in. Tests hold all of them.
@@ -76,7 +77,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Peer {
     /// What it presented in the handshake; not verified.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) chain: Option<Chain>,
     pub(super) address: SocketAddr,
     pub(super) place: Place,
 }

@@ -59,8 +59,7 @@ async fn authenticate(
     deadline: Instant,
 ) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let credentials =
-        Credentials { peer: Some(peer.address), peer_certificates: &peer.certificates, headers: &headers };
+    let credentials = Credentials { peer: Some(peer.address), chain: peer.chain.as_ref(), headers: &headers };
     Ok(shared.parts.authenticator.authenticate(&credentials, deadline).await?)
 }
 
