@@ -253,14 +253,13 @@ impl Place {
     /// Whether the connection, which is of this user, may stay. It may not if too many are of users who come without
     /// the front proxy, and all of these are busy.
     pub(super) fn is_of_user(&self, name: &str) -> bool {
+        if self.has_front_proxy() {
+            return true;
+        }
         let user = self.table.hasher.hash_one(name).max(FRONT_PROXY + 1);
-        match self.connection.holder.load(Ordering::Relaxed) {
-            FRONT_PROXY => return true,
-            UNKNOWN => {}
-            _ => {
-                self.connection.holder.store(user, Ordering::Relaxed);
-                return true;
-            }
+        if self.connection.is_direct() {
+            self.connection.holder.store(user, Ordering::Relaxed);
+            return true;
         }
         let mut open = self.table.open();
         let direct = open.by_number.values().filter(|connection| connection.is_direct()).count();
