@@ -19,6 +19,27 @@ pub(super) fn write(body: &mut Vec<u8>, content: &impl Serialize) {
     body.push(b'\n');
 }
 
+/// The JSON of a list of about so many bytes, with the fields in the order in which Go writes them.
+pub(super) fn list(
+    bytes: usize,
+    kind: &'static str,
+    api_version: &'static str,
+    items: impl Serialize,
+) -> Vec<u8> {
+    let mut body = Vec::with_capacity(bytes);
+    write(&mut body, &List { kind, api_version, metadata: Empty {}, items });
+    body
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<I> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Empty,
+    items: I,
+}
+
 /// `{}`.
 #[derive(Serialize)]
 pub(super) struct Empty {}

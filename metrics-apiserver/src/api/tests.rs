@@ -205,7 +205,7 @@ fn denied(path: &str, reason: &str) -> Error {
     Error::Authz {
         source: AuthzError::Denied { reason: reason.to_owned() },
         user: "bob".to_owned(),
-        wanted: Box::new(attributes_of("GET", path, "")),
+        wanted: Box::new(attributes_of("GET", path, false, "")),
     }
 }
 

@@ -135,12 +135,12 @@ impl CaSet {
     }
 
     /// The subject of the chain, if a CA of this set that is valid now signed it.
-    pub(super) async fn verify(&self, chain: &Chain<'_>) -> Verdict {
+    pub(super) async fn verify(&self, chain: &Chain) -> Verdict {
         self.verify_at(chain, UnixTime::now()).await
     }
 
-    async fn verify_at(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
-        let is_own = self.authorities.iter().any(|one| one.certificate == *chain.leaf);
+    async fn verify_at(&self, chain: &Chain, now: UnixTime) -> Verdict {
+        let is_own = self.authorities.iter().any(|one| one.certificate == chain.leaf);
         self.epoch(now.as_secs()).verify(chain, is_own, now).await
     }
 
@@ -247,7 +247,7 @@ impl Epoch {
     }
 
     /// `is_own`: the leaf is one of the set's own certificates.
-    async fn verify(&self, chain: &Chain<'_>, is_own: bool, now: UnixTime) -> Verdict {
+    async fn verify(&self, chain: &Chain, is_own: bool, now: UnixTime) -> Verdict {
         let verifier = self.verifier.as_ref().ok_or(VerifyError::NoValidCa)?;
         match self.verdicts.get(&chain.fingerprint).await {
             Some(Ok(subject)) if subject.valid_until < now.as_secs() => {}
@@ -255,9 +255,9 @@ impl Epoch {
             None => {}
         }
         let verified = if is_own {
-            verify_trusted(chain.leaf, Purpose::Client, now)
+            verify_trusted(&chain.leaf, Purpose::Client, now)
         } else {
-            verifier.verify_client_cert(chain.leaf, chain.intermediates, now).map(|_| ())
+            verifier.verify_client_cert(&chain.leaf, &chain.intermediates, now).map(|_| ())
         };
         let verdict = match verified {
             Ok(()) => chain.subject().map(Arc::new).ok_or(VerifyError::Subject),

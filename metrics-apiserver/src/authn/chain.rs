@@ -12,20 +12,21 @@ const USER_ID: Oid<'_> = oid!(1.3.6.1.4.1.57683.2);
 /// The extra attribute by which the audit log identifies the certificate.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// The certificates of a peer, not verified.
+/// The certificates of a peer, not verified. Made once for each connection, since hashing them costs more than all else
+/// that is needed to know the user of a request.
 #[derive(Debug)]
-pub(super) struct Chain<'a> {
+pub struct Chain {
     /// The peer's own certificate; the handshake has proved that the peer holds its key.
-    pub(super) leaf: &'a CertificateDer<'static>,
+    pub(super) leaf: CertificateDer<'static>,
     /// The certificates that lead from it to a CA.
-    pub(super) intermediates: &'a [CertificateDer<'static>],
+    pub(super) intermediates: Vec<CertificateDer<'static>>,
     /// SHA-256 of all certificates: the cache key of the verdict.
     pub(super) fingerprint: [u8; 32],
 }
 
-impl<'a> Chain<'a> {
-    /// The chain of a connection; `None` if the peer sent no certificate.
-    pub(super) fn new(certificates: &'a [CertificateDer<'static>]) -> Option<Self> {
+impl Chain {
+    /// The chain of a connection, leaf first, as the peer sent it; `None` if it sent no certificate.
+    pub fn new(certificates: &[CertificateDer<'static>]) -> Option<Self> {
         let (leaf, intermediates) = certificates.split_first()?;
         let mut hash = Sha256::new();
         for certificate in certificates {
@@ -33,14 +34,15 @@ impl<'a> Chain<'a> {
             hash.update((certificate.len() as u64).to_be_bytes());
             hash.update(certificate);
         }
+        let (leaf, intermediates) = (leaf.clone(), intermediates.to_vec());
         Some(Self { leaf, intermediates, fingerprint: hash.finalize().into() })
     }
 
     /// The subject of the leaf; `None` if a certificate cannot be parsed.
     pub(super) fn subject(&self) -> Option<Subject> {
-        let (_, leaf) = X509Certificate::from_der(self.leaf).ok()?;
+        let (_, leaf) = X509Certificate::from_der(&self.leaf).ok()?;
         let mut valid_until = leaf.validity().not_after.timestamp();
-        for intermediate in self.intermediates {
+        for intermediate in &self.intermediates {
             let (_, intermediate) = X509Certificate::from_der(intermediate).ok()?;
             valid_until = valid_until.min(intermediate.validity().not_after.timestamp());
         }
@@ -66,7 +68,7 @@ impl<'a> Chain<'a> {
             common_name,
             organizations,
             uid,
-            credential_id: format!("X509SHA256={}", hex(&Sha256::digest(self.leaf))),
+            credential_id: format!("X509SHA256={}", hex(&Sha256::digest(&self.leaf))),
             valid_until: u64::try_from(valid_until).unwrap_or(0),
         })
     }

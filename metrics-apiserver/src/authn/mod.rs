@@ -24,10 +24,10 @@ mod user;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 pub use ca::CaError;
+pub use chain::Chain;
 pub use error::AuthnError;
 pub use options::{FrontProxyOptions, Options, TrustError};
 pub use refusals::Refusals;
@@ -41,7 +41,6 @@ pub(crate) use review_queue::{ReviewQueue, Wanted};
 pub(crate) use reviews::ReviewCounts;
 
 use ca::VerifyError;
-use chain::Chain;
 use refusals::Cause;
 use trust::{FrontProxy, Trust};
 
@@ -50,8 +49,8 @@ use trust::{FrontProxy, Trust};
 pub struct Credentials<'a> {
     /// The other end of the connection, for the log.
     pub peer: Option<SocketAddr>,
-    /// The certificates of the TLS connection, leaf first, as the peer sent them; empty without one.
-    pub peer_certificates: &'a [CertificateDer<'static>],
+    /// The certificates of the TLS connection, if the peer sent any.
+    pub chain: Option<&'a Chain>,
     /// All headers of the request, in order: (name in **lower case**, value). A repeated header is repeated here. None
     /// is left out: extra attributes match by prefix, and impersonation headers are refused.
     pub headers: &'a [(&'a str, &'a [u8])],
@@ -91,11 +90,10 @@ impl Authenticator {
     }
 
     /// Whether the peer with these certificates is the front proxy, which speaks for many users.
-    pub async fn is_front_proxy(&self, certificates: &[CertificateDer<'static>]) -> bool {
-        let Some(chain) = Chain::new(certificates) else { return false };
+    pub async fn is_front_proxy(&self, chain: &Chain) -> bool {
         let trust = self.trust.current();
         // Where every user could be the front proxy, nobody is treated as such.
-        !trust.is_shared() && matches!(front_proxy(&trust, &chain).await, Ok(Some(_)))
+        !trust.is_shared() && matches!(front_proxy(&trust, chain).await, Ok(Some(_)))
     }
 
     /// Ends the reviews in flight, for when there are no more requests.
@@ -105,15 +103,13 @@ impl Authenticator {
 
     /// The user that the peer names as the front proxy, or else the user of the peer's own certificate.
     async fn by_certificate(&self, credentials: &Credentials<'_>) -> Result<Option<UserInfo>, AuthnError> {
-        let Some(chain) = Chain::new(credentials.peer_certificates) else {
-            return Ok(None);
-        };
+        let Some(chain) = credentials.chain else { return Ok(None) };
         let trust = self.trust.current();
-        let by_front_proxy = match by_front_proxy(&trust, &chain, credentials).await {
+        let by_front_proxy = match by_front_proxy(&trust, chain, credentials).await {
             Ok(Some(user)) => return Ok(Some(user)),
             other => other.err(),
         };
-        let by_client_ca = match by_client_ca(&trust, &chain).await {
+        let by_client_ca = match by_client_ca(&trust, chain).await {
             Ok(Some(user)) => return Ok(Some(user)),
             other => other.err(),
         };
@@ -134,7 +130,7 @@ impl Authenticator {
 /// The user in the headers, if the peer is the front proxy.
 async fn by_front_proxy(
     trust: &Trust,
-    chain: &Chain<'_>,
+    chain: &Chain,
     credentials: &Credentials<'_>,
 ) -> Result<Option<UserInfo>, VerifyError> {
     let proxy = front_proxy(trust, chain).await?;
@@ -142,7 +138,7 @@ async fn by_front_proxy(
 }
 
 /// The front proxy, if there is one; an error if the peer is not it.
-async fn front_proxy<'a>(trust: &'a Trust, chain: &Chain<'_>) -> Result<Option<&'a FrontProxy>, VerifyError> {
+async fn front_proxy<'a>(trust: &'a Trust, chain: &Chain) -> Result<Option<&'a FrontProxy>, VerifyError> {
     let Some(proxy) = &trust.front_proxy else {
         return Ok(None);
     };
@@ -154,7 +150,7 @@ async fn front_proxy<'a>(trust: &'a Trust, chain: &Chain<'_>) -> Result<Option<&
 }
 
 /// The user of the client certificate.
-async fn by_client_ca(trust: &Trust, chain: &Chain<'_>) -> Result<Option<UserInfo>, VerifyError> {
+async fn by_client_ca(trust: &Trust, chain: &Chain) -> Result<Option<UserInfo>, VerifyError> {
     let Some(ca) = &trust.client else {
         return Ok(None);
     };

@@ -13,8 +13,8 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use super::{
-    Authenticator, AuthnError, Credentials, FrontProxyOptions, Options, Refusals, Reviews, TokenReviewer,
-    TrustStore, UserInfo,
+    Authenticator, AuthnError, Chain, Credentials, FrontProxyOptions, Options, Refusals, Reviews,
+    TokenReviewer, TrustStore, UserInfo,
 };
 use crate::testkit::{Ca, client_of_nobody};
 
@@ -81,8 +81,9 @@ async fn ask(
     headers: &[Header<'_>],
 ) -> Result<UserInfo, AuthnError> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    let who =
-        authenticator.authenticate(&Credentials { peer: None, peer_certificates, headers }, deadline).await;
+    let chain = Chain::new(peer_certificates);
+    let credentials = Credentials { peer: None, chain: chain.as_ref(), headers };
+    let who = authenticator.authenticate(&credentials, deadline).await;
     who.map(|user| user.unwrap_or_else(UserInfo::anonymous))
 }
 

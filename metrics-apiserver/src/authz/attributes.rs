@@ -1,6 +1,8 @@
 //! The attributes of a request for authorization. Path and method are interpreted as in kube-apiserver, so that both
 //! check the same permission.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 /// What a request does, for the authorizer.
@@ -47,54 +49,53 @@ impl Attributes {
     }
 }
 
-/// The attributes of a request. `path` and `query` are percent-encoded. The path is split first and decoded then, so an
-/// encoded slash stays in its segment, as in the router.
-pub fn attributes_of(method: &str, path: &str, query: &str) -> Attributes {
-    let segments: Vec<String> = path.trim_matches('/').split('/').map(decoded).collect();
-    match segments.as_slice() {
-        [apis, group, version, rest @ ..] if apis == "apis" && !rest.is_empty() => {
-            resource(method, query, group, version, rest)
-        }
-        _ => Attributes::NonResource { verb: method.to_ascii_lowercase(), path: decoded(path) },
+/// The attributes of a request. `path` is percent-encoded. It is split first and decoded then, so an encoded slash
+/// stays in its segment, as in the router. `watch` and `field_selector` are what the query string says.
+pub fn attributes_of(method: &str, path: &str, watch: bool, field_selector: &str) -> Attributes {
+    let segments: Vec<_> = path.trim_matches('/').split('/').map(decoded).collect();
+    let [apis, group, version, rest @ ..] = &segments[..] else { return non_resource(method, path) };
+    if apis != "apis" || rest.is_empty() {
+        return non_resource(method, path);
     }
-}
-
-fn resource(method: &str, query: &str, group: &str, version: &str, rest: &[String]) -> Attributes {
     let (namespace, rest) = cut_namespace(rest);
-    let part = |index: usize| rest.get(index).filter(|part| !part.is_empty()).cloned();
+    let part = |index: usize| rest.get(index).filter(|part| !part.is_empty()).map(ToString::to_string);
     let named = part(1);
-    let verb = verb(method, query, named.is_some());
+    let verb = verb(method, watch, named.is_some());
     // A name in the field selector narrows a list to one object.
-    let selected = || matches!(verb, "list" | "watch").then(|| selected_name(query)).flatten();
+    let selected = || matches!(verb, "list" | "watch").then(|| selected_name(field_selector)).flatten();
     Attributes::Resource {
         verb: verb.to_owned(),
-        group: group.to_owned(),
-        version: version.to_owned(),
-        namespace,
+        group: group.to_string(),
+        version: version.to_string(),
+        namespace: namespace.map(ToString::to_string),
         resource: part(0).unwrap_or_default(),
         subresource: part(2),
         name: named.or_else(selected),
     }
 }
 
+fn non_resource(method: &str, path: &str) -> Attributes {
+    Attributes::NonResource { verb: method.to_ascii_lowercase(), path: decoded(path).into_owned() }
+}
+
 /// The namespace, and the segments after it. A path that ends with a namespace, or with one of its two subresources, is
 /// about the resource `namespaces` itself.
-fn cut_namespace(rest: &[String]) -> (Option<String>, &[String]) {
+fn cut_namespace<'a>(rest: &'a [Cow<'a, str>]) -> (Option<&'a str>, &'a [Cow<'a, str>]) {
     match rest {
         [namespaces, namespace, next, ..] if namespaces == "namespaces" => {
             let is_subresource = next == "status" || next == "finalize";
             let rest = if is_subresource { rest } else { &rest[2..] };
-            (Some(namespace.clone()), rest)
+            (Some(namespace), rest)
         }
-        [namespaces, namespace] if namespaces == "namespaces" => (Some(namespace.clone()), rest),
+        [namespaces, namespace] if namespaces == "namespaces" => (Some(namespace), rest),
         _ => (None, rest),
     }
 }
 
-fn verb(method: &str, query: &str, named: bool) -> &'static str {
+fn verb(method: &str, watch: bool, named: bool) -> &'static str {
     match (method, named) {
         ("GET" | "HEAD", true) => "get",
-        ("GET" | "HEAD", false) if wants_watch(query) => "watch",
+        ("GET" | "HEAD", false) if watch => "watch",
         ("GET" | "HEAD", false) => "list",
         ("POST", _) => "create",
         ("PUT", _) => "update",
@@ -105,30 +106,19 @@ fn verb(method: &str, query: &str, named: bool) -> &'static str {
     }
 }
 
-/// `?watch` with any value but `false` and `0`.
-fn wants_watch(query: &str) -> bool {
-    parameter(query, "watch").is_some_and(|value| !value.eq_ignore_ascii_case("false") && value != "0")
-}
-
-/// The name in `fieldSelector=metadata.name=<name>`.
-fn selected_name(query: &str) -> Option<String> {
-    let selector = parameter(query, "fieldSelector")?;
-    let name = selector.split(',').find_map(|term| {
+/// The name in the field selector `metadata.name=<name>`.
+fn selected_name(field_selector: &str) -> Option<String> {
+    let name = field_selector.split(',').find_map(|term| {
         let value = term.trim().strip_prefix("metadata.name=")?;
-        Some(value.strip_prefix('=').unwrap_or(value).to_owned())
+        Some(value.strip_prefix('=').unwrap_or(value))
     })?;
     let is_segment = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']);
-    is_segment.then_some(name)
-}
-
-/// The first value of a query parameter.
-fn parameter(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    is_segment.then(|| name.to_owned())
 }
 
 /// Percent-decodes; invalid UTF-8 becomes U+FFFD, which no name contains.
-fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 #[cfg(test)]

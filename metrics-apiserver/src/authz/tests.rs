@@ -17,11 +17,11 @@ fn jane() -> UserInfo {
 
 fn metric(name: &str) -> Attributes {
     let path = format!("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/{name}");
-    attributes_of("GET", &path, "")
+    attributes_of("GET", &path, false, "")
 }
 
 fn page(path: &str) -> Attributes {
-    attributes_of("GET", path, "")
+    attributes_of("GET", path, false, "")
 }
 
 fn decision(status: &Value) -> Play {

@@ -2,7 +2,6 @@
 //!
 //! - [`ConcurrencyLimiter`]: at most N at once, handed round among keys;
 //! - [`TokenBucket`]: at most N per second, with a burst;
-//! - [`LogLimiter`]: at most one log line in an interval;
 //! - [`ByteBudget`]: at most N bytes in use at once;
 //! - [`LogLimiter`]: at most N lines of one kind in the log;
 //! - [`backoff`]: ever longer pauses between retries.

@@ -93,7 +93,7 @@ pub(super) fn carries(
     value: &str,
 ) {
     let names = template.parameters().iter().map(String::as_str).chain([NAMESPACE]);
-    let values: BTreeMap<_, _> = names.map(|name| (name.to_owned(), value.to_owned())).collect();
+    let values: BTreeMap<_, _> = names.map(|name| (name, value)).collect();
     let rendered = template.render(namespace, added, &values).unwrap_or_default();
     let (written, read) = (Expr::parse(text), Expr::parse_printed(&rendered));
     let (Ok(written), Ok(read)) = (&written, &read) else {
@@ -108,7 +108,7 @@ pub(super) fn carries(
             let by_value = matches!(matcher.operator, Comparison::Equal | Comparison::NotEqual);
             match matcher.value.strip_prefix('$').filter(|name| by_value && values.contains_key(*name)) {
                 Some(_) => Matcher { value: value.to_owned().into(), ..matcher },
-                None => fill(matcher, |name, _| values.get(name)),
+                None => fill(matcher, |name, _| values.get(name).copied()),
             }
         });
         let mut expected: Vec<_> = own.chain(namespace).chain(added.iter().cloned()).collect();

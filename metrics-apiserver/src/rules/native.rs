@@ -102,9 +102,9 @@ impl NativeQuery {
     pub(super) fn promql(&self, namespace: &Namespace, selector: &Selector) -> Result<String, PlanError> {
         let mut values = BTreeMap::new();
         for name in self.query.parameters() {
-            values.insert(name.clone(), parameter_value(name, selector)?.to_owned());
+            values.insert(name.as_str(), parameter_value(name, selector)?);
         }
-        values.insert(NAMESPACE.to_owned(), namespace.as_str().to_owned());
+        values.insert(NAMESPACE, namespace.as_str());
         let binding = match &self.namespace {
             NamespaceMode::Label(_) if namespace.is_wildcard() => return Err(PlanError::AllNamespaces),
             NamespaceMode::Label(label) => {

@@ -29,6 +29,7 @@ use super::reply::{self, Response};
 use super::shared::Shared;
 use super::stream::{TimedOut, TimedStream};
 use crate::api::{Error, LimitError, RequestError, Status};
+use crate::authn::Chain;
 use crate::limit::{ConcurrencyLimiter, TokenBucket};
 use crate::tls::HandshakeFailures;
 
@@ -120,7 +121,7 @@ impl Acceptor {
     ) {
         // An answer of several writes must not wait for acknowledgements. If this fails, the connection is only slower.
         let _ = stream.set_nodelay(true);
-        let mut peer = Peer { certificates: Vec::new(), address: canonical(address), place };
+        let mut peer = Peer { chain: None, address: canonical(address), place };
         let stream = tokio::select! {
             () = stopped(&mut stopping) => return,
             () = peer.place.closed() => return,
@@ -133,8 +134,10 @@ impl Acceptor {
         let (_, session) = stream.get_ref();
         // The handshake proves only that the client holds the key. Each request has the certificates verified, since
         // the CA bundles may change.
-        peer.certificates = session.peer_certificates().unwrap_or_default().to_vec();
-        if self.shared.parts.authenticator.is_front_proxy(&peer.certificates).await {
+        peer.chain = session.peer_certificates().and_then(Chain::new);
+        if let Some(chain) = &peer.chain
+            && self.shared.parts.authenticator.is_front_proxy(chain).await
+        {
             peer.place.is_of_front_proxy();
         }
         tokio::select! {

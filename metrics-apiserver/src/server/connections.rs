@@ -16,9 +16,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustls::pki_types::CertificateDer;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::authn::Chain;
 
 /// Each kube-apiserver keeps a few; the rest is for probes, scrapers and bursts. Each costs some 25 KB, and
 /// [`HEAD_BYTES_MAX`](super::connection::HEAD_BYTES_MAX) more while a large head comes in. Tests hold all of them.
@@ -76,7 +77,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Peer {
     /// What it presented in the handshake; not verified.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) chain: Option<Chain>,
     pub(super) address: SocketAddr,
     pub(super) place: Place,
 }
@@ -252,14 +253,13 @@ impl Place {
     /// Whether the connection, which is of this user, may stay. It may not if too many are of users who come without
     /// the front proxy, and all of these are busy.
     pub(super) fn is_of_user(&self, name: &str) -> bool {
+        if self.has_front_proxy() {
+            return true;
+        }
         let user = self.table.hasher.hash_one(name).max(FRONT_PROXY + 1);
-        match self.connection.holder.load(Ordering::Relaxed) {
-            FRONT_PROXY => return true,
-            UNKNOWN => {}
-            _ => {
-                self.connection.holder.store(user, Ordering::Relaxed);
-                return true;
-            }
+        if self.connection.is_direct() {
+            self.connection.holder.store(user, Ordering::Relaxed);
+            return true;
         }
         let mut open = self.table.open();
         let direct = open.by_number.values().filter(|connection| connection.is_direct()).count();

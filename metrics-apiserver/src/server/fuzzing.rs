@@ -33,7 +33,8 @@ pub fn request(data: &[u8]) {
 
 fn path_is_read_once(path: &str, query: &str) {
     let target = Target::parse(&DOCUMENTS, path, query);
-    let rights = attributes_of("GET", path, query);
+    let Parameters { watch, field_selector, .. } = &target.parameters;
+    let rights = attributes_of("GET", path, *watch, field_selector);
     let context = format_args!("{path:?}?{query:?}: {target:?}, {rights:?}");
     match &target.route {
         Ok(Route::Read(request)) => read_is_authorized(query, request, &rights, context),
@@ -184,16 +185,10 @@ fn query_is_read_once(query: &str) {
     let metric_selector = first(query, "metricLabelSelector").unwrap_or_default();
     assert_eq!(parameters.metric_label_selector, metric_selector, "{query:?}");
     assert_eq!(parameters.pretty.is_some(), first(query, "pretty").is_some(), "{query:?}");
-    let verb = if parameters.watch { "watch" } else { "list" };
-    for group in GROUPS {
-        for version in group.versions {
-            let path = format!("/apis/{}/namespaces/ns/resource", group.api_version(version));
-            let Attributes::Resource { verb: asked, .. } = attributes_of("GET", &path, query) else {
-                unreachable!("a path below a group and version is about a resource")
-            };
-            assert_eq!(asked, verb, "{query:?}");
-        }
-    }
+    assert_eq!(parameters.field_selector, first(query, "fieldSelector").unwrap_or_default(), "{query:?}");
+    let watch =
+        first(query, "watch").is_some_and(|watch| !["0", "false"].contains(&&*watch.to_ascii_lowercase()));
+    assert_eq!(parameters.watch, watch, "{query:?}");
 }
 
 /// A parameter's first value, by a decoder of its own.

@@ -10,7 +10,7 @@ use super::reply::{self, Response};
 use super::routes::{Request, Route};
 use super::shared::Shared;
 use super::{documents, health, large, metrics};
-use crate::api::{self, Error, LimitError, Offer, RequestError, pretty};
+use crate::api::{self, Error, LimitError, Offer, Parameters, RequestError, pretty};
 use crate::authn::{Credentials, UserInfo};
 use crate::authz::attributes_of;
 
@@ -35,8 +35,8 @@ pub(super) async fn handle(
         let user = authenticate(shared, peer, &raw.headers, deadline).await?;
         *stays = user.as_ref().is_some_and(|user| peer.place.is_of_user(&user.name));
         let user = user.unwrap_or_else(UserInfo::anonymous);
-        let query = raw.uri.query().unwrap_or_default();
-        let wanted = attributes_of(raw.method.as_str(), raw.uri.path(), query);
+        let Parameters { watch, field_selector, .. } = &target.parameters;
+        let wanted = attributes_of(raw.method.as_str(), raw.uri.path(), *watch, field_selector);
         let authorized = shared.parts.authorizer.authorize(&user, &wanted, deadline).await;
         if let Err(source) = authorized {
             return Err(Error::Authz { source, user: user.name, wanted: Box::new(wanted) });
@@ -59,8 +59,7 @@ async fn authenticate(
     deadline: Instant,
 ) -> Result<Option<UserInfo>, Error> {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
-    let credentials =
-        Credentials { peer: Some(peer.address), peer_certificates: &peer.certificates, headers: &headers };
+    let credentials = Credentials { peer: Some(peer.address), chain: peer.chain.as_ref(), headers: &headers };
     Ok(shared.parts.authenticator.authenticate(&credentials, deadline).await?)
 }
 

@@ -11,8 +11,8 @@ use std::{ffi::OsString, fmt::Display, net::SocketAddrV4, path::Path, process::C
 const UP: Duration = Duration::from_secs(120);
 /// How long a component gets to end: nothing of what it would save is kept.
 const GRACE: Duration = Duration::from_secs(3);
-/// The controllers that the story needs. Without node lifecycle: nothing renews the nodes' leases. Without endpoints and
-/// endpoint slices: kube-apiserver takes no loopback addresses in them, see `node::slices`.
+/// The controllers that the story needs. Without node lifecycle: nothing renews the nodes' leases. Without
+/// endpoints and endpoint slices: kube-apiserver takes no loopback addresses in them, see `node::slices`.
 const CONTROLLERS: &str = "clusterrole-aggregation-controller,daemonset-controller,deployment-controller,\
     disruption-controller,garbage-collector-controller,\
     horizontal-pod-autoscaler-controller,job-controller,namespace-controller,pod-garbage-collector-controller,\

@@ -20,7 +20,8 @@ pub struct Image {
     /// User and group of its processes unless the pod's security context says otherwise.
     pub user: (u32, u32),
     /// The flag that makes it listen on the pod's address alone: the pods of this machine share one network, where a
-    /// port of all addresses could be had only once. `$(POD_IP)` is the address. Left out when the pod has that flag, or runs a command of the program (`check`).
+    /// port of all addresses could be had only once. `$(POD_IP)` is the address. Left out when the pod has that
+    /// flag, or runs a command of the program (`check`).
     pub listen: Option<String>,
 }
 

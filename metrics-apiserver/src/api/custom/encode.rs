@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::LIST_KIND;
 use crate::answer::{CustomAnswer, CustomRequest};
-use crate::api::json::{self, Empty, displayed, whole_seconds};
+use crate::api::json::{self, displayed, whole_seconds};
 use crate::api::version::CustomVersion;
 use crate::metric::{Namespace, Operator, Quantity, ResourceInfo, Selector};
 
@@ -37,28 +37,12 @@ pub(in crate::api) fn value_list(
     answer: &CustomAnswer,
     now: Timestamp,
 ) -> Vec<u8> {
-    let mut body = Vec::with_capacity(value_list_bytes(request, answer));
-    let list = List {
-        kind: LIST_KIND,
-        api_version: match version {
-            CustomVersion::V1Beta1 => "custom.metrics.k8s.io/v1beta1",
-            CustomVersion::V1Beta2 => "custom.metrics.k8s.io/v1beta2",
-        },
-        metadata: Empty {},
-        items: Items { version, request, answer, now },
+    let api_version = match version {
+        CustomVersion::V1Beta1 => "custom.metrics.k8s.io/v1beta1",
+        CustomVersion::V1Beta2 => "custom.metrics.k8s.io/v1beta2",
     };
-    json::write(&mut body, &list);
-    body
-}
-
-/// The fields in the order in which Go writes them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List<'a> {
-    kind: &'static str,
-    api_version: &'static str,
-    metadata: Empty,
-    items: Items<'a>,
+    let items = Items { version, request, answer, now };
+    json::list(value_list_bytes(request, answer), LIST_KIND, api_version, items)
 }
 
 struct Items<'a> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::group::{Group, ListedMetric, Metrics, Resource, Version};
-use super::json::{self, Empty, displayed, labels_bytes, whole_seconds};
+use super::json::{self, displayed, labels_bytes, whole_seconds};
 use super::parameters::Parameters;
 use super::request::{Request, RequestError};
 use crate::catalog::Catalog;
@@ -75,25 +75,7 @@ pub(super) fn value_list_bytes(metric: &str, values: &[Value]) -> usize {
 
 /// The JSON of a list of `values` of `metric`.
 pub(super) fn value_list(metric: &str, values: &[Value]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(value_list_bytes(metric, values));
-    let list = List {
-        kind: LIST_KIND,
-        api_version: API_VERSION,
-        metadata: Empty {},
-        items: Items { metric, values },
-    };
-    json::write(&mut body, &list);
-    body
-}
-
-/// The fields in the order in which Go writes them.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct List<'a> {
-    kind: &'static str,
-    api_version: &'static str,
-    metadata: Empty,
-    items: Items<'a>,
+    json::list(value_list_bytes(metric, values), LIST_KIND, API_VERSION, Items { metric, values })
 }
 
 struct Items<'a> {

@@ -7,7 +7,7 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{ContainerUsage, ObjectUsage, Usage, UsageAnswer, Used};
-use crate::api::json::{self, Empty, Object, ObjectMeta, displayed, labels_bytes, whole_seconds};
+use crate::api::json::{self, Object, ObjectMeta, displayed, labels_bytes, whole_seconds};
 use crate::api::version::UsageVersion;
 use crate::metric::{Namespace, Quantity};
 use crate::syntax::format_duration;
@@ -31,22 +31,20 @@ pub(in crate::api) fn usage_bytes(answer: &UsageAnswer) -> usize {
 
 /// The JSON of an answer: one object, or a list.
 pub(in crate::api) fn usage(version: UsageVersion, answer: &UsageAnswer, now: Timestamp) -> Vec<u8> {
-    let mut body = Vec::with_capacity(usage_bytes(answer));
-    let kind = if answer.is_of_pods { "PodMetrics" } else { "NodeMetrics" };
+    let (bytes, api_version) = (usage_bytes(answer), version.api_version());
     let item = |usage| Item::new(usage, answer.window, now);
     match answer.items.first() {
         Some(one) if answer.is_single => {
-            let content = item(one);
-            json::write(&mut body, &Object { kind, api_version: version.api_version(), content });
+            let kind = if answer.is_of_pods { "PodMetrics" } else { "NodeMetrics" };
+            let mut body = Vec::with_capacity(bytes);
+            json::write(&mut body, &Object { kind, api_version, content: item(one) });
+            body
         }
         _ => {
             let kind = if answer.is_of_pods { "PodMetricsList" } else { "NodeMetricsList" };
-            let items = answer.items.iter().map(item).collect();
-            let content = List { metadata: Empty {}, items };
-            json::write(&mut body, &Object { kind, api_version: version.api_version(), content });
+            json::list(bytes, kind, api_version, answer.items.iter().map(item).collect::<Vec<_>>())
         }
     }
-    body
 }
 
 /// An object counts as created `now`, as in metrics-server.
@@ -57,12 +55,6 @@ pub(super) fn metadata(of: &ObjectUsage, now: Timestamp) -> ObjectMeta<'_> {
         creation_timestamp: Some(now),
         labels: Some(&of.object.labels).filter(|labels| !labels.is_empty()),
     }
-}
-
-#[derive(Serialize)]
-struct List<'a> {
-    metadata: Empty,
-    items: Vec<Item<'a>>,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! Paths and methods with their attributes.
 
 use super::*;
+use crate::api::Parameters;
 
 const EXTERNAL: &str = "/apis/external.metrics.k8s.io/v1beta1";
 const CUSTOM: &str = "/apis/custom.metrics.k8s.io/v1beta2";
@@ -9,7 +10,8 @@ const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 /// `verb resource/subresource name@namespace`, with `-` for what is not there.
 fn read(method: &str, target: &str) -> String {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    match attributes_of(method, path, query) {
+    let Parameters { watch, field_selector, .. } = Parameters::parse(query);
+    match attributes_of(method, path, watch, &field_selector) {
         Attributes::NonResource { verb, path } => format!("{verb} {path}"),
         Attributes::Resource { verb, resource, subresource, name, namespace, .. } => {
             let [subresource, name, namespace] =
@@ -64,7 +66,7 @@ fn a_path_means_what_kube_apiserver_reads_in_it() {
 
 #[test]
 fn group_and_version_are_taken_from_the_path() {
-    let read = attributes_of("GET", &format!("{EXTERNAL}/namespaces/ns/m"), "");
+    let read = attributes_of("GET", &format!("{EXTERNAL}/namespaces/ns/m"), false, "");
     let Attributes::Resource { group, version, .. } = read else {
         panic!("no resource: {read:?}");
     };

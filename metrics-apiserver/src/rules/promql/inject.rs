@@ -82,7 +82,8 @@ impl QueryTemplate {
             let (namespace, selector) =
                 (namespace.then_some(&marks.namespace), selector.then_some(&marks.selector));
             let added: Vec<_> = selector.into_iter().cloned().collect();
-            let mark = |name: &str, is_regex| marks.parameters.get(&(name.to_owned(), is_regex));
+            let mark =
+                |name: &str, is_regex| marks.parameters.get(&(name.to_owned(), is_regex)).map(String::as_str);
             let marked = query.with(namespace, &added, |matcher| fill(matcher, mark)).print()?;
             Ok(cut(&marked, &marks.holes))
         };
@@ -120,7 +121,7 @@ impl QueryTemplate {
         &self,
         namespace: Option<&Matcher<'_>>,
         added: &[Matcher<'_>],
-        values: &BTreeMap<String, String>,
+        values: &BTreeMap<&str, &str>,
     ) -> Result<String, PlanError> {
         let binding = joined(namespace);
         let matchers = joined(added);
@@ -134,7 +135,7 @@ impl QueryTemplate {
             Piece::Text(text) => text.len(),
             Piece::Namespace => binding.len(),
             Piece::Selector => matchers.len(),
-            Piece::Parameter { name, .. } => values.get(name).map_or(0, String::len),
+            Piece::Parameter { name, .. } => values.get(&**name).map_or(0, |value| value.len()),
         });
         let mut out = String::with_capacity(lengths.sum());
         for piece in pieces {
@@ -144,7 +145,7 @@ impl QueryTemplate {
                 Piece::Selector => out.push_str(&matchers),
                 Piece::Parameter { name, is_regex } => {
                     let value =
-                        values.get(name).ok_or_else(|| PlanError::Parameter { name: name.clone() })?;
+                        values.get(&**name).ok_or_else(|| PlanError::Parameter { name: name.clone() })?;
                     if *is_regex {
                         let mut literal = String::with_capacity(value.len());
                         write_literal_regex(value, &mut literal);
@@ -169,13 +170,13 @@ impl QueryTemplate {
         let is_filled = self.texts.plain.iter().any(|piece| matches!(piece, Piece::Parameter { .. }));
         for value in HOSTILE.into_iter().take(if is_filled { HOSTILE.len() } else { 1 }) {
             let names = self.parameters.iter().map(String::as_str).chain([NAMESPACE]);
-            let values: BTreeMap<_, _> = names.map(|name| (name.to_owned(), value.to_owned())).collect();
+            let values: BTreeMap<_, _> = names.map(|name| (name, value)).collect();
             let namespace = Matcher::new(value, Comparison::Equal, value.into());
             for (namespace, added) in
                 [(None, &[][..]), (Some(&namespace), &[]), (None, &matchers), (Some(&namespace), &matchers)]
             {
-                let expected =
-                    query.with(namespace, added, |matcher| fill(matcher, |name, _| values.get(name)));
+                let expected = query
+                    .with(namespace, added, |matcher| fill(matcher, |name, _| values.get(name).copied()));
                 let rendered = self.render(namespace, added, &values).unwrap_or_default();
                 if !Expr::parse_printed(&rendered).is_ok_and(|rendered| rendered.is_same_as(&expected)) {
                     return Err(PromqlError::somewhere(

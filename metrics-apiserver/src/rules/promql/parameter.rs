@@ -36,7 +36,7 @@ pub(super) fn segments(matcher: &Matcher<'_>) -> Result<Vec<Segment>, PromqlErro
 /// The matcher with the values of its parameters: that of each by name, and whether it is in a regular expression.
 pub(in crate::rules) fn fill<'a>(
     matcher: Matcher<'static>,
-    value: impl Fn(&str, bool) -> Option<&'a String>,
+    value: impl Fn(&str, bool) -> Option<&'a str>,
 ) -> Matcher<'static> {
     let Ok(parts) = segments(&matcher) else { return matcher };
     let mut text = String::with_capacity(matcher.value.len());
@@ -44,7 +44,7 @@ pub(in crate::rules) fn fill<'a>(
         match part {
             Segment::Text(part) => text.push_str(&part),
             Segment::Parameter { name, is_regex } => {
-                let value = value(&name, is_regex).map_or("", String::as_str);
+                let value = value(&name, is_regex).unwrap_or_default();
                 if is_regex { write_literal_regex(value, &mut text) } else { text.push_str(value) }
             }
         }
@@ -270,8 +270,7 @@ mod tests {
         let matcher = Matcher { label: "x".into(), operator, value: value.into() };
         segments(&matcher).ok()?;
         let known = ["app", "a_1", "n", "app.kubernetes.io/name"];
-        let with = with.to_owned();
-        Some(fill(matcher, |name, _| known.contains(&name).then_some(&with)).value.into_owned())
+        Some(fill(matcher, |name, _| known.contains(&name).then_some(with)).value.into_owned())
     }
 
     #[test]

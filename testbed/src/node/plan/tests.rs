@@ -55,7 +55,10 @@ fn a_server_that_is_not_told_where_to_listen_listens_on_the_address_of_its_pod()
 
 #[test]
 fn variables_come_from_config_maps_and_secrets() {
-    let key = |kind: &str, name: &str, key: &str, optional: bool| json!({"name": key, "valueFrom": {kind: {"name": name, "key": key, "optional": optional}}});
+    let key = |kind: &str, name: &str, key: &str, optional: bool| {
+        let source = json!({"name": name, "key": key, "optional": optional});
+        json!({"name": key, "valueFrom": {kind: source}})
+    };
     let plan = planned(&json!({
         "name": "web", "image": "web:1",
         "envFrom": [{"prefix": "S_", "configMapRef": {"name": "settings"}}],

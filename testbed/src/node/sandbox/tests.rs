@@ -55,7 +55,8 @@ async fn a_container_sees_its_volumes_its_hosts_and_little_else() {
     );
     let seen = pod.run(mounts, true, &script).await;
     let seen = seen.replace("/lib32 ", "").replace("/lib64 ", "");
-    let expected = "from the volume\n127.1.2.3 here\n/bin /dev /etc /lib /proc /tmp /usr\n/bin/program\nx\nread-only\nroot\n";
+    let expected = "from the volume\n127.1.2.3 here\n/bin /dev /etc /lib /proc /tmp /usr\n/bin/program\nx\nread-only\n\
+                    root\n";
     assert_eq!(seen, expected);
     assert!(pod.dir.path().join("volumes/shared/x").exists());
 }

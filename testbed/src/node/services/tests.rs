@@ -12,7 +12,10 @@ fn pod(namespace: &str, name: &str, ip: &str, ready: bool) -> Arc<Pod> {
     let ready = if ready { "True" } else { "False" };
     let pod = json!({
         "metadata": {"namespace": namespace, "name": name, "uid": "p", "labels": {"app": "web", "pod": name}},
-        "spec": {"nodeName": "node", "containers": [{"name": "c", "ports": [{"name": "https", "containerPort": 6443}]}]},
+        "spec": {
+            "nodeName": "node",
+            "containers": [{"name": "c", "ports": [{"name": "https", "containerPort": 6443}]}],
+        },
         "status": {"podIP": ip, "conditions": [{"type": "Ready", "status": ready}]},
     });
     Arc::new(serde_json::from_value(pod).unwrap())
