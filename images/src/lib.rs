@@ -15,6 +15,8 @@ pub mod root;
 pub mod runtime;
 mod sbom;
 mod shell;
+#[cfg(test)]
+mod workflows;
 
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
