@@ -1,7 +1,7 @@
 //! `cargo xtask demo`.
 
 use anyhow::Result;
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 use testbed::demo::{Options, run as play};
 
 /// Watch a plain HPA scale the inference service out under load and in again, on a real Kubernetes
@@ -20,10 +20,14 @@ pub(crate) struct Args {
     /// Configure the server with a rule and the flags of prometheus-adapter instead of a query of its own
     #[arg(long, conflicts_with = "realistic")]
     adapter_config: bool,
+    /// Run the server from its image in this OCI layout, made by `cargo xtask images`, in the image's file system
+    #[arg(long, value_name = "FOLDER")]
+    image: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: &Args) -> Result<ExitCode> {
-    let Args { keep, realistic, adapter_config } = *args;
-    play(Options { realistic, keep, adapter_config }).await?;
+    let Args { keep, realistic, adapter_config, image } = args;
+    let options = Options { realistic: *realistic, keep: *keep, adapter_config: *adapter_config };
+    play(options, image.as_deref()).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ mod demo;
 mod dependencies;
 mod faults;
 mod fuzz;
+mod images;
 mod test;
 mod tools;
 
@@ -26,6 +27,7 @@ enum Command {
     Fuzz(fuzz::Args),
     Certs(certs::Args),
     Chart(chart::Args),
+    Images(images::Args),
     Tools(tools::Args),
 }
 
@@ -40,6 +42,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         Command::Fuzz(args) => fuzz::run(&args).await,
         Command::Certs(args) => certs::run(&args),
         Command::Chart(args) => chart::run(&args),
+        Command::Images(args) => images::run(&args),
         Command::Tools(args) => tools::run(&args).await,
     }
 }

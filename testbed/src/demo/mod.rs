@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use stage::Stage;
 use std::{
     io::Write,
+    path::Path,
     time::{Duration, Instant},
 };
 use story::{Phase, Story};
@@ -73,13 +74,14 @@ struct Start {
     first_answer: Duration,
 }
 
-/// Plays the whole story and tells it on standard output; `Ok` only if the workload went to its maximum and back.
-pub async fn run(options: Options) -> Result<()> {
+/// Plays the whole story and tells it on standard output; `Ok` only if the workload went to its maximum and back. The
+/// server comes from an image if an OCI layout is given, which `cargo xtask images` makes.
+pub async fn run(options: Options, image: Option<&Path>) -> Result<()> {
     say("Building the programs (the first time also Kubernetes and Prometheus, about ten minutes).")?;
     tokio::try_join!(workspace::build_binaries(), async { Tools::ensure().await.map(drop) })?;
     let started = Instant::now();
     say("Starting Kubernetes, Prometheus and metrics-apiserver; applying manifests/.")?;
-    let stage = Stage::start(options).await?;
+    let stage = Stage::start(options, image).await?;
     let outcome = play(&stage, options, started).await;
     let outcome = outcome.with_context(|| format!("the logs are in {}", stage.logs().display()));
     if options.keep && outcome.is_ok() {

@@ -10,6 +10,7 @@ use crate::{
     workspace,
 };
 use anyhow::{Context, Result};
+use images::{Architecture, oci, runtime};
 use k8s_openapi::{api::core::v1::Pod, kube_aggregator::pkg::apis::apiregistration::v1::APIService};
 use kube::{Api, api::ListParams};
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts everything and applies the manifests, with kubectl as an operator would.
-    pub(super) async fn start(options: Options) -> Result<Self> {
+    pub(super) async fn start(options: Options, image: Option<&Path>) -> Result<Self> {
         let cluster = Cluster::start(cluster::Options {
             name: "demo".into(),
             hpa_sync_period: options.pace(),
@@ -62,7 +63,11 @@ impl Stage {
         };
         let kubeconfig = cluster.service_account_kubeconfig(server::NAME, server::NAME).await?;
         let server = server::Options { config, kubeconfig, args };
-        let server = Server::start_with(&cluster, server::NAME, &server, serving).await?;
+        let program = match image {
+            Some(layout) => unpacked(&cluster, layout, &server, &serving)?,
+            None => workspace::binary(server::NAME).await?,
+        };
+        let server = Server::start_program(&cluster, server::NAME, &server, serving, &program).await?;
         Ok(Self { server, node, prometheus, cluster, ready: Instant::now() })
     }
 
@@ -143,6 +148,23 @@ async fn apply(cluster: &Cluster, options: Options) -> Result<Serving> {
         .with_context(|| format!("reading {}", made.ca_file.display()))?;
     let files = pki::IdentityFiles { certificate: made.certificate_file, key: made.key_file };
     Ok(Serving { files, ca, port })
+}
+
+/// Unpacks the server's image for this machine; what stands for its program.
+fn unpacked(
+    cluster: &Cluster,
+    layout: &Path,
+    server: &server::Options,
+    serving: &Serving,
+) -> Result<PathBuf> {
+    let images = oci::images(layout)?;
+    let native = Architecture::native().map(Architecture::name);
+    let image = images.iter().find(|image| native == Some(&image.configuration.architecture));
+    let image = image.with_context(|| format!("{} has no image for this machine", layout.display()))?;
+    let ca = &cluster.credentials().files().cluster_ca;
+    let visible = [&server.config, &server.kubeconfig, ca, &serving.files.certificate, &serving.files.key];
+    let visible = visible.map(Clone::clone);
+    runtime::prepare(image, &cluster.dir().subdir("image")?, &visible)
 }
 
 /// The configuration as it is shipped, with the address of the Prometheus that runs here. Written as JSON, which is
