@@ -138,7 +138,7 @@ fn say_nothing(context: &Context, _: usize) {
     let address = context.world.unknown.address();
     let mut held: Vec<TcpStream> = Vec::new();
     while context.pause(Duration::from_millis(50)) {
-        held.retain(|stream| is_open(stream));
+        held.retain(is_open);
         let missing = (context.scale.silent - held.len()).min(SILENT_AT_ONCE);
         for _ in 0..missing {
             let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1));
@@ -171,7 +171,7 @@ fn read_large(context: &Context, index: usize) {
     let request = world::read("flood_large", "");
     let mut connection = Connection::new(target);
     while context.pause(Duration::from_millis(250)) {
-        if index % 4 == 0 {
+        if index.is_multiple_of(4) {
             let answer = get_slowly(target, &request, SLOW, || context.goes_on());
             context.tally.add("large, read slowly", answer.map_or("closed", |()| "whole"));
         } else {
