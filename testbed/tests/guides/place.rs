@@ -7,14 +7,18 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use std::time::Duration;
-use testbed::{Cluster, Node, Options, User, eventually, node, tools, workspace};
+use testbed::{
+    Cluster, Node, Options, User, eventually,
+    node::{self, Image},
+    tools, workspace,
+};
 
 /// How long a state may take that a page shows. Scrapes and HPAs take seconds; a machine that compiles gets more.
 const SOON: Duration = Duration::from_secs(90);
 /// The node's name, which one of the stand-ins measures: that of minikube's node.
 const NODE: &str = "minikube";
 /// Everything that guides make, and what must be gone after each.
-const EVERYTHING: &str = "kubectl get namespaces,apiservices,crds,clusterroles,clusterrolebindings -o name; \
+const EVERYTHING: &str = "kubectl get namespaces,apiservices,crds,clusterroles,clusterrolebindings,flowschemas -o name; \
     kubectl get deployments,pods,services,configmaps,hpa,secrets,rolebindings -A -o name";
 
 /// A control plane, a node with the images that the guides name, and a checkout.
@@ -39,7 +43,7 @@ impl Place {
             images: images(&cluster).await.unwrap(),
             logs: cluster.dir().logs().to_owned(),
         };
-        let node = Node::start(cluster.client().await.unwrap(), options).await.unwrap();
+        let node = Node::start(&cluster, options).await.unwrap();
         let checkout = Checkout::new(cluster.dir().state(), cluster.kubeconfig(User::Admin)).await;
         let (before, _) = checkout.shell(EVERYTHING).await;
         Self { checkout, node, _cluster: cluster, before }
@@ -103,12 +107,13 @@ impl Place {
 /// The images of the guides.
 async fn images(cluster: &Cluster) -> Result<node::Images> {
     let server = format!("registry.example.com/metrics-apiserver:{}", env!("CARGO_PKG_VERSION"));
-    let stand_in = workspace::binary("httpd").await?;
+    let stand_in = Image::new(workspace::binary("httpd").await?);
+    let victoria_metrics = Image::new(tools::victoria_metrics().await?);
     Ok(node::Images::from([
-        (server, workspace::binary("metrics-apiserver").await?),
+        (server, Image::api_server(workspace::binary("metrics-apiserver").await?)),
         ("docker.io/library/busybox:1.37".to_owned(), stand_in.clone()),
         ("registry.k8s.io/pause:3.10".to_owned(), stand_in),
-        ("docker.io/prom/prometheus:v3.16.0".to_owned(), cluster.tools().prometheus()),
-        ("docker.io/victoriametrics/victoria-metrics:v1.151.0".to_owned(), tools::victoria_metrics().await?),
+        ("docker.io/prom/prometheus:v3.16.0".to_owned(), Image::prometheus(cluster.tools().prometheus())),
+        ("docker.io/victoriametrics/victoria-metrics:v1.151.0".to_owned(), victoria_metrics),
     ]))
 }
