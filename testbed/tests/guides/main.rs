@@ -19,3 +19,4 @@ mod pattern;
 mod place;
 mod pool;
 mod temporal;
+mod values;
