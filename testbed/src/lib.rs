@@ -16,6 +16,7 @@ pub mod http;
 pub mod kubeconfig;
 pub mod kubectl;
 pub mod load;
+mod loopback;
 pub mod node;
 pub mod pki;
 pub mod ports;

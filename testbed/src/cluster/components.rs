@@ -1,19 +1,20 @@
 //! The three programs and their flags.
 
 use super::{Credentials, Options};
-use crate::{Process, Tools, http, kubeconfig, ports, rundir::RunDir};
+use crate::{Process, Tools, http, kubeconfig, loopback::Network, ports, rundir::RunDir};
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::Api;
-use std::{ffi::OsString, fmt::Display, path::Path, process::Command, time::Duration};
+use std::{ffi::OsString, fmt::Display, net::SocketAddrV4, path::Path, process::Command, time::Duration};
 
 /// How long a component may take to come up: seconds on an idle machine, much more on one that compiles meanwhile.
 const UP: Duration = Duration::from_secs(120);
 /// How long a component gets to end: nothing of what it would save is kept.
 const GRACE: Duration = Duration::from_secs(3);
-/// The controllers that the story needs. Without node lifecycle: nothing renews the nodes' leases.
+/// The controllers that the story needs. Without node lifecycle: nothing renews the nodes' leases. Without endpoints and
+/// endpoint slices: kube-apiserver takes no loopback addresses in them, see `node::slices`.
 const CONTROLLERS: &str = "clusterrole-aggregation-controller,daemonset-controller,deployment-controller,\
-    disruption-controller,endpoints-controller,endpointslice-controller,garbage-collector-controller,\
+    disruption-controller,garbage-collector-controller,\
     horizontal-pod-autoscaler-controller,job-controller,namespace-controller,pod-garbage-collector-controller,\
     replicaset-controller,resourcequota-controller,root-ca-certificate-publisher-controller,serviceaccount-controller,\
     serviceaccount-token-controller,statefulset-controller";
@@ -52,20 +53,28 @@ pub(super) async fn start_etcd(tools: &Tools, dir: &RunDir) -> Result<Etcd> {
     Ok(Etcd { process, url })
 }
 
+/// What kube-apiserver stands on and where it listens.
+pub(super) struct Place<'a> {
+    pub(super) etcd: &'a str,
+    pub(super) address: SocketAddrV4,
+    /// The addresses that Services get.
+    pub(super) services: &'a Network,
+}
+
 pub(super) async fn start_apiserver(
     tools: &Tools,
     dir: &RunDir,
     credentials: &Credentials,
-    etcd: &str,
-    port: u16,
+    place: &Place<'_>,
     more: &[String],
 ) -> Result<Process> {
     let files = credentials.files();
     let mut flags = Flags::default();
-    flags.text("etcd-servers", etcd).text("bind-address", "127.0.0.1").text("secure-port", port);
+    flags.text("etcd-servers", place.etcd).text("bind-address", place.address.ip());
+    flags.text("secure-port", place.address.port());
     // A loopback address may not be advertised; nobody uses this one.
     flags.text("advertise-address", "10.1.1.1").text("endpoint-reconciler-type", "none");
-    flags.text("service-cluster-ip-range", "10.0.0.0/24").text("allow-privileged", true);
+    flags.text("service-cluster-ip-range", place.services.cidr()).text("allow-privileged", true);
     flags
         .path("tls-cert-file", &files.apiserver.certificate)
         .path("tls-private-key-file", &files.apiserver.key);
@@ -73,13 +82,11 @@ pub(super) async fn start_apiserver(
     flags.text("service-account-issuer", "https://kubernetes.default.svc.cluster.local");
     flags.path("service-account-signing-key-file", &files.token_key);
     flags.path("service-account-key-file", &files.token_public_key);
-    // Pods would wait for a mounted token that nobody gives them.
-    flags.text("disable-admission-plugins", "ServiceAccount");
     front_proxy_flags(&mut flags, credentials);
     flags.raw(more);
     let process = flags.start("kube-apiserver", &tools.kube_apiserver(), dir)?;
     let client = http::client(Some(&credentials.cluster_ca.pem()))?;
-    let ready = format!("https://127.0.0.1:{port}/readyz");
+    let ready = format!("https://{}/readyz", place.address);
     process.until("kube-apiserver is ready", UP, || http::answers(&client, &ready)).await?;
     Ok(process)
 }

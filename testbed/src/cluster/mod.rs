@@ -1,6 +1,7 @@
 //! A Kubernetes control plane: etcd, kube-apiserver and kube-controller-manager as local processes.
 //!
-//! There is no scheduler, no kubelet and no network: pods stay Pending unless something binds and runs them.
+//! There is no scheduler and no kubelet: pods stay Pending unless a [`Node`](crate::Node) binds and runs them. Services
+//! have loopback addresses, where nothing listens unless a node does.
 
 mod components;
 mod credentials;
@@ -8,7 +9,9 @@ mod credentials;
 pub use components::Component;
 pub use credentials::{Credentials, User};
 
-use crate::{Kubectl, Process, Tools, kubeconfig, kubeconfig::Credential, ports, rundir::RunDir};
+use crate::{
+    Kubectl, Process, Tools, kubeconfig, kubeconfig::Credential, loopback::Network, ports, rundir::RunDir,
+};
 use anyhow::{Context, Result};
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
@@ -16,6 +19,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 use std::{
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -56,7 +60,10 @@ pub struct Cluster {
     etcd: Process,
     credentials: Credentials,
     tools: Tools,
+    address: SocketAddrV4,
     url: String,
+    /// The addresses of Services.
+    _services: Network,
     dir: RunDir,
 }
 
@@ -66,21 +73,38 @@ impl Cluster {
         crate::install_crypto();
         let tools = Tools::ensure().await?;
         let dir = RunDir::new(&options.name)?;
-        let port = ports::free()?;
-        let url = format!("https://127.0.0.1:{port}");
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, ports::free()?);
+        let url = format!("https://{address}");
+        let services = Network::reserve()?;
         let credentials = Credentials::create(&dir.subdir("pki")?, &url)?;
         let etcd = components::start_etcd(&tools, &dir).await?;
+        let place = components::Place { etcd: &etcd.url, address, services: &services };
         let apiserver =
-            components::start_apiserver(&tools, &dir, &credentials, &etcd.url, port, &options.apiserver_args)
-                .await?;
+            components::start_apiserver(&tools, &dir, &credentials, &place, &options.apiserver_args).await?;
         let controller_manager =
             components::start_controller_manager(&tools, &dir, &credentials, &options).await?;
-        Ok(Self { controller_manager, apiserver, etcd: etcd.process, credentials, tools, url, dir })
+        let etcd = etcd.process;
+        Ok(Self {
+            controller_manager,
+            apiserver,
+            etcd,
+            credentials,
+            tools,
+            address,
+            url,
+            _services: services,
+            dir,
+        })
     }
 
     /// The API server's address, such as `https://127.0.0.1:18123`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where the API server listens.
+    pub(crate) fn address(&self) -> SocketAddrV4 {
+        self.address
     }
 
     /// Everything that vouches for anybody here: authorities, their files, kubeconfigs.

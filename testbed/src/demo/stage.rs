@@ -50,9 +50,9 @@ impl Stage {
             ..prometheus::Options::default()
         })
         .await?;
-        let images = BTreeMap::from([(IMAGE.to_owned(), workspace::binary(WORKLOAD).await?)]);
+        let images = BTreeMap::from([(IMAGE.to_owned(), workspace::binary(WORKLOAD).await?.into())]);
         let logs = cluster.dir().logs().to_owned();
-        let node = Node::start(cluster.client().await?, node::Options { name: "demo".into(), images, logs });
+        let node = Node::start(&cluster, node::Options { name: "demo".into(), images, logs });
         let node = node.await?;
         let serving = apply(&cluster, options).await?;
         let (config, args) = if options.adapter_config {

@@ -223,9 +223,9 @@ impl Stage {
 }
 
 async fn node(cluster: &Cluster) -> Result<Node> {
-    let images = BTreeMap::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?)]);
+    let images = BTreeMap::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?.into())]);
     let logs = cluster.dir().logs().to_owned();
-    Node::start(cluster.client().await?, node::Options { name: "faults".into(), images, logs }).await
+    Node::start(cluster, node::Options { name: "faults".into(), images, logs }).await
 }
 
 /// Whoever reads the file sees the old text or the new one.

@@ -1,20 +1,13 @@
-//! Loopback addresses: each node has a 127.x.y.0/24 of its own, each pod one address in it.
-//!
-//! Nothing on a machine hands such networks out, so nodes of several testbeds agree through a socket: whoever holds one
-//! fixed port of a network's first address owns the network, until its process ends however it ends.
+//! The pods' addresses: one each in the node's own network.
 
-use anyhow::{Result, bail};
+use crate::loopback::Network;
+use anyhow::Result;
 use std::{
     collections::VecDeque,
-    hash::{BuildHasher, RandomState},
-    net::{Ipv4Addr, UdpSocket},
+    net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Held on a network's first address; outside the range the system takes ports from by itself.
-const RESERVATION_PORT: u16 = 10_249;
-/// With a few testbeds among 64,000 networks one attempt nearly always does.
-const ATTEMPTS_MAX: u32 = 100;
 /// The last bytes of pods' addresses: .1 is the node, and .255 looks like a broadcast address.
 const PODS: std::ops::RangeInclusive<u8> = 2..=254;
 
@@ -24,9 +17,8 @@ pub(super) const PODS_MAX: usize = 253;
 /// The addresses of one node.
 #[derive(Debug)]
 pub(super) struct Addresses {
-    node: Ipv4Addr,
+    network: Network,
     free: Arc<Mutex<VecDeque<u8>>>,
-    _reservation: UdpSocket,
 }
 
 /// A pod's address, given back when dropped.
@@ -39,29 +31,18 @@ pub(super) struct PodAddress {
 impl Addresses {
     /// Takes a network that nobody else has.
     pub(super) fn reserve() -> Result<Self> {
-        let random = RandomState::new();
-        for attempt in 0..ATTEMPTS_MAX {
-            let [x, y, ..] = random.hash_one(attempt).to_ne_bytes();
-            // 127.0.0.0/16 holds localhost and what resolvers bind.
-            let node = Ipv4Addr::new(127, x.max(1), y, 1);
-            if let Ok(reservation) = UdpSocket::bind((node, RESERVATION_PORT)) {
-                let free = Arc::new(Mutex::new(PODS.collect()));
-                return Ok(Self { node, free, _reservation: reservation });
-            }
-        }
-        bail!("no free 127.x.y.0/24 found: check that 127.0.0.0/8 is on the loopback interface")
+        Ok(Self { network: Network::reserve()?, free: Arc::new(Mutex::new(PODS.collect())) })
     }
 
     /// The node's own address.
     pub(super) fn node(&self) -> Ipv4Addr {
-        self.node
+        self.network.first()
     }
 
     /// The address that has been free for longest, if any is.
     pub(super) fn take(&self) -> Option<PodAddress> {
         let last = lock(&self.free).pop_front()?;
-        let [a, b, c, _] = self.node.octets();
-        Some(PodAddress { ip: Ipv4Addr::new(a, b, c, last), free: Arc::clone(&self.free) })
+        Some(PodAddress { ip: self.network.address(last), free: Arc::clone(&self.free) })
     }
 }
 

@@ -1,9 +1,14 @@
 //! One container: a process that is started, probed, and started again after it ended.
 
-use super::{plan::ContainerPlan, probe::Readiness};
+use super::{
+    plan::ContainerPlan,
+    probe::Probes,
+    sandbox::{Namespaces, View},
+};
 use crate::Process;
 use anyhow::Result;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use std::{
     os::unix::process::ExitStatusExt,
     path::PathBuf,
@@ -26,12 +31,20 @@ pub(super) enum RestartPolicy {
 }
 
 impl RestartPolicy {
-    /// From the spec's word; absent means always.
-    pub(super) fn from_spec(word: Option<&str>) -> Self {
-        match word {
+    /// Of the pod's containers; absent means always.
+    pub(super) fn of(pod: &Pod) -> Self {
+        match pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref()) {
             Some("Never") => Self::Never,
             Some("OnFailure") => Self::OnFailure,
             _ => Self::Always,
+        }
+    }
+
+    /// Of the pod's init containers, which must succeed once.
+    pub(super) fn init_of(pod: &Pod) -> Self {
+        match Self::of(pod) {
+            Self::Never => Self::Never,
+            Self::Always | Self::OnFailure => Self::OnFailure,
         }
     }
 
@@ -65,7 +78,9 @@ struct Running {
     process: Process,
     started: Timestamp,
     since: Instant,
-    readiness: Readiness,
+    probes: Probes,
+    /// It was asked to end, because of a probe, and is killed at this time.
+    kill: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -75,13 +90,33 @@ enum State {
     Done,
 }
 
+/// What a container's process stands on.
+#[derive(Clone, Debug)]
+pub(super) struct Ground {
+    pub(super) log: PathBuf,
+    pub(super) policy: RestartPolicy,
+    /// How long it gets to end.
+    pub(super) grace: Duration,
+    /// The namespaces and folders of a container with a view of its own.
+    pub(super) folders: Option<Folders>,
+}
+
+/// The folders of a container with a view of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Folders {
+    pub(super) namespaces: Namespaces,
+    /// The container's root, without what is mounted in it.
+    pub(super) root: PathBuf,
+    /// The pod's volumes, by their names.
+    pub(super) volumes: PathBuf,
+}
+
 /// One container of a pod.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) plan: ContainerPlan,
+    pub(super) ground: Ground,
     state: State,
-    log: PathBuf,
-    policy: RestartPolicy,
     back_off: Duration,
     last: Option<Ended>,
     restarts: i32,
@@ -92,6 +127,7 @@ pub(super) struct Container {
 pub(super) enum Shown {
     Running {
         started: Timestamp,
+        has_started: bool,
         ready: bool,
     },
     /// Waits to be started again.
@@ -101,22 +137,22 @@ pub(super) enum Shown {
 
 impl Container {
     /// Starts it.
-    pub(super) fn start(plan: ContainerPlan, policy: RestartPolicy, log: PathBuf) -> Result<Self> {
-        let state = run(&plan, &log)?;
-        Ok(Self { plan, state, log, policy, back_off: BACK_OFF_FIRST, last: None, restarts: 0 })
+    pub(super) fn start(plan: ContainerPlan, ground: Ground) -> Result<Self> {
+        let state = run(&plan, &ground)?;
+        Ok(Self { plan, ground, state, back_off: BACK_OFF_FIRST, last: None, restarts: 0 })
     }
 
     /// Looks after the process, probes it, starts it again: whatever is due.
     pub(super) async fn step(&mut self, client: &reqwest::Client) -> Result<()> {
         match &mut self.state {
             State::Running(running) => match running.process.look()? {
-                None => running.readiness.step(client).await,
+                None => running.step(client, self.ground.grace).await?,
                 Some(status) => {
                     let ended = Ended::now(status, running.started);
                     if running.since.elapsed() > RECOVERED {
                         self.back_off = BACK_OFF_FIRST;
                     }
-                    self.state = if self.policy.restarts(&ended) {
+                    self.state = if self.ground.policy.restarts(&ended) {
                         State::Waiting { until: Instant::now() + self.back_off }
                     } else {
                         State::Done
@@ -125,7 +161,7 @@ impl Container {
                 }
             },
             State::Waiting { until } if Instant::now() >= *until => {
-                self.state = run(&self.plan, &self.log)?;
+                self.state = run(&self.plan, &self.ground)?;
                 self.restarts += 1;
                 self.back_off = (self.back_off * 2).min(BACK_OFF_MAX);
             }
@@ -151,7 +187,9 @@ impl Container {
     pub(super) fn shown(&self) -> Shown {
         match &self.state {
             State::Running(running) => {
-                Shown::Running { started: running.started, ready: running.readiness.is_ready() }
+                let (has_started, ready) = (running.probes.has_started(), running.probes.is_ready());
+                let ready = ready && running.kill.is_none();
+                Shown::Running { started: running.started, has_started, ready }
             }
             State::Waiting { .. } => Shown::BackOff,
             State::Done => Shown::Terminated,
@@ -168,19 +206,45 @@ impl Container {
     }
 }
 
-fn run(plan: &ContainerPlan, log: &std::path::Path) -> Result<State> {
-    let mut command = Command::new(&plan.program);
+impl Running {
+    /// Probes it; ends it when a probe says so.
+    async fn step(&mut self, client: &reqwest::Client, grace: Duration) -> Result<()> {
+        match self.kill {
+            Some(kill) if Instant::now() >= kill => drop(self.process.kill()?),
+            Some(_) => {}
+            None => {
+                if let Some(why) = self.probes.step(client).await {
+                    tracing::debug!(why, "a container is started again");
+                    self.process.terminate()?;
+                    self.kill = Some(Instant::now() + grace);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn run(plan: &ContainerPlan, ground: &Ground) -> Result<State> {
+    let mut command = match (&plan.view, &ground.folders) {
+        (Some(view), Some(folders)) => in_view(view, plan, folders)?,
+        _ => Command::new(&plan.program),
+    };
     command.args(&plan.args).env_clear().envs(&plan.env);
     // Dropped without a stop, it is killed at once: only an orderly end has time for grace.
-    let process = Process::start(&plan.name, &mut command, log)?.with_grace(Duration::ZERO);
-    let readiness = Readiness::begin(plan.readiness.as_ref());
-    let running = Running { process, started: Timestamp::now(), since: Instant::now(), readiness };
+    let process = Process::start(&plan.name, &mut command, &ground.log)?.with_grace(Duration::ZERO);
+    let (started, since) = (Timestamp::now(), Instant::now());
+    let running = Running { process, started, since, probes: Probes::begin(plan), kill: None };
     Ok(State::Running(Box::new(running)))
+}
+
+fn in_view(view: &View, plan: &ContainerPlan, folders: &Folders) -> Result<Command> {
+    folders.namespaces.run(view, &plan.program, &folders.root, &folders.volumes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::probe::{Action, Probe};
     use nix::sys::signal::Signal;
     use std::collections::BTreeMap;
 
@@ -191,9 +255,14 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             env: BTreeMap::from([("GREETING".into(), "hello".into())]),
+            startup: None,
+            liveness: None,
             readiness: None,
+            view: None,
         };
-        Container::start(plan, policy, dir.path().join("log")).unwrap()
+        let grace = Duration::from_secs(20);
+        let ground = Ground { log: dir.path().join("log"), policy, grace, folders: None };
+        Container::start(plan, ground).unwrap()
     }
 
     async fn until(container: &mut Container, condition: impl Fn(&Container) -> bool) {
@@ -223,6 +292,28 @@ mod tests {
         let mut container = shell("exit 0", RestartPolicy::OnFailure, &dir);
         until(&mut container, |it| it.shown() == Shown::Terminated).await;
         assert_eq!((container.last().unwrap().code, container.restarts()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_container_whose_liveness_probe_fails_is_ended_and_started_again() {
+        let dir = tempfile::tempdir().unwrap();
+        // Nobody listens on this port.
+        let probe = Probe {
+            action: Action::Connect("127.0.0.1:1".into()),
+            delay: Duration::from_millis(200),
+            period: Duration::from_millis(10),
+            timeout: Duration::from_secs(1),
+            failures: 2,
+            successes: 1,
+        };
+        let script = "trap 'echo asked; exit 0' TERM; while :; do sleep 0.01; done";
+        let mut container = shell(script, RestartPolicy::Always, &dir);
+        container.plan.liveness = Some(probe);
+        // Its first process knows no probe yet.
+        container.state = run(&container.plan, &container.ground).unwrap();
+        until(&mut container, |it| it.restarts() == 1).await;
+        assert_eq!(container.last().unwrap().code, 0);
+        assert!(std::fs::read_to_string(dir.path().join("log")).unwrap().contains("asked"));
     }
 
     #[tokio::test]

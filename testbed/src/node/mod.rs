@@ -1,33 +1,56 @@
 //! A node that runs the pods bound to it as local processes, and the scheduler that binds them.
 //!
 //! One image is one local program; a pod's containers share a loopback address of the pod's own. Real are: arguments
-//! and environment from the pod's spec, readiness probes, restarts with a back-off, SIGTERM and the grace period,
-//! status. There are no namespaces and no volumes, liveness probes are not run, and probes other than `httpGet` are
-//! refused. So a Deployment scales real processes, which Prometheus finds and which answer HTTP.
+//! and environment from the pod's spec, volumes, users and groups, probes, init containers, restarts with a back-off,
+//! SIGTERM and the grace period, status. The containers of a pod with volumes have a mount namespace with little but
+//! the volumes and the program ([`sandbox`]); those of a pod without volumes run as any process.
+//!
+//! There is no network namespace: all pods share the loopback interface, so that a program listens on its pod's address
+//! only if it is told to ([`Image::listen`]). Services are loopback addresses, too, where the node forwards connections
+//! to ready pods ([`proxy`]). Names of Services are in each pod's `/etc/hosts`.
 
 mod address;
 mod container;
+mod env;
 mod expand;
+mod image;
+mod objects;
 mod plan;
 mod pod;
+mod pod_files;
 mod probe;
+mod proxy;
 mod registration;
 mod runner;
+mod sandbox;
 mod scheduler;
+mod services;
+mod slices;
 mod status;
+mod volume;
 
+pub use image::{Image, Images};
+
+use crate::Cluster;
 use address::Addresses;
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use objects::{Changes, Kind};
+use sandbox::Namespaces;
+use services::Names;
 use std::{
-    collections::BTreeMap,
-    net::Ipv4Addr,
+    io::Write as _,
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{OnceCell, watch},
+    task::JoinSet,
+};
 
-/// Image name → the one program in it.
-pub type Images = BTreeMap<String, PathBuf>;
+/// Makes namespaces; of util-linux.
+const UNSHARE: &str = "/usr/bin/unshare";
 
 /// How a node is to be.
 #[derive(Clone, Debug)]
@@ -53,20 +76,46 @@ struct Shared {
     name: String,
     images: Images,
     logs: PathBuf,
+    /// For the pods' volumes and roots.
+    state: PathBuf,
     addresses: Addresses,
+    apiserver: SocketAddrV4,
+    /// Found when the first pod needs them.
+    namespaces: OnceCell<Result<Namespaces, String>>,
+    changes: Changes,
+    /// The Services' names; each change of them reaches the pods.
+    names: watch::Sender<Names>,
+    /// Counts up when all tokens are to be replaced.
+    rotation: watch::Sender<u64>,
 }
 
 impl Node {
     /// Registers the Node object, then schedules and runs pods until it is shut down.
-    pub async fn start(client: kube::Client, options: Options) -> Result<Self> {
+    pub async fn start(cluster: &Cluster, options: Options) -> Result<Self> {
         let Options { name, images, logs } = options;
-        let shared = Arc::new(Shared { client, name, images, logs, addresses: Addresses::reserve()? });
+        let shared = Arc::new(Shared {
+            client: cluster.client().await?,
+            state: cluster.dir().subdir(&format!("node-{name}"))?,
+            addresses: Addresses::reserve()?,
+            apiserver: cluster.address(),
+            namespaces: OnceCell::new(),
+            changes: Changes::default(),
+            names: watch::Sender::default(),
+            rotation: watch::Sender::default(),
+            name,
+            images,
+            logs,
+        });
         registration::register(&shared).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(registration::keep_alive(Arc::clone(&shared), stopped.clone()));
-        tasks.spawn(scheduler::run(Arc::clone(&shared), stopped.clone()));
-        tasks.spawn(runner::run(Arc::clone(&shared), stopped));
+        let node = || Arc::clone(&shared);
+        tasks.spawn(registration::keep_alive(node(), stopped.clone()));
+        tasks.spawn(scheduler::run(node(), stopped.clone()));
+        tasks.spawn(objects::watch::<ConfigMap>(node(), Kind::ConfigMap, stopped.clone()));
+        tasks.spawn(objects::watch::<Secret>(node(), Kind::Secret, stopped.clone()));
+        tasks.spawn(services::run(node(), stopped.clone()));
+        tasks.spawn(runner::run(node(), stopped));
         Ok(Self { shared, stop, tasks })
     }
 
@@ -80,6 +129,11 @@ impl Node {
         &self.shared.logs
     }
 
+    /// Replaces the ServiceAccount tokens of all pods now, as happens long before they expire.
+    pub fn rotate_tokens(&self) {
+        self.shared.rotation.send_modify(|count| *count += 1);
+    }
+
     /// Ends every process within its grace period, then removes the Node object. Gives the first error of any part.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stop.send_replace(true);
@@ -90,6 +144,24 @@ impl Node {
             result = result.and(task);
         }
         result.and(registration::unregister(&self.shared).await)
+    }
+}
+
+impl Shared {
+    /// How namespaces are made, or why they cannot be.
+    async fn namespaces(&self) -> Result<Namespaces> {
+        let find = async || {
+            let found = tokio::task::spawn_blocking(|| Namespaces::find(Path::new(UNSHARE))).await;
+            let found = found.context("looking for namespaces").and_then(|found| found);
+            found.map_err(|error| {
+                let error = format!("{error:#}");
+                // Not through tracing alone, since a test that waits for the pod has no subscriber.
+                let _ =
+                    writeln!(std::io::stderr(), "the testbed's node cannot run pods with volumes: {error}");
+                error
+            })
+        };
+        self.namespaces.get_or_init(find).await.clone().map_err(anyhow::Error::msg)
     }
 }
 

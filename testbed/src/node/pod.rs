@@ -2,8 +2,10 @@
 
 use super::{
     Shared,
-    container::{Container, RestartPolicy},
-    plan::{self, ContainerPlan, Place},
+    container::{Container, Ground, RestartPolicy},
+    objects::Missing,
+    plan::{self, ContainerPlan, Place, Plans},
+    pod_files::PodFiles,
     status::{self, Frame},
 };
 use anyhow::{Context, Result};
@@ -20,6 +22,8 @@ use tokio::sync::watch;
 
 /// Between two looks at the processes: short beside a probe's period, long beside the cost of a look.
 const LOOK: Duration = Duration::from_millis(50);
+/// Between two attempts to start a pod that waits for an object.
+const WAIT: Duration = Duration::from_millis(200);
 /// Kubernetes' default, which the API server fills in anyway.
 const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 
@@ -67,46 +71,141 @@ async fn live(node: &Shared, api: &Api<Pod>, pod: &Pod, wish: &mut watch::Receiv
         return Ok(());
     }
     let address = node.addresses.take().context("all addresses are taken, delete pods first")?;
-    let place = Place { node: &node.name, node_ip: node.addresses.node(), pod_ip: address.ip };
-    let mut containers = start(node, pod, plan::plan(pod, &node.images, place)?)?;
-    let client = crate::http::probe_client()?;
-    let mut frame = Frame {
+    let place = Place {
+        node: &node.name,
+        node_ip: node.addresses.node(),
+        pod_ip: address.ip,
+        apiserver: node.apiserver,
+    };
+    let frame = Frame {
         node_ip: place.node_ip,
         pod_ip: place.pod_ip,
         started: Timestamp::now(),
         conditions: Vec::new(),
     };
-    let mut told = PodStatus::default();
-    while *wish.borrow() == Wish::Run {
-        for container in &mut containers {
-            container.step(&client).await?;
-        }
-        let status = status::status(&frame, &containers);
-        if status != told && tell(api, &pod.name_any(), &status).await {
-            frame.conditions = status.conditions.clone().unwrap_or_default();
-            told = status;
-        }
-        let _ = tokio::time::timeout(LOOK, wish.changed()).await;
-    }
-    let grace = match *wish.borrow() {
-        Wish::Delete(grace) => grace,
-        Wish::Gone => Duration::ZERO,
-        Wish::Run | Wish::Leave => grace_of(pod),
+    let mut life = Life {
+        node,
+        api,
+        pod,
+        place,
+        files: PodFiles::new(node, pod).await?,
+        client: crate::http::probe_client()?,
+        frame,
+        told: PodStatus::default(),
+        init: Vec::new(),
+        containers: Vec::new(),
     };
-    try_join_all(containers.iter_mut().map(|it| it.stop(grace))).await?;
-    tell(api, &pod.name_any(), &status::status(&frame, &containers)).await;
-    Ok(())
+    let lived = life.live(wish).await;
+    let end = *wish.borrow();
+    let stopped = life.stop(end).await;
+    let removed = life.files.remove();
+    lived.and(stopped).and(removed)
 }
 
-fn start(node: &Shared, pod: &Pod, plans: Vec<ContainerPlan>) -> Result<Vec<Container>> {
-    let policy = pod.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
-    let policy = RestartPolicy::from_spec(policy);
-    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-    let start = |plan: ContainerPlan| {
-        let log = node.logs.join(format!("{namespace}_{name}_{}.log", plan.name));
-        Container::start(plan, policy, log)
-    };
-    plans.into_iter().map(start).collect()
+/// A pod that has an address.
+struct Life<'a> {
+    node: &'a Shared,
+    api: &'a Api<Pod>,
+    pod: &'a Pod,
+    place: Place<'a>,
+    files: PodFiles,
+    client: reqwest::Client,
+    frame: Frame,
+    /// The status told last.
+    told: PodStatus,
+    init: Vec<Container>,
+    containers: Vec<Container>,
+}
+
+impl Life<'_> {
+    /// Until the pod's wish is to end.
+    async fn live(&mut self, wish: &mut watch::Receiver<Wish>) -> Result<()> {
+        let Some(plans) = self.prepare(wish).await? else { return Ok(()) };
+        for plan in plans.init {
+            let container = self.start(plan, RestartPolicy::init_of(self.pod))?;
+            self.init.push(container);
+            while *wish.borrow() == Wish::Run && !self.init.last().is_some_and(status::has_succeeded) {
+                self.step(wish).await?;
+            }
+        }
+        if *wish.borrow() == Wish::Run {
+            for plan in plans.containers {
+                let container = self.start(plan, RestartPolicy::of(self.pod))?;
+                self.containers.push(container);
+            }
+        }
+        while *wish.borrow() == Wish::Run {
+            self.step(wish).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the volumes, as soon as all there is to them is there; `None` if the pod is to end before.
+    async fn prepare(&mut self, wish: &mut watch::Receiver<Wish>) -> Result<Option<Plans>> {
+        while *wish.borrow() == Wish::Run {
+            let prepared = match self.files.write(self.node, self.pod, self.place).await {
+                Ok(objects) => plan::plan(self.pod, &self.node.images, &objects, self.place),
+                Err(error) => Err(error),
+            };
+            match prepared {
+                Ok(plans) => return Ok(Some(plans)),
+                Err(error) if may_pass(&error) => {
+                    let status = status::waiting(&self.frame, self.pod, &format!("{error:#}"));
+                    self.tell(status).await;
+                }
+                Err(error) => return Err(error),
+            }
+            let _ = tokio::time::timeout(WAIT, wish.changed()).await;
+        }
+        Ok(None)
+    }
+
+    fn start(&mut self, plan: ContainerPlan, policy: RestartPolicy) -> Result<Container> {
+        let (namespace, name) = (self.pod.namespace().unwrap_or_default(), self.pod.name_any());
+        let ground = Ground {
+            log: self.node.logs.join(format!("{namespace}_{name}_{}.log", plan.name)),
+            policy,
+            grace: grace_of(self.pod),
+            folders: self.files.folders(&plan.name, self.pod, self.place.pod_ip)?,
+        };
+        Container::start(plan, ground)
+    }
+
+    /// One look at everything.
+    async fn step(&mut self, wish: &mut watch::Receiver<Wish>) -> Result<()> {
+        self.files.step(self.node, self.pod, self.place).await?;
+        for container in self.init.iter_mut().chain(&mut self.containers) {
+            container.step(&self.client).await?;
+        }
+        self.tell(status::status(&self.frame, &self.init, &self.containers)).await;
+        let _ = tokio::time::timeout(LOOK, wish.changed()).await;
+        Ok(())
+    }
+
+    /// Ends the processes within the time that the wish leaves them.
+    async fn stop(&mut self, wish: Wish) -> Result<()> {
+        let grace = match wish {
+            Wish::Delete(grace) => grace,
+            Wish::Gone => Duration::ZERO,
+            Wish::Run | Wish::Leave => grace_of(self.pod),
+        };
+        try_join_all(self.init.iter_mut().chain(&mut self.containers).map(|it| it.stop(grace))).await?;
+        self.tell(status::status(&self.frame, &self.init, &self.containers)).await;
+        Ok(())
+    }
+
+    /// Writes the status, if it is another one.
+    async fn tell(&mut self, status: PodStatus) {
+        if status != self.told && tell(self.api, &self.pod.name_any(), &status).await {
+            self.frame.conditions = status.conditions.clone().unwrap_or_default();
+            self.told = status;
+        }
+    }
+}
+
+/// Whether an error may go by itself: something is not there yet, or kube-apiserver did not answer.
+fn may_pass(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Missing>().is_some() || error.downcast_ref::<kube::Error>().is_some()
 }
 
 fn grace_of(pod: &Pod) -> Duration {

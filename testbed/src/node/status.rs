@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{
         ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-        ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
+        ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -22,22 +22,44 @@ pub(super) struct Frame {
 }
 
 /// The status of a pod with these containers.
-pub(super) fn status(frame: &Frame, containers: &[Container]) -> PodStatus {
-    let ready = containers.iter().all(|it| matches!(it.shown(), Shown::Running { ready: true, .. }));
-    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"]
-        .map(|kind| condition(frame, kind, ready || matches!(kind, "PodScheduled" | "Initialized")));
+pub(super) fn status(frame: &Frame, init: &[Container], containers: &[Container]) -> PodStatus {
+    let initialized = init.iter().all(has_succeeded);
+    let ready = initialized && !containers.is_empty();
+    let ready = ready && containers.iter().all(|it| matches!(it.shown(), Shown::Running { ready: true, .. }));
+    let conditions = ["PodScheduled", "Initialized", "ContainersReady", "Ready"].map(|kind| {
+        condition(frame, kind, ready || kind == "PodScheduled" || initialized && kind == "Initialized")
+    });
     let ip = frame.pod_ip.to_string();
     PodStatus {
-        phase: Some(phase(containers).to_owned()),
+        phase: Some(phase(init, containers).to_owned()),
         host_ip: Some(frame.node_ip.to_string()),
         host_ips: Some(vec![HostIP { ip: frame.node_ip.to_string() }]),
         pod_ip: Some(ip.clone()),
         pod_ips: Some(vec![PodIP { ip }]),
         start_time: Some(Time(frame.started)),
         conditions: Some(conditions.into()),
+        init_container_statuses: Some(init.iter().map(container_status).collect()),
         container_statuses: Some(containers.iter().map(container_status).collect()),
         ..PodStatus::default()
     }
+}
+
+/// The status of a pod that waits for something to be made.
+pub(super) fn waiting(frame: &Frame, pod: &Pod, message: &str) -> PodStatus {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| {
+        let waiting = ContainerStateWaiting {
+            reason: Some("ContainerCreating".into()),
+            message: Some(message.to_owned()),
+        };
+        ContainerStatus {
+            name: container.name.clone(),
+            image: container.image.clone().unwrap_or_default(),
+            state: Some(ContainerState { waiting: Some(waiting), ..ContainerState::default() }),
+            ..ContainerStatus::default()
+        }
+    });
+    let containers = containers.collect();
+    PodStatus { container_statuses: Some(containers), ..status(frame, &[], &[]) }
 }
 
 /// The status of a pod that can't run here. Not `Failed`: its `ReplicaSet` would make the next one at once, for ever.
@@ -50,10 +72,20 @@ pub(super) fn refused(reason: &str, message: String) -> PodStatus {
     }
 }
 
-fn phase(containers: &[Container]) -> &'static str {
-    if containers.iter().any(|it| it.shown() != Shown::Terminated) {
+/// Whether a container has ended as it should.
+pub(super) fn has_succeeded(container: &Container) -> bool {
+    container.shown() == Shown::Terminated && container.last().is_some_and(|ended| ended.code == 0)
+}
+
+fn phase(init: &[Container], containers: &[Container]) -> &'static str {
+    let has_ended = |it: &Container| it.shown() == Shown::Terminated;
+    if init.iter().any(|it| has_ended(it) && !has_succeeded(it)) {
+        "Failed"
+    } else if containers.is_empty() {
+        "Pending"
+    } else if !containers.iter().all(has_ended) {
         "Running"
-    } else if containers.iter().all(|it| it.last().is_some_and(|ended| ended.code == 0)) {
+    } else if containers.iter().all(has_succeeded) {
         "Succeeded"
     } else {
         "Failed"
@@ -74,7 +106,7 @@ fn condition(frame: &Frame, kind: &str, holds: bool) -> PodCondition {
 fn container_status(container: &Container) -> ContainerStatus {
     let shown = container.shown();
     let (state, ready) = match &shown {
-        Shown::Running { started, ready } => {
+        Shown::Running { started, ready, .. } => {
             let running = ContainerStateRunning { started_at: Some(Time(*started)) };
             (ContainerState { running: Some(running), ..ContainerState::default() }, *ready)
         }
@@ -91,7 +123,7 @@ fn container_status(container: &Container) -> ContainerStatus {
     ContainerStatus {
         name: container.plan.name.clone(),
         image: container.plan.image.clone(),
-        started: Some(matches!(shown, Shown::Running { .. })),
+        started: Some(matches!(shown, Shown::Running { has_started: true, .. })),
         ready,
         restart_count: container.restarts(),
         state: Some(state),

@@ -15,6 +15,7 @@
 mod case;
 mod certificate;
 mod cluster;
+mod installed;
 mod kustomize;
 mod mistakes;
 mod rendering;

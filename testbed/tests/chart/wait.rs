@@ -4,12 +4,10 @@ use crate::{
     case::{NAMESPACE, chart_path, values_file},
     cluster::Place,
 };
-use serde_json::json;
 use std::time::Duration;
-use testbed::{Node, eventually, node, pki, workspace};
+use testbed::{Node, eventually, node, workspace};
 
 const RELEASE: &str = "metrics-apiserver";
-const ACCOUNT: &str = "server";
 
 /// How `helm install --wait` ends.
 async fn install(place: &Place, timeout: &str, more: &[&str]) -> testbed::helm::Output {
@@ -27,52 +25,28 @@ async fn an_installation_that_waits_fails_while_no_pod_is_ready() {
     assert!(installed.stderr.contains("deadline"), "{}", installed.stderr);
 }
 
-/// Values with which the pods run on a node without volumes: what the chart mounts are files of this run.
-async fn values(place: &Place) -> String {
-    let state = place.cluster.dir().state();
-    let authority = pki::Authority::new("serving").unwrap();
-    let host = format!("{RELEASE}.{NAMESPACE}.svc");
-    let files = authority.server(&[&host]).unwrap().write(state, "serving").unwrap();
-    let config = state.join("config.yaml");
-    std::fs::write(&config, "metrics: [{name: a, query: up}]").unwrap();
-    place
-        .kubectl
-        .run(&["create", "serviceaccount", ACCOUNT, "-n", NAMESPACE])
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let kubeconfig = place.cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT).await.unwrap();
-    let values = json!({
-        "prometheus": {"url": "http://127.0.0.1", "port": 9},
-        "metrics": [{"name": "a", "query": "up"}],
-        "rules": {"default": false},
-        "serviceAccount": {"create": false, "name": ACCOUNT},
-        "tls": {"ca": authority.pem()},
-        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
-        "extraArguments": [
-            "--bind-address=$(POD_IP)",
-            format!("--config={}", config.display()),
-            format!("--kubeconfig={}", kubeconfig.display()),
-            format!("--tls-cert-file={}", files.certificate.display()),
-            format!("--tls-private-key-file={}", files.key.display()),
-        ],
-    });
-    values_file(state, &values.to_string())
-}
+/// Nothing answers queries, which no pod needs to be ready.
+const VALUES: &str = "
+prometheus: {url: http://127.0.0.1, port: 9}
+metrics: [{name: a, query: up}]
+rules: {default: false}
+";
 
 #[tokio::test]
 async fn an_installation_that_waits_ends_with_pods_that_are_ready_and_see_their_registration() {
     let place = Place::new("chart-wait-ready").await;
-    let values = values(&place).await;
+    let values = values_file(place.cluster.dir().state(), VALUES);
     let server = workspace::binary("metrics-apiserver").await.unwrap();
     let logs = place.cluster.dir().logs().to_owned();
     let options = node::Options {
         name: "chart".to_owned(),
-        images: node::Images::from([(format!("{RELEASE}:{}", env!("CARGO_PKG_VERSION")), server)]),
+        images: node::Images::from([(
+            format!("{RELEASE}:{}", env!("CARGO_PKG_VERSION")),
+            node::Image::api_server(server),
+        )]),
         logs: logs.clone(),
     };
-    let node = Node::start(place.cluster.client().await.unwrap(), options).await.unwrap();
+    let node = Node::start(&place.cluster, options).await.unwrap();
     let installed = install(&place, "120s", &["--values", &values]).await;
     installed.success().unwrap();
     let ready = ["get", "deployment", RELEASE, "-n", NAMESPACE, "-o", "jsonpath={.status.readyReplicas}"];

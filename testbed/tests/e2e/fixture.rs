@@ -98,7 +98,7 @@ impl Fixture {
         server.register(&cluster).await?;
         available(&cluster).await?;
         let available_after = begin.elapsed();
-        let node = Node::start(cluster.client().await?, node_options(&cluster).await?).await?;
+        let node = Node::start(&cluster, node_options(&cluster).await?).await?;
         let outage = Mutex::new(outage);
         Ok(Self {
             server,
@@ -134,7 +134,7 @@ pub(crate) async fn with_samples(name: &str, samples: &str) -> anyhow::Result<Pr
 }
 
 async fn node_options(cluster: &Cluster) -> anyhow::Result<node::Options> {
-    let images = node::Images::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?)]);
+    let images = node::Images::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?.into())]);
     Ok(node::Options { name: "e2e".into(), images, logs: cluster.dir().logs().to_owned() })
 }
 

@@ -58,8 +58,8 @@ fn a_container_that_ends_is_started_again_and_a_pod_that_cannot_run_says_why() {
         let image = bed.image;
         let crashing = json!({"name": "c", "image": image, "args": ["--slots=0"]});
         pods.create(&PostParams::default(), &pod("crashing", crashing)).await.unwrap();
-        let secret = json!({"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}});
-        let refused = json!({"name": "c", "image": image, "env": [secret]});
+        let cpu = json!({"name": "S", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}});
+        let refused = json!({"name": "c", "image": image, "env": [cpu]});
         pods.create(&PostParams::default(), &pod("refused", refused)).await.unwrap();
 
         let restarted = eventually("a restart", SOON, || async {
@@ -99,15 +99,21 @@ struct Bed<'a> {
 
 impl<'a> Bed<'a> {
     async fn new(cluster: &'a Cluster, namespace: &'a str, image: &'a str) -> Self {
-        cluster.kubectl().run(&["create", "namespace", namespace]).await.unwrap().success().unwrap();
+        // Without its ServiceAccount no pod can be made, and the controller that makes it takes its time.
+        let objects = format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}\n---\n\
+             {{apiVersion: v1, kind: ServiceAccount, metadata: {{name: default, namespace: {namespace}}}}}"
+        );
+        let apply = ["apply", "--server-side", "-f", "-"];
+        cluster.kubectl().run_with_input(&apply, &objects).await.unwrap().success().unwrap();
         let client = cluster.client().await.unwrap();
         let program = workspace::binary("inference-svc").await.unwrap();
         let options = node::Options {
             name: namespace.to_owned(),
-            images: node::Images::from([(image.to_owned(), program)]),
+            images: node::Images::from([(image.to_owned(), program.into())]),
             logs: cluster.dir().logs().to_owned(),
         };
-        let node = Node::start(client.clone(), options).await.unwrap();
+        let node = Node::start(cluster, options).await.unwrap();
         Self { cluster, client, namespace, image, node }
     }
 

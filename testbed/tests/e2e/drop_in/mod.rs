@@ -84,13 +84,14 @@ impl DropIn {
             ..Options::default()
         };
         let cluster = Cluster::start(options).await?;
-        let images = node::Images::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?)]);
+        let images =
+            node::Images::from([(IMAGE.to_owned(), workspace::binary("inference-svc").await?.into())]);
         let logs = cluster.dir().logs().to_owned();
         let node = node::Options { name: NODE.into(), images, logs };
         let usage = cluster.dir().state().join("usage.yaml");
         std::fs::write(&usage, USAGE)?;
         let (node, prometheus) = tokio::try_join!(
-            Node::start(cluster.client().await?, node),
+            Node::start(&cluster, node),
             Prometheus::start(prometheus::Options {
                 name: "e2e-drop-in-prometheus".into(),
                 kubeconfig: Some(cluster.kubeconfig(User::Admin).to_owned()),
