@@ -21,6 +21,9 @@ const NODE: &str = "minikube";
 const EVERYTHING: &str = "kubectl get namespaces,apiservices,crds,clusterroles,clusterrolebindings,flowschemas -o name; \
     kubectl get deployments,pods,services,configmaps,hpa,secrets,rolebindings -A -o name";
 
+/// What a failure is told with.
+const EVENTS: &str = "kubectl get events -A --sort-by=.metadata.creationTimestamp | tail -n 12";
+
 /// A control plane, a node with the images that the guides name, and a checkout.
 pub(crate) struct Place {
     pub(crate) checkout: Checkout,
@@ -60,8 +63,10 @@ impl Place {
         let steps = page::of_guide(workspace::root(), guide).into_iter().filter(is_meant);
         for step in steps {
             let place = format!("guides/{guide}/README.md:{}", step.line);
-            let taken = self.take(&step).await;
-            taken.unwrap_or_else(|error| panic!("{place} ({}): {error:#}", step.section));
+            if let Err(error) = self.take(&step).await {
+                let (events, _) = self.checkout.shell(EVENTS).await;
+                panic!("{place} ({}): {error:#}\n{events}", step.section);
+            }
         }
     }
 

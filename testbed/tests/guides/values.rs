@@ -46,7 +46,9 @@ async fn the_values_of_every_guide_make_a_configuration_that_check_accepts() {
     let server = workspace::binary("metrics-apiserver").await.unwrap();
     let values: Vec<_> = yaml_files()
         .into_iter()
-        .filter(|file| file.to_str().unwrap().ends_with("values.yaml") && !file.ends_with("stack/values.yaml"))
+        .filter(|file| {
+            file.to_str().unwrap().ends_with("values.yaml") && !file.ends_with("stack/values.yaml")
+        })
         .collect();
     assert_eq!(values.len(), 6, "{values:?}");
     for file in values {
