@@ -18,7 +18,8 @@ const SOON: Duration = Duration::from_secs(90);
 /// The node's name, which one of the stand-ins measures: that of minikube's node.
 const NODE: &str = "minikube";
 /// Everything that guides make, and what must be gone after each.
-const EVERYTHING: &str = "kubectl get namespaces,apiservices,crds,clusterroles,clusterrolebindings,flowschemas -o name; \
+const EVERYTHING: &str = "\
+    kubectl get namespaces,apiservices,crds,clusterroles,clusterrolebindings,flowschemas -o name; \
     kubectl get deployments,pods,services,configmaps,hpa,secrets,rolebindings -A -o name";
 
 /// What a failure is told with.
