@@ -69,16 +69,16 @@ pub async fn serve(options: Options) -> anyhow::Result<Ending> {
     ending
 }
 
-/// Runs `check --online`: asks the cluster of the kubeconfig, or the one that the process runs in.
+/// Runs `check --online` or `check --cluster`: asks the cluster of the kubeconfig, or the one that the process runs in.
 pub async fn check_online(args: &CheckArgs, out: &mut dyn io::Write) -> io::Result<Verdict> {
     let is_in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    let client = match args.kubeconfig() {
+    let client = match args.kubeconfig(is_in_cluster) {
         None if !is_in_cluster => None,
         // The files are not followed: the command ends soon.
-        kubeconfig => Some(kubernetes::clients([kubeconfig], &mut JoinSet::new()).await),
+        kubeconfig => Some(kubernetes::clients([kubeconfig.as_deref()], &mut JoinSet::new()).await),
     };
     let client = client.map(|made| made.map(|[client]| client).map_err(|error| format!("{error:#}")));
-    cli::check_online(args, client, out).await
+    cli::check_online(args, client.as_ref(), out, &mut io::stderr()).await
 }
 
 impl App {

@@ -28,10 +28,18 @@ pub struct Output {
 }
 
 impl Helm {
-    /// Helm, built first if need be. Its caches and settings are in `home`, never in the user's own.
+    /// Helm 4, built first if need be. Its caches and settings are in `home`, never in the user's own.
     pub async fn find(home: &Path, kubeconfig: Option<&Path>) -> Result<Self> {
-        let program = tools::helm().await?;
-        Ok(Self { program, kubeconfig: kubeconfig.map(Path::to_owned), home: home.to_owned() })
+        Ok(Self::new(tools::helm().await?, home, kubeconfig))
+    }
+
+    /// Helm 3, otherwise as [`Helm::find`].
+    pub async fn find_3(home: &Path, kubeconfig: Option<&Path>) -> Result<Self> {
+        Ok(Self::new(tools::helm_3().await?, home, kubeconfig))
+    }
+
+    fn new(program: PathBuf, home: &Path, kubeconfig: Option<&Path>) -> Self {
+        Self { program, kubeconfig: kubeconfig.map(Path::to_owned), home: home.to_owned() }
     }
 
     /// Runs one command; an error only if Helm could not be run at all.

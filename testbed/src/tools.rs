@@ -92,6 +92,17 @@ pub async fn helm() -> Result<PathBuf> {
     program("helm", &build::HELM).await
 }
 
+/// Helm 3, which the tests of the chart run as well; built first if need be, in about a minute.
+///
+/// A folder of prebuilt programs has it as `helm3`.
+pub async fn helm_3() -> Result<PathBuf> {
+    let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join("helm3"));
+    match prebuilt.filter(|program| program.exists()) {
+        Some(program) => Ok(program),
+        None => Ok(built(&build::HELM_3).await?.join("helm")),
+    }
+}
+
 /// A program of a module that only tests need.
 async fn program(name: &str, module: &Module) -> Result<PathBuf> {
     let prebuilt = std::env::var_os(PREBUILT).map(|dir| PathBuf::from(dir).join(name));

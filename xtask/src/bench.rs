@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Only check that every part works, in about two minutes, without a release build; the figures mean nothing
     #[arg(long, conflicts_with = "soak")]
     quick: bool,
-    /// Run only this part: start, peer, rates, memory, reload, hang or drop-in; may be repeated
+    /// Run only this part: start, peer, rates, memory, reload, hang, drop-in or floods; may be repeated
     #[arg(long, value_name = "PART", conflicts_with_all = ["soak", "before"], value_parser = part)]
     only: Vec<Part>,
     /// Compare with an older build of metrics-apiserver instead: the path of its executable

@@ -73,6 +73,7 @@ async fn every_tool() -> Result<()> {
     Tools::ensure().await?;
     tools::prometheus_adapter().await?;
     tools::helm().await?;
+    tools::helm_3().await?;
     tools::victoria_metrics().await?;
     Ok(())
 }

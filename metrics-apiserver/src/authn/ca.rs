@@ -2,7 +2,7 @@
 //!
 //! The verifier of rustls accepts any certificate as a trust anchor, and ignores when it is valid. So the certificates
 //! of a bundle are checked here, as Go does: they must be allowed to sign certificates, and count only while they are
-//! valid.
+//! valid. The verifier also refuses a CA that is a client itself, which Go accepts if the bundle has its certificate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::chain::{Chain, Subject};
-use crate::x509::{Unsupported, unsupported_key};
+use crate::x509::{Purpose, Unsupported, unsupported_key, verify_trusted};
 
 /// Cache TTL of a verdict: a client certificate that becomes valid is accepted within this time. One that expires is
 /// refused at once.
@@ -140,7 +140,8 @@ impl CaSet {
     }
 
     async fn verify_at(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
-        self.epoch(now.as_secs()).verify(chain, now).await
+        let is_own = self.authorities.iter().any(|one| one.certificate == *chain.leaf);
+        self.epoch(now.as_secs()).verify(chain, is_own, now).await
     }
 
     /// The epoch that contains `now`. Concurrent requests may each create it; any of them is right.
@@ -166,6 +167,7 @@ impl Eq for CaSet {}
 
 /// A CA, and when it is valid: seconds since 1970, both included.
 struct Authority {
+    certificate: CertificateDer<'static>,
     anchor: TrustAnchor<'static>,
     not_before: u64,
     not_after: u64,
@@ -195,7 +197,8 @@ impl Authority {
         let seconds = |timestamp| u64::try_from(timestamp).unwrap_or(0);
         let validity = parsed.validity();
         let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
-        Ok(Self { anchor, not_before: seconds(not_before), not_after: seconds(not_after) })
+        let (not_before, not_after) = (seconds(not_before), seconds(not_after));
+        Ok(Self { certificate: certificate.clone(), anchor, not_before, not_after })
     }
 
     fn is_valid(&self, now: u64) -> bool {
@@ -243,15 +246,21 @@ impl Epoch {
         }
     }
 
-    async fn verify(&self, chain: &Chain<'_>, now: UnixTime) -> Verdict {
+    /// `is_own`: the leaf is one of the set's own certificates.
+    async fn verify(&self, chain: &Chain<'_>, is_own: bool, now: UnixTime) -> Verdict {
         let verifier = self.verifier.as_ref().ok_or(VerifyError::NoValidCa)?;
         match self.verdicts.get(&chain.fingerprint).await {
             Some(Ok(subject)) if subject.valid_until < now.as_secs() => {}
             Some(verdict) => return verdict,
             None => {}
         }
-        let verdict = match verifier.verify_client_cert(chain.leaf, chain.intermediates, now) {
-            Ok(_) => chain.subject().map(Arc::new).ok_or(VerifyError::Subject),
+        let verified = if is_own {
+            verify_trusted(chain.leaf, Purpose::Client, now)
+        } else {
+            verifier.verify_client_cert(chain.leaf, chain.intermediates, now).map(|_| ())
+        };
+        let verdict = match verified {
+            Ok(()) => chain.subject().map(Arc::new).ok_or(VerifyError::Subject),
             Err(error) => Err(error.into()),
         };
         self.verdicts.insert(chain.fingerprint, verdict.clone()).await;

@@ -200,17 +200,22 @@ where
         let Wanted { key, by, is_doubtful, review } = wanted;
         let complete = |outcome: Result<T, ReviewError>| {
             self.in_flight().waiters.remove(&key);
+            // Asked before the outcome is sent: whoever has read it is gone too.
+            let is_abandoned = waiters.receiver_count() == 0;
             waiters.send_replace(Progress::Done(outcome.map_err(Arc::new)));
+            is_abandoned
         };
         let Ok(permit) = timeout(DEADLINE, self.running.acquire(by)).await else {
             self.counts.failure.inc();
             let is_answering = self.is_answering();
             let too_many = ReviewError::TooMany { is_answering };
-            return complete(Err(if is_answering { too_many } else { ReviewError::TimedOut(DEADLINE) }));
+            complete(Err(if is_answering { too_many } else { ReviewError::TimedOut(DEADLINE) }));
+            return;
         };
         if let Some(until) = self.throttled_until() {
             self.counts.throttled.inc();
-            return complete(Err(ReviewError::Throttled { until }));
+            complete(Err(ReviewError::Throttled { until }));
+            return;
         }
         let due = is_doubtful().then(|| self.doubtful.reserve());
         waiters.send_replace(Progress::Sent);
@@ -221,7 +226,9 @@ where
         if !outcome.as_ref().is_err_and(ReviewError::is_outage) {
             *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
-        complete(outcome);
+        if complete(outcome) {
+            self.counts.abandoned.inc();
+        }
         drop(pending);
         // The rate limit delays no answer: it keeps the permit, so that the next review begins no earlier.
         if let Some(due) = due {
@@ -292,6 +299,19 @@ mod tests {
         assert!(hasty.is_err());
         assert!(matches!(ask(&queue, 1, "jane", false, 100_000).await, Ok(7)));
         assert_eq!(began.elapsed(), Duration::from_millis(100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_review_that_every_client_has_given_up_is_counted_and_others_are_not() {
+        let queue = queue();
+        for (number, patience) in [(1, &[10, 20][..]), (2, &[10, 200]), (3, &[200]), (4, &[10])] {
+            let clients = patience.iter().map(|patience| {
+                timeout(Duration::from_millis(*patience), ask(&queue, number, "jane", false, 100))
+            });
+            futures_util::future::join_all(clients).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(queue.counts.abandoned.get(), 2, "the first and the last");
     }
 
     #[tokio::test(start_paused = true)]

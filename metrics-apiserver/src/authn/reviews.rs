@@ -28,6 +28,8 @@ pub(crate) struct ReviewCounts {
     pub(super) throttled: Counter,
     /// Requests refused because too many reviews are in flight.
     pub(super) refused: Counter,
+    /// Reviews that were sent, and that no request waited for any more when they ended.
+    pub(super) abandoned: Counter,
     pub(super) durations: Histogram,
 }
 
@@ -41,12 +43,14 @@ impl Reviews {
         let durations = Family::<[Label; 1], Histogram, fn() -> Histogram>::new_with_constructor(|| {
             Histogram::new(DURATIONS)
         });
+        let abandoned = Family::<[Label; 1], Counter>::default();
         let count = |kind, outcome| ended.get_or_create_owned(&[("kind", kind), ("outcome", outcome)]);
         let counts = |kind| ReviewCounts {
             success: count(kind, "success"),
             failure: count(kind, "failure"),
             throttled: count(kind, "throttled"),
             refused: count(kind, "refused"),
+            abandoned: abandoned.get_or_create_owned(&[("kind", kind)]),
             durations: durations.get_or_create_owned(&[("kind", kind)]),
         };
         let reviews = Self { token: counts("token"), access: counts("access"), stale: Counter::default() };
@@ -55,6 +59,11 @@ impl Reviews {
             "reviews",
             "Reviews by the Kubernetes API, by kind and outcome; refused reviews are not sent",
             ended,
+        );
+        own.register(
+            "reviews_abandoned",
+            "Reviews that were answered after the deadline of every request that waited for them, by kind",
+            abandoned,
         );
         own.register(
             "authorization_stale_decisions",

@@ -26,8 +26,6 @@ const ANNOTATION_CHARS_MAX: usize = 300;
 enum Meaning {
     /// Something in the query may be wrong.
     Info,
-    /// There is nothing to read. Beside samples it says that a part of the data was not found, which may be missing.
-    Nothing,
     /// Something in the query is probably wrong.
     Warning,
     /// A part of the data was not reached.
@@ -56,8 +54,9 @@ const KNOWN: [(Text, Meaning); 7] = [
     (Text::Counts("more annotations omitted"), Meaning::Info),
     // Prometheus from 2.54 on.
     (Text::Counts("more warning annotations omitted"), Meaning::Warning),
-    // Thanos: no store that it knows can have such series at this time. (pkg/store/proxy.go)
-    (Text::Is("No StoreAPIs matched for this query"), Meaning::Nothing),
+    // Thanos up to 0.30: no store that is up can have such series at this time, so in an outage of all stores as well.
+    // Later ones send it no more. (pkg/store/proxy.go)
+    (Text::Is("No StoreAPIs matched for this query"), Meaning::Partial),
     // Prometheus from 2.53 on, for the parameter `limit`. (web/api/v1/api.go)
     (Text::Begins("results truncated due to limit"), Meaning::Partial),
     // Cortex from 1.20 on. (pkg/querier/partialdata)
@@ -90,8 +89,6 @@ fn meaning(text: &str) -> Meaning {
 pub(super) struct Annotations {
     /// Why the data is partial.
     pub(super) partial: Option<String>,
-    /// That there is nothing to read; until it is known whether there is.
-    nothing: Option<String>,
     /// Something in the query is probably wrong.
     pub(super) warnings: Vec<String>,
     /// Something in the query may be wrong.
@@ -104,20 +101,8 @@ impl Annotations {
         for text in &warnings.infos {
             keep(&mut infos.0, text);
         }
-        let Warnings { partial, nothing, on_query, .. } = warnings;
-        Self { partial: partial.or(marked), nothing, warnings: on_query, infos: infos.0 }
-    }
-
-    /// What they mean for a response without or with data.
-    pub(super) fn of(mut self, has_data: bool) -> Self {
-        if let Some(text) = self.nothing.take() {
-            if has_data {
-                self.partial.get_or_insert(text);
-            } else {
-                keep(&mut self.infos, &text);
-            }
-        }
-        self
+        let Warnings { partial, on_query, .. } = warnings;
+        Self { partial: partial.or(marked), warnings: on_query, infos: infos.0 }
     }
 }
 
@@ -125,7 +110,6 @@ impl Annotations {
 #[derive(Debug, Default)]
 pub(super) struct Warnings {
     partial: Option<String>,
-    nothing: Option<String>,
     on_query: Vec<String>,
     infos: Vec<String>,
 }
@@ -134,9 +118,6 @@ impl Warnings {
     fn add(&mut self, text: &str) {
         match meaning(text) {
             Meaning::Info => keep(&mut self.infos, text),
-            Meaning::Nothing => {
-                self.nothing.get_or_insert_with(|| short(text));
-            }
             Meaning::Warning => keep(&mut self.on_query, text),
             Meaning::Partial => {
                 self.partial.get_or_insert_with(|| short(text));
@@ -231,21 +212,13 @@ mod tests {
             ),
             ("12 more annotations omitted", Meaning::Info),
             ("3 more warning annotations omitted", Meaning::Warning),
-            ("No StoreAPIs matched for this query", Meaning::Nothing),
+            ("No StoreAPIs matched for this query", Meaning::Partial),
             ("results truncated due to limit", Meaning::Partial),
             ("query result may contain partial data", Meaning::Partial),
             ("Query result may contain partial data.", Meaning::Partial),
         ] {
             assert_eq!(super::meaning(text), meaning, "{text}");
         }
-    }
-
-    #[test]
-    fn nothing_found_is_no_data_and_beside_data_it_is_partial_data() {
-        let text = "No StoreAPIs matched for this query";
-        let (without, with) = (read(&[text, text]).of(false), read(&[text]).of(true));
-        assert_eq!((without.partial, without.infos), (None, vec![text.to_owned()]));
-        assert_eq!((with.partial.as_deref(), with.infos.len()), (Some(text), 0));
     }
 
     #[test]

@@ -268,7 +268,7 @@ impl Client {
         let own = self.headers.iter().map(|(_, text)| text);
         let own = own.chain(self.parameters.iter().map(|(_, text)| text));
         let own = own.flat_map(NamespacedText::parts).map(str::to_owned);
-        let proxy = self.proxy.iter().filter_map(ProxyUrl::password).map(str::to_owned);
+        let proxy = self.proxy.iter().flat_map(ProxyUrl::secrets);
         Secrets::new(authorization.chain(session.password()).chain(own).chain(proxy))
     }
 

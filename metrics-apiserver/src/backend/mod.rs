@@ -43,7 +43,7 @@ use prometheus_client::registry::Registry;
 use crate::cache::{BackendName, Owner, Query, QueryError, QuerySource, Reading};
 
 pub use call::SeriesQuery;
-pub use certificate::ServerCertificate;
+pub use certificate::{CertificateChain, ServerCertificate, presented_chain};
 pub use decode::{Engine, LabelNames, SeriesSummary};
 pub use diagnosis::{Diagnosis, HttpAnswer};
 pub use kubeconfig::KubeconfigError;

@@ -16,6 +16,8 @@ const PLACEHOLDER: &str = "$namespace";
 pub struct NamespacedText {
     /// What is before, between and after the placeholders: one part if there are none.
     parts: Vec<String>,
+    /// Whether it has a `$` before another name, which is sent as it is.
+    has_other_name: bool,
 }
 
 /// Why a text is not a value. Does not repeat the text.
@@ -32,7 +34,7 @@ pub enum ParseNamespacedError {
 impl NamespacedText {
     /// A text that is sent as it is.
     pub fn literal(text: impl Into<String>) -> Self {
-        Self { parts: vec![text.into()] }
+        Self { parts: vec![text.into()], has_other_name: false }
     }
 
     /// A text in which `$namespace` stands for the namespace. Any other `$` is sent as it is.
@@ -45,7 +47,13 @@ impl NamespacedText {
         if parts.iter().skip(1).any(continues) {
             return Err(ParseNamespacedError::Longer);
         }
-        Ok(Self { parts })
+        let has_other_name = parts.iter().any(|part| has_name(part));
+        Ok(Self { parts, has_other_name })
+    }
+
+    /// Whether it has another name behind a `$`, such as a misspelt `$namespace`.
+    pub fn has_other_name(&self) -> bool {
+        self.has_other_name
     }
 
     /// Whether it has a placeholder.
@@ -66,6 +74,12 @@ impl NamespacedText {
     pub(super) fn parts(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().map(String::as_str)
     }
+}
+
+/// Whether a text has `$name` or `${name}`.
+fn has_name(text: &str) -> bool {
+    let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.split('$').skip(1).any(|rest| rest.strip_prefix('{').unwrap_or(rest).starts_with(starts))
 }
 
 impl fmt::Debug for NamespacedText {
@@ -96,6 +110,21 @@ mod tests {
         let literal = NamespacedText::literal("$namespace");
         assert_eq!(literal.fill(Some(&shop)).unwrap(), "$namespace");
         assert!(!literal.needs_namespace());
+    }
+
+    #[test]
+    fn another_name_behind_a_dollar_is_known() {
+        for (text, has_other_name) in [
+            ("$namespace", false),
+            ("$ns", true),
+            ("${ns}", true),
+            ("$namespace/$Namespace", true),
+            ("x=~\"a$|b$\"", false),
+            ("$1 $ $$", false),
+        ] {
+            assert_eq!(NamespacedText::parse(text).unwrap().has_other_name(), has_other_name, "{text}");
+        }
+        assert!(!NamespacedText::literal("$ns").has_other_name());
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use reqwest::{Proxy, Url};
 
 /// The URL of a proxy. Its user and password are a secret.
@@ -50,9 +53,13 @@ impl ProxyUrl {
         Proxy::all(self.0.clone())
     }
 
-    /// The password, percent-encoded.
-    pub(super) fn password(&self) -> Option<&str> {
-        self.0.password()
+    /// The forms of the password that must not be shown: as it is written, as it is meant, and as it is sent.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let Some(written) = self.0.password() else { return Vec::new() };
+        let meant: Vec<u8> = percent_decode_str(written).collect();
+        let pair: Vec<u8> =
+            percent_decode_str(self.0.username()).chain([b':']).chain(meant.clone()).collect();
+        vec![written.to_owned(), String::from_utf8_lossy(&meant).into_owned(), STANDARD.encode(pair)]
     }
 }
 
@@ -91,5 +98,12 @@ mod tests {
         }
         let secret = ProxyUrl::parse("http://user:hunter2@proxy").unwrap();
         assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_is_secret_as_it_is_written_meant_and_sent() {
+        let secrets = |url| ProxyUrl::parse(url).unwrap().secrets();
+        assert_eq!(secrets("http://us%40er:p%3Ass@proxy"), ["p%3Ass", "p:ss", "dXNAZXI6cDpzcw=="]);
+        assert!(secrets("http://user@proxy").is_empty());
     }
 }

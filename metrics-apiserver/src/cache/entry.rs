@@ -16,6 +16,10 @@ use crate::rules::Query;
 /// How long a good reading is kept though nobody reads: the longest hold that a rule may have.
 const GOOD_KEPT_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a query without a known interval is kept unread while there are many of its namespace
+/// ([`Store`](super::store::Store)): as long as the controller of three replicas needs for a second read, mostly.
+const CROWDED_UNREAD_MAX: Duration = Duration::from_secs(45);
+
 /// Memory of a query with one small reading, besides its text: measured with ten thousand of them.
 pub(super) const ENTRY_BYTES: usize = 1_500;
 
@@ -49,6 +53,8 @@ pub(super) struct Entry {
     /// Since when the query is known: one started before was for a backend that is forgotten.
     since: Instant,
     last_read: Instant,
+    /// A hash of the namespace that it was read in first.
+    namespace: u64,
     last: Option<Arc<Reading>>,
     /// The last reading that a rule with a hold called good.
     good: Option<Arc<Reading>>,
@@ -73,15 +79,18 @@ pub(super) struct Entry {
     pub(super) wake: Option<Instant>,
     /// How it is counted in the store's statistics.
     pub(super) counted: Size,
+    /// How it is counted among those of its namespace without a known interval.
+    pub(super) counted_tentative: u32,
 }
 
 impl Entry {
-    pub(super) fn new(now: Instant, position: u8, query: &Query) -> Self {
+    pub(super) fn new(now: Instant, position: u8, query: &Query, owner: Owner) -> Self {
         let namespace = query.namespace.as_ref().map_or(0, |namespace| namespace.as_str().len());
         let own_bytes = count(ENTRY_BYTES + query.promql.len() + namespace);
         Self {
             since: now,
             last_read: now,
+            namespace: owner.namespace(),
             last: None,
             good: None,
             own_bytes,
@@ -96,6 +105,7 @@ impl Entry {
             position,
             wake: None,
             counted: Size::default(),
+            counted_tentative: 0,
         }
     }
 
@@ -196,18 +206,28 @@ impl Entry {
 
     /// When the store has to look at it again, to prefetch or to forget it.
     pub(super) fn wake_at(&self, now: Instant, spread: Duration) -> Instant {
-        let forget = self.forget_at();
+        // It is looked at earlier, for there may be many then.
+        let forget =
+            Some(self.forget_at(true)).filter(|at| *at > now).unwrap_or_else(|| self.forget_at(false));
         self.prefetch_at(now, spread).map_or(forget, |prefetch| prefetch.min(forget))
     }
 
-    /// Whether it has been unread for so long that nobody is expected to read it.
-    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
-        now >= self.forget_at() && self.in_flight().is_none()
+    /// Whether it has been unread for so long that nobody is expected to read it. `is_crowded` is whether there are
+    /// many queries of its namespace without a known interval.
+    pub(super) fn is_forgotten(&self, now: Instant, is_crowded: bool) -> bool {
+        now >= self.forget_at(is_crowded) && self.in_flight().is_none()
     }
 
-    fn forget_at(&self) -> Instant {
+    fn forget_at(&self, is_crowded: bool) -> Instant {
         let hold = if self.good.is_some() { GOOD_KEPT_MAX } else { Duration::ZERO };
-        self.last_read + self.schedule.unread_max().max(hold)
+        let kept = self.schedule.unread_max().max(hold);
+        let is_short = is_crowded && !self.schedule.is_known();
+        self.last_read + if is_short { kept.min(CROWDED_UNREAD_MAX) } else { kept }
+    }
+
+    /// The namespace that it was read in first, and its memory if its interval is not known.
+    pub(super) fn tentative(&self) -> (u64, u32) {
+        (self.namespace, if self.schedule.is_known() { 0 } else { self.bytes })
     }
 
     /// The query in flight, if there is one.

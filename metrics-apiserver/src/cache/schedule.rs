@@ -151,6 +151,11 @@ impl Schedule {
         self.interval().map_or(UNREAD_MAX, unread_max).max(self.max_age)
     }
 
+    /// Whether the interval of the reads is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.learned.is_some()
+    }
+
     fn interval(&self) -> Option<Duration> {
         self.learned.map(|learned| learned.interval)
     }

@@ -44,6 +44,11 @@ impl Owner {
         namespace.hash(&mut hasher);
         Self { namespace: hasher.finish(), ..self }
     }
+
+    /// A hash of the namespace.
+    pub(super) fn namespace(self) -> u64 {
+        self.namespace
+    }
 }
 
 /// The result of one query.

@@ -4,13 +4,16 @@ mod adapter;
 mod online;
 mod resources;
 mod series;
+mod verdict;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
 use kube::Client;
+use tokio::time::{Instant, sleep};
 
 use super::prometheus::PrometheusOptions;
 use crate::causes::causes;
@@ -18,16 +21,29 @@ use crate::config::{self, Config, DefaultBackend, Problems};
 use crate::metric::{MetricName, Namespace, Resources, Selector};
 use crate::registration::ServiceName;
 use crate::rules::Rule;
-use online::Format;
+use crate::syntax::parse_duration;
+use online::{Format, Round};
 
-/// Check a configuration file: list every problem, or print its queries; with --online also what it needs.
+pub use verdict::Verdict;
+
+/// Between two rounds of `--wait`.
+const PAUSE: Duration = Duration::from_secs(2);
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 if no check failed, 1 if a check failed, 2 for an unknown flag, 64 for invalid flags or configuration,
+69 if --cluster does not reach the cluster.";
+
+/// Check a configuration file: list every problem, or print its queries; with --online also what it needs, and with
+/// --cluster also what the cluster has.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "metrics-apiserver check", bin_name = "metrics-apiserver check")]
-#[command(term_width = 100, args_override_self = true)]
+#[command(term_width = 100, args_override_self = true, after_help = AFTER_HELP)]
+#[command(group = clap::ArgGroup::new("asking").args(["online", "cluster"]).multiple(true))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct CheckArgs {
-    /// Configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    /// Configuration file; not required with --cluster
+    #[arg(long, value_name = "FILE", required_unless_present = "cluster")]
+    config: Option<PathBuf>,
     /// Do not check that the files it names (tokens, passwords, certificates) are readable
     #[arg(long)]
     skip_files: bool,
@@ -44,71 +60,89 @@ pub struct CheckArgs {
     /// account, the APIServices
     #[arg(long)]
     online: bool,
-    /// Kubeconfig for --online; without it, the in-cluster configuration is used where there is one
-    #[arg(long, value_name = "FILE", requires = "online")]
+    /// Also look at the whole cluster, before or after a take-over: whose the APIServices are, certificates, and
+    /// whether each metric that an HPA reads is answered now, and by the configuration; includes --online
+    #[arg(long)]
+    cluster: bool,
+    /// Kubeconfig for --online and --cluster; without it, the in-cluster configuration is used where there is one, and
+    /// with --cluster else $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE", requires = "asking")]
     kubeconfig: Option<PathBuf>,
-    /// Service of the server, to which the APIServices should lead, for --online
-    #[arg(long, value_name = "NAMESPACE/NAME", requires = "online")]
+    /// Service of the server, to which the APIServices should lead, for --online and --cluster
+    #[arg(long, value_name = "NAMESPACE/NAME", requires = "asking")]
     service: Option<ServiceName>,
-    /// Output of --online [default: text]
-    #[arg(short, long, value_name = "FORMAT", requires = "online")]
+    /// Output of --online and --cluster [default: text]
+    #[arg(short, long, value_name = "FORMAT", requires = "asking")]
     output: Option<Format>,
+    /// Repeat the checks of --online or --cluster until none fails, for so long at most, such as 2m
+    #[arg(long, value_name = "DURATION", requires = "asking", value_parser = parse_duration)]
+    wait: Option<Duration>,
     /// The backend `default`.
     #[command(flatten)]
     prometheus: PrometheusOptions,
 }
 
-/// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing is wrong.
-    Passed,
-    /// The configuration is invalid.
-    Invalid,
-    /// The configuration is valid, but what it needs does not work.
-    Failed,
-}
-
 impl CheckArgs {
     /// Whether backends and cluster are asked, by [`check_online`].
     pub fn is_online(&self) -> bool {
-        self.online
+        self.online || self.cluster
     }
 
-    /// The kubeconfig of the cluster.
-    pub fn kubeconfig(&self) -> Option<&Path> {
-        self.kubeconfig.as_deref()
+    /// The kubeconfig of the cluster, if one is named or is the user's own, for a process that may be in a pod.
+    pub fn kubeconfig(&self, is_in_cluster: bool) -> Option<PathBuf> {
+        let users = || {
+            let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+            let named = std::env::split_paths(&named).find(|path| !path.as_os_str().is_empty());
+            let default = std::env::home_dir().map(|home| home.join(".kube/config"));
+            named.or_else(|| default.filter(|path| path.is_file()))
+        };
+        self.kubeconfig.clone().or_else(|| users().filter(|_| self.cluster && !is_in_cluster))
     }
 }
 
-/// Checks a file, and then the backends and the cluster that it needs; prints a report.
+/// Checks a file, if one is named, and then the backends and the cluster; prints a report, and with `--wait` the
+/// progress until then.
 ///
 /// `client` is the cluster's: the error if it cannot be made, and `None` outside a cluster without a kubeconfig.
 pub async fn check_online(
     args: &CheckArgs,
-    client: Option<Result<Client, String>>,
+    client: Option<&Result<Client, String>>,
     out: &mut dyn Write,
+    progress: &mut dyn Write,
 ) -> io::Result<Verdict> {
-    let format = args.output.unwrap_or_default();
+    let until = args.wait.map(|wait| Instant::now() + wait);
+    loop {
+        let round = round(args, client).await;
+        let may_change = matches!(round.verdict, Verdict::Failed | Verdict::Unreachable);
+        if !may_change || until.is_none_or(|until| until <= Instant::now() + PAUSE) {
+            round.write(args.output.unwrap_or_default(), out)?;
+            return Ok(round.verdict);
+        }
+        // The report is what counts; a closed standard error keeps nothing from being checked.
+        let _ = writeln!(progress, "{}; checking again in {PAUSE:?}", round.failures());
+        sleep(PAUSE).await;
+    }
+}
+
+/// All checks, once. The file is read again each time.
+async fn round(args: &CheckArgs, client: Option<&Result<Client, String>>) -> Round {
     let config = match args.prometheus.default_backend() {
         Ok(default) => load(args, &default).map_err(|problems| problems.to_string()),
         Err(error) => Err(causes(&error).to_string()),
     };
     let config = match config {
         Ok(config) => config,
-        Err(problems) => {
-            return online::invalid(&problems, format, out).map(|()| Verdict::Invalid);
-        }
+        Err(problems) => return Round::invalid(&problems),
     };
     let subject = online::Subject {
-        config: &config,
+        config: config.as_ref(),
         namespace: &args.namespace,
         selector: &args.selector,
         service: args.service.as_ref(),
         client,
+        is_whole: args.cluster,
     };
-    let passed = online::run(subject, format, out).await?;
-    Ok(if passed { Verdict::Passed } else { Verdict::Failed })
+    online::run(&subject).await
 }
 
 /// Checks a file; prints its problems, or its rules with their queries.
@@ -118,14 +152,20 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> io::Result<Verdict> {
         Err(error) => return writeln!(out, "error: {}", causes(&error)).map(|()| Verdict::Invalid),
     };
     match load(args, &default) {
-        Ok(config) => summary(&config, args, out).map(|()| Verdict::Passed),
+        Ok(Some(config)) => summary(&config, args, out).map(|()| Verdict::Passed),
+        // The command line requires a file.
+        Ok(None) => Ok(Verdict::Passed),
         Err(problems) => writeln!(out, "{problems}").map(|()| Verdict::Invalid),
     }
 }
 
-fn load(args: &CheckArgs, default: &DefaultBackend) -> Result<Config, Problems> {
-    let checked = config::check_with(config::read_once(&args.config)?, Some(default));
-    if args.skip_files { checked.map(|checked| checked.config().clone()) } else { config::link(checked) }
+/// The configuration of the file, if one is named.
+fn load(args: &CheckArgs, default: &DefaultBackend) -> Result<Option<Config>, Problems> {
+    let Some(file) = &args.config else { return Ok(None) };
+    let checked = config::check_with(config::read_once(file)?, Some(default));
+    let config =
+        if args.skip_files { checked.map(|checked| checked.config().clone()) } else { config::link(checked) };
+    config.map(Some)
 }
 
 fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {
@@ -144,7 +184,8 @@ fn summary(config: &Config, args: &CheckArgs, out: &mut dyn Write) -> io::Result
         rules => format!(", {}", count(rules, "rule")),
     };
     let (metrics, backends) = (count(config.rules.len(), "metric"), count(config.backends.len(), "backend"));
-    writeln!(out, "{}: no problems, {metrics}{rules}, {backends}", args.config.display())
+    let file = args.config.as_deref().unwrap_or_else(|| Path::new(""));
+    writeln!(out, "{}: no problems, {metrics}{rules}, {backends}", file.display())
 }
 
 fn show_rule(rule: &Rule, args: &CheckArgs, out: &mut dyn Write) -> io::Result<()> {

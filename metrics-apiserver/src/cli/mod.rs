@@ -26,6 +26,9 @@ pub const EXIT_USAGE: u8 = 64;
 /// The exit code for an unknown flag, as in prometheus-adapter.
 const EXIT_UNKNOWN_FLAG: u8 = 2;
 
+/// The exit code if the cluster that `check --cluster` looks at is not reached (`EX_UNAVAILABLE`).
+const EXIT_UNREACHABLE: u8 = 69;
+
 /// What the process does.
 #[derive(Debug)]
 pub enum Command {
@@ -44,6 +47,7 @@ impl Verdict {
             Self::Passed => 0,
             Self::Failed => 1,
             Self::Invalid => EXIT_USAGE,
+            Self::Unreachable => EXIT_UNREACHABLE,
         }
     }
 }

@@ -17,7 +17,8 @@ const SHUTDOWN_DELAY_MAX: Duration = Duration::from_secs(600);
 
 const AFTER_HELP: &str = "\
 Commands (as the first argument):
-  check    check a configuration file and print its queries; --online also asks backends and cluster
+  check    check a configuration file and print its queries; --online also asks the backends and
+           the cluster, --cluster also whether HPAs are answered (check --help)
   version  print the version
 
 Without a command, the server starts. Durations have Go syntax: 500ms, 10s, 1m30s.

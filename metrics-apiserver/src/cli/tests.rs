@@ -4,6 +4,7 @@ mod adapter;
 mod prometheus;
 
 mod check;
+mod cluster;
 mod online;
 
 use std::path::Path;

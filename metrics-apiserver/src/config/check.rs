@@ -2,7 +2,7 @@
 //!
 //! Pure: whether the files that it names can be read is for [`link`](super::link) to find out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::{AdapterRules, check_adapter};
 use super::backend::check_backend;
@@ -14,7 +14,7 @@ use super::rules::{NO_METRICS_HELP, check_metrics};
 use super::section::{Field, Section};
 use super::source::{Fingerprint, Source};
 use super::yaml::{self, MAX_FILE_BYTES, Value};
-use crate::backend;
+use crate::backend::{self, NamespacedText};
 use crate::rules::{BackendName, NativeQuery, Rule};
 
 /// A configuration that can be served.
@@ -170,6 +170,20 @@ fn functions(rules: &[Rule]) -> impl Iterator<Item = String> {
     notes.into_iter().map(|(note, names)| format!("{}: {note}", named(&names)))
 }
 
+/// Values of a backend in which `$namespace` is probably misspelt. The name behind the `$` is not shown: it may be a
+/// part of a password.
+fn misspelt(name: &BackendName, options: &backend::Options) -> impl Iterator<Item = String> {
+    let in_key = |key, values: &[(String, NamespacedText)]| {
+        let other = values.iter().filter(|(_, text)| text.has_other_name());
+        other.map(|(value, _)| format!("{key} `{value}`")).collect::<BTreeSet<_>>()
+    };
+    let found = [in_key("header", &options.headers), in_key("query parameter", &options.parameters)];
+    let name = name.0.clone();
+    found.into_iter().flatten().map(move |value| {
+        format!("backend `{name}`: {value} has a `$` that is sent as it is: only `$namespace` is replaced")
+    })
+}
+
 fn general_warnings(config: &Config) -> Vec<String> {
     let Config { backends, rules, adapter, .. } = config;
     let mut warnings = Vec::new();
@@ -188,6 +202,7 @@ fn general_warnings(config: &Config) -> Vec<String> {
                 "backend `{name}` does not verify the server certificate: name its CA instead"
             ));
         }
+        warnings.extend(misspelt(name, options));
         let is_used =
             rules.iter().any(|rule| rule.backend == *name) || adapter.backends().any(|used| used == name);
         if !is_used {

@@ -49,6 +49,13 @@ impl Finding {
         }
     }
 
+    /// The certificates of the CA bundle of this object.
+    pub fn ca_bundle(object: &APIService) -> Vec<CertificateDer<'static>> {
+        let bundle = object.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref());
+        let bundle = bundle.map_or(&[][..], |bundle| bundle.0.as_slice());
+        CertificateDer::pem_slice_iter(bundle).filter_map(Result::ok).collect()
+    }
+
     /// What an error of the Kubernetes API says.
     pub fn unreadable(error: &kube::Error) -> Self {
         Self::Unreadable(match error {

@@ -7,6 +7,7 @@
 mod finding;
 mod metrics;
 mod options;
+mod owner;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::tls::Certificates;
 
 pub use finding::Finding;
 pub use options::Options;
+pub use owner::{Owner, Provider};
 pub use service::{ServiceName, ServiceNameError};
 
 use metrics::Registered;

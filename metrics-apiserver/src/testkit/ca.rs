@@ -25,6 +25,8 @@ pub(crate) struct Wanted {
     /// At most two, as rcgen keeps one attribute per type.
     pub(crate) organizations: &'static [&'static str],
     pub(crate) uid: Option<&'static str>,
+    /// Hosts in place of `localhost`.
+    pub(crate) hosts: &'static [&'static str],
     /// URIs in place of the name `localhost`.
     pub(crate) uris: &'static [&'static str],
     pub(crate) usage: ExtendedKeyUsagePurpose,
@@ -38,6 +40,7 @@ impl Default for Wanted {
             cn: "",
             organizations: &[],
             uid: None,
+            hosts: &[],
             uris: &[],
             usage: ExtendedKeyUsagePurpose::ClientAuth,
             lifetime: 3600,
@@ -108,7 +111,9 @@ impl Ca {
     }
 
     pub(crate) fn issue(&self, wanted: &Wanted) -> Issued {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "::1".to_owned()]).unwrap();
+        let hosts = if wanted.hosts.is_empty() { &["localhost", "::1"] } else { wanted.hosts };
+        let hosts: Vec<_> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
         if !wanted.uris.is_empty() {
             let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
             params.subject_alt_names = wanted.uris.iter().map(uri).collect();

@@ -328,3 +328,20 @@ fn a_bad_file_is_named_with_what_it_should_be() {
     let error = rig.load().unwrap_err().to_string();
     assert!(error.contains("tls.key") && error.contains("--tls-private-key-file"), "{error}");
 }
+
+#[test]
+fn each_cause_of_failed_handshakes_has_one_line_a_minute_with_a_peer_and_the_error() {
+    let (log, _guard) = crate::testkit::Log::listen();
+    let failures = HandshakeFailures::register(&mut Registry::default());
+    let record = |peer: &str, kind: io::ErrorKind| failures.record(peer.parse().unwrap(), &kind.into());
+    for peer in ["192.0.2.1:1", "192.0.2.2:2"] {
+        record(peer, io::ErrorKind::TimedOut);
+        record(peer, io::ErrorKind::UnexpectedEof);
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, cause) in lines.iter().zip(["timeout", "closed"]) {
+        let cause = format!("TLS handshake failed peer=192.0.2.1:1 cause=\"{cause}\" error=");
+        assert!(line.contains("WARN") && line.contains(&cause), "{line}");
+    }
+}

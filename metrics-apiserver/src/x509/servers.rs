@@ -1,8 +1,7 @@
 //! The certificates of servers that we call.
 //!
 //! A server is trusted for a CA of the bundle that signed its certificate, as in every TLS client. It is also trusted
-//! if the bundle has its certificate itself, which `openssl req -x509` makes with `CA:TRUE`: rustls refuses to take a
-//! CA for a server, while Go, OpenSSL and curl accept exactly the configured certificate.
+//! if the bundle has its certificate itself.
 
 use std::sync::Arc;
 
@@ -11,8 +10,9 @@ use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_an
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::trusted::{Purpose, verify_trusted};
 
 /// Verifies servers by a CA bundle.
 #[derive(Debug)]
@@ -44,11 +44,10 @@ impl ServerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        // Refuses what rustls does not understand, such as unknown critical extensions.
-        let parsed = ParsedCertificate::try_from(end_entity)?;
         if self.has(end_entity) {
-            return Ok(check_use(end_entity, now)?);
+            return verify_trusted(end_entity, Purpose::Server, now);
         }
+        let parsed = ParsedCertificate::try_from(end_entity)?;
         let algorithms = default_provider().signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)
     }
@@ -97,26 +96,6 @@ impl ServerCertVerifier for ServerVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.by_ca.supported_verify_schemes()
     }
-}
-
-/// A trusted certificate is a server's while it is valid, unless it says that it is for something else.
-fn check_use(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
-    let (_, certificate) =
-        X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
-    let validity = certificate.validity();
-    // Times before 1970 are before any `now`.
-    let seconds = |timestamp: i64| u64::try_from(timestamp).unwrap_or(0);
-    if now.as_secs() < seconds(validity.not_before.timestamp()) {
-        return Err(CertificateError::NotValidYet);
-    }
-    if now.as_secs() > seconds(validity.not_after.timestamp()) {
-        return Err(CertificateError::Expired);
-    }
-    let usage = certificate.extended_key_usage().map_err(|_| CertificateError::BadEncoding)?;
-    if usage.is_some_and(|usage| !usage.value.server_auth && !usage.value.any) {
-        return Err(CertificateError::InvalidPurpose);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod go;
 #[path = "../../src/testkit/http.rs"]
 #[allow(dead_code, reason = "the crate's own tests need more of it")]
 mod http;
+mod in_pod;
 mod language_go;
 mod life;
 mod log;

@@ -1,6 +1,8 @@
 //! The real executable between a Prometheus and a Kubernetes of this process.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -116,11 +118,37 @@ impl Process {
                 command
             }
         };
+        command.current_dir(directory);
+        Self::run(command, &[&["--kubeconfig=kubeconfig.json"], flags].concat(), log_lines_max)
+    }
+
+    /// The same as in a pod, whose ServiceAccount has the files of the folder `serviceaccount`, and in which
+    /// kube-apiserver is at this address. None where there are no mount namespaces.
+    pub(crate) fn start_in_pod(directory: &Path, kubernetes: SocketAddr, flags: &[&str]) -> Option<Self> {
+        let is_root = std::fs::metadata(directory).unwrap().uid() == 0;
+        let unshare = || {
+            let mut command = Command::new("unshare");
+            // Others may do so as root of a user namespace.
+            command.args(["--mount", "--map-root-user"].into_iter().take(if is_root { 1 } else { 2 }));
+            command
+        };
+        if !unshare().arg("true").output().is_ok_and(|tried| tried.status.success()) {
+            return None;
+        }
+        let mount = "mount -t tmpfs none /var/run && mkdir -p /var/run/secrets/kubernetes.io && \
+                     cp -r serviceaccount /var/run/secrets/kubernetes.io && exec \"$0\" \"$@\"";
+        let mut command = unshare();
+        command.current_dir(directory).args(["sh", "-c", mount, env!("CARGO_BIN_EXE_metrics-apiserver")]);
+        command.env("KUBERNETES_SERVICE_HOST", kubernetes.ip().to_string());
+        command.env("KUBERNETES_SERVICE_PORT", kubernetes.port().to_string());
+        Some(Self::run(command, flags, usize::from(u16::MAX)))
+    }
+
+    fn run(mut command: Command, flags: &[&str], log_lines_max: usize) -> Self {
         let mut child = command
-            .current_dir(directory)
             .args(["--secure-port=0", "--config=config.yaml"])
             .args(["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"])
-            .args(["--kubeconfig=kubeconfig.json", "--authentication-skip-lookup"])
+            .args(["--authentication-skip-lookup"])
             .args(flags)
             // Nothing may use a proxy of the environment: nobody listens there.
             .envs(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map(|name| (name, "http://127.0.0.1:1")))
@@ -189,7 +217,7 @@ pub(crate) fn write_files(directory: &Path, prometheus: &str, kubernetes: &str) 
 }
 
 /// Prometheus: 2.5, unless something is broken.
-fn query(request: &Request, is_down: bool) -> Play {
+pub(crate) fn query(request: &Request, is_down: bool) -> Play {
     if is_down || request.line.contains("broken") {
         return Play::json(503, "");
     }
@@ -198,7 +226,7 @@ fn query(request: &Request, is_down: bool) -> Play {
 }
 
 /// Kubernetes: the token is carol's, who may do everything.
-fn review(request: &Request) -> Play {
+pub(crate) fn review(request: &Request) -> Play {
     let mut review = request.json();
     review["status"] = if request.line.contains("tokenreviews") {
         json!({"authenticated": review["spec"]["token"] == TOKEN, "user": {"username": "carol"}})

@@ -6,7 +6,8 @@
 use crate::pki::IdentityFiles;
 use anyhow::Result;
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned,
+    client::WantsClientCert,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use std::{
@@ -34,12 +35,25 @@ pub(super) struct Target {
 impl Target {
     /// The server on `port` of this machine, vouched for by `ca` (PEM).
     pub(super) fn new(identity: &IdentityFiles, ca: &str, port: u16) -> Result<Self> {
+        let chain = CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_file(&identity.key)?;
+        Self::with(ca, port, |tls| tls.with_client_auth_cert(chain, key))
+    }
+
+    /// The same for a client without a certificate.
+    pub(super) fn without_certificate(ca: &str, port: u16) -> Result<Self> {
+        Self::with(ca, port, |tls| Ok(tls.with_no_client_auth()))
+    }
+
+    fn with(
+        ca: &str,
+        port: u16,
+        client: impl FnOnce(ConfigBuilder<ClientConfig, WantsClientCert>) -> Result<ClientConfig, rustls::Error>,
+    ) -> Result<Self> {
         crate::install_crypto();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
-        let chain = CertificateDer::pem_file_iter(&identity.certificate)?.collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_file(&identity.key)?;
-        let tls = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key)?;
+        let tls = client(ClientConfig::builder().with_root_certificates(roots))?;
         Ok(Self {
             address: (Ipv4Addr::LOCALHOST, port).into(),
             name: ServerName::try_from("localhost")?,
@@ -53,7 +67,12 @@ impl Target {
         Self { timeout, ..self.clone() }
     }
 
-    fn connect(&self) -> io::Result<Stream> {
+    /// Where the server listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn connect(&self) -> io::Result<Stream> {
         let tcp = TcpStream::connect_timeout(&self.address, self.timeout)?;
         tcp.set_nodelay(true)?;
         tcp.set_read_timeout(Some(self.timeout))?;
@@ -67,7 +86,8 @@ impl Target {
     }
 }
 
-type Stream = StreamOwned<ClientConnection, TcpStream>;
+/// A connection after its handshake.
+pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection that is opened when it is needed, and anew when the server has closed it.
 #[derive(Debug)]

@@ -46,34 +46,37 @@ pub struct Echo {
 pub(super) async fn echo(stage: &Stage, rate: usize, settings: &Settings) -> Result<Echo> {
     say(&format!("{rate}/s to a bare TLS echo"));
     let listener = Listener::start(&Server::identity(&stage.cluster)?)?;
-    let credentials = stage.cluster.credentials();
-    let ca = credentials.serving_ca.pem();
-    let target = Arc::new(Target::new(&credentials.files().front_proxy, &ca, listener.port)?);
-    let body = "0".repeat(BODY);
-    let requests = (0..world::RULES).map(|query| Request {
-        bytes: world::request(world::Source::Cache, query).bytes,
-        expected: body.clone(),
-    });
+    let target = listener.target(stage)?;
     let hpas = Hpas::at_rate(rate, settings.interval, world::RULES, Layout::Together);
     // Until connections are open.
     let warm_up = settings.interval;
     let end = warm_up + hpas.mean() * settings.intervals;
-    let load = OpenLoop::start(&target, &requests.collect(), Schedule::new(hpas), end, AT_ONCE);
+    let load = OpenLoop::start(&target, &requests(), Schedule::new(hpas), end, AT_ONCE);
     let outcome = load.finish().await?;
     ensure!(outcome.failures.is_empty(), "the echo failed: {:?}", outcome.failures);
     let latency = Latency::of(outcome.reads.iter().filter(|read| read.planned >= warm_up));
     Ok(Echo { rate, latency })
 }
 
+/// The reads of all rules, and the echo's answer.
+pub(super) fn requests() -> Arc<[Request]> {
+    let expected = "0".repeat(BODY);
+    let request = |query| Request {
+        bytes: world::request(world::Source::Cache, query).bytes,
+        expected: expected.clone(),
+    };
+    (0..world::RULES).map(request).collect()
+}
+
 /// Answers every request with the same bytes. It ends with this value, once its clients are gone.
-struct Listener {
+pub(super) struct Listener {
     port: u16,
     stop: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl Listener {
-    fn start(identity: &Identity) -> Result<Self> {
+    pub(super) fn start(identity: &Identity) -> Result<Self> {
         crate::install_crypto();
         let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes());
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
@@ -88,6 +91,13 @@ impl Listener {
             move || accept(&listener, &tls, &stop)
         });
         Ok(Self { port, stop, accepting: Some(accepting) })
+    }
+
+    /// What a client needs to read here.
+    pub(super) fn target(&self, stage: &Stage) -> Result<Arc<Target>> {
+        let credentials = stage.cluster.credentials();
+        let ca = credentials.serving_ca.pem();
+        Ok(Arc::new(Target::new(&credentials.files().front_proxy, &ca, self.port)?))
     }
 }
 

@@ -88,6 +88,9 @@ impl Report {
         if let Some(measured) = &self.drop_in {
             measured.rows(&mut rows);
         }
+        if let Some(measured) = &self.floods {
+            measured.rows(&mut rows);
+        }
         let starts = self.start.as_ref().map(|starts| &starts.first_answers_ms);
         if let Some(median) = starts.and_then(|starts| starts.get(starts.len() / 2)) {
             rows.push(Row::seen("start → first right answer (median)", format!("{} ms", short(*median))));

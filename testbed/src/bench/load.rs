@@ -164,6 +164,12 @@ impl OpenLoop {
         self.started.elapsed()
     }
 
+    /// Ends before its time.
+    pub(super) async fn stop(self) -> Result<Outcome> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish().await
+    }
+
     /// Waits until all reads have their answers.
     pub(super) async fn finish(mut self) -> Result<Outcome> {
         let threads = std::mem::take(&mut self.threads);

@@ -8,6 +8,7 @@ mod connection;
 mod counters;
 mod drop_in;
 mod echo;
+mod floods;
 mod goals;
 mod hang;
 mod hpas;
@@ -27,6 +28,7 @@ mod world;
 pub use before::{Comparison, compare};
 pub use drop_in::DropIn;
 pub use echo::Echo;
+pub use floods::Floods;
 pub use goals::Row;
 pub use hang::Hang;
 pub use latency::Latency;
@@ -69,12 +71,22 @@ pub enum Part {
     Hang,
     /// Ours in place of prometheus-adapter, on a large cluster.
     DropIn,
+    /// Everything that clients can do to others, at once.
+    Floods,
 }
 
 impl Part {
     /// All parts, in the order in which they are measured.
-    pub const ALL: [Self; 7] =
-        [Self::Start, Self::Peer, Self::Rates, Self::Memory, Self::Reload, Self::Hang, Self::DropIn];
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Peer,
+        Self::Rates,
+        Self::Memory,
+        Self::Reload,
+        Self::Hang,
+        Self::DropIn,
+        Self::Floods,
+    ];
 
     /// Its word on a command line.
     pub fn name(self) -> &'static str {
@@ -86,6 +98,7 @@ impl Part {
             Self::Reload => "reload",
             Self::Hang => "hang",
             Self::DropIn => "drop-in",
+            Self::Floods => "floods",
         }
     }
 }
@@ -111,6 +124,8 @@ pub struct Report {
     pub reload: Option<Reload>,
     /// Ours in place of prometheus-adapter.
     pub drop_in: Option<DropIn>,
+    /// Everything that clients can do to others, at once.
+    pub floods: Option<Floods>,
     /// What the machine lacked in each part.
     pub stolen: Vec<Stolen>,
     /// Sizes of our programs.
@@ -162,6 +177,7 @@ struct Settings {
     /// How often an older build and this one are measured.
     alternations: usize,
     drop_in: drop_in::Scale,
+    floods: floods::Scale,
 }
 
 /// For figures.
@@ -179,6 +195,7 @@ const FULL: Settings = Settings {
     starts: 5,
     alternations: 3,
     drop_in: drop_in::FULL,
+    floods: floods::FULL,
 };
 
 /// To see that every part works.
@@ -196,6 +213,7 @@ const QUICK: Settings = Settings {
     starts: 1,
     alternations: 1,
     drop_in: drop_in::QUICK,
+    floods: floods::QUICK,
 };
 
 impl Settings {
@@ -218,6 +236,7 @@ pub async fn run(is_quick: bool, parts: &[Part]) -> Result<Report> {
         hang: None,
         reload: None,
         drop_in: None,
+        floods: None,
         stolen: Vec::new(),
         programs: programs()?,
     };
@@ -231,6 +250,7 @@ pub async fn run(is_quick: bool, parts: &[Part]) -> Result<Report> {
             Part::Reload => report.reload = Some(reload::reload(&stage, settings).await?),
             Part::Hang => report.hang = Some(hang::hang(&stage, settings).await?),
             Part::DropIn => report.drop_in = Some(drop_in::drop_in(&stage, settings).await?),
+            Part::Floods => report.floods = Some(floods::floods(&stage, settings).await?),
         }
         report.stolen.push(Stolen {
             part: part.name(),
@@ -253,6 +273,7 @@ impl Report {
             self.hang.as_ref().map(|hang| hang.all),
             self.reload.as_ref().map(|reload| reload.all),
             self.drop_in.as_ref().map(|drop_in| drop_in.ours.all),
+            self.floods.as_ref().map(|floods| floods.all),
         ];
         rounds.chain(others.into_iter().flatten()).sum()
     }

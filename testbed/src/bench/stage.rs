@@ -103,8 +103,13 @@ impl Stage {
         configuration: &Configuration<'_>,
         args: &[&str],
     ) -> Result<Planned> {
+        self.plan_text(name, &configuration.text(), args)
+    }
+
+    /// The same for the text of any configuration.
+    pub(super) fn plan_text(&self, name: &str, configuration: &str, args: &[&str]) -> Result<Planned> {
         let config = self.cluster.dir().state().join(format!("{name}.yaml"));
-        pki::write(&config, &configuration.text())?;
+        pki::write(&config, configuration)?;
         let (serving, target) = self.serving(&self.cluster.dir().subdir(name)?)?;
         let args = args.iter().map(ToString::to_string).collect();
         let options = server::Options { config, kubeconfig: self.account.clone(), args };

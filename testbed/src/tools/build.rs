@@ -74,6 +74,15 @@ pub(super) const HELM: Module = Module {
     renames: &[],
 };
 
+/// Helm 3, a module of its own: both versions cannot be in one.
+pub(super) const HELM_3: Module = Module {
+    name: "helm3",
+    what: "Helm 3 for the tests of the chart: once, about a minute on two cores",
+    programs: &["helm"],
+    args: &["-ldflags", "-s -w", "tool"],
+    renames: &[],
+};
+
 /// How often a line of progress is printed.
 const PROGRESS: Duration = Duration::from_secs(10);
 /// How many of Go's last error lines an error quotes.

@@ -91,6 +91,7 @@ async fn values_that_are_not_known_are_named_and_do_no_harm() {
     let notes = helm.run(&args).await.unwrap().success().unwrap();
     let (_, notes) = notes.split_once("NOTES:").unwrap();
     for line in [
+        "metrics-apiserver check --cluster --service default/",
         "WARNING: these values are not known and have no effect:",
         "- foo\n",
         "- loglevel (did you mean logLevel?)\n",

@@ -5,6 +5,7 @@ use crate::{
     cluster::Place,
 };
 use serde_json::Value;
+use testbed::{Helm, User};
 
 const RELEASE: &str = "prometheus-adapter";
 /// Values of the adapter's chart.
@@ -19,6 +20,12 @@ impl Place {
         let text = self.kubectl.run(&args).await.unwrap().success().unwrap();
         let object: Value = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         object.pointer(path).cloned().unwrap_or_default()
+    }
+
+    /// What shows whether the Deployment or the Service was made anew.
+    async fn uids(&self) -> [Value; 2] {
+        let uid = "/metadata/uid";
+        [self.field("deployment", RELEASE, uid).await, self.field("service", RELEASE, uid).await]
     }
 
     /// Whether kube-apiserver verifies the server behind the API, and the image of its pods.
@@ -40,19 +47,32 @@ impl Place {
 
 #[tokio::test]
 async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() {
-    let place = Place::new("chart-takeover").await;
+    let mut place = Place::new("chart-takeover").await;
+    upgrade_and_roll_back(&place).await;
+    place.helm(&["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"]).await;
+    let (home, kubeconfig) = (place.cluster.dir().state(), place.cluster.kubeconfig(User::Admin));
+    place.helm = Helm::find_3(home, Some(kubeconfig)).await.unwrap();
+    upgrade_and_roll_back(&place).await;
+}
+
+async fn upgrade_and_roll_back(place: &Place) {
     let (adapter, chart) = (folder().join("adapter"), chart_path());
     let values = values_file(place.cluster.dir().state(), VALUES);
     let release = |command, chart| [command, RELEASE, chart, "--namespace", NAMESPACE, "--values", &values];
     place.helm(&release("install", adapter.to_str().unwrap())).await;
     let before = place.state().await;
     assert_eq!(before, (vec![false; 2], "registry.example.com/prometheus-adapter:v0.12.0".to_owned()));
-    let mut uids = Vec::new();
-    for kind in ["deployment", "service"] {
-        uids.push((kind, place.field(kind, RELEASE, "/metadata/uid").await));
-    }
+    let uids = place.uids().await;
+    upgrade_in_two_steps(place, &release("upgrade", &chart)).await;
+    assert_eq!(place.uids().await, uids, "the Deployment and the Service are the same");
+    place.helm(&["rollback", RELEASE, "1", "--namespace", NAMESPACE]).await;
+    assert_eq!(place.state().await, before);
+    assert_eq!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec").await, Value::Null);
+}
 
-    let unverified = [&release("upgrade", &chart)[..], &["--set", "tls.generated.verify=false"]].concat();
+/// First with the certificate not verified, then verified.
+async fn upgrade_in_two_steps(place: &Place, upgrade: &[&str]) {
+    let unverified = [upgrade, &["--set", "tls.generated.verify=false"]].concat();
     place.helm(&unverified).await;
     assert_eq!(place.state().await, (vec![false; 2], "metrics-apiserver:0.1.0".to_owned()));
     let pods = place.field("deployment", RELEASE, "/spec/template").await;
@@ -60,21 +80,14 @@ async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() 
     assert!(pods.to_string().contains(secret), "the new pods have the certificate already");
     let certificate = place.field("secret", secret, "/data").await;
 
-    let verified = [&release("upgrade", &chart)[..], &["--set", "tls.generated.verify=true"]].concat();
+    let verified = [upgrade, &["--set", "tls.generated.verify=true"]].concat();
     place.helm(&verified).await;
     assert_eq!(place.state().await, (vec![true; 2], "metrics-apiserver:0.1.0".to_owned()));
     assert!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec/caBundle").await.is_string());
     assert_eq!(place.field("secret", secret, "/data").await, certificate);
     assert_eq!(place.field("deployment", RELEASE, "/spec/template").await, pods, "no pod is replaced");
-    for (kind, uid) in &uids {
-        assert_eq!(place.field(kind, RELEASE, "/metadata/uid").await, *uid, "the {kind} is the same");
-    }
     let selector = "/spec/selector/app.kubernetes.io~1instance";
     assert_eq!(place.field("service", RELEASE, selector).await, RELEASE);
-
-    place.helm(&["rollback", RELEASE, "1", "--namespace", NAMESPACE]).await;
-    assert_eq!(place.state().await, before);
-    assert_eq!(place.field("apiservice", "v1beta2.custom.metrics.k8s.io", "/spec").await, Value::Null);
 }
 
 #[tokio::test]

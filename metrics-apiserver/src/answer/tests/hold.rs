@@ -189,6 +189,18 @@ async fn a_partial_answer_counts_as_a_failure_unless_it_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partial_answer_without_series_is_a_failure_and_not_no_data() {
+    let zero = Policies::default().with(Situation::NoData, Fallback::Value(Quantity::default()));
+    let rules =
+        vec![named("strict", zero), named("accepting", Policies { on_partial: Partial::Accept, ..zero })];
+    let fixture = Fixture::with(Ok(vec![]), Duration::ZERO, rules);
+    fixture.says_partially(vec![]);
+    let error = fixture.milli("strict").await.unwrap_err();
+    assert!(error.contains("partial"), "{error}");
+    assert_eq!(fixture.milli("accepting").await, Ok(vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_whole_reading_is_held_in_place_of_a_partial_one() {
     let accepting = Policies { on_partial: Partial::Accept, ..all(HOLD) };
     let rules = vec![named("strict", all(HOLD)), named("accepting", accepting)];

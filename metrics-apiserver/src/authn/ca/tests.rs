@@ -1,6 +1,6 @@
 //! Which certificates of a bundle are used as CAs, and when. Time is an argument.
 
-use rcgen::{CertificateParams, IsCa, KeyUsagePurpose, date_time_ymd};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, date_time_ymd};
 
 use super::*;
 use crate::testkit::{Ca, Wanted};
@@ -98,6 +98,28 @@ async fn roots_and_intermediates_of_a_bundle_sign() {
     let set = set(&[&root]).unwrap();
     assert!(is_accepted(&set, &peer, 0).await);
     assert!(is_accepted(&set, &jane(&root), 0).await);
+}
+
+#[tokio::test]
+async fn a_ca_of_the_bundle_is_itself_a_client_while_it_is_valid_and_unless_it_is_for_something_else() {
+    use ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+    let with = |usages: Vec<_>| Ca::with("jane", |params| params.extended_key_usages = usages);
+    let own = |ca: &Ca| [ca.der()];
+    for (usages, accepted) in
+        [(vec![], true), (vec![ServerAuth, ClientAuth], true), (vec![Any], true), (vec![ServerAuth], false)]
+    {
+        let ca = with(usages.clone());
+        let set = set(&[&Ca::new("another"), &ca]).unwrap();
+        assert_eq!(is_accepted(&set, &own(&ca), 0).await, accepted, "{usages:?}");
+    }
+    // A twin with the same name has another key.
+    let (ours, twin) = (with(vec![]), with(vec![]));
+    assert!(!is_accepted(&set(&[&twin]).unwrap(), &own(&ours), 0).await);
+    let expiring = limited("jane", 7_200, 600);
+    let both = set(&[&expiring, &ours]).unwrap();
+    for (seconds, accepted) in [(590, true), (610, false)] {
+        assert_eq!(is_accepted(&both, &own(&expiring), seconds).await, accepted, "in {seconds} s");
+    }
 }
 
 /// The names of CAs in `tests/certificates`, each with a client certificate that it signed.

@@ -38,6 +38,7 @@ async fn p_521_works_for_users_and_for_the_front_proxy_alike() {
 
 #[tokio::test]
 async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
+    let (log, _guard) = crate::testkit::Log::listen();
     let rig = Rig::new();
     let expired = rig.client_ca.issue(&Wanted { cn: "jane", lifetime: -60, ..Wanted::default() });
     let server = rig.client_ca.issue(&Wanted {
@@ -54,6 +55,12 @@ async fn an_unknown_ca_an_expired_certificate_and_a_wrong_usage_are_refused() {
     }
     let counted = [("unknown_ca", 2), ("expired", 2), ("wrong_usage", 2), ("malformed", 2)];
     assert_eq!(rig.authenticator.refusals.counted(), counted);
+    for (cause, _) in counted {
+        let lines = log.lines();
+        let lines = lines.iter().filter(|line| line.contains(&format!("cause=\"{cause}\"")));
+        let lines: Vec<_> = lines.filter(|line| line.contains("WARN")).collect();
+        assert_eq!(lines.len(), 1, "one line a minute for {cause}: {lines:?}");
+    }
 }
 
 #[tokio::test]

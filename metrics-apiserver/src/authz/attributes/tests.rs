@@ -26,6 +26,8 @@ fn a_path_means_what_kube_apiserver_reads_in_it() {
         ("HEAD", format!("{EXTERNAL}/namespaces/ns/m"), "list m/- -@ns"),
         ("GET", format!("{EXTERNAL}/namespaces/ns/m/"), "list m/- -@ns"),
         ("GET", format!("{EXTERNAL}/m"), "list m/- -@-"),
+        // As it is typed, though names of external metrics are case-insensitive.
+        ("GET", format!("{EXTERNAL}/namespaces/ns/Queue_Depth"), "list Queue_Depth/- -@ns"),
         ("GET", format!("{EXTERNAL}/namespaces/ns"), "get namespaces/- ns@ns"),
         ("GET", format!("{EXTERNAL}/namespaces"), "list namespaces/- -@-"),
         ("GET", format!("{EXTERNAL}/namespaces/ns/status"), "get namespaces/status ns@ns"),

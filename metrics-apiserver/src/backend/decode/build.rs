@@ -39,8 +39,8 @@ struct BuildInfo {
 }
 
 impl BuildInfo {
-    /// Mimir and Cortex name themselves. Prometheus and Thanos answer with the same fields, and Thanos' versions begin
-    /// with 0.
+    /// Mimir names itself. Prometheus, Thanos and Cortex answer with the same fields: versions of Thanos begin with 0,
+    /// those of Cortex with 1, and Prometheus answers from 2.14 on.
     fn name(&self) -> &str {
         let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
         match &self.application {
@@ -50,6 +50,7 @@ impl BuildInfo {
                 _ => "an engine that does not say what it is",
             },
             _ if self.version.starts_with("0.") => "Thanos",
+            _ if self.version.starts_with("1.") => "Cortex",
             _ => "Prometheus",
         }
     }

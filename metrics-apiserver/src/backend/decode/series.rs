@@ -53,7 +53,6 @@ pub(crate) fn series(body: impl Read) -> Result<(SeriesSummary, Annotations), De
     }
     let (data, annotations) = decoded?.open()?;
     let summary = data.map(|Taken| names.summary()).unwrap_or_default();
-    let annotations = annotations.of(!summary.metrics.is_empty());
     Ok((summary, annotations))
 }
 

@@ -30,7 +30,6 @@ const YEAR_1: i64 = -62_135_596_800_000;
 pub(crate) fn vector(body: &[u8]) -> Result<(Vec<Sample>, Annotations), DecodeError> {
     let (data, annotations) = serde_json::from_slice::<Envelope<Head>>(body)?.open()?;
     let samples = samples(body, data.and_then(|data| data.result_type).as_deref())?;
-    let annotations = annotations.of(!samples.is_empty());
     Ok((samples, annotations))
 }
 

@@ -4,6 +4,7 @@ mod engines;
 mod http;
 mod outage;
 mod proxy;
+mod recorded;
 mod series;
 mod tls;
 

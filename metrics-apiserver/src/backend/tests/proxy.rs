@@ -60,6 +60,25 @@ async fn a_proxy_that_is_not_there_is_named_without_its_password() {
     assert!(server.requests().is_empty(), "no query is sent past the proxy");
 }
 
+#[tokio::test]
+async fn a_proxy_that_repeats_its_credentials_does_not_bring_them_into_the_log() {
+    let sent = "dXNlcjpodW50ZXIyQGhvbWU=";
+    let proxy = Server::start(move |request| {
+        let basic = request.header("proxy-authorization").unwrap();
+        assert_eq!(basic, format!("Basic {sent}"));
+        let told = format!("no access for user:hunter2@home or user:hunter2%40home ({basic})");
+        Play::Raw(testkit::http::reply("407 No", told.as_bytes(), ""))
+    });
+    let address = proxy.url.trim_start_matches("http://");
+    let backends =
+        through(&format!("http://user:hunter2%40home@{address}"), Options::new(vec![url("http://p")]));
+    let detail = query(&backends, "up").await.unwrap_err().detail().to_owned();
+    assert!(
+        detail.contains("no access for user:[redacted] or user:[redacted] (Basic [redacted])"),
+        "{detail}"
+    );
+}
+
 #[test]
 fn another_proxy_may_know_another_server_by_the_same_name() {
     let plain = Options::new(vec![url("http://prometheus")]);

@@ -156,7 +156,7 @@ fn a_query_is_looked_at_when_its_prefetch_is_due_and_when_it_is_forgotten() {
     let read = |second| look(&fixture.store, &query("a"), 10 * SECOND, fixture.at(second));
     let Lookup::Missed(..) = read(0) else { panic!("nothing was kept") };
     fixture.complete("a", 0, &Ok(reading_of(fixture.at(0))));
-    assert_eq!(fixture.due(), [600 * SECOND], "forgotten");
+    assert_eq!(fixture.due(), [45 * SECOND], "forgotten, if there are many");
     let Lookup::Missed(..) = read(15) else { panic!("the reading is too old") };
     fixture.complete("a", 15, &Ok(reading_of(fixture.at(15))));
     let due = fixture.due()[0];
@@ -270,6 +270,33 @@ fn a_good_reading_of_its_own_and_the_text_of_queries_count_as_well() {
     }
     assert_eq!((small.total().queries, small.evicted()), (4, 1), "{:?}", small.total());
     assert!(small.has("a"));
+}
+
+#[test]
+fn queries_that_were_read_once_are_forgotten_soon_where_there_are_many_of_one_namespace() {
+    let fixture = Fixture::new(10_000, 10_000);
+    let in_namespace = |name: &str| Subscriber::constant().in_namespace(name);
+    let (many, few) = (in_namespace("many"), in_namespace("few"));
+    let read = |promql: &str, subscriber: &Subscriber, second| {
+        fixture.store.look(&query(promql), 10 * SECOND, subscriber, fixture.at(second));
+        fixture.complete(promql, second, &Ok(reading_of(fixture.at(second))));
+    };
+    for number in 0..1_000 {
+        read(&format!("many_{number}"), &many, 0);
+    }
+    read("few_1", &few, 0);
+    read("regular", &many, 0);
+    read("regular", &many, 15);
+    let (prefetches, _) = fixture.store.take_due(fixture.at(44));
+    assert_eq!((prefetches.len(), fixture.total().queries), (1, 1_002));
+    drop(prefetches);
+    fixture.store.take_due(fixture.at(46));
+    assert!(fixture.has("few_1") && fixture.has("regular"));
+    let left = fixture.total().queries - 2;
+    assert!((600..700).contains(&left), "{left} of a million bytes");
+    fixture.store.take_due(fixture.at(600));
+    assert_eq!((fixture.total(), fixture.due()), (Size::default(), vec![]));
+    assert!(lock(&fixture.store.shards[0]).tentative.is_empty());
 }
 
 #[test]

@@ -19,16 +19,16 @@ async fn checked(config: &str, args: &[&str], cluster: Option<&Server>) -> (Verd
     assert!(args.is_online());
     let client = cluster.map(|cluster| Ok(cluster.client()));
     let mut out = Vec::new();
-    let verdict = check_online(&args, client, &mut out).await.unwrap();
+    let verdict = check_online(&args, client.as_ref(), &mut out, &mut Vec::new()).await.unwrap();
     (verdict, String::from_utf8(out).unwrap())
 }
 
-fn native(url: &str) -> String {
+pub(super) fn native(url: &str) -> String {
     format!("backends: {{default: {{url: \"{url}\"}}}}\nmetrics:\n- {{name: queue, query: queue_depth}}\n")
 }
 
 /// A Prometheus: one sample for everything, except that it refuses what contains `refused`.
-fn prometheus(request: &Request) -> Play {
+pub(super) fn prometheus(request: &Request) -> Play {
     let line = request.line.as_str();
     if line.contains("buildinfo") {
         let build = json!({"version": "3.5.0", "revision": "a", "goVersion": "go1.24"});
@@ -47,7 +47,7 @@ fn prometheus(request: &Request) -> Play {
 }
 
 #[track_caller]
-fn has(text: &str, parts: &[&str]) {
+pub(super) fn has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{part}\nnot in\n{text}");
     }
@@ -365,7 +365,10 @@ async fn the_report_is_available_as_json() {
     let query = checks.iter().find(|check| check["name"] == "metrics.queue.query").unwrap();
     assert_eq!(query["outcome"], "failed", "{text}");
     assert!(query["fix"].is_string() && query["detail"].is_string(), "{text}");
-    assert_eq!(checks[0], json!({"name": "configuration", "outcome": "ok", "detail": "no problems"}));
+    assert_eq!(
+        checks[0],
+        json!({"category": "configuration", "name": "configuration", "outcome": "ok", "detail": "no problems"})
+    );
 
     let (verdict, text) = checked("metrics: 7\n", &["--output=json"], None).await;
     assert_eq!(verdict, Verdict::Invalid);

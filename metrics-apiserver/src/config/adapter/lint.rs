@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::warnings::Warnings;
-use super::written::{Api, OverrideText, ResourcesText, RuleText};
+use super::written::{Api, OverrideText, ResourcesText, RuleText, UsageText};
+use crate::config::section::Field;
 use crate::rules::adapter::AdapterRule;
 
 /// Warns about one rule.
@@ -46,7 +47,7 @@ fn resources(api: Api, written: &RuleText<'_>, warnings: &mut Warnings) {
                 warnings.at(field, "have `namespaced` without effect", message);
             }
         }
-        Api::External if is_namespaced && !has_namespace_label(resources) => {
+        Api::External if is_namespaced && !has_label(resources, "namespace") => {
             let message = "the rule has no label for namespaces: every read of its metrics fails; add \
                            `overrides: {namespace: {resource: namespace}}`, or `namespaced: false`";
             warnings.of(&written.section, "have no label for namespaces", message);
@@ -55,14 +56,34 @@ fn resources(api: Api, written: &RuleText<'_>, warnings: &mut Warnings) {
     }
 }
 
-fn has_namespace_label(resources: &ResourcesText<'_>) -> bool {
-    let is_namespace =
-        |resource: &str| ["namespace", "namespaces"].contains(&resource.to_lowercase().as_str());
+/// Whether a label names this resource of the core group, given in the singular.
+fn has_label(resources: &ResourcesText<'_>, singular: &str) -> bool {
+    let names = |resource: &str| {
+        let resource = resource.to_lowercase();
+        resource.strip_suffix('s').unwrap_or(&resource) == singular
+    };
     !resources.template.text.is_empty()
-        || resources
-            .overrides
-            .iter()
-            .any(|label| label.group.text.is_empty() && is_namespace(&label.resource.text))
+        || resources.overrides.iter().any(|label| label.group.text.is_empty() && names(&label.resource.text))
+}
+
+/// Warns about `cpu` or `memory` without a label for namespaces, pods or nodes.
+pub(super) fn usage(field: &Field<'_>, written: &UsageText<'_>, warnings: &mut Warnings) {
+    let missing = |names: &[&'static str]| -> Vec<&'static str> {
+        names.iter().filter(|name| !has_label(&written.resources, name)).copied().collect()
+    };
+    for (missing, what) in [(missing(&["namespace", "pod"]), "pods"), (missing(&["node"]), "nodes")] {
+        if missing.is_empty() {
+            continue;
+        }
+        let labels = missing.iter().map(|name| format!("{name}: {{resource: {name}}}"));
+        let message = format!(
+            "no label for {}: the usage of {what} is never known; add `overrides: {{{}}}` with the labels of the \
+             series",
+            missing.iter().map(|name| format!("{name}s")).collect::<Vec<_>>().join(" and "),
+            labels.collect::<Vec<_>>().join(", ")
+        );
+        warnings.at(field, "have no label for namespaces, pods or nodes", &message);
+    }
 }
 
 fn name(written: &RuleText<'_>, rule: &AdapterRule, warnings: &mut Warnings) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Check;
 use super::window::parse_window;
+use super::{Check, lint};
 use crate::config::common::max_age;
 use crate::config::keys::RESOURCE_RULES_KEYS;
 use crate::config::section::{Field, Section};
@@ -32,6 +32,7 @@ impl<'a> Check<'a, '_, '_> {
             return None;
         };
         let written = self.reader.usage(&field)?;
+        lint::usage(&field, &written, &mut self.warnings);
         let queries = [&written.container_query, &written.node_query].map(|query| self.template(query));
         let resources = self.resource_labels(&written.resources);
         let [container_query, node_query] = queries;

@@ -53,6 +53,16 @@ fn a_wrong_parameter_or_placeholder_gives_one_problem() {
 }
 
 #[test]
+fn a_misspelt_placeholder_is_warned_about_and_not_shown() {
+    let keys = "    headers: {X-Scope-OrgID: team-$ns, X-Key: $namespace}\n    \
+                queryParameters: {a: [\"${Namespace}\", $s3cret], b: '{x=~\"y$\"}'}\n";
+    let expected = ["header `x-scope-orgid`", "query parameter `a`"].map(|value| {
+        format!("backend `default`: {value} has a `$` that is sent as it is: only `$namespace` is replaced")
+    });
+    assert_eq!(good(&backend(keys)).warnings, expected);
+}
+
+#[test]
 fn metrics_of_a_backend_that_is_told_the_namespace_tell_it() {
     for key in ["queryParameters: {namespace: $namespace}", "headers: {X-Scope-OrgID: $namespace}"] {
         assert!(good(&backend(&format!("    {key}\n"))).rules[0].tells_namespace, "{key}");

@@ -9,6 +9,7 @@ mod quote;
 mod regex;
 mod resources;
 mod rule;
+mod strings;
 mod template;
 mod usage;
 

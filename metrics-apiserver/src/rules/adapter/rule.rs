@@ -8,6 +8,7 @@ use super::error::QueryError;
 use super::matchers::Matchers;
 use super::naming::Naming;
 use super::resources::{Meaning, ResourceLabels};
+use super::strings;
 use super::template::{Fields, QueryFields, Template};
 use crate::metric::{ResourceInfo, Resources, Selector};
 use crate::rules::plan::{BackendName, MAX_PROMQL};
@@ -126,7 +127,7 @@ impl AdapterRule {
         let outside = |series| {
             let grouped = vec![NAME.to_owned()];
             let promql = render(&self.query, series, Matchers::default(), grouped).ok()?;
-            Some(outside_of_strings(&promql))
+            Some(strings::outside(&promql))
         };
         // Of names that have nothing in common nothing is left outside, not even what a function makes of them.
         outside(SAMPLES[0]).is_some_and(|one| outside(SAMPLES[1]) == Some(one))
@@ -148,42 +149,36 @@ impl AdapterRule {
     }
 }
 
+/// A name in place of the series', to find where the query has it.
+const STAND_IN: &str = "metrics_apiserver:series:stand_in";
+
 /// Names that PromQL cannot write without quotes; they have neither a character in the same place nor a length in
 /// common.
 const SAMPLES: [&str; 2] = ["series.name.of.a.sample.query", "other-name-0"];
 
-/// The query without its strings and comments.
-fn outside_of_strings(promql: &str) -> String {
-    let (mut outside, mut quote, mut escaped) = (String::new(), None, false);
-    for character in promql.chars() {
-        match quote {
-            None if character == '#' => quote = Some('\n'),
-            None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
-            None => outside.push(character),
-            Some(_) if escaped => escaped = false,
-            Some('"' | '\'') if character == '\\' => escaped = true,
-            Some(open) if open == character => quote = None,
-            Some(_) => {}
-        }
-    }
-    outside
-}
-
-/// The query with these matchers, grouped by these labels.
+/// The query with these matchers, grouped by these labels. The name of the series is literal in a regular expression.
 pub(super) fn render(
     query: &Template,
     series: &str,
     matchers: Matchers,
     group_by: Vec<String>,
 ) -> Result<String, QueryError> {
-    let fields = QueryFields {
+    let mut fields = QueryFields {
         series: series.to_owned(),
         label_matchers: matchers.text,
         label_values_by_name: matchers.values,
         group_by: group_by.join(","),
         group_by_slice: group_by,
     };
-    let promql = query.render(&Fields::Query(fields))?;
+    let mut promql = query.render(&Fields::Query(fields.clone()))?;
+    if strings::means_more_in_a_regex(series) {
+        STAND_IN.clone_into(&mut fields.series);
+        let with_stand_in = query.render(&Fields::Query(fields))?;
+        // Not where a function makes another text of the name.
+        if with_stand_in.replace(STAND_IN, series) == promql {
+            promql = strings::with_series(&with_stand_in, STAND_IN, series);
+        }
+    }
     if promql.is_empty() {
         return Err(QueryError::Empty);
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa};
+use rustls::CertificateError;
 
 use super::*;
 use crate::testkit::Ca;

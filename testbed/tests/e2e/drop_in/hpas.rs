@@ -20,7 +20,7 @@ const CLIENTS: usize = 4;
 const LOAD_LIMIT: Duration = Duration::from_secs(600);
 
 /// What an HPA reads, by the namespace of its Deployment.
-fn metrics() -> [(&'static str, Value); 8] {
+pub(super) fn metrics() -> [(&'static str, Value); 8] {
     let value = json!({"type": "Value", "value": "2"});
     let average = json!({"type": "AverageValue", "averageValue": "2"});
     let of_web = |metric: &str| json!({"name": metric, "selector": {"matchLabels": {"app": WEB}}});

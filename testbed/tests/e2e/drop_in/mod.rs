@@ -4,6 +4,7 @@
 //! `metrics.k8s.io`. Objects, arguments, rights and rules are those of the manifests beside this file.
 
 mod availability;
+mod checked;
 mod clients;
 mod compared;
 mod hpas;

@@ -1,75 +1,82 @@
-//! The cluster: what the account may do, and whose the `APIService`s are.
+//! The cluster: whether it is reached, and what the server's account may do.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition};
-use kube::api::PostParams;
-use kube::{Api, Client};
+use kube::Client;
 use prometheus_client::registry::Registry;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+use super::raw::{Refusal, TIMEOUT};
 use super::report::Report;
+use super::reviews::{ACCOUNTS, Account, Right, create, of_right};
 use crate::api::{GROUPS, Group};
-use crate::causes::causes;
 use crate::config::Config;
 use crate::metric::{GroupResource, Resources};
 use crate::objects::{self, Objects};
-use crate::registration::{Finding, ServiceName};
+use crate::registration::ServiceName;
 
-/// One request.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// The users that kube-apiserver makes of ServiceAccounts.
-const ACCOUNTS: &str = "system:serviceaccount:";
-
-/// Something that the server does.
-struct Right {
-    name: String,
-    verbs: &'static [&'static str],
-    group: String,
-    resource: String,
-    namespace: &'static str,
-    object: String,
-    fix: String,
+/// The cluster that is checked.
+pub(super) struct Cluster<'a> {
+    pub(super) config: Option<&'a Config>,
+    /// The Service that should be behind the `APIService`s.
+    pub(super) service: Option<&'a ServiceName>,
+    pub(super) client: &'a Client,
+    /// Whether everything is looked at, not only what the server needs.
+    pub(super) is_whole: bool,
 }
 
-/// Checks the cluster of this client.
-pub(super) async fn check(
-    config: &Config,
-    service: Option<&ServiceName>,
-    client: &Client,
-    report: &mut Report,
-) {
+impl Cluster<'_> {
+    /// Whether the configuration serves this group.
+    pub(super) fn serves(&self, group: &Group) -> bool {
+        self.config.is_some_and(|config| is_served(config, group))
+    }
+}
+
+/// Says who the client is; `None` if the cluster is not reached.
+pub(super) async fn reached(client: &Client, is_whole: bool, report: &mut Report) -> Option<String> {
     match identity(client).await {
-        Ok(user) if user.starts_with(ACCOUNTS) => report.ok("kubernetes", &format!("reached as {user}")),
-        Ok(user) => report.ok(
-            "kubernetes",
-            &format!(
-                "reached as {user}, which is no ServiceAccount: the rights below are those of this user; run the check \
-                 in the pod for those of the server"
-            ),
-        ),
+        Ok(user) => {
+            let note = if is_whole || user.starts_with(ACCOUNTS) {
+                ""
+            } else {
+                ", which is no ServiceAccount: the rights below are those of this user; run the check in the pod for \
+                 those of the server"
+            };
+            report.ok("kubernetes", &format!("reached as {user}{note}"));
+            Some(user)
+        }
         Err(error) => {
-            let fix = "check the address, the credentials, and that NetworkPolicies allow egress to kube-apiserver";
-            return report.failed("kubernetes", &error, fix);
+            let fix =
+                "check the address, the credentials, and that NetworkPolicies allow egress to kube-apiserver";
+            report.failed("kubernetes", &error.to_string(), fix);
+            None
         }
     }
-    let groups: Vec<&Group> = GROUPS.iter().copied().filter(|group| is_served(config, group)).collect();
+}
+
+/// The account whose rights are reviewed: the one that checks, or for the whole cluster that of the pods behind the
+/// Service, if there are any.
+pub(super) fn account(user: &str, is_whole: bool, behind: Option<&str>) -> Option<Account> {
+    match behind {
+        _ if !is_whole => Some(Account::Own),
+        Some(account) if account == user => Some(Account::Own),
+        Some(account) => Some(Account::Other(account.to_owned())),
+        None => None,
+    }
+}
+
+/// Checks the rights that the server needs.
+pub(super) async fn check_rights(cluster: &Cluster<'_>, account: &Account, report: &mut Report) {
+    let groups: Vec<&Group> = GROUPS.iter().copied().filter(|group| cluster.serves(group)).collect();
     let mut rights = reviews();
     rights.extend(groups.iter().flat_map(|group| names(group)).map(registration));
-    rights.extend(watched(config, client, report).await);
-    for right in rights {
-        of_right(&right, client, report).await;
+    if let Some(config) = cluster.config {
+        rights.extend(watched(config, cluster.client, report).await);
     }
-    for group in groups {
-        of_group(group, service, client, report).await;
+    for right in rights {
+        of_right(&right, account, cluster.client, report).await;
     }
 }
 
@@ -81,26 +88,15 @@ fn is_served(config: &Config, group: &Group) -> bool {
     }
 }
 
-fn names(group: &Group) -> impl Iterator<Item = String> {
+pub(super) fn names(group: &Group) -> impl Iterator<Item = String> {
     group.versions.iter().map(|version| format!("{}.{}", version.name, group.name))
 }
 
 /// Who the client is.
-async fn identity(client: &Client) -> Result<String, String> {
+async fn identity(client: &Client) -> Result<String, Refusal> {
     let review = create(client, &SelfSubjectReview::default()).await?;
     let user = review.status.and_then(|status| status.user_info).and_then(|user| user.username);
     Ok(user.unwrap_or_else(|| "an unknown user".to_owned()))
-}
-
-async fn create<K>(client: &Client, object: &K) -> Result<K, String>
-where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
-{
-    let api = Api::<K>::all(client.clone());
-    match timeout(TIMEOUT, api.create(&PostParams::default(), object)).await {
-        Ok(created) => created.map_err(|error| causes(&error).to_string()),
-        Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
-    }
 }
 
 /// What every request needs.
@@ -197,7 +193,7 @@ fn named(config: &Config, known: &Resources, used: &mut BTreeSet<(String, String
 }
 
 /// The resources of the cluster as the server discovers them.
-async fn known_resources(client: &Client) -> Option<Arc<Resources>> {
+pub(super) async fn known_resources(client: &Client) -> Option<Arc<Resources>> {
     let options = objects::Options::default();
     let objects = Arc::new(Objects::of_cluster(client.clone(), options, &mut Registry::default()));
     let mut changes = objects.changes();
@@ -206,102 +202,4 @@ async fn known_resources(client: &Client) -> Option<Arc<Resources>> {
     let known = known.ok()?.ok().map(|known| Arc::clone(&known.resources));
     running.abort();
     known
-}
-
-async fn of_right(right: &Right, client: &Client, report: &mut Report) {
-    let mut refused = Vec::new();
-    for verb in right.verbs {
-        let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        let attributes = ResourceAttributes {
-            group: text(&right.group),
-            resource: text(&right.resource),
-            namespace: text(right.namespace),
-            name: text(&right.object),
-            verb: text(verb),
-            ..ResourceAttributes::default()
-        };
-        let spec = SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(attributes),
-            ..SelfSubjectAccessReviewSpec::default()
-        };
-        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-        match create(client, &review).await {
-            Ok(answer) if answer.status.as_ref().is_some_and(|status| status.allowed) => {}
-            Ok(_) => refused.push(*verb),
-            Err(error) => {
-                return report.failed(&right.name, &error, "check that kube-apiserver answers reviews");
-            }
-        }
-    }
-    match refused[..] {
-        [] => report.ok(&right.name, &format!("may {}", right.verbs.join(", "))),
-        _ => report.failed(&right.name, &format!("may not {}", refused.join(", ")), &right.fix),
-    }
-}
-
-/// The `APIService` of each version. Not every version has to exist.
-async fn of_group(group: &Group, service: Option<&ServiceName>, client: &Client, report: &mut Report) {
-    let api = Api::<APIService>::all(client.clone());
-    let mut missing = Vec::new();
-    let all = group.versions.len();
-    for object in names(group) {
-        let name = format!("apiservices.{object}");
-        match timeout(TIMEOUT, api.get_opt(&object)).await {
-            Ok(Ok(Some(found))) => of_api_service(&name, &object, &found, service, report),
-            Ok(Ok(None)) => missing.push(name),
-            Ok(Err(error)) => {
-                let error = causes(&error).to_string();
-                report.failed(&name, &error, "grant `get` on it, or run the check as an administrator");
-            }
-            Err(_) => report.failed(&name, "no answer in time", "check that kube-apiserver answers"),
-        }
-    }
-    let is_unregistered = missing.len() == all;
-    for name in missing {
-        if is_unregistered {
-            report.failed(&name, "it does not exist", "apply manifests/base, or the component of the API");
-        } else {
-            report.skipped(&name, "it does not exist; another version of the group does");
-        }
-    }
-}
-
-fn of_api_service(
-    name: &str,
-    object: &str,
-    found: &APIService,
-    service: Option<&ServiceName>,
-    report: &mut Report,
-) {
-    let target = found.spec.as_ref().and_then(|spec| spec.service.as_ref());
-    let owner = target.map_or_else(
-        || "kube-apiserver itself".to_owned(),
-        |target| {
-            let [namespace, name] =
-                [&target.namespace, &target.name].map(|text| text.as_deref().unwrap_or_default());
-            format!("{namespace}/{name}")
-        },
-    );
-    // The certificate is not known here; kube-apiserver's condition says whether it is accepted.
-    let problem = service.and_then(|service| Finding::of(Some(found), service, &[]).problem(object, service));
-    if let Some(problem) = problem {
-        let fix = "uninstall the other provider, or disable its APIService, and apply the manifests again";
-        return report.failed(name, &problem, fix);
-    }
-    let conditions = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let mut available = conditions.filter(|condition| condition.type_ == "Available");
-    let unknown = "kube-apiserver has not tried it yet".to_owned();
-    match available.next() {
-        Some(APIServiceCondition { status, .. }) if status == "True" => {
-            report.ok(name, &format!("leads to {owner}, available"));
-        }
-        condition => {
-            let why = condition.map_or(unknown, |condition| {
-                let text = |text: &Option<String>| text.clone().unwrap_or_default();
-                format!("{}: {}", text(&condition.reason), text(&condition.message))
-            });
-            let fix = "see docs/operations.md, \"The APIService is not available\"";
-            report.failed(name, &format!("leads to {owner}, not available: {why}"), fix);
-        }
-    }
 }

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
+/// Failed checks that one line names.
+const NAMED: usize = 3;
+
 /// How a report is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -18,16 +21,100 @@ pub(crate) enum Format {
 /// What became of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+pub(super) enum Outcome {
     Ok,
     Failed,
     /// It could not be made, or had no sense.
     Skipped,
 }
 
+/// What a check is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Category {
+    Configuration,
+    Backends,
+    Rules,
+    Kubernetes,
+    Rbac,
+    ApiServices,
+    Certificates,
+    Hpas,
+}
+
+impl Category {
+    /// Of a check with this name.
+    fn of(name: &str) -> Self {
+        match name.split(['.', '[']).next().unwrap_or(name) {
+            "backends" => Self::Backends,
+            "metrics" | "rules" | "externalRules" | "resourceRules" => Self::Rules,
+            "kubernetes" => Self::Kubernetes,
+            "rbac" => Self::Rbac,
+            "apiservices" => Self::ApiServices,
+            "certificates" => Self::Certificates,
+            "hpas" => Self::Hpas,
+            _ => Self::Configuration,
+        }
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Configuration => "Configuration",
+            Self::Backends => "Backends",
+            Self::Rules => "Rules",
+            Self::Kubernetes => "Kubernetes",
+            Self::Rbac => "Rights",
+            Self::ApiServices => "APIServices",
+            Self::Certificates => "Certificates",
+            Self::Hpas => "HPAs",
+        }
+    }
+
+    /// The section that explains failures.
+    const fn page(self) -> &'static str {
+        match self {
+            Self::Configuration => "docs/configuration.md#the-file",
+            Self::Backends | Self::Rules => "docs/operations.md#reads-find-no-value",
+            Self::Kubernetes => "docs/operations.md#restricting-egress",
+            Self::Rbac => "docs/operations.md#access",
+            Self::ApiServices => "docs/operations.md#registration",
+            Self::Certificates => "docs/operations.md#certificates",
+            Self::Hpas => "docs/operations.md#hpas-in-the-check-of-the-cluster",
+        }
+    }
+}
+
+/// What to do about a failure, and the section that says more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub(super) fix: &'static str,
+    pub(super) page: &'static str,
+}
+
+/// A metric that an HPA reads.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct HpaMetric {
+    pub(super) namespace: String,
+    /// The name of the HPA.
+    pub(super) hpa: String,
+    /// The type as in the HPA: `Pods`, `Object`, `External`, `Resource` or `ContainerResource`.
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) metric: String,
+    pub(super) target: String,
+    /// What kube-apiserver answers now, as a quantity.
+    pub(super) now: Option<String>,
+    /// What the configuration answers.
+    pub(super) configuration: Option<String>,
+    /// The latter divided by the former.
+    pub(super) ratio: Option<f64>,
+}
+
 /// One check.
 #[derive(Debug, Serialize)]
 struct Check {
+    category: Category,
     /// What is checked, as a path of the configuration where there is one.
     name: String,
     outcome: Outcome,
@@ -36,15 +123,28 @@ struct Check {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
+    /// The section of the documentation that explains a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hpa: Option<HpaMetric>,
 }
 
 /// All checks, in order.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Report {
     checks: Vec<Check>,
+    /// Whether the text has a title for each category.
+    #[serde(skip)]
+    has_titles: bool,
 }
 
 impl Report {
+    /// A report whose text has a title for each category.
+    pub(super) fn with_titles() -> Self {
+        Self { has_titles: true, ..Self::default() }
+    }
+
     pub(super) fn ok(&mut self, name: &str, detail: &str) {
         self.add(name, Outcome::Ok, detail, None);
     }
@@ -54,18 +154,58 @@ impl Report {
         self.add(name, Outcome::Failed, detail, Some(fix));
     }
 
+    /// A check that failed, and a section of its own that explains it.
+    pub(super) fn explained(&mut self, name: &str, detail: &str, hint: Hint) {
+        self.failed(name, detail, hint.fix);
+        if let Some(check) = self.checks.last_mut() {
+            check.page = Some(hint.page);
+        }
+    }
+
     /// A check that was not made, and why.
     pub(super) fn skipped(&mut self, name: &str, detail: &str) {
         self.add(name, Outcome::Skipped, detail, None);
+    }
+
+    /// A check that was not made, and what to do to have it made.
+    pub(super) fn skipped_with(&mut self, name: &str, detail: &str, fix: &str) {
+        self.add(name, Outcome::Skipped, detail, Some(fix));
+    }
+
+    /// A check of what an HPA reads.
+    pub(super) fn hpa(
+        &mut self,
+        name: &str,
+        outcome: Outcome,
+        detail: &str,
+        hint: Option<Hint>,
+        hpa: HpaMetric,
+    ) {
+        self.add(name, outcome, detail, hint.map(|hint| hint.fix));
+        if let Some(check) = self.checks.last_mut() {
+            check.hpa = Some(hpa);
+            check.page = hint.map(|hint| hint.page);
+        }
     }
 
     pub(super) fn has_failures(&self) -> bool {
         self.count(Outcome::Failed) > 0
     }
 
+    /// The failed checks in one line.
+    pub(super) fn failures(&self) -> String {
+        let failed = || self.checks.iter().filter(|check| check.outcome == Outcome::Failed);
+        let (count, all) = (failed().count(), self.checks.len());
+        let names: Vec<_> = failed().take(NAMED).map(|check| check.name.as_str()).collect();
+        let more = if count > NAMED { format!(" and {} more", count - NAMED) } else { String::new() };
+        format!("{count} of {all} checks failed: {}{more}", names.join(", "))
+    }
+
     fn add(&mut self, name: &str, outcome: Outcome, detail: &str, fix: Option<&str>) {
-        let (name, fix) = (name.to_owned(), fix.map(str::to_owned));
-        self.checks.push(Check { name, outcome, detail: detail.to_owned(), fix });
+        let category = Category::of(name);
+        let page = fix.map(|_| category.page());
+        let (name, fix, detail) = (name.to_owned(), fix.map(str::to_owned), detail.to_owned());
+        self.checks.push(Check { category, name, outcome, detail, fix, page, hpa: None });
     }
 
     fn count(&self, outcome: Outcome) -> usize {
@@ -83,7 +223,11 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for Check { name, outcome, detail, fix } in &self.checks {
+        let mut before = None;
+        for Check { category, name, outcome, detail, fix, page, .. } in &self.checks {
+            if self.has_titles && before.replace(*category) != Some(*category) {
+                writeln!(out, "{}", category.title())?;
+            }
             let word = match outcome {
                 Outcome::Ok => "ok",
                 Outcome::Failed => "FAILED",
@@ -94,9 +238,64 @@ impl Report {
             if let Some(fix) = fix {
                 writeln!(out, "         fix: {fix}")?;
             }
+            if let Some(page) = page {
+                writeln!(out, "         see: {page}")?;
+            }
         }
         let (all, failed, skipped) =
             (self.checks.len(), self.count(Outcome::Failed), self.count(Outcome::Skipped));
         writeln!(out, "{all} checks, {failed} failed, {skipped} skipped")
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const CATEGORIES: [Category; 8] = [
+        Category::Configuration,
+        Category::Backends,
+        Category::Rules,
+        Category::Kubernetes,
+        Category::Rbac,
+        Category::ApiServices,
+        Category::Certificates,
+        Category::Hpas,
+    ];
+
+    /// Fails unless the documentation has the section.
+    #[track_caller]
+    pub(crate) fn assert_page_exists(page: &str) {
+        let (file, section) = page.split_once('#').unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let titles = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+        let mut sections = titles.map(|title| {
+            let kept = title
+                .to_lowercase()
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+                .collect::<String>();
+            kept.replace(' ', "-")
+        });
+        assert!(sections.any(|found| found == section), "{page}");
+    }
+
+    #[test]
+    fn the_section_that_explains_the_failures_of_each_category_exists() {
+        for category in CATEGORIES {
+            assert_page_exists(category.page());
+        }
+    }
+
+    #[test]
+    fn the_failures_are_counted_and_the_first_of_them_named() {
+        let mut report = Report::default();
+        report.ok("rbac.a", "may get");
+        assert!(!report.has_failures());
+        for name in ["hpas.a", "hpas.b", "hpas.c", "hpas.d"] {
+            report.failed(name, "no", "do it");
+        }
+        assert_eq!(report.failures(), "4 of 5 checks failed: hpas.a, hpas.b, hpas.c and 1 more");
     }
 }

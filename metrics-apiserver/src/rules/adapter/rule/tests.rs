@@ -161,3 +161,27 @@ fn a_query_that_has_the_series_in_strings_only_can_read_any_name() {
         assert_eq!(rule(query, &[], "").quotes_series(), expected, "{query}");
     }
 }
+
+#[test]
+fn the_name_of_a_series_is_literal_in_a_regular_expression() {
+    for (query, series, expected) in [
+        (r#"{__name__=~"<<.Series>>_total",a="b"}"#, "a|b", r#"{__name__=~"a\\|b_total",a="b"}"#),
+        (r"{__name__=~'^<<.Series>>$'}", "a.b.c", r"{__name__=~'^a\\.b\\.c$'}"),
+        ("{__name__ !~ `<<.Series>>`}", "a(b)", r"{__name__ !~ `a\(b\)`}"),
+        ("{__name__=~ # it's\n\"<<.Series>>\"}", "a.b", "{__name__=~ # it's\n\"a\\\\.b\"}"),
+        // Elsewhere it is literal as it is.
+        (
+            r#"{__name__="<<.Series>>"} or {"<<.Series>>",a=~"x|y"}"#,
+            "a.b",
+            r#"{__name__="a.b"} or {"a.b",a=~"x|y"}"#,
+        ),
+        (r#"{x=~"\"",__name__="<<.Series>>"}"#, "a.b", r#"{x=~"\"",__name__="a.b"}"#),
+        (r#"{__name__=~"<<.Series>>_total"}"#, "legacy:name_1", r#"{__name__=~"legacy:name_1_total"}"#),
+        // What a function makes of it is left alone.
+        (r#"{__name__=~"<<slice .Series 0 2>>.+"}"#, "a.b", r#"{__name__=~"a..+"}"#),
+    ] {
+        let rule = AdapterRule { namespaced: false, ..rule(query, &[], "") };
+        let rendered = rule.external_query(series, "default", &Selector::default(), &cluster()).unwrap();
+        assert_eq!(rendered, expected, "{query} with {series}");
+    }
+}
