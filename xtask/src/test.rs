@@ -17,6 +17,11 @@ use tokio::process::Command;
 /// End-to-end tests at once: more would only wait for two cores, until their time limits.
 const E2E_THREADS: &str = "--test-threads=4";
 
+/// Left out of a plain `cargo test`: they start clusters.
+const END_TO_END: [&str; 8] = ["--test", "e2e", "--test", "adapter", "--test", "chart", "--test", "guides"];
+/// The tests of the images, in cargo's words.
+const IMAGES: [&str; 2] = ["--test", "images"];
+
 /// Tells tests that compare with Go programs to leave that out.
 const FAST: &str = "METRICS_APISERVER_TEST_FAST";
 
@@ -80,7 +85,7 @@ async fn every_tool() -> Result<()> {
 async fn clippy() -> Result<()> {
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).await?;
     // cargo's "all" spares what a plain `cargo test` spares.
-    let left_out = ["e2e", "adapter", "chart", "images"].map(|name| ["--test", name]).concat();
+    let left_out = [&END_TO_END[..], &IMAGES].concat();
     cargo(&[&["clippy", "--workspace"], &left_out[..], &["--", "-D", "warnings"]].concat()).await
 }
 
@@ -94,8 +99,7 @@ async fn tests(is_fast: bool) -> Result<()> {
 
 async fn end_to_end() -> Result<()> {
     workspace::build_binaries().await?;
-    let tests = ["test", "--workspace", "--test", "e2e", "--test", "adapter", "--test", "chart"];
-    cargo(&[&tests[..], &["--", E2E_THREADS]].concat()).await
+    cargo(&[&["test", "--workspace"], &END_TO_END[..], &["--", E2E_THREADS]].concat()).await
 }
 
 /// Nothing else needs buildah, so that a machine without it can run all other tests.
@@ -104,7 +108,7 @@ async fn images() -> Result<()> {
         let _ = writeln!(std::io::stderr(), "   images are not tested: {missing}");
         return Ok(());
     }
-    cargo(&["test", "--workspace", "--test", "images"]).await
+    cargo(&[&["test", "--workspace"], &IMAGES[..]].concat()).await
 }
 
 async fn stage(name: &'static str, work: impl Future<Output = Result<()>>) -> Stage {
