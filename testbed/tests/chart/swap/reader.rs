@@ -1,0 +1,190 @@
+//! Reads every metric through the aggregator, several times a second, and keeps account.
+
+use super::{Swap, level::STEADY, workloads::NAMESPACE};
+use anyhow::{Result, ensure};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use testbed::eventually;
+use tokio::task::JoinHandle;
+
+/// Between two reads of a metric.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the HPAs read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Metric {
+    Pods,
+    Object,
+    External,
+}
+
+impl Metric {
+    pub(super) const ALL: [Self; 3] = [Self::Pods, Self::Object, Self::External];
+
+    fn path(self) -> String {
+        let (api, what) = match self {
+            Self::Pods => ("custom", "pods/*/swap_work?labelSelector=app%3Dpods"),
+            Self::Object => ("custom", "services/web/swap_requests"),
+            Self::External => ("external", "swap_queue"),
+        };
+        format!("/apis/{api}.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{what}")
+    }
+
+    /// How many values an answer has.
+    fn items(self) -> usize {
+        if self == Self::Pods { usize::try_from(STEADY.replicas).unwrap() } else { 1 }
+    }
+}
+
+/// What came of a read.
+enum Outcome {
+    Right,
+    /// An HPA computes with what there is.
+    Wrong(String),
+    /// An HPA keeps its size.
+    Failed(String),
+}
+
+struct Read {
+    metric: Metric,
+    sent: Instant,
+    ended: Instant,
+    outcome: Outcome,
+}
+
+/// A reader at work.
+pub(super) struct Reader {
+    done: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<Vec<Read>>>,
+}
+
+/// What a reader saw.
+pub(super) struct Report {
+    pub(super) reads: usize,
+    pub(super) failed: usize,
+    pub(super) wrong: Vec<String>,
+    /// The longest time in which a metric had no answer.
+    pub(super) longest: Duration,
+    reasons: BTreeMap<String, usize>,
+}
+
+impl Swap {
+    /// Reads a metric at [`STEADY`] once.
+    async fn read(&self, metric: Metric) -> Outcome {
+        match self.get(&metric.path()).await {
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+            Ok(list) => {
+                let values: Vec<&str> = list["items"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|item| item["value"].as_str().unwrap_or("none"))
+                    .collect();
+                let expected = STEADY.value(metric).to_string();
+                if values.is_empty() {
+                    // An HPA takes it for a failure.
+                    Outcome::Failed("an empty list".to_owned())
+                } else if values == vec![&*expected; metric.items()] {
+                    Outcome::Right
+                } else {
+                    Outcome::Wrong(format!("{metric:?}: {values:?}"))
+                }
+            }
+        }
+    }
+
+    /// Waits until every metric has the right answer.
+    pub(super) async fn answers(&self) {
+        let answers = eventually("right answers", super::SOON, || async {
+            for metric in Metric::ALL {
+                self.right(metric).await?;
+            }
+            Ok(Some(()))
+        });
+        answers.await.unwrap();
+    }
+
+    async fn right(&self, metric: Metric) -> Result<()> {
+        let outcome = self.read(metric).await;
+        let (Outcome::Wrong(why) | Outcome::Failed(why)) = &outcome else { return Ok(()) };
+        ensure!(matches!(outcome, Outcome::Right), "{metric:?}: {why}");
+        Ok(())
+    }
+}
+
+impl Reader {
+    pub(super) fn start(swap: &Arc<Swap>) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let read = |metric| {
+            let (swap, done) = (Arc::clone(swap), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut reads = Vec::new();
+                while !done.load(Ordering::Relaxed) {
+                    let sent = Instant::now();
+                    let outcome = swap.read(metric).await;
+                    reads.push(Read { metric, sent, ended: Instant::now(), outcome });
+                    tokio::time::sleep(PAUSE).await;
+                }
+                reads
+            })
+        };
+        Self { tasks: Metric::ALL.map(read).into(), done }
+    }
+
+    pub(super) async fn finish(self) -> Report {
+        self.done.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        for task in self.tasks {
+            all.push(task.await.unwrap());
+        }
+        Report::of(&all)
+    }
+}
+
+impl Report {
+    fn of(all: &[Vec<Read>]) -> Self {
+        let mut report = Self {
+            reads: all.iter().map(Vec::len).sum(),
+            failed: 0,
+            wrong: Vec::new(),
+            longest: Duration::ZERO,
+            reasons: BTreeMap::new(),
+        };
+        for reads in all {
+            let mut since: Option<Instant> = None;
+            for read in reads {
+                match &read.outcome {
+                    Outcome::Right => since = None,
+                    Outcome::Wrong(why) => report.wrong.push(why.clone()),
+                    Outcome::Failed(why) => {
+                        report.failed += 1;
+                        let why: String = why.chars().take(200).collect();
+                        *report.reasons.entry(format!("{:?}: {why}", read.metric)).or_default() += 1;
+                        let first = *since.get_or_insert(read.sent);
+                        report.longest = report.longest.max(read.ended - first);
+                    }
+                }
+            }
+        }
+        report
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reads, failed, wrong, longest, reasons } = self;
+        let (seconds, wrong) = (longest.as_secs_f64(), wrong.len());
+        write!(f, "{seconds:.1} s without an answer; of {reads} reads {failed} failed, {wrong} were wrong")?;
+        for (reason, count) in reasons {
+            write!(f, "\n  {count} × {reason}")?;
+        }
+        Ok(())
+    }
+}
