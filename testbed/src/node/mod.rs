@@ -39,6 +39,7 @@ use objects::{Changes, Kind};
 use sandbox::Namespaces;
 use services::Names;
 use std::{
+    io::Write as _,
     net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     sync::Arc,
@@ -108,15 +109,13 @@ impl Node {
         registration::register(&shared).await?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let it = || (Arc::clone(&shared), stopped.clone());
-        let ((a, b), (c, d), (e, f)) = (it(), it(), it());
-        tasks.spawn(registration::keep_alive(a, b));
-        tasks.spawn(scheduler::run(c, d));
-        tasks.spawn(runner::run(e, f));
-        let ((a, b), (c, d), (e, f)) = (it(), it(), it());
-        tasks.spawn(objects::watch::<ConfigMap>(a, Kind::ConfigMap, b));
-        tasks.spawn(objects::watch::<Secret>(c, Kind::Secret, d));
-        tasks.spawn(services::run(e, f));
+        let node = || Arc::clone(&shared);
+        tasks.spawn(registration::keep_alive(node(), stopped.clone()));
+        tasks.spawn(scheduler::run(node(), stopped.clone()));
+        tasks.spawn(objects::watch::<ConfigMap>(node(), Kind::ConfigMap, stopped.clone()));
+        tasks.spawn(objects::watch::<Secret>(node(), Kind::Secret, stopped.clone()));
+        tasks.spawn(services::run(node(), stopped.clone()));
+        tasks.spawn(runner::run(node(), stopped));
         Ok(Self { shared, stop, tasks })
     }
 
@@ -154,7 +153,13 @@ impl Shared {
         let find = async || {
             let found = tokio::task::spawn_blocking(|| Namespaces::find(Path::new(UNSHARE))).await;
             let found = found.context("looking for namespaces").and_then(|found| found);
-            found.map_err(|error| format!("{error:#}"))
+            found.map_err(|error| {
+                let error = format!("{error:#}");
+                // Not through tracing alone, since a test that waits for the pod has no subscriber.
+                let _ =
+                    writeln!(std::io::stderr(), "the testbed's node cannot run pods with volumes: {error}");
+                error
+            })
         };
         self.namespaces.get_or_init(find).await.clone().map_err(anyhow::Error::msg)
     }

@@ -169,7 +169,7 @@ where
         };
         match event {
             Ok(watcher::Event::Apply(it) | watcher::Event::InitApply(it) | watcher::Event::Delete(it)) => {
-                node.changes.record(it.namespace().unwrap_or_default(), (kind, it.name_any()))
+                node.changes.record(it.namespace().unwrap_or_default(), (kind, it.name_any()));
             }
             Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
             // The watcher goes on by itself.

@@ -165,10 +165,10 @@ fn identity(pod: &Pod, container: &Container, image: &Image) -> Result<Identity>
     let of_pod = pod.spec.as_ref().and_then(|it| it.security_context.as_ref());
     let own = container.security_context.as_ref();
     let id = |id: i64| u32::try_from(id).with_context(|| format!("{id} is no user or group"));
-    let user = own.and_then(|it| it.run_as_user).or(of_pod.and_then(|it| it.run_as_user));
-    let group = own.and_then(|it| it.run_as_group).or(of_pod.and_then(|it| it.run_as_group));
+    let user = own.and_then(|it| it.run_as_user).or_else(|| of_pod?.run_as_user);
+    let group = own.and_then(|it| it.run_as_group).or_else(|| of_pod?.run_as_group);
     let user = user.map_or(Ok(image.user.0), id)?;
-    let non_root = own.and_then(|it| it.run_as_non_root).or(of_pod.and_then(|it| it.run_as_non_root));
+    let non_root = own.and_then(|it| it.run_as_non_root).or_else(|| of_pod?.run_as_non_root);
     ensure!(user != 0 || non_root != Some(true), "runAsNonRoot forbids user 0");
     let further = of_pod
         .iter()

@@ -151,8 +151,9 @@ impl Namespaces {
 pub(super) fn make_root(root: &Path, hosts: &str) -> Result<()> {
     let etc = root.join("etc");
     fs::create_dir_all(&etc).with_context(|| format!("making {}", etc.display()))?;
-    fs::create_dir_all(root.join("usr"))?;
-    for folder in [root, &etc] {
+    let usr = root.join("usr");
+    fs::create_dir_all(&usr)?;
+    for folder in [root, &etc, &usr] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
     }
     write(&etc, "nsswitch.conf", "hosts: files\n")?;

@@ -4,6 +4,8 @@
 #   $2 …     mounts: kind (ro or rw), source, target; then --
 #   the rest what to run: chroot or unshare with the program
 set -e
+# As in containers: the folders made here are for every user.
+umask 022
 root=$1
 shift
 # A mount of its own, so that it can be made read-only.

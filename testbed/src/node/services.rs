@@ -138,7 +138,7 @@ impl State<'_> {
                 // Headless: the address of a pod.
                 (None, None) => self.selected(service).find(|(pod, _)| is_served(service, pod))?.1,
             };
-            Some(Name { namespace: service.namespace()?, name: service.name_any(), address })
+            Some(Name { namespace: service.namespace()?, service: service.name_any(), address })
         };
         let mut names: Vec<Name> = self.services.iter().filter_map(name).collect();
         names.sort_unstable();
@@ -186,7 +186,7 @@ pub(super) fn target(port: &ServicePort, pod: &Pod) -> Option<u16> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     namespace: String,
-    name: String,
+    service: String,
     address: Ipv4Addr,
 }
 
@@ -208,9 +208,9 @@ impl Names {
         for alias in aliases {
             line(&alias.ip, &alias.hostnames.as_deref().unwrap_or_default().join(" "));
         }
-        for Name { namespace, name, address } in &*self.0 {
-            let long = format!("{name}.{namespace}");
-            let short = if *namespace == own { format!("{name} ") } else { String::new() };
+        for Name { namespace, service, address } in &*self.0 {
+            let long = format!("{service}.{namespace}");
+            let short = if *namespace == own { format!("{service} ") } else { String::new() };
             line(&address.to_string(), &format!("{short}{long} {long}.svc {long}.svc.cluster.local"));
         }
         out

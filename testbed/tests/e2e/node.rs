@@ -88,7 +88,46 @@ fn a_container_that_ends_is_started_again_and_a_pod_that_cannot_run_says_why() {
     });
 }
 
-/// A namespace and a node that runs one image, which nobody else asks for.
+#[test]
+fn a_pod_waits_for_its_config_map_and_its_containers_share_an_empty_dir() {
+    with_cluster(|cluster| async move {
+        let bed = Bed::new(&cluster, "node-volumes", "node-volumes:1").await;
+        let pods = Api::<Pod>::namespaced(bed.client.clone(), bed.namespace);
+        let shell = |name: &str, script: &str| {
+            json!({
+                "name": name, "image": "node-volumes:shell", "command": ["/bin/sh", "-c", script],
+                "volumeMounts": [{"name": "late", "mountPath": "/late"}, {"name": "shared", "mountPath": "/shared"}],
+            })
+        };
+        let pod = json!({"metadata": {"name": "waiting"}, "spec": {
+            "restartPolicy": "Never",
+            "volumes": [{"name": "late", "configMap": {"name": "late"}}, {"name": "shared", "emptyDir": {}}],
+            "initContainers": [shell("first", "read -r word < /late/word; echo $word > /shared/word")],
+            "containers": [shell("second", "read word < /shared/word; echo \"seen $word\"")],
+        }});
+        pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+        let waits = eventually("the pod to wait", SOON, || async {
+            let status = pods.get("waiting").await?.status.unwrap_or_default();
+            let state = status.container_statuses.unwrap_or_default().pop().and_then(|it| it.state);
+            Ok(state.and_then(|state| state.waiting?.message))
+        });
+        assert_eq!(waits.await.unwrap(), "volume `late`: waiting for ConfigMap `late`");
+
+        let create = ["create", "configmap", "late", "--from-literal=word=hello", "-n", bed.namespace];
+        cluster.kubectl().run(&create).await.unwrap().success().unwrap();
+        let succeeded = eventually("the pod to succeed", SOON, || async {
+            let phase = pods.get("waiting").await?.status.unwrap_or_default().phase;
+            assert_ne!(phase.as_deref(), Some("Failed"));
+            Ok((phase.as_deref() == Some("Succeeded")).then_some(()))
+        });
+        succeeded.await.unwrap();
+        let log = std::fs::read_to_string(bed.node.logs().join("node-volumes_waiting_second.log")).unwrap();
+        assert_eq!(log, "seen hello\n");
+        bed.end().await;
+    });
+}
+
+/// A namespace and a node that runs two images, which nobody else asks for: the workload and a shell.
 struct Bed<'a> {
     cluster: &'a Cluster,
     client: kube::Client,
@@ -110,7 +149,10 @@ impl<'a> Bed<'a> {
         let program = workspace::binary("inference-svc").await.unwrap();
         let options = node::Options {
             name: namespace.to_owned(),
-            images: node::Images::from([(image.to_owned(), program.into())]),
+            images: node::Images::from([
+                (image.to_owned(), program.into()),
+                (format!("{namespace}:shell"), node::Image::new("/bin/sh")),
+            ]),
             logs: cluster.dir().logs().to_owned(),
         };
         let node = Node::start(cluster, options).await.unwrap();

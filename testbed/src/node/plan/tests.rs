@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 const POD: Ipv4Addr = Ipv4Addr::new(127, 9, 8, 7);
 
-fn plans(spec: Value) -> Result<Plans> {
+fn plans(spec: &Value) -> Result<Plans> {
     let pod = json!({"metadata": {"name": "web-1", "namespace": "shop", "uid": "u"}, "spec": spec});
     let pod = serde_json::from_value(pod).unwrap();
     let images = Images::from([("web:1".to_owned(), Image::api_server("/bin/web"))]);
@@ -18,7 +18,7 @@ fn plans(spec: Value) -> Result<Plans> {
 }
 
 fn planned(container: &Value) -> Result<ContainerPlan> {
-    Ok(plans(json!({"containers": [container]}))?.containers.remove(0))
+    Ok(plans(&json!({"containers": [container]}))?.containers.remove(0))
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_container_of_a_pod_with_volumes_has_a_view_and_an_identity() {
             }],
         })
     };
-    let view = |pod, own| plans(spec(pod, own)).map(|mut it| it.containers.remove(0).view.unwrap());
+    let view = |pod, own| plans(&spec(pod, own)).map(|mut it| it.containers.remove(0).view.unwrap());
     let plain = view(json!({}), json!({"readOnlyRootFilesystem": true})).unwrap();
     assert_eq!(plain.program, PathBuf::from("/bin/web"));
     let mount = |path: &str, sub_path: Option<&str>, read_only| Mount {

@@ -69,6 +69,9 @@ async fn a_container_runs_as_its_user_alone() {
     let seen = pod.run(mounts, false, script).await;
     let lines: Vec<&str> = seen.lines().collect();
     assert_eq!(lines[..2], ["Uid: 65532", "Gid: 0"], "{seen}");
+    // As after a crash: the root is there already.
+    let again = pod.run(vec![mount("shared", "/tmp", None, false)], false, "echo again").await;
+    assert_eq!(again, format!("{seen}again\n"));
 }
 
 #[tokio::test]

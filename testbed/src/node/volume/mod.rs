@@ -73,8 +73,10 @@ pub(super) fn group(pod: &Pod) -> Option<u32> {
 impl Volume {
     fn let_group_read(&mut self) {
         if let Self::Files(Files { files, tokens }) = self {
-            files.values_mut().for_each(|file| file.mode |= GROUP_READS);
-            tokens.iter_mut().for_each(|token| token.mode |= GROUP_READS);
+            let modes = files.values_mut().map(|file| &mut file.mode);
+            for mode in modes.chain(tokens.iter_mut().map(|token| &mut token.mode)) {
+                *mode |= GROUP_READS;
+            }
         }
     }
 }

@@ -1,11 +1,11 @@
 use super::*;
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
-fn planned(spec: &Value, volume: Value) -> Result<Volume> {
+fn planned(spec: &Value, volume: &Value) -> Result<Volume> {
     let mut pod = json!({
         "metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web", "tier": "a\"b"}},
-        "spec": {"containers": [{"name": "c"}], "volumes": [volume]},
+        "spec": {"containers": [{"name": "c"}], "volumes": [volume.clone()]},
     });
     pod["spec"]["volumes"][0]["name"] = "v".into();
     for (key, value) in spec.as_object().unwrap() {
@@ -17,7 +17,8 @@ fn planned(spec: &Value, volume: Value) -> Result<Volume> {
         (Kind::Secret, "key", &[("tls.key", "K")]),
     ]);
     let node = Ipv4Addr::new(127, 9, 8, 1);
-    let place = Place { node: "node", node_ip: node, pod_ip: Ipv4Addr::new(127, 9, 8, 7) };
+    let apiserver = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 18_001);
+    let place = Place { node: "node", node_ip: node, pod_ip: Ipv4Addr::new(127, 9, 8, 7), apiserver };
     Ok(volumes(&pod, &objects, place)?.remove("v").unwrap())
 }
 
@@ -38,18 +39,18 @@ fn file(path: &str, text: &str, mode: u32) -> (String, String, u32) {
 #[test]
 fn a_config_map_gives_all_keys_or_its_items_with_their_modes() {
     let none = json!({});
-    let all = planned(&none, json!({"configMap": {"name": "rules"}})).unwrap();
+    let all = planned(&none, &json!({"configMap": {"name": "rules"}})).unwrap();
     assert_eq!(files(all), [file("a.yaml", "A", 0o644), file("b.yaml", "B", 0o644)]);
     let items = json!([{"key": "b.yaml", "path": "x/y", "mode": 256}, {"key": "a.yaml", "path": "z"}]);
     let some = json!({"configMap": {"name": "rules", "items": items, "defaultMode": 288}});
-    let some = planned(&none, some).unwrap();
+    let some = planned(&none, &some).unwrap();
     assert_eq!(files(some), [file("x/y", "B", 0o400), file("z", "A", 0o440)]);
 }
 
 #[test]
 fn the_group_of_the_pod_may_read_its_files() {
     let spec = json!({"securityContext": {"fsGroup": 1000}});
-    let secret = planned(&spec, json!({"secret": {"secretName": "key", "defaultMode": 256}})).unwrap();
+    let secret = planned(&spec, &json!({"secret": {"secretName": "key", "defaultMode": 256}})).unwrap();
     assert_eq!(files(secret), [file("tls.key", "K", 0o440)]);
 }
 
@@ -60,10 +61,10 @@ fn a_missing_object_is_waited_for_unless_it_is_optional() {
         json!({"secret": {"secretName": "none"}}),
         json!({"projected": {"sources": [{"secret": {"name": "none"}}]}}),
     ] {
-        let error = planned(&json!({}), source).unwrap_err();
-        assert!(error.downcast_ref::<crate::node::objects::Missing>().is_some(), "{error:#}");
+        let error = planned(&json!({}), &source).unwrap_err();
+        assert!(error.downcast_ref::<Missing>().is_some(), "{error:#}");
     }
-    let optional = planned(&json!({}), json!({"configMap": {"name": "none", "optional": true}})).unwrap();
+    let optional = planned(&json!({}), &json!({"configMap": {"name": "none", "optional": true}})).unwrap();
     assert_eq!(files(optional), []);
 }
 
@@ -79,7 +80,7 @@ fn a_projected_volume_has_the_files_of_all_sources_and_a_plan_for_its_token() {
             {"path": "app", "fieldRef": {"fieldPath": "metadata.labels['app']"}},
         ]}},
     ]}});
-    let Volume::Files(planned_files) = planned(&json!({}), volume.clone()).unwrap() else { panic!() };
+    let Volume::Files(planned_files) = planned(&json!({}), &volume).unwrap() else { panic!() };
     let token = &planned_files.tokens[0];
     assert_eq!((token.audience.as_deref(), token.seconds, token.mode), (Some("vault"), 600, 0o644));
     assert_eq!(
@@ -94,13 +95,13 @@ fn a_projected_volume_has_the_files_of_all_sources_and_a_plan_for_its_token() {
     );
     // As kubelet: one user for all containers owns the token alone.
     let user = json!({"securityContext": {"runAsUser": 1000}});
-    let Volume::Files(owned) = planned(&user, volume).unwrap() else { panic!() };
+    let Volume::Files(owned) = planned(&user, &volume).unwrap() else { panic!() };
     assert_eq!((owned.tokens[0].owner, owned.tokens[0].mode), (Some(1000), 0o600));
 }
 
 #[test]
 fn other_volumes_are_refused_by_name() {
-    assert_eq!(planned(&json!({}), json!({"emptyDir": {}})).unwrap(), Volume::Empty);
+    assert_eq!(planned(&json!({}), &json!({"emptyDir": {}})).unwrap(), Volume::Empty);
     for (source, expected) in [
         (json!({"hostPath": {"path": "/etc"}}), "volume `v`: hostPath"),
         (json!({"nfs": {"server": "a", "path": "/"}}), "volume `v`: only configMap"),
@@ -110,7 +111,7 @@ fn other_volumes_are_refused_by_name() {
         ),
         (json!({"configMap": {"name": "rules", "defaultMode": 1000}}), "mode 1000"),
     ] {
-        let error = format!("{:#}", planned(&json!({}), source).unwrap_err());
+        let error = format!("{:#}", planned(&json!({}), &source).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
 }

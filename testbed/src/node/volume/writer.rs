@@ -33,6 +33,7 @@ pub(in crate::node) fn write(
 ) -> Result<()> {
     let name = Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S.%9f").to_string();
     let next = dir.join(&name);
+    make_dir(dir, owner)?;
     make_dir(&next, owner)?;
     for (path, file) in files {
         let relative = Path::new(path);
