@@ -48,6 +48,7 @@ async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() 
     let before = place.state().await;
     assert_eq!(before, (vec![false; 2], "registry.example.com/prometheus-adapter:v0.12.0".to_owned()));
     let mut uids = Vec::new();
+    let ports = place.field("service", RELEASE, "/spec/ports").await;
     for kind in ["deployment", "service"] {
         uids.push((kind, place.field(kind, RELEASE, "/metadata/uid").await));
     }
@@ -55,6 +56,8 @@ async fn a_release_of_the_adapters_chart_is_upgraded_in_place_and_rolled_back() 
     let unverified = [&release("upgrade", &chart)[..], &["--set", "tls.generated.verify=false"]].concat();
     place.helm(&unverified).await;
     assert_eq!(place.state().await, (vec![false; 2], "metrics-apiserver:0.1.0".to_owned()));
+    // A port of another name has no endpoints until there is another EndpointSlice, and the APIs are unavailable.
+    assert_eq!(place.field("service", RELEASE, "/spec/ports").await, ports);
     let pods = place.field("deployment", RELEASE, "/spec/template").await;
     let secret = "prometheus-adapter-serving-cert";
     assert!(pods.to_string().contains(secret), "the new pods have the certificate already");

@@ -23,7 +23,7 @@ pub(super) const HIGH: Level = Level { pods: 15, total: 30, replicas: 3 };
 
 impl Level {
     pub(super) fn value(self, metric: Metric) -> u32 {
-        if metric == Metric::Pods { self.pods } else { self.total }
+        if metric.is_of_pods() { self.pods } else { self.total }
     }
 
     /// The configuration of Prometheus.
@@ -39,6 +39,9 @@ impl Level {
         };
         for pod in 0..3 {
             add("swap_work", format!("pod: pods-{pod}"), self.pods);
+            for series in ["swap_cpu", "swap_memory"] {
+                add(series, format!("pod: usage-{pod}, container: web"), self.pods);
+            }
         }
         add("swap_requests", "service: web".to_owned(), self.total);
         add("swap_queue", "queue: web".to_owned(), self.total);
@@ -52,7 +55,7 @@ impl Level {
 }
 
 impl Swap {
-    /// Has the metrics say this, and waits until the HPAs, if anybody answers them, have followed.
+    /// Has the metrics say this.
     pub(super) async fn load(&self, level: Level) {
         self.place.apply(&["apply", "-f", "-"], &level.rules().to_string()).await;
         let measured = eventually("Prometheus to have the new values", SOON, || async {

@@ -3,7 +3,9 @@
 //!
 //! There is one object per API in a cluster, so the tests take turns; each begins without any provider.
 
+mod fresh;
 mod level;
+mod orders;
 mod reader;
 mod releases;
 mod workloads;
@@ -21,8 +23,14 @@ use tokio::{runtime::Runtime, sync::Mutex};
 /// Roll-outs take half a minute; a machine that compiles meanwhile gets more.
 const SOON: Duration = Duration::from_secs(180);
 const PROMETHEUS: &str = include_str!("../prometheus.yaml");
-/// The APIs that HPAs read.
-const APIS: [&str; 2] = ["v1beta1.custom.metrics.k8s.io", "v1beta1.external.metrics.k8s.io"];
+/// Every APIService that a provider may make.
+const APIS: [&str; 5] = [
+    "v1beta1.custom.metrics.k8s.io",
+    "v1beta1.external.metrics.k8s.io",
+    "v1beta1.metrics.k8s.io",
+    "v1beta2.custom.metrics.k8s.io",
+    "v1.metrics.k8s.io",
+];
 
 /// A cluster with Prometheus and the workloads.
 struct Swap {

@@ -23,23 +23,40 @@ pub(super) enum Metric {
     Pods,
     Object,
     External,
+    /// What `kubectl top` shows.
+    Usage,
 }
 
 impl Metric {
-    pub(super) const ALL: [Self; 3] = [Self::Pods, Self::Object, Self::External];
+    pub(super) const ALL: [Self; 4] = [Self::Pods, Self::Object, Self::External, Self::Usage];
+
+    /// Of the workload that it scales.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pods => "pods",
+            Self::Object => "object",
+            Self::External => "external",
+            Self::Usage => "usage",
+        }
+    }
+
+    pub(super) fn is_of_pods(self) -> bool {
+        matches!(self, Self::Pods | Self::Usage)
+    }
 
     fn path(self) -> String {
         let (api, what) = match self {
-            Self::Pods => ("custom", "pods/*/swap_work?labelSelector=app%3Dpods"),
-            Self::Object => ("custom", "services/web/swap_requests"),
-            Self::External => ("external", "swap_queue"),
+            Self::Pods => ("custom.metrics", "pods/*/swap_work?labelSelector=app%3Dpods"),
+            Self::Object => ("custom.metrics", "services/web/swap_requests"),
+            Self::External => ("external.metrics", "swap_queue"),
+            Self::Usage => ("metrics", "pods?labelSelector=app%3Dusage"),
         };
-        format!("/apis/{api}.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/{what}")
+        format!("/apis/{api}.k8s.io/v1beta1/namespaces/{NAMESPACE}/{what}")
     }
 
     /// How many values an answer has.
     fn items(self) -> usize {
-        if self == Self::Pods { usize::try_from(STEADY.replicas).unwrap() } else { 1 }
+        if self.is_of_pods() { usize::try_from(STEADY.replicas).unwrap() } else { 1 }
     }
 }
 
@@ -65,7 +82,7 @@ pub(super) struct Reader {
     tasks: Vec<JoinHandle<Vec<Read>>>,
 }
 
-/// What a reader saw.
+/// What a reader saw. It ends with answers.
 pub(super) struct Report {
     pub(super) reads: usize,
     pub(super) failed: usize,
@@ -73,6 +90,8 @@ pub(super) struct Report {
     /// The longest time in which a metric had no answer.
     pub(super) longest: Duration,
     reasons: BTreeMap<String, usize>,
+    /// When metrics had no answer, in seconds since the reader began: from, to.
+    gaps: Vec<(f64, f64)>,
 }
 
 impl Swap {
@@ -85,7 +104,10 @@ impl Swap {
                     .as_array()
                     .into_iter()
                     .flatten()
-                    .map(|item| item["value"].as_str().unwrap_or("none"))
+                    .map(|item| {
+                        let value = item.get("value").unwrap_or(&item["containers"][0]["usage"]["memory"]);
+                        value.as_str().unwrap_or("none")
+                    })
                     .collect();
                 let expected = STEADY.value(metric).to_string();
                 if values.is_empty() {
@@ -100,11 +122,11 @@ impl Swap {
         }
     }
 
-    /// Waits until every metric has the right answer.
-    pub(super) async fn answers(&self) {
+    /// Waits until these metrics have the right answers.
+    pub(super) async fn answers(&self, metrics: &[Metric]) {
         let answers = eventually("right answers", super::SOON, || async {
-            for metric in Metric::ALL {
-                self.right(metric).await?;
+            for metric in metrics {
+                self.right(*metric).await?;
             }
             Ok(Some(()))
         });
@@ -120,9 +142,10 @@ impl Swap {
 }
 
 impl Reader {
-    pub(super) fn start(swap: &Arc<Swap>) -> Self {
+    pub(super) fn start(swap: &Arc<Swap>, metrics: &[Metric]) -> Self {
         let done = Arc::new(AtomicBool::new(false));
-        let read = |metric| {
+        let read = |metric: &Metric| {
+            let metric = *metric;
             let (swap, done) = (Arc::clone(swap), Arc::clone(&done));
             tokio::spawn(async move {
                 let mut reads = Vec::new();
@@ -135,7 +158,7 @@ impl Reader {
                 reads
             })
         };
-        Self { tasks: Metric::ALL.map(read).into(), done }
+        Self { tasks: metrics.iter().map(read).collect(), done }
     }
 
     pub(super) async fn finish(self) -> Report {
@@ -156,19 +179,25 @@ impl Report {
             wrong: Vec::new(),
             longest: Duration::ZERO,
             reasons: BTreeMap::new(),
+            gaps: Vec::new(),
         };
+        let begin = all.iter().flatten().map(|read| read.sent).min().unwrap_or_else(Instant::now);
+        let seconds = |at: Instant| (at - begin).as_secs_f64();
         for reads in all {
             let mut since: Option<Instant> = None;
             for read in reads {
                 match &read.outcome {
-                    Outcome::Right => since = None,
+                    Outcome::Right => {
+                        let Some(first) = since.take() else { continue };
+                        report.longest = report.longest.max(read.ended - first);
+                        report.gaps.push((seconds(first), seconds(read.ended)));
+                    }
                     Outcome::Wrong(why) => report.wrong.push(why.clone()),
                     Outcome::Failed(why) => {
                         report.failed += 1;
                         let why: String = why.chars().take(200).collect();
                         *report.reasons.entry(format!("{:?}: {why}", read.metric)).or_default() += 1;
-                        let first = *since.get_or_insert(read.sent);
-                        report.longest = report.longest.max(read.ended - first);
+                        _ = since.get_or_insert(read.sent);
                     }
                 }
             }
@@ -179,9 +208,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reads, failed, wrong, longest, reasons } = self;
+        let Self { reads, failed, wrong, longest, reasons, gaps } = self;
         let (seconds, wrong) = (longest.as_secs_f64(), wrong.len());
         write!(f, "{seconds:.1} s without an answer; of {reads} reads {failed} failed, {wrong} were wrong")?;
+        for (from, to) in gaps {
+            write!(f, "\n  from {from:.1} to {to:.1}")?;
+        }
         for (reason, count) in reasons {
             write!(f, "\n  {count} × {reason}")?;
         }

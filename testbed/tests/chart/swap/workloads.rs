@@ -3,6 +3,7 @@
 use super::{
     SOON, Swap,
     level::{HIGH, Level, STEADY},
+    reader::Metric,
 };
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::{apps::v1::StatefulSet, autoscaling::v2::HorizontalPodAutoscaler};
@@ -13,19 +14,21 @@ use testbed::eventually;
 
 pub(super) const NAMESPACE: &str = "swap";
 pub(super) const IMAGE: &str = "inference-svc:swap";
-const NAMES: [&str; 3] = ["pods", "object", "external"];
 
 /// All of them, and the Service that a metric describes.
 pub(super) fn objects() -> Value {
     let average = json!({"type": "AverageValue", "averageValue": "10"});
     let web = json!({"apiVersion": "v1", "kind": "Service", "name": "web"});
-    let metrics = [
-        json!({"type": "Pods", "pods": {"metric": {"name": "swap_work"}, "target": average}}),
-        json!({"type": "Object", "object": {
+    let spec = |metric| match metric {
+        Metric::Pods => json!({"type": "Pods", "pods": {"metric": {"name": "swap_work"}, "target": average}}),
+        Metric::Object => json!({"type": "Object", "object": {
             "metric": {"name": "swap_requests"}, "describedObject": web, "target": average,
         }}),
-        json!({"type": "External", "external": {"metric": {"name": "swap_queue"}, "target": average}}),
-    ];
+        Metric::External => {
+            json!({"type": "External", "external": {"metric": {"name": "swap_queue"}, "target": average}})
+        }
+        Metric::Usage => json!({"type": "Resource", "resource": {"name": "memory", "target": average}}),
+    };
     let mut items = vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
         json!({
@@ -33,8 +36,8 @@ pub(super) fn objects() -> Value {
             "spec": {"selector": {"app": "object"}, "ports": [{"port": 80, "targetPort": "http"}]},
         }),
     ];
-    for (name, metric) in NAMES.into_iter().zip(metrics) {
-        items.extend([workload(name), autoscaler(name, &metric)]);
+    for metric in Metric::ALL {
+        items.extend([workload(metric.name()), autoscaler(metric.name(), &spec(metric))]);
     }
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
@@ -90,10 +93,14 @@ impl Swap {
         Ok(api.list(&ListParams::default()).await?.items)
     }
 
-    /// Every HPA gets an answer, and has this many pods, all of them ready.
-    pub(super) async fn settled(&self, level: Level) {
+    /// The HPAs on these metrics get answers, and have this many pods, all of them ready.
+    pub(super) async fn settled(&self, metrics: &[Metric], level: Level) {
+        let is_meant = |name: &str| metrics.iter().any(|metric| metric.name() == name);
         let settled = eventually("the HPAs to follow", SOON, || async {
             for workload in self.workloads().await? {
+                if !is_meant(&workload.name_any()) {
+                    continue;
+                }
                 let (spec, status) = (workload.spec.unwrap_or_default(), workload.status.unwrap_or_default());
                 let numbers = [spec.replicas, Some(status.replicas), status.ready_replicas];
                 let is = numbers.iter().all(|number| number.map(i64::from) == Some(level.replicas));
@@ -101,7 +108,9 @@ impl Swap {
             }
             let api: Api<HorizontalPodAutoscaler> =
                 Api::namespaced(self.place.cluster.client().await?, NAMESPACE);
-            for hpa in api.list(&ListParams::default()).await? {
+            for hpa in
+                api.list(&ListParams::default()).await?.into_iter().filter(|it| is_meant(&it.name_any()))
+            {
                 let conditions = hpa.status.and_then(|status| status.conditions).unwrap_or_default();
                 let active = conditions.into_iter().find(|it| it.type_ == "ScalingActive");
                 let active = active.context("no condition yet")?;
@@ -112,11 +121,11 @@ impl Swap {
         settled.await.unwrap();
     }
 
-    /// The HPAs of every type go on: they follow their metrics up and down.
-    pub(super) async fn scales(&self) {
+    /// The HPAs on these metrics go on: they follow their metrics up and down.
+    pub(super) async fn scales(&self, metrics: &[Metric]) {
         for level in [HIGH, STEADY] {
             self.load(level).await;
-            self.settled(level).await;
+            self.settled(metrics, level).await;
         }
     }
 }
