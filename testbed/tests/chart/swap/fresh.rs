@@ -1,6 +1,6 @@
 //! From `helm install` to the first correct answers, where there was no provider.
 
-use super::{APIS, Swap, reader::Metric, releases::OURS, with_swap};
+use super::{APIS, Swap, reader::Metric, releases::OURS, say, with_swap};
 use crate::case::chart_path;
 use serde_json::Value;
 use std::{
@@ -78,11 +78,8 @@ fn the_first_correct_answers_come_soon_after_an_installation() {
             };
             let (first, unavailable) = swap.measured_install(act).await;
             let [first_seconds, seconds] = [first, unavailable].map(|it| it.as_secs_f64());
-            eprintln!("{how}: answers after {first_seconds:.1} s, APIs unavailable for {seconds:.1} s");
+            say(&format!("{how}: answers after {first_seconds:.1} s, APIs unavailable for {seconds:.1} s"));
             assert!(first < BOUND, "{how}: {first:?}");
-            if how.ends_with("upgrade") {
-                assert!(unavailable < Duration::from_secs(5), "{how}: {unavailable:?}");
-            }
         }
     });
 }

@@ -5,7 +5,12 @@ use crate::case::NAMESPACE;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use std::time::Duration;
 use testbed::eventually;
+use tokio::time::Instant;
+
+/// The oldest reading with which ours answers, by default, and a second.
+const MAX_AGE: Duration = Duration::from_secs(11);
 
 /// The values of the metrics, and how many pods each HPA makes of them.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +73,13 @@ impl Swap {
             Ok(Some(()))
         });
         measured.await.unwrap();
+        *self.loaded.lock().await = Instant::now();
+    }
+
+    /// Waits until no server has a reading from before the last change.
+    pub(super) async fn readings_are_new(&self) {
+        let loaded = *self.loaded.lock().await;
+        tokio::time::sleep_until(loaded + MAX_AGE).await;
     }
 
     async fn measured(&self, query: &str) -> Result<String> {

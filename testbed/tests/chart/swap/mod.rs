@@ -1,10 +1,12 @@
-//! Taking over from another provider of the metrics APIs and giving back, with real pods, Prometheus, and HPAs that read
-//! every API all the time. A reader measures for how long there is no answer, and finds every wrong number.
+//! Taking over from another provider of the metrics APIs and giving back, with real pods, Prometheus, and HPAs that
+//! read every API all the time. A reader measures for how long there is no answer, and finds every wrong number.
 //!
 //! There is one object per API in a cluster, so the tests take turns; each begins without any provider.
 
 mod fresh;
+mod keda;
 mod level;
+mod manifests;
 mod orders;
 mod reader;
 mod releases;
@@ -14,11 +16,12 @@ use crate::{case::NAMESPACE, cluster::Place};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::{
+    io::Write as _,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 use testbed::{Node, node, tools, workspace};
-use tokio::{runtime::Runtime, sync::Mutex};
+use tokio::{runtime::Runtime, sync::Mutex, time::Instant};
 
 /// Roll-outs take half a minute; a machine that compiles meanwhile gets more.
 const SOON: Duration = Duration::from_secs(180);
@@ -32,11 +35,20 @@ const APIS: [&str; 5] = [
     "v1.metrics.k8s.io",
 ];
 
+/// Prints a measurement, also of a test that passes.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 /// A cluster with Prometheus and the workloads.
 struct Swap {
     turn: Mutex<()>,
     /// Asks kube-apiserver as an administrator, and Prometheus.
     client: reqwest::Client,
+    /// Asks pods as an administrator, whatever their certificates are.
+    direct: reqwest::Client,
+    /// When the metrics changed.
+    loaded: Mutex<Instant>,
     /// Where Prometheus is reached.
     prometheus: String,
     _node: Node,
@@ -95,8 +107,19 @@ impl Swap {
         place.kubectl(&rollout).await;
         let address = ["get", "service", "prometheus", "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}"];
         let prometheus = format!("http://{}:9090", place.kubectl(&address).await);
-        let client = administrator(&place);
-        let this = Self { turn: Mutex::new(()), client, prometheus, _node: node, place };
+        let ca = place.cluster.credentials().cluster_ca.pem();
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
+        let client = administrator(&place).tls_certs_only([ca]).build().unwrap();
+        let direct = administrator(&place).tls_danger_accept_invalid_certs(true).build().unwrap();
+        let this = Self {
+            turn: Mutex::new(()),
+            loaded: Mutex::new(Instant::now()),
+            client,
+            direct,
+            prometheus,
+            _node: node,
+            place,
+        };
         this.load(level::STEADY).await;
         this
     }
@@ -104,11 +127,17 @@ impl Swap {
     /// Removes what an earlier test left of providers, and has the workloads at their usual size.
     async fn clear(&self) {
         for release in self.place.helm(&["list", "--namespace", NAMESPACE, "--short"]).await.lines() {
-            self.place.helm(&["uninstall", release, "--namespace", NAMESPACE, "--wait"]).await;
+            self.place.helm(&["uninstall", release, "--namespace", NAMESPACE]).await;
         }
+        self.remove_manifests().await;
         let apis = [&["delete", "apiservice", "--ignore-not-found"], &APIS[..]].concat();
         self.place.kubectl(&apis).await;
         self.load(level::STEADY).await;
+    }
+
+    async fn api_service(&self, name: &str) -> Value {
+        let text = self.place.kubectl(&["get", "apiservice", name, "-o", "json"]).await;
+        serde_json::from_str(&text).unwrap()
     }
 
     /// What an API answers through kube-apiserver; an error for anything but 200.
@@ -129,12 +158,9 @@ impl Place {
 }
 
 /// Has all rights, also that to read any metric.
-fn administrator(place: &Place) -> reqwest::Client {
-    let credentials = place.cluster.credentials();
-    let identity = credentials.cluster_ca.client("reader", Some("system:masters")).unwrap();
+fn administrator(place: &Place) -> reqwest::ClientBuilder {
+    let identity = place.cluster.credentials().cluster_ca.client("reader", Some("system:masters")).unwrap();
     let files = identity.write(place.cluster.dir().state(), "reader").unwrap();
     let pem = [files.key, files.certificate].map(|file| std::fs::read(file).unwrap()).concat();
-    let ca = reqwest::Certificate::from_pem(credentials.cluster_ca.pem().as_bytes()).unwrap();
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]);
-    client.identity(reqwest::Identity::from_pem(&pem).unwrap()).build().unwrap()
+    reqwest::Client::builder().no_proxy().identity(reqwest::Identity::from_pem(&pem).unwrap())
 }

@@ -1,4 +1,4 @@
-//! What is scaled: a StatefulSet for each type of metric, whose pods have names that metrics can have, too.
+//! What is scaled: a `StatefulSet` for each type of metric, whose pods have names that metrics can have, too.
 
 use super::{
     SOON, Swap,
