@@ -55,7 +55,7 @@ fn one(
     }
 }
 
-/// As kubelet: for one user alone if all containers are his, else for everybody in the pod.
+/// As kubelet: readable by the one user that all containers run as, else by all of the pod.
 fn token_plan(pod: &Pod, token: &ServiceAccountTokenProjection) -> TokenPlan {
     let owner = TokenPlan::owner(pod);
     TokenPlan {

@@ -20,7 +20,7 @@ pub(in crate::node) struct TokenPlan {
     pub(in crate::node) audience: Option<String>,
     pub(in crate::node) seconds: i64,
     pub(in crate::node) mode: u32,
-    /// The user that alone may read it, if all containers are his.
+    /// The only user that may read it, if all containers run as that user.
     pub(in crate::node) owner: Option<u32>,
 }
 
