@@ -22,6 +22,11 @@ the same Deployment behind the same Service.
 {{- end -}}
 {{- end -}}
 
+{{/* The name of the Service's port; empty where the Service is that of prometheus-adapter's chart. */}}
+{{- define "metrics-apiserver.portName" -}}
+{{- if ne (include "metrics-apiserver.name" .) "prometheus-adapter" }}https{{ end -}}
+{{- end -}}
+
 {{- define "metrics-apiserver.namespace" -}}
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}

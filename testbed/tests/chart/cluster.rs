@@ -27,7 +27,7 @@ impl Place {
         self.helm.run(args).await.unwrap().success().unwrap_or_else(|error| panic!("{args:?}: {error:#}"))
     }
 
-    async fn apply(&self, args: &[&str], input: &str) -> String {
+    pub(crate) async fn apply(&self, args: &[&str], input: &str) -> String {
         let applied = self.kubectl.run_with_input(args, input).await.unwrap();
         applied.success().unwrap_or_else(|error| panic!("{args:?}: {error:#}"))
     }

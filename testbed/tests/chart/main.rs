@@ -20,5 +20,6 @@ mod kustomize;
 mod mistakes;
 mod rendering;
 mod subchart;
+mod swap;
 mod takeover;
 mod wait;

@@ -72,9 +72,12 @@ async fn upgrade_and_roll_back(place: &Place) {
 
 /// First with the certificate not verified, then verified.
 async fn upgrade_in_two_steps(place: &Place, upgrade: &[&str]) {
+    let ports = place.field("service", RELEASE, "/spec/ports").await;
     let unverified = [upgrade, &["--set", "tls.generated.verify=false"]].concat();
     place.helm(&unverified).await;
     assert_eq!(place.state().await, (vec![false; 2], "metrics-apiserver:0.1.0".to_owned()));
+    // A port of another name has no endpoints until there is another EndpointSlice, and the APIs are unavailable.
+    assert_eq!(place.field("service", RELEASE, "/spec/ports").await, ports);
     let pods = place.field("deployment", RELEASE, "/spec/template").await;
     let secret = "prometheus-adapter-serving-cert";
     assert!(pods.to_string().contains(secret), "the new pods have the certificate already");
