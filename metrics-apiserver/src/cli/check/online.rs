@@ -163,6 +163,9 @@ async fn of_cluster(
         );
         let fix = "use --online in the server's pod for the rights that it needs";
         report.skipped_with("rbac", &format!("the server's account is not known: {why}"), fix);
+        if let Some(config) = config {
+            kubernetes::check_resources(config, client, report).await;
+        }
     }
     if is_whole {
         of_hpas(&cluster, &registered, backends, report).await;

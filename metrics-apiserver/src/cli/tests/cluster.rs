@@ -421,3 +421,18 @@ async fn a_metric_that_cannot_be_read_because_of_its_hpa_is_named() {
         assert_eq!((&found["metric"], &found["target"]), (&json!("rps"), &json!("10 per pod")));
     }
 }
+
+#[tokio::test]
+async fn a_rule_for_a_resource_that_the_cluster_lacks_fails_without_the_name_of_the_service() {
+    let server = Server::start(prometheus);
+    let file = "rules:\n- seriesQuery: m\n  resources: {overrides: {a: {resource: models}}}\n  \
+                metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})\n";
+    let url = format!("--prometheus-url={}", server.url);
+    let api = cluster(vec![hpa("shop", &pods("rps"), ACTIVE)]);
+    let (_, text, _) = checked(Some(file), &[&url], Some(&api)).await;
+    let lacking =
+        "FAILED   rules[0].resources.overrides.a: the cluster has no resource \"models\" in group \"\"\n";
+    has(&text, &[lacking]);
+    let (_, text, _) = checked(Some(file), &[&url, "--service=monitoring/metrics"], Some(&api)).await;
+    assert_eq!(text.matches(lacking).count(), 1, "{text}");
+}
