@@ -7,6 +7,7 @@ mod series;
 mod verdict;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -91,12 +92,21 @@ impl CheckArgs {
     /// The kubeconfig of the cluster, if one is named or is the user's own, for a process that may be in a pod.
     pub fn kubeconfig(&self, is_in_cluster: bool) -> Option<PathBuf> {
         let users = || {
-            let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
-            let named = std::env::split_paths(&named).find(|path| !path.as_os_str().is_empty());
             let default = std::env::home_dir().map(|home| home.join(".kube/config"));
-            named.or_else(|| default.filter(|path| path.is_file()))
+            users_kubeconfig(&std::env::var_os("KUBECONFIG").unwrap_or_default(), default)
         };
         self.kubeconfig.clone().or_else(|| users().filter(|_| self.cluster && !is_in_cluster))
+    }
+}
+
+/// The first kubeconfig of a list that exists, as kubectl skips those that do not; the default without a list.
+fn users_kubeconfig(named: &OsStr, default: Option<PathBuf>) -> Option<PathBuf> {
+    let mut named = std::env::split_paths(named).filter(|path| !path.as_os_str().is_empty());
+    match named.next() {
+        Some(first) if first.exists() => Some(first),
+        // If none exists, the message names the first one.
+        Some(first) => named.find(|path| path.exists()).or(Some(first)),
+        None => default.filter(|path| path.is_file()),
     }
 }
 
@@ -233,4 +243,28 @@ fn yaml(text: &str) -> String {
 
 fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_kubeconfig_that_exists_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let [missing, first, second] = ["missing", "first", "second"].map(|name| dir.path().join(name));
+        for path in [&first, &second] {
+            std::fs::write(path, "").unwrap();
+        }
+        for (named, expected) in [
+            (vec![&missing, &first, &second], Some(&first)),
+            (vec![&second, &first], Some(&second)),
+            (vec![&missing], Some(&missing)),
+            (vec![], Some(&second)),
+        ] {
+            let named = std::env::join_paths(named).unwrap();
+            assert_eq!(users_kubeconfig(&named, Some(second.clone())).as_ref(), expected, "{named:?}");
+        }
+        assert_eq!(users_kubeconfig(OsStr::new(""), Some(missing)), None);
+    }
 }

@@ -14,6 +14,7 @@ mod report;
 mod reviews;
 mod rules;
 mod services;
+mod text;
 mod values;
 mod wanted;
 
@@ -36,8 +37,12 @@ use apis::Apis;
 use hpas::Hpas;
 use kubernetes::Cluster;
 use local::Local;
-use report::Report;
+use report::{Hint, Report};
 use wanted::{CUSTOM, EXTERNAL, RESOURCE};
+
+const FILE: Hint = Hint { fix: "correct the file", page: "docs/configuration.md#the-file" };
+const KUBECONFIG: Hint =
+    Hint { fix: "name a valid kubeconfig with --kubeconfig", page: "docs/configuration.md#commands" };
 
 /// What is checked.
 pub(super) struct Subject<'a> {
@@ -65,7 +70,7 @@ impl Round {
     /// The only check of an invalid configuration.
     pub(super) fn invalid(problems: &str) -> Self {
         let mut report = Report::default();
-        report.failed("configuration", problems, "correct the file");
+        report.failed_with_lines("configuration", problems, FILE);
         Self { report, verdict: Verdict::Invalid }
     }
 
@@ -90,12 +95,12 @@ pub(super) async fn run(subject: &Subject<'_>) -> Round {
     let is_reached = match subject.client {
         Some(Ok(client)) => of_cluster(subject, client, backends.as_ref(), &mut report).await,
         Some(Err(error)) => {
-            report.failed("kubernetes", error, "correct --kubeconfig");
+            report.failed_with_lines("kubernetes", error, KUBECONFIG);
             false
         }
         None if subject.is_whole => {
             let detail = "not in a cluster, and there is no kubeconfig";
-            report.failed("kubernetes", detail, "name a kubeconfig with --kubeconfig");
+            report.explained("kubernetes", detail, KUBECONFIG);
             false
         }
         None => {
@@ -158,6 +163,9 @@ async fn of_cluster(
         );
         let fix = "use --online in the server's pod for the rights that it needs";
         report.skipped_with("rbac", &format!("the server's account is not known: {why}"), fix);
+        if let Some(config) = config {
+            kubernetes::check_resources(config, client, report).await;
+        }
     }
     if is_whole {
         of_hpas(&cluster, &registered, backends, report).await;

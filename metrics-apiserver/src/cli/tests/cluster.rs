@@ -212,8 +212,8 @@ async fn without_a_configuration_the_cluster_alone_is_checked() {
              monitoring/keda-operator-metrics-apiserver (KEDA, chart keda-2.18.0), available\n",
             "skipped  apiservices.v1beta1.metrics.k8s.io: it does not exist\n",
             "ok       certificates.v1beta1.custom.metrics.k8s.io.caBundle: none: kube-apiserver does not verify",
-            "skipped  certificates.v1beta1.custom.metrics.k8s.io.serving: the Service monitoring/metrics cannot be \
-             looked behind: it has no endpoints\n",
+            "skipped  certificates.v1beta1.custom.metrics.k8s.io.serving: no address of the Service \
+             monitoring/metrics is known: it has no endpoints\n",
             "skipped  rbac: the server's account is not known: name its Service with --service",
             "ok       rbac.hpa-controller.custom.metrics.k8s.io: \
              system:serviceaccount:kube-system:horizontal-pod-autoscaler may get, list\n",
@@ -342,4 +342,97 @@ async fn the_certificate_behind_the_service_is_compared_with_the_ca_bundle() {
         has(&text, &["certificates.v1beta1.custom.metrics.k8s.io.caBundle: 1 CA certificate, subject "]);
         assert!(server.requests().is_empty(), "nothing is sent to a server that is not verified");
     }
+}
+
+#[tokio::test]
+async fn an_api_service_that_is_not_available_says_what_to_do_about_its_reason() {
+    for (reason, message, fix, page) in [
+        (
+            "ServiceNotFound",
+            "service/metrics in \"monitoring\" is not present",
+            "install the server that the Service belonged to, or delete this APIService",
+            "docs/operations.md#the-apiservice-is-not-available",
+        ),
+        (
+            "FailedDiscoveryCheck",
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            "set caBundle to the CA of the serving certificate",
+            "docs/operations.md#certificates",
+        ),
+        (
+            "FailedDiscoveryCheck",
+            "x509: certificate has expired or is not yet valid: current time is after the end",
+            "renew the certificate",
+            "docs/operations.md#certificates",
+        ),
+        (
+            "FailedDiscoveryCheck",
+            "x509: certificate is valid for metrics, not metrics.monitoring.svc",
+            "issue a certificate with this name",
+            "docs/operations.md#certificates",
+        ),
+        (
+            "MissingEndpoints",
+            "endpoints for service/metrics in \"monitoring\" have no addresses",
+            "check that a pod behind the Service is ready",
+            "docs/operations.md#the-apiservice-is-not-available",
+        ),
+    ] {
+        let group = "custom.metrics.k8s.io";
+        let mut object = api_service(group, "metrics", "a", &json!({"insecureSkipTLSVerify": true}));
+        object["status"]["conditions"][0] =
+            json!({"type": "Available", "status": "False", "reason": reason, "message": message});
+        let api = Server::start(move |request| {
+            if request.line.contains("v1beta1.custom.metrics.k8s.io ") {
+                return Play::json(200, object.clone());
+            }
+            common(request).unwrap_or_else(|| failure(404, "NotFound"))
+        });
+        let (_, text, _) = checked(None, &[], Some(&api)).await;
+        has(&text, &[&format!("not available: {reason}: {message}\n         fix: {fix}"), page]);
+    }
+}
+
+#[tokio::test]
+async fn a_metric_that_cannot_be_read_because_of_its_hpa_is_named() {
+    for (code, outcome, fix) in [
+        (404, "FAILED  ", "correct the HPA, or see why its workload cannot be read"),
+        (403, "skipped ", "grant `get` on this scale, or run the check as an administrator"),
+    ] {
+        let api = Server::start(move |request| {
+            if request.line.contains("/horizontalpodautoscalers") {
+                let hpas = [hpa("shop", &pods("rps"), ACTIVE)];
+                return Play::json(200, json!({"metadata": {}, "items": hpas}));
+            }
+            if request.line.contains("/scale") {
+                return failure(code, "Failure");
+            }
+            common(request).unwrap_or_else(|| failure(404, "NotFound"))
+        });
+        let (_, text, _) = checked(None, &[], Some(&api)).await;
+        let line = format!(
+            "{outcome} hpas.shop.web.metrics[0]: Pods rps: {code} the scale of Deployment web cannot be read: no\n\
+             \x20        fix: {fix}\n"
+        );
+        has(&text, &[&line]);
+        let (_, text, _) = checked(None, &["-o=json"], Some(&api)).await;
+        let report: Value = serde_json::from_str(&text).unwrap();
+        let found = report["checks"].as_array().unwrap().iter().find_map(|check| check.get("hpa")).unwrap();
+        assert_eq!((&found["metric"], &found["target"]), (&json!("rps"), &json!("10 per pod")));
+    }
+}
+
+#[tokio::test]
+async fn a_rule_for_a_resource_that_the_cluster_lacks_fails_without_the_name_of_the_service() {
+    let server = Server::start(prometheus);
+    let file = "rules:\n- seriesQuery: m\n  resources: {overrides: {a: {resource: models}}}\n  \
+                metricsQuery: sum(<<.Series>>{<<.LabelMatchers>>})\n";
+    let url = format!("--prometheus-url={}", server.url);
+    let api = cluster(vec![hpa("shop", &pods("rps"), ACTIVE)]);
+    let (_, text, _) = checked(Some(file), &[&url], Some(&api)).await;
+    let lacking =
+        "FAILED   rules[0].resources.overrides.a: the cluster has no resource \"models\" in group \"\"\n";
+    has(&text, &[lacking]);
+    let (_, text, _) = checked(Some(file), &[&url, "--service=monitoring/metrics"], Some(&api)).await;
+    assert_eq!(text.matches(lacking).count(), 1, "{text}");
 }

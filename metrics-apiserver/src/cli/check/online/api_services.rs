@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition};
 use kube::Api;
 
+use super::certificates::{RENEW, SAME_CA, WITH_NAME};
 use super::kubernetes::{Cluster, names};
 use super::raw::within;
 use super::report::{Hint, Report};
@@ -19,6 +20,15 @@ const UNAVAILABLE: Hint = Hint {
     fix: "check that a pod behind the Service is ready, and that kube-apiserver reaches its port",
     page: "docs/operations.md#the-apiservice-is-not-available",
 };
+
+const NO_SERVICE: Hint = Hint {
+    fix: "install the server that the Service belonged to, or delete this APIService",
+    page: "docs/operations.md#the-apiservice-is-not-available",
+};
+const UNTRUSTED: Hint = Hint { fix: SAME_CA, page: CERTIFICATES };
+const EXPIRED: Hint = Hint { fix: RENEW, page: CERTIFICATES };
+const MISNAMED: Hint = Hint { fix: WITH_NAME, page: CERTIFICATES };
+const CERTIFICATES: &str = "docs/operations.md#certificates";
 
 /// An `APIService` that leads to a Service.
 pub(super) struct Registered {
@@ -156,7 +166,22 @@ fn of_object(
                 let text = |text: &Option<String>| text.clone().unwrap_or_default();
                 format!("{}: {}", text(&condition.reason), text(&condition.message))
             });
-            report.explained(name, &format!("{leads}, not available: {why}"), UNAVAILABLE);
+            let hint = hint(condition);
+            report.explained(name, &format!("{leads}, not available: {why}"), hint);
         }
+    }
+}
+
+/// What to do about an `APIService` that is not available, by what kube-apiserver says.
+fn hint(condition: Option<&APIServiceCondition>) -> Hint {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (reason, message) =
+        condition.map(|condition| (text(&condition.reason), text(&condition.message))).unwrap_or_default();
+    match reason.as_str() {
+        "ServiceNotFound" => NO_SERVICE,
+        _ if !message.contains("x509: ") => UNAVAILABLE,
+        _ if message.contains("expired or is not yet valid") => EXPIRED,
+        _ if message.contains("valid for ") || message.contains("Common Name") => MISNAMED,
+        _ => UNTRUSTED,
     }
 }

@@ -13,8 +13,9 @@ use crate::registration::{Finding, ServiceName};
 
 /// From connecting to the end of the handshake. Pods are often not reachable from where the check runs.
 const TIMEOUT: Duration = Duration::from_secs(3);
-const RENEW: &str = "renew the certificate (certs/README.md; with the chart, upgrade the release)";
-const SAME_CA: &str =
+pub(super) const RENEW: &str = "renew the certificate (certs/README.md; with the chart, upgrade the release)";
+pub(super) const WITH_NAME: &str = "issue a certificate with this name as subjectAltName";
+pub(super) const SAME_CA: &str =
     "set caBundle to the CA of the serving certificate; if a controller sets it, correct that";
 
 /// Checks the certificates of each object that leads to a Service.
@@ -73,7 +74,7 @@ async fn of_server(name: &str, found: &Registered, report: &mut Report) {
         None => {
             let why = found.backing.refusal.as_ref();
             let why = why.map_or_else(|| "it has no endpoints".to_owned(), ToString::to_string);
-            return report.skipped(&name, &format!("the Service {service} cannot be looked behind: {why}"));
+            return report.skipped(&name, &format!("no address of the Service {service} is known: {why}"));
         }
     };
     let Some(certificate) = chain.first().and_then(ServerCertificate::of) else {
@@ -91,7 +92,7 @@ async fn of_server(name: &str, found: &Registered, report: &mut Report) {
     }
     if !certificate.names.iter().any(|name| is_name_of(name, &service.host())) {
         let detail = format!("not for {}, which kube-apiserver verifies: {certificate}", service.host());
-        return report.failed(&name, &detail, "issue a certificate with this name as subjectAltName");
+        return report.failed(&name, &detail, WITH_NAME);
     }
     match Finding::of(Some(&found.object), &service, &chain) {
         Finding::ForeignCa => {

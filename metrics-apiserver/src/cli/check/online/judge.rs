@@ -7,7 +7,7 @@ use super::local::Unanswered;
 use super::raw::Refusal;
 use super::report::{Hint, HpaMetric, Outcome};
 use super::values::{Number, agree, ratio};
-use super::wanted::{RESOURCE, Reduce, Wanted};
+use super::wanted::{RESOURCE, Reduce, Wanted, name_and_target};
 use crate::metric::Quantity;
 
 const NO_RULE: Hint = Hint {
@@ -37,6 +37,11 @@ const DIFFER: Hint = Hint {
 };
 const HPA: Hint = Hint {
     fix: "correct the HPA, or see why its workload cannot be read",
+    page: "docs/operations.md#hpas-in-the-check-of-the-cluster",
+};
+
+const SCALE_FORBIDDEN: Hint = Hint {
+    fix: "grant `get` on this scale, or run the check as an administrator",
     page: "docs/operations.md#hpas-in-the-check-of-the-cluster",
 };
 
@@ -91,10 +96,12 @@ pub(super) fn judge(
     let wanted = match wanted {
         Ok(wanted) => wanted,
         Err(why) => {
-            let outcome = if why.is_forbidden() { Outcome::Skipped } else { Outcome::Failed };
-            let detail = format!("{kind}: {why}");
-            let hpa = HpaMetric { kind, ..HpaMetric::default() };
-            return Judged { outcome, detail, hint: Some(HPA), hpa };
+            let (outcome, hint) =
+                if why.is_forbidden() { (Outcome::Skipped, SCALE_FORBIDDEN) } else { (Outcome::Failed, HPA) };
+            let (name, target) = name_and_target(metric);
+            let detail = format!("{kind} {name}: {why}");
+            let hpa = HpaMetric { kind, metric: name, target, ..HpaMetric::default() };
+            return Judged { outcome, detail, hint: Some(hint), hpa };
         }
     };
     let now = reads.now.as_ref().and_then(|now| now.as_ref().ok());
@@ -164,6 +171,17 @@ fn outcome(reads: &Reads, state: &State<'_>) -> (Outcome, Option<Hint>) {
     }
 }
 
+/// Whether kube-apiserver itself answered, because it does not reach the server. A server without its backend answers
+/// with a message of its own.
+fn is_unreached(refusal: &Refusal) -> bool {
+    let message = &refusal.message;
+    refusal.code == 503
+        && (message.contains("unable to handle the request")
+            || ["service unavailable", "error trying to reach service"]
+                .iter()
+                .any(|text| message.starts_with(text)))
+}
+
 /// Whether kube-apiserver has no version of the API that the controller reads.
 fn is_unregistered(refusal: &Refusal) -> bool {
     refusal.message.starts_with(NO_API)
@@ -174,7 +192,7 @@ fn hint(refusal: &Refusal, reads: &Reads) -> Hint {
         (404, _) if is_unregistered(refusal) => NOT_REGISTERED,
         (404, Some(false)) => NO_RULE,
         (200 | 404, _) => NO_DATA,
-        (503, _) if refusal.message.contains("unable to handle the request") => UNAVAILABLE,
+        _ if is_unreached(refusal) => UNAVAILABLE,
         _ => READ_FAILED,
     }
 }
@@ -229,7 +247,17 @@ mod tests {
 
     #[test]
     fn the_section_of_each_hint_exists() {
-        for hint in [NO_RULE, NO_DATA, NOT_REGISTERED, UNAVAILABLE, FORBIDDEN, READ_FAILED, DIFFER, HPA] {
+        for hint in [
+            NO_RULE,
+            NO_DATA,
+            NOT_REGISTERED,
+            UNAVAILABLE,
+            FORBIDDEN,
+            READ_FAILED,
+            DIFFER,
+            HPA,
+            SCALE_FORBIDDEN,
+        ] {
             assert_page_exists(hint.page);
         }
     }
@@ -260,6 +288,17 @@ mod tests {
                 None,
                 (Outcome::Failed, Some(UNAVAILABLE)),
             ),
+            (refusal(503, "service unavailable"), None, None, (Outcome::Failed, Some(UNAVAILABLE))),
+            (
+                refusal(
+                    503,
+                    "error trying to reach service: dial tcp 10.0.0.1:443: connect: connection refused",
+                ),
+                None,
+                None,
+                (Outcome::Failed, Some(UNAVAILABLE)),
+            ),
+            (refusal(503, "prometheus"), None, None, (Outcome::Failed, Some(READ_FAILED))),
             (refusal(500, "prometheus"), None, None, (Outcome::Failed, Some(READ_FAILED))),
         ] {
             let reads = Reads { now, configured, is_listed };

@@ -80,6 +80,11 @@ pub(super) async fn check_rights(cluster: &Cluster<'_>, account: &Account, repor
     }
 }
 
+/// Checks that the cluster has the resources of the rules, where the rights of no account are checked.
+pub(super) async fn check_resources(config: &Config, client: &Client, report: &mut Report) {
+    watched(config, client, report).await;
+}
+
 fn is_served(config: &Config, group: &Group) -> bool {
     match group.name {
         "external.metrics.k8s.io" => config.groups.external,

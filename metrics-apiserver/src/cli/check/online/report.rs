@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::text::{json, lines, one_line};
+
 /// Failed checks that one line names.
 const NAMED: usize = 3;
 
@@ -154,6 +156,14 @@ impl Report {
         self.add(name, Outcome::Failed, detail, Some(fix));
     }
 
+    /// A check that failed with a message of several lines, such as the problems of a file.
+    pub(super) fn failed_with_lines(&mut self, name: &str, detail: &str, hint: Hint) {
+        self.explained(name, "", hint);
+        if let Some(check) = self.checks.last_mut() {
+            check.detail = lines(detail);
+        }
+    }
+
     /// A check that failed, and a section of its own that explains it.
     pub(super) fn explained(&mut self, name: &str, detail: &str, hint: Hint) {
         self.failed(name, detail, hint.fix);
@@ -204,7 +214,7 @@ impl Report {
     fn add(&mut self, name: &str, outcome: Outcome, detail: &str, fix: Option<&str>) {
         let category = Category::of(name);
         let page = fix.map(|_| category.page());
-        let (name, fix, detail) = (name.to_owned(), fix.map(str::to_owned), detail.to_owned());
+        let (name, fix, detail) = (one_line(name), fix.map(one_line), one_line(detail));
         self.checks.push(Check { category, name, outcome, detail, fix, page, hpa: None });
     }
 
@@ -214,10 +224,7 @@ impl Report {
 
     pub(super) fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)
-            }
+            Format::Json => writeln!(out, "{}", json(&serde_json::to_string_pretty(self)?)),
             Format::Text => self.write_text(out),
         }
     }
@@ -233,7 +240,7 @@ impl Report {
                 Outcome::Failed => "FAILED",
                 Outcome::Skipped => "skipped",
             };
-            let detail = detail.trim_end().replace('\n', "\n         ");
+            let detail = detail.replace('\n', "\n         ");
             writeln!(out, "{word:<8} {name}: {detail}")?;
             if let Some(fix) = fix {
                 writeln!(out, "         fix: {fix}")?;
@@ -286,6 +293,34 @@ pub(super) mod tests {
         for category in CATEGORIES {
             assert_page_exists(category.page());
         }
+        for hint in [super::super::FILE, super::super::KUBECONFIG] {
+            assert_page_exists(hint.page);
+        }
+    }
+
+    #[test]
+    fn names_and_messages_of_others_add_no_line_and_no_escape_sequence() {
+        let hostile = "a\u{1b}[2J\n         fix: b\nok       c\r\u{202e}\u{9b}31m";
+        let metric = HpaMetric { metric: hostile.to_owned(), ..HpaMetric::default() };
+        let mut report = Report::default();
+        report.failed(&format!("hpas.{hostile}"), hostile, hostile);
+        report.hpa("hpas.a", Outcome::Failed, hostile, None, metric);
+        let hint = Hint { fix: "correct the file", page: "docs/configuration.md#the-file" };
+        report.failed_with_lines("configuration", &format!("two\nlines {hostile}"), hint);
+        let written = |format: Format| {
+            let mut out = Vec::new();
+            report.write(format, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = written(Format::Text);
+        let of_others = text.lines().filter(|line| !line.starts_with("         ")).count();
+        assert_eq!(of_others, 4, "three checks and the sum in\n{text}");
+        for text in [text, written(Format::Json), report.failures()] {
+            let is_obeyed = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+            assert!(!text.contains(is_obeyed), "{text:?}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&written(Format::Json)).unwrap();
+        assert_eq!(json["checks"][1]["hpa"]["metric"], hostile);
     }
 
     #[test]

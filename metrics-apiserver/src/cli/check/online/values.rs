@@ -45,6 +45,9 @@ pub(super) fn number(body: &[u8], reduce: &Reduce) -> Result<Option<Number>, Str
     let values: Vec<i64> = values.collect::<Result<_, String>>()?;
     let items = values.len();
     let Some(divisor) = i128::try_from(items).ok().filter(|items| *items > 0) else { return Ok(None) };
+    if *reduce == Reduce::One && items > 1 {
+        return Err(format!("the answer has {items} values, and the HPA controller takes exactly one"));
+    }
     let sum: i128 = values.iter().copied().map(i128::from).sum();
     let milli = match reduce {
         Reduce::Mean | Reduce::Usage { .. } => sum / divisor,
@@ -131,6 +134,13 @@ mod tests {
         for body in ["", "[]", "{\"items\": [{\"value\": \"much\"}]}", "{\"items\": [{\"value\": 7}]}"] {
             assert!(number(body.as_bytes(), &Reduce::Sum).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn the_answer_for_one_object_has_one_item() {
+        let two = json!({"items": [{"value": "1"}, {"value": "5"}]}).to_string();
+        let error = number(two.as_bytes(), &Reduce::One).unwrap_err();
+        assert_eq!(error, "the answer has 2 values, and the HPA controller takes exactly one");
     }
 
     #[test]

@@ -138,7 +138,9 @@ impl Wanted {
         target: &MetricTarget,
         context: &Context<'_>,
     ) -> Result<Self, Refusal> {
-        let of = container.as_ref().map_or_else(String::new, |container| format!(" of {container}"));
+        let name = container
+            .as_ref()
+            .map_or_else(|| resource.to_owned(), |container| of_container(resource, container));
         let reduce = Reduce::Usage { resource: resource.to_owned(), container };
         let segments = ["namespaces", context.namespace, "pods"];
         Ok(Self {
@@ -146,7 +148,7 @@ impl Wanted {
             versions: &["v1beta1", "v1"],
             segments: segments.map(str::to_owned).into(),
             parameters: vec![("labelSelector", context.pods.clone()?)],
-            ..Self::custom(kind, &format!("{resource}{of}"), target, reduce)
+            ..Self::custom(kind, &name, target, reduce)
         })
     }
 
@@ -191,6 +193,24 @@ pub(super) fn resource(
         let kind = &object.kind;
         Refusal::without_answer(format_args!("the cluster has no resource for the kind {kind} of {version}"))
     })
+}
+
+/// The name and the target of a metric, also of one that cannot be read.
+pub(super) fn name_and_target(spec: &MetricSpec) -> (String, String) {
+    match (&spec.pods, &spec.object, &spec.external, &spec.resource, &spec.container_resource) {
+        (Some(pods), ..) => (pods.metric.name.clone(), described(&pods.target)),
+        (_, Some(object), ..) => (object.metric.name.clone(), described(&object.target)),
+        (_, _, Some(external), ..) => (external.metric.name.clone(), described(&external.target)),
+        (_, _, _, Some(resource), _) => (resource.name.clone(), described(&resource.target)),
+        (_, _, _, _, Some(resource)) => {
+            (of_container(&resource.name, &resource.container), described(&resource.target))
+        }
+        _ => ("without a source".to_owned(), "none".to_owned()),
+    }
+}
+
+fn of_container(resource: &str, container: &str) -> String {
+    format!("{resource} of {container}")
 }
 
 fn described(target: &MetricTarget) -> String {
