@@ -1,5 +1,13 @@
 //! Images of small programs in place of the real ones: what is built, what is refused, and how they run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "clippy spares only the test functions themselves"
+)]
+
 use images::{
     Architecture, Program, check,
     oci::{self, Request},
