@@ -58,7 +58,7 @@ pub(super) async fn presented(
     chain.first().and_then(ServerCertificate::of).ok_or_else(|| "it cannot be parsed".into())
 }
 
-/// The certificates that the server at `address` presents to a client that wants `host`. As with [`presented`], nothing
+/// The certificates that the server at `address` presents to a client that wants `host`. As with `presented`, nothing
 /// is sent to it.
 pub async fn presented_chain(
     host: &str,

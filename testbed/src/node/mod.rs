@@ -3,11 +3,11 @@
 //! One image is one local program; a pod's containers share a loopback address of the pod's own. Real are: arguments
 //! and environment from the pod's spec, volumes, users and groups, probes, init containers, restarts with a back-off,
 //! SIGTERM and the grace period, status. The containers of a pod with volumes have a mount namespace with little but
-//! the volumes and the program ([`sandbox`]); those of a pod without volumes run as any process.
+//! the volumes and the program (`sandbox`); those of a pod without volumes run as any process.
 //!
 //! There is no network namespace: all pods share the loopback interface, so that a program listens on its pod's address
 //! only if it is told to ([`Image::listen`]). Services are loopback addresses, too, where the node forwards connections
-//! to ready pods ([`proxy`]). Names of Services are in each pod's `/etc/hosts`.
+//! to ready pods (`proxy`). Names of Services are in each pod's `/etc/hosts`.
 
 mod address;
 mod container;
