@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceCondition};
 use kube::Api;
 
-use super::certificates::{RENEW, SAME_CA, WITH_NAME};
 use super::kubernetes::{Cluster, names};
 use super::raw::within;
 use super::report::{Hint, Report};
@@ -25,6 +24,11 @@ const NO_SERVICE: Hint = Hint {
     fix: "install the server that the Service belonged to, or delete this APIService",
     page: "docs/operations.md#the-apiservice-is-not-available",
 };
+// What to do about a serving certificate.
+pub(super) const RENEW: &str = "renew the certificate (certs/README.md; with the chart, upgrade the release)";
+pub(super) const WITH_NAME: &str = "issue a certificate with this name as subjectAltName";
+pub(super) const SAME_CA: &str =
+    "set caBundle to the CA of the serving certificate; if a controller sets it, correct that";
 const UNTRUSTED: Hint = Hint { fix: SAME_CA, page: CERTIFICATES };
 const EXPIRED: Hint = Hint { fix: RENEW, page: CERTIFICATES };
 const MISNAMED: Hint = Hint { fix: WITH_NAME, page: CERTIFICATES };

@@ -6,17 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 
-use super::api_services::Registered;
+use super::api_services::{RENEW, Registered, SAME_CA, WITH_NAME};
 use super::report::Report;
 use crate::backend::{CertificateChain, ServerCertificate, presented_chain};
 use crate::registration::{Finding, ServiceName};
 
 /// From connecting to the end of the handshake. Pods are often not reachable from where the check runs.
 const TIMEOUT: Duration = Duration::from_secs(3);
-pub(super) const RENEW: &str = "renew the certificate (certs/README.md; with the chart, upgrade the release)";
-pub(super) const WITH_NAME: &str = "issue a certificate with this name as subjectAltName";
-pub(super) const SAME_CA: &str =
-    "set caBundle to the CA of the serving certificate; if a controller sets it, correct that";
 
 /// Checks the certificates of each object that leads to a Service.
 pub(super) async fn check(registered: &[Registered], report: &mut Report) {
