@@ -49,6 +49,8 @@ where
         let installed = installed().await;
         let other = Arc::clone(&installed);
         let _turn = other.turn.lock().await;
+        // As installed, whatever the test before left.
+        installed.release("upgrade", &values("queue_depth"), &[]).await;
         test(installed).await;
     });
 }

@@ -98,7 +98,8 @@ impl Swap {
         let report = reader.finish().await;
         say(&format!("{what}: {report}"));
         assert!(report.wrong.is_empty(), "{what}: {:?}", report.wrong);
-        assert!(report.reads > 10 * metrics.len(), "{what}: only {} reads", report.reads);
+        // An apply may take less than two seconds.
+        assert!(report.reads > 4 * metrics.len(), "{what}: only {} reads", report.reads);
         assert_eq!(self.changes().await, changes, "{what}: an HPA decided without a reason");
         report
     }
