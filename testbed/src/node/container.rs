@@ -173,11 +173,7 @@ impl Container {
     /// Ends the process: SIGTERM, and SIGKILL when the grace period has passed.
     pub(super) async fn stop(&mut self, grace: Duration) -> Result<()> {
         if let State::Running(running) = &self.state {
-            running.process.terminate()?;
-            let status = match running.process.ended(grace).await {
-                Ok(status) => status,
-                Err(_) => running.process.kill()?,
-            };
+            let status = ended(&running.process, self.plan.pre_stop.min(grace), grace).await?;
             self.last = Some(Ended::now(status, running.started));
         }
         self.state = State::Done;
@@ -224,6 +220,20 @@ impl Running {
     }
 }
 
+/// Ends a process within its grace, which the time before SIGTERM is a part of.
+async fn ended(process: &Process, pre_stop: Duration, grace: Duration) -> Result<ExitStatus> {
+    if !pre_stop.is_zero()
+        && let Ok(status) = process.ended(pre_stop).await
+    {
+        return Ok(status);
+    }
+    process.terminate()?;
+    match process.ended(grace.saturating_sub(pre_stop)).await {
+        Ok(status) => Ok(status),
+        Err(_) => process.kill(),
+    }
+}
+
 fn run(plan: &ContainerPlan, ground: &Ground) -> Result<State> {
     let mut command = match (&plan.view, &ground.folders) {
         (Some(view), Some(folders)) => in_view(view, plan, folders)?,
@@ -258,6 +268,7 @@ mod tests {
             startup: None,
             liveness: None,
             readiness: None,
+            pre_stop: Duration::ZERO,
             view: None,
         };
         let grace = Duration::from_secs(20);
@@ -314,6 +325,21 @@ mod tests {
         until(&mut container, |it| it.restarts() == 1).await;
         assert_eq!(container.last().unwrap().code, 0);
         assert!(std::fs::read_to_string(dir.path().join("log")).unwrap().contains("asked"));
+    }
+
+    #[tokio::test]
+    async fn a_container_that_sleeps_before_its_end_is_not_asked_to_end_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "trap 'echo asked; exit 0' TERM; echo up; while :; do sleep 0.01; done";
+        let mut container = shell(script, RestartPolicy::Always, &dir);
+        container.plan.pre_stop = Duration::from_millis(300);
+        let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+        let up = || async { Ok(log().contains("up").then_some(())) };
+        crate::eventually("the shell to be up", Duration::from_secs(20), up).await.unwrap();
+        let before = Instant::now();
+        container.stop(Duration::from_secs(20)).await.unwrap();
+        assert!(before.elapsed() >= Duration::from_millis(300));
+        assert!(log().contains("asked"), "then it is asked, within its grace");
     }
 
     #[tokio::test]

@@ -32,6 +32,8 @@ pub(super) struct ContainerPlan {
     pub(super) startup: Option<Probe>,
     pub(super) liveness: Option<Probe>,
     pub(super) readiness: Option<Probe>,
+    /// Between the wish to end it and SIGTERM.
+    pub(super) pre_stop: Duration,
     /// Its own view of the file system, for the containers of pods that have volumes.
     pub(super) view: Option<View>,
 }
@@ -102,7 +104,6 @@ fn container_plan(
             images.keys().cloned().collect::<Vec<_>>().join(", ")
         )
     })?;
-    ensure!(container.lifecycle.is_none(), "lifecycle hooks are not supported here: remove them");
     let env = environment(pod, container, objects, place)?;
     let probe = |spec: &Option<ProbeSpec>, what: &'static str| {
         let probe = spec.as_ref().map(|it| probe(it, container, place.pod_ip));
@@ -115,10 +116,23 @@ fn container_plan(
         startup: probe(&container.startup_probe, "startupProbe")?,
         liveness: probe(&container.liveness_probe, "livenessProbe")?,
         readiness: probe(&container.readiness_probe, "readinessProbe")?,
+        pre_stop: pre_stop(container)?,
         view: has_volumes(pod).then(|| view(pod, container, image)).transpose()?,
         image: name,
         env,
     })
+}
+
+/// Of hooks, only a `preStop` that sleeps is run here.
+fn pre_stop(container: &Container) -> Result<Duration> {
+    let Some(lifecycle) = &container.lifecycle else { return Ok(Duration::ZERO) };
+    let sleep = lifecycle.pre_stop.as_ref().map(|handler| &handler.sleep);
+    match (sleep, &lifecycle.post_start) {
+        (Some(Some(sleep)), None) => {
+            Ok(Duration::from_secs(u64::try_from(sleep.seconds).context("lifecycle: preStop")?))
+        }
+        _ => bail!("lifecycle: only `preStop` with `sleep` is supported here"),
+    }
 }
 
 /// An image has one program: a command's first word names it by its path in the image.

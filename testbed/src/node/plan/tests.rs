@@ -147,8 +147,23 @@ fn what_cannot_be_done_is_refused_by_name() {
             "no volume `v`",
         ),
         (json!({"name": "c", "image": "web:1", "lifecycle": {"preStop": {}}}), "lifecycle"),
+        (
+            json!({"name": "c", "image": "web:1", "lifecycle": {"postStart": {"sleep": {"seconds": 1}}}}),
+            "lifecycle",
+        ),
     ] {
         let error = format!("{:#}", planned(&container).unwrap_err());
         assert!(error.starts_with("container `c`") && error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn the_deployment_of_the_manifests_can_be_run() {
+    let file = crate::workspace::root().join("manifests/inference/deployment.yaml");
+    let deployment: Value = serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut spec = deployment["spec"]["template"]["spec"].clone();
+    spec["containers"][0]["image"] = json!("web:1");
+    let plan = plans(&spec).unwrap().containers.remove(0);
+    assert_eq!(plan.pre_stop, Duration::from_secs(5));
+    assert!(plan.readiness.is_some() && plan.liveness.is_some());
 }
