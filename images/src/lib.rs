@@ -18,6 +18,8 @@ mod shell;
 #[cfg(test)]
 mod workflows;
 
+pub use shell::cargo;
+
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 

@@ -59,33 +59,7 @@ async fn build() -> Result<()> {
 /// A program under `cargo run` inherits variables that describe its package. Build scripts watch some of them,
 /// and such a crate with all that uses it would be compiled anew at each change between the two.
 pub fn cargo() -> tokio::process::Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = tokio::process::Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(describes_a_package) {
-            command.env_remove(&name);
-        }
-    }
-    command.current_dir(root()).kill_on_drop(true);
+    let mut command = tokio::process::Command::from(images::cargo());
+    command.kill_on_drop(true);
     command
-}
-
-fn describes_a_package(variable: &str) -> bool {
-    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cargo_is_called_without_the_variables_of_the_package_that_calls_it() {
-        // Under `cargo test` they are set.
-        let command = cargo();
-        let removed: Vec<_> =
-            command.as_std().get_envs().filter_map(|(name, value)| value.is_none().then_some(name)).collect();
-        assert!(removed.iter().any(|name| *name == "CARGO_PKG_NAME"), "{removed:?}");
-        assert!(removed.iter().any(|name| *name == "CARGO_MANIFEST_DIR"), "{removed:?}");
-        assert!(!describes_a_package("CARGO_TARGET_DIR") && !describes_a_package("CARGO_HOME"));
-    }
 }

@@ -140,8 +140,7 @@ impl CaSet {
     }
 
     async fn verify_at(&self, chain: &Chain, now: UnixTime) -> Verdict {
-        let is_own = self.authorities.iter().any(|one| one.certificate == chain.leaf);
-        self.epoch(now.as_secs()).verify(chain, is_own, now).await
+        self.epoch(now.as_secs()).verify(chain, &self.authorities, now).await
     }
 
     /// The epoch that contains `now`. Concurrent requests may each create it; any of them is right.
@@ -246,15 +245,15 @@ impl Epoch {
         }
     }
 
-    /// `is_own`: the leaf is one of the set's own certificates.
-    async fn verify(&self, chain: &Chain, is_own: bool, now: UnixTime) -> Verdict {
+    /// `authorities`: those of the set. One of them may be the leaf itself.
+    async fn verify(&self, chain: &Chain, authorities: &[Authority], now: UnixTime) -> Verdict {
         let verifier = self.verifier.as_ref().ok_or(VerifyError::NoValidCa)?;
         match self.verdicts.get(&chain.fingerprint).await {
             Some(Ok(subject)) if subject.valid_until < now.as_secs() => {}
             Some(verdict) => return verdict,
             None => {}
         }
-        let verified = if is_own {
+        let verified = if authorities.iter().any(|one| one.certificate == chain.leaf) {
             verify_trusted(&chain.leaf, Purpose::Client, now)
         } else {
             verifier.verify_client_cert(&chain.leaf, &chain.intermediates, now).map(|_| ())

@@ -163,17 +163,18 @@ pub(super) fn render(
     matchers: Matchers,
     group_by: Vec<String>,
 ) -> Result<String, QueryError> {
-    let mut fields = QueryFields {
+    let fields = QueryFields {
         series: series.to_owned(),
         label_matchers: matchers.text,
         label_values_by_name: matchers.values,
         group_by: group_by.join(","),
         group_by_slice: group_by,
     };
-    let mut promql = query.render(&Fields::Query(fields.clone()))?;
-    if strings::means_more_in_a_regex(series) {
-        STAND_IN.clone_into(&mut fields.series);
-        let with_stand_in = query.render(&Fields::Query(fields))?;
+    let with_stand_in = strings::means_more_in_a_regex(series)
+        .then(|| Fields::Query(QueryFields { series: STAND_IN.to_owned(), ..fields.clone() }));
+    let mut promql = query.render(&Fields::Query(fields))?;
+    if let Some(fields) = with_stand_in {
+        let with_stand_in = query.render(&fields)?;
         // Not where a function makes another text of the name.
         if with_stand_in.replace(STAND_IN, series) == promql {
             promql = strings::with_series(&with_stand_in, STAND_IN, series);
